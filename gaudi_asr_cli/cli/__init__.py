@@ -1,0 +1,1 @@
+"""Words to one call to an exit code."""

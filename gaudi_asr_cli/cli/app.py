@@ -1,0 +1,134 @@
+"""The `gaudi-asr` program: its commands, and the one place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from gaudi_asr_cli import __version__
+from gaudi_asr_cli.cli import check, doctor, eval_ctc, finetune_ctc, infer, recipes, vocab
+from gaudi_asr_cli.cli.failures import as_user_error
+from gaudi_asr_cli.cli.options import NO_VALUE
+from gaudi_asr_cli.cli.parsing import TrainingCommand, add_command, asked_for_help
+from gaudi_asr_cli.core.errors import AsrError
+from gaudi_asr_cli.ui.console import prepare_streams, print_result
+from gaudi_asr_cli.ui.help import render_help
+from gaudi_asr_cli.ui.messages import show_error, show_line
+
+app = typer.Typer(
+    name="gaudi-asr",
+    add_completion=False,
+    # A bug shows Python's own traceback, short and without the values of variables.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+add_command(app, "vocab", vocab.command)
+add_command(app, "check", check.command)
+add_command(app, "finetune-ctc", finetune_ctc.command, TrainingCommand)
+add_command(app, "eval-ctc", eval_ctc.command)
+add_command(app, "infer", infer.command)
+add_command(app, "doctor", doctor.command)
+
+recipes_app = typer.Typer()
+recipes_app.callback(invoke_without_command=True)(recipes.list_without_command)
+add_command(recipes_app, "list", recipes.list_command)
+add_command(recipes_app, "show", recipes.show_command)
+add_command(recipes_app, "copy", recipes.copy_command)
+app.add_typer(recipes_app, name="recipes")
+
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print_result(f"gaudi-asr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            metavar=NO_VALUE,
+            callback=_print_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Train, evaluate and run speech recognition on Intel Gaudi, CUDA and plain CPUs.
+
+    Begin with doctor, then finetune-ctc without options: it trains a small model in minutes.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; an `AsrError` becomes a message and an exit code, a bug a traceback."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    _prepare_process()
+    sys.exit(_run(words or ["--help"]))
+
+
+def _run(words: list[str]) -> int:
+    try:
+        if asked := asked_for_help(words, typer.main.get_command(app)):
+            print_result(render_help(*asked))
+            return 0
+        code = app(args=words, prog_name="gaudi-asr", standalone_mode=False) or 0
+    except AsrError as error:
+        return _refuse(error)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        mended = as_user_error(error)
+        if mended is None:
+            raise
+        return _refuse(mended)
+    if code == INTERRUPTED:
+        show_line("Stopped.")
+    return int(code)
+
+
+def _refuse(error: AsrError) -> int:
+    show_error(error)
+    return error.exit_code
+
+
+def _prepare_process() -> None:
+    prepare_streams()
+    for name, value in quiet_environment(terminal=sys.stderr.isatty()).items():
+        os.environ.setdefault(name, value)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
+
+
+def quiet_environment(*, terminal: bool) -> dict[str, str]:
+    """What keeps libraries from sending telemetry and from drawing between our own lines.
+
+    The hub's bars stay where somebody watches: a model can take minutes to come.
+    """
+    quiet = {
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    return quiet if terminal else {**quiet, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End as if the work had raised: files are closed and workers joined on the way out."""
+    raise SystemExit(TERMINATED)

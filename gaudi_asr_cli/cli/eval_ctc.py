@@ -1,0 +1,70 @@
+"""`gaudi-asr eval-ctc`: the word error rate of a CTC model."""
+
+from typing import Annotated
+
+import typer
+
+from gaudi_asr_cli.cli import options
+from gaudi_asr_cli.core.errors import DataError, UsageError
+
+
+def command(  # noqa: PLR0913 - a parameter is an option
+    data: options.Data,
+    model_argument: Annotated[
+        str | None, typer.Argument(metavar="MODEL", show_default=False, help="The same as --model.")
+    ] = None,
+    model: options.OptionalModel = None,
+    split: options.Split = None,
+    config: options.Config = None,
+    text_column: options.TextColumn = None,
+    limit: options.Limit = None,
+    strip_chars: options.StripChars = "",
+    case: options.Case = options.CaseName.KEEP,
+    unicode: options.Unicode = options.UnicodeName.NFC,
+    normalizer: options.Normalizer = options.NormalizerName.BASIC,
+    language: options.Language = None,
+    device: options.Device = options.DeviceName.AUTO,
+    dtype: options.Dtype = options.DtypeName.AUTO,
+    seed: options.Seed = 42,
+    run: options.Run = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Score MODEL on DATA: word error rate, its interval, and what went wrong.
+
+    Nothing is left out silently; each utterance stands in predictions.jsonl of the run folder.
+    """
+    from gaudi_asr_cli.core.data.sources import ReadOptions
+    from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.text.rules import TextRules
+    from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
+    from gaudi_asr_cli.ui.live import opened_view
+    from gaudi_asr_cli.ui.results import show_result
+    from gaudi_asr_cli.ui.score import show_evaluation
+
+    request = EvalCtcRequest(
+        model=one_model(model_argument, model),
+        data=tuple(data),
+        read=ReadOptions(split=split, config=config, text_column=text_column),
+        normalizer=normalizer.value,
+        rules=TextRules(strip_chars=strip_chars, case=case.value, unicode=unicode.value),
+        language=language,
+        dtype=dtype.value,
+        run=run,
+        limit=limit,
+        seed=seed,
+    )
+    with opened_view(quiet=quiet) as observe:
+        report = eval_ctc(request, open_device(device.value), observe)
+    show_result(report, show_evaluation, json=json)
+    if report.broken:
+        raise typer.Exit(DataError.exit_code)
+
+
+def one_model(argument: str | None, option: str | None) -> str:
+    """The model, which may be given either way."""
+    models = {model for model in (argument, option) if model is not None}
+    if len(models) != 1:
+        given = "Two models were named" if models else "No model was named"
+        raise UsageError(f"{given}.", remedy="For example: gaudi-asr eval-ctc demo --data FOLDER")
+    return models.pop()

@@ -1,0 +1,105 @@
+"""`gaudi-asr infer`: what was said in files."""
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gaudi_asr_cli.cli import options
+
+
+class FormatName(str, Enum):
+    TXT = "txt"
+    JSONL = "jsonl"
+
+
+class TimestampsName(str, Enum):
+    WORD = "word"
+    NONE = "none"
+
+
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE",
+        show_default=False,
+        help="Audio file, folder, glob, or - for standard input.",
+    ),
+]
+Formats = Annotated[
+    list[FormatName] | None,
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="txt|jsonl",
+        rich_help_panel=options.OUTPUT,
+        show_default=False,
+        help="Format of the text; may be repeated with --out-dir.",
+    ),
+]
+OutDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--out-dir",
+        rich_help_panel=options.OUTPUT,
+        metavar="DIR",
+        show_default=False,
+        help="A new folder that gets a file for each sound and format.",
+    ),
+]
+Timestamps = Annotated[
+    TimestampsName,
+    typer.Option("--timestamps", rich_help_panel=options.OUTPUT, help="Times in JSON lines."),
+]
+Channel = Annotated[
+    int | None,
+    typer.Option(
+        "--channel",
+        rich_help_panel=options.DATA,
+        metavar="N",
+        min=0,
+        show_default=False,
+        help="Listen to one channel, counted from 0; without it, to all mixed.",
+    ),
+]
+
+
+def command(  # noqa: PLR0913 - a parameter is an option
+    files: Files,
+    model: options.Model = "facebook/wav2vec2-base-960h",
+    channel: Channel = None,
+    language: options.Language = None,
+    device: options.Device = options.DeviceName.AUTO,
+    dtype: options.Dtype = options.DtypeName.AUTO,
+    formats: Formats = None,
+    out_dir: OutDir = None,
+    timestamps: Timestamps = TimestampsName.WORD,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Transcribe audio: the text of one file, or path, tab and text of several.
+
+    A file that cannot be heard never stops the others; the exit code is then 4.
+    """
+    # Here, not above: torch takes a second to import, and `--help` should not wait for it.
+    from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
+    from gaudi_asr_cli.ui.live import both, opened_view
+    from gaudi_asr_cli.ui.transcripts import transcript_observer
+
+    request = InferRequest(
+        sources=tuple(files),
+        model=model,
+        dtype=dtype.value,
+        language=language,
+        channel=channel,
+        timestamps=timestamps.value,
+        stdin=sys.stdin.buffer,
+    )
+    chosen = ("jsonl",) if json else tuple(name.value for name in formats or ())
+    write = transcript_observer(formats=chosen, out_dir=out_dir, language=language)
+    with opened_view(quiet=quiet, streams=True) as observe:
+        report = infer(request, open_device(device.value), both(observe, write))
+    raise typer.Exit(report.exit_code)

@@ -1,0 +1,181 @@
+"""Options that commands share, spelt once. Enumerations give the exit code 2 for a wrong word."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DATA, MODEL, MACHINE, OUTPUT = "Data", "Model", "Machine", "Output"
+"""Panels of `--help`; what a command cannot do without stands above them."""
+
+NO_VALUE = ""
+"""The placeholder of a switch: newer Typers would write <bool>."""
+
+
+class DeviceName(str, Enum):
+    AUTO = "auto"
+    HPU = "hpu"
+    CUDA = "cuda"
+    CPU = "cpu"
+
+
+class DtypeName(str, Enum):
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class CaseName(str, Enum):
+    KEEP = "keep"
+    LOWER = "lower"
+    UPPER = "upper"
+
+
+class UnicodeName(str, Enum):
+    NFC = "nfc"
+    NFKC = "nfkc"
+
+
+class NormalizerName(str, Enum):
+    NONE = "none"
+    BASIC = "basic"
+    WHISPER_ENGLISH = "whisper-english"
+
+
+DataArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA",
+        show_default=False,
+        help="Hub id, path, LAYOUT:PATH or PATH#SPLIT; several are joined.",
+    ),
+]
+Data = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        show_default=False,
+        help="Hub id, path, LAYOUT:PATH or PATH#SPLIT; may be repeated.",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        rich_help_panel=DATA,
+        show_default=False,
+        metavar="NAME",
+        help="Split, or several joined with +.",
+    ),
+]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        rich_help_panel=DATA,
+        show_default=False,
+        metavar="NAME",
+        help="Configuration of a hub data set (dataset_config_name).",
+    ),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text-column",
+        rich_help_panel=DATA,
+        show_default=False,
+        metavar="NAME",
+        help="Column that holds the text.",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        rich_help_panel=DATA,
+        show_default=False,
+        metavar="N",
+        min=1,
+        help="Take only the first N utterances.",
+    ),
+]
+StripChars = Annotated[
+    str,
+    typer.Option(
+        "--strip-chars",
+        rich_help_panel=DATA,
+        metavar="CHARS",
+        help="Remove exactly these characters from the text.",
+    ),
+]
+Case = Annotated[
+    CaseName, typer.Option("--case", rich_help_panel=DATA, help="Fold the case of the text.")
+]
+Unicode = Annotated[
+    UnicodeName, typer.Option("--unicode", rich_help_panel=DATA, help="Unicode form of the text.")
+]
+_MODEL_HELP = "Hub id, model folder, run folder, or demo (comes with the package)."
+Model = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help=_MODEL_HELP)]
+OptionalModel = Annotated[
+    str | None,
+    typer.Option("--model", "-m", metavar="MODEL", show_default=False, help=_MODEL_HELP),
+]
+Language = Annotated[
+    str | None,
+    typer.Option(
+        "--language",
+        rich_help_panel=MODEL,
+        show_default=False,
+        metavar="CODE",
+        help="Adapter and vocabulary of a multilingual model (MMS), such as deu.",
+    ),
+]
+Normalizer = Annotated[
+    NormalizerName,
+    typer.Option(
+        "--normalizer",
+        rich_help_panel=DATA,
+        metavar="NAME",
+        help="For both texts before scoring: none, basic or whisper-english.",
+    ),
+]
+Device = Annotated[
+    DeviceName,
+    typer.Option(
+        "--device", "-d", rich_help_panel=MACHINE, help="auto takes the first that opens."
+    ),
+]
+Dtype = Annotated[
+    DtypeName,
+    typer.Option("--dtype", rich_help_panel=MACHINE, help="auto is bf16 where it is native."),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", rich_help_panel=MACHINE, metavar="N", help="Of all that is random.")
+]
+Run = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        rich_help_panel=OUTPUT,
+        show_default=False,
+        metavar="DIR",
+        help="A new folder for what is written. Without it: runs/NAME-N.",
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", rich_help_panel=OUTPUT, metavar=NO_VALUE, help="Machine-readable standard output."
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", rich_help_panel=OUTPUT, metavar=NO_VALUE, help="No progress, no notices."
+    ),
+]

@@ -1,0 +1,117 @@
+"""How words become options: underscores count as hyphens, and a misspelling gets a suggestion."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, cast
+
+import typer
+from typer.core import TyperCommand
+
+from gaudi_asr_cli.cli.training_options import ALIASES
+from gaudi_asr_cli.core.errors import UsageError
+
+# The parser's own error class, found without naming click: Typer carries its own since 0.26.
+CommandLineError = cast(type[Exception], typer.BadParameter.__mro__[1])
+
+
+class KebabCommand(TyperCommand):
+    """A command whose long options may be written with underscores, as scripts write them.
+
+    `aliases` are other names of its options, which `--help` need not be full of.
+    """
+
+    aliases: Mapping[str, str] = MappingProxyType({})
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spell_as_declared(args, self.aliases))
+
+
+class TrainingCommand(KebabCommand):
+    """A command that leaves the options that it does not declare in `context.args`."""
+
+    aliases = ALIASES
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.ignore_unknown_options = True
+        self.allow_extra_args = True
+
+
+def add_command(
+    app: typer.Typer,
+    name: str,
+    command: Callable[..., None],
+    cls: type[TyperCommand] = KebabCommand,
+) -> None:
+    """Register a command; its docstring is its help, a paragraph a line, as Typer wants it."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(name, cls=cls, help=text)(command)
+
+
+def asked_for_help(words: Sequence[str], program: Any) -> tuple[Any, str] | None:
+    """The command whose help is asked for, and its full name.
+
+    Found before anything is parsed: to parse even `--help`, Typer imports pydantic.
+    """
+    command, path = program, "gaudi-asr"
+    for word in words:
+        if word in {"-h", "--help"}:
+            return command, path
+        if word == "--":
+            return None
+        inner = getattr(command, "commands", {}).get(word)
+        if inner is not None:
+            command, path = inner, f"{path} {word}"
+    return None
+
+
+def spell_as_declared(words: Sequence[str], aliases: Mapping[str, str]) -> list[str]:
+    """`--num_train_epochs=5` becomes `--epochs=5`; values stay, and what follows `--`."""
+    end = words.index("--") if "--" in words else len(words)
+    return [*(_spell_as_declared(word, aliases) for word in words[:end]), *words[end:]]
+
+
+def _spell_as_declared(word: str, aliases: Mapping[str, str]) -> str:
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    hyphens = name.replace("_", "-")
+    return aliases.get(hyphens, hyphens) + equals + value
+
+
+def suggest(word: str, candidates: Sequence[str]) -> str:
+    """`Did you mean ...?`, or nothing where nothing is near."""
+    close = difflib.get_close_matches(word, candidates, n=3, cutoff=0.6)
+    return f"Did you mean {' or '.join(close)}?" if close else ""
+
+
+def usage_error(error: Any) -> UsageError:
+    """The parser's complaint in the shape of ours: what is wrong, and what to do."""
+    context = error.ctx
+    command = context.command_path if context else "gaudi-asr"
+    wrong = getattr(error, "option_name", None)
+    if wrong is None or not hasattr(error, "possibilities"):
+        return UsageError(
+            _sentence(error.format_message()), remedy=f"{command} --help shows what it takes."
+        )
+    near = suggest(wrong, known_options(context.command)) if context else ""
+    return UsageError(
+        f"{command} has no option {wrong}.",
+        remedy=" ".join([near, f"{command} --help shows them all."]).strip(),
+    )
+
+
+def known_options(command: Any) -> list[str]:
+    """Every spelling that the command's own options have."""
+    names = [[*option.opts, *option.secondary_opts] for option in command.params]
+    return [name for group in names for name in group if name.startswith("--")]
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split())
+    return text if text.endswith((".", "?", "!")) else text + "."

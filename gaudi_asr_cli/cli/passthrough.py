@@ -1,0 +1,66 @@
+"""Options that no command declares but transformers' TrainingArguments know."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gaudi_asr_cli.cli.parsing import known_options, suggest
+from gaudi_asr_cli.core.errors import UsageError
+
+_NUMBER = re.compile(r"-[\d.]")
+
+
+def trainer_settings(words: Sequence[str], context: Any) -> list[str]:
+    """`--foo-bar VALUE` as `trainer.foo_bar=VALUE`; an option without a value is true.
+
+    Raises:
+        UsageError: TrainingArguments have no such field either; near names are suggested.
+    """
+    if not words:
+        return []
+    fields = _field_names()
+    settings = []
+    for option, value in _pairs(words, context):
+        field = option.lstrip("-").replace("-", "_")
+        if field not in fields:
+            raise unknown_option(option, context, fields)
+        settings.append(f"trainer.{field}={value}")
+    return settings
+
+
+def unknown_option(option: str, context: Any, fields: Sequence[str]) -> UsageError:
+    """Neither ours nor transformers'."""
+    known = [*known_options(context.command), *(f"--{name.replace('_', '-')}" for name in fields)]
+    near = suggest(option, list(dict.fromkeys(known)))
+    return UsageError(
+        f"{context.command_path} has no option {option}.",
+        remedy=f"{near} {context.command_path} --help shows them all.".strip(),
+    )
+
+
+def _pairs(words: Sequence[str], context: Any) -> Iterator[tuple[str, str]]:
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise UsageError(
+                f"{context.command_path} takes no argument {word!r}.",
+                remedy="Data is named with --train and --eval, a recipe with --recipe.",
+            )
+        option, equals, value = word.partition("=")
+        if equals:
+            yield option, value
+        elif rest and (not rest[0].startswith("-") or _NUMBER.match(rest[0])):
+            yield option, rest.pop(0)
+        else:
+            yield option, "true"
+
+
+def _field_names() -> list[str]:
+    # Only where there is something to look up: transformers takes seconds to import.
+    from transformers import TrainingArguments
+
+    return [field.name for field in dataclasses.fields(TrainingArguments)]

@@ -1,0 +1,1 @@
+"""Everything that needs no terminal: returns values, raises AsrError, emits events."""

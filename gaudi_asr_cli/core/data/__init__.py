@@ -1,0 +1,1 @@
+"""Utterances: where they are, how long they are, what they sound like."""

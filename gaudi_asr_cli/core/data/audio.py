@@ -1,0 +1,266 @@
+"""From a place in a file to sound: any format, rate and channel count to 16 kHz mono float32.
+
+soundfile reads first (fast, seeks to the sample); FFmpeg reads what soundfile refuses and what it
+gives up on. A damaged file yields what is left, and says how much is lost.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from gaudi_asr_cli.core.data.cells import read_cell
+from gaudi_asr_cli.core.data.decoded import Decoded, find_end_s
+from gaudi_asr_cli.core.data.ffmpeg import decode_with_ffmpeg, read_total_s_with_ffmpeg
+from gaudi_asr_cli.core.data.headers import read_promised_s
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LOSS_TOLERANCE_S = 0.1
+"""Headers of mp3 and ogg are honest to a few frames of 26 ms; less than this is not a loss."""
+
+LOWEST_RATE_HZ = 2_000
+"""Less carries no speech; resampled, a damaged header of 1 Hz would fill the memory."""
+
+_BUFFER_BYTES = 65_536
+_BLOCK_FRAMES = 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedAudio:
+    """Sound at 16 kHz: `samples` is float32 (T,), mono.
+
+    `lost_s` is what the header or the span promised and the file no longer holds, in seconds.
+    """
+
+    samples: NDArray[np.float32]
+    lost_s: float = 0.0
+
+
+def load_audio(span: AudioSpan, *, channel: int | None = None) -> LoadedAudio:
+    """Read only `span`, mixed down to mono (or one `channel`, counted from 0), at 16 kHz.
+
+    Raises:
+        DataError: The file is missing, empty, not audio, or nothing of the span can be decoded.
+    """
+    source = _Source.find(span)
+    decoded = _decode(source, span)
+    mono = _mix_down(decoded.samples, channel, source)
+    if not np.isfinite(mono).all():
+        raise DataError(
+            f"{source.name}: some samples are not finite numbers.",
+            remedy="The file is damaged: take it out of the data, or write it anew.",
+        )
+    if decoded.rate_hz < LOWEST_RATE_HZ:
+        raise DataError(
+            f"{source.name}: the header says {decoded.rate_hz} samples a second, too few for "
+            "speech.",
+            remedy="The header is damaged: take the file out of the data, or write it anew.",
+        )
+    samples = _resample(mono, decoded.rate_hz)
+    if len(samples) == 0:
+        raise _no_sound(source, span, decoded.total_s)
+    lost_s = _promised_end_s(source, span, decoded) - span.start_s - decoded.duration_s
+    return LoadedAudio(samples, lost_s if lost_s > LOSS_TOLERANCE_S else 0.0)
+
+
+def read_duration_s(span: AudioSpan) -> float:
+    """Seconds that `span` covers, from the file's header alone: no sound is decoded.
+
+    Raises:
+        DataError: The file is missing, empty or not audio, or the span begins after its end.
+    """
+    source = _Source.find(span)
+    total_s = _read_total_s_with_soundfile(source)
+    if total_s is None:
+        with source.open() as file:
+            total_s = read_total_s_with_ffmpeg(file)
+    if total_s is None:
+        raise _unreadable(source)
+    left_s = total_s - span.start_s
+    if left_s <= 0:
+        raise _no_sound(source, span, total_s)
+    return left_s if span.duration_s is None else min(left_s, span.duration_s)
+
+
+class _ForgivingFile(io.BufferedReader):
+    """A file whose damaged header may send a decoder to any place: a wild one is its end."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path), _BUFFER_BYTES)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return super().seek(0, io.SEEK_END)
+
+
+class _ForgivingBytes(io.BytesIO):
+    """The same for bytes that are a cell of a table."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return super().seek(0, io.SEEK_END)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Encoded audio: a file, or the bytes of a cell; `name` is what errors call it."""
+
+    name: str
+    path: Path | None
+    data: bytes = b""
+
+    @classmethod
+    def find(cls, span: AudioSpan) -> _Source:
+        if span.row is None:
+            return cls._check(str(span.path), span.path)
+        name = f"{span.path}, row {span.row}"
+        cell = read_cell(span)
+        if isinstance(cell, Path):
+            return cls._check(f"{name} ({cell})", cell)
+        return cls(name, None, cell)
+
+    @classmethod
+    def _check(cls, name: str, path: Path) -> _Source:
+        # A directory or a named pipe would hang or confuse the decoders.
+        if not path.is_file():
+            raise DataError(
+                f"{name}: there is no such file." if not path.exists() else f"{name}: not a file.",
+                remedy="Check the path; relative ones start at the list that names them.",
+            )
+        if path.stat().st_size == 0:
+            raise DataError(
+                f"{name}: the file is empty (0 bytes).",
+                remedy="Take it out of the data, or fetch it again.",
+            )
+        return cls(name, path)
+
+    def open(self) -> IO[bytes]:
+        if self.path is None:
+            return _ForgivingBytes(self.data)
+        try:
+            return _ForgivingFile(self.path)
+        except OSError as error:
+            raise DataError(
+                f"{self.name}: {error.strerror}.", remedy="Check the file's permissions."
+            ) from error
+
+
+def _decode(source: _Source, span: AudioSpan) -> Decoded:
+    """What soundfile reads; where it refuses or falls short, FFmpeg too, and the longer counts."""
+    first = _decode_with_soundfile(source, span)
+    if first is not None and not _falls_short(first, span):
+        return first
+    with source.open() as file:
+        second = decode_with_ffmpeg(file, span)
+    found = [decoded for decoded in (first, second) if decoded is not None]
+    if not found:
+        raise _unreadable(source)
+    return max(found, key=lambda decoded: decoded.duration_s)
+
+
+def _falls_short(decoded: Decoded, span: AudioSpan) -> bool:
+    total_s = decoded.total_s or 0.0
+    wanted_s = min(find_end_s(span, total_s), total_s) - span.start_s
+    return wanted_s - decoded.duration_s > LOSS_TOLERANCE_S
+
+
+def _decode_with_soundfile(source: _Source, span: AudioSpan) -> Decoded | None:
+    """What libsndfile reads of the span; None where it refuses."""
+    import soundfile
+
+    try:
+        with source.open() as raw, soundfile.SoundFile(raw) as file:
+            rate_hz, total_frames = int(file.samplerate), int(file.frames)
+            start = min(round(span.start_s * rate_hz), total_frames)
+            end_s = find_end_s(span, total_frames / rate_hz)
+            stop = min(round(min(end_s * rate_hz, total_frames)), total_frames)
+            file.seek(start)
+            samples = _read_frames(file, stop - start)
+    except (RuntimeError, ValueError):
+        # LibsndfileError is a RuntimeError; FFmpeg has its turn next, and then an error names it.
+        return None
+    return Decoded(samples, rate_hz, total_frames / rate_hz)
+
+
+def _read_frames(file: Any, frames: int) -> NDArray[np.float32]:
+    """Up to `frames` frames, as float32 (T, C)."""
+    # In blocks: a damaged header may promise more frames than there is memory for.
+    blocks = [np.zeros((0, file.channels), dtype=np.float32)]
+    while frames > 0 and len(
+        block := file.read(min(frames, _BLOCK_FRAMES), dtype="float32", always_2d=True)
+    ):
+        blocks.append(block)
+        frames -= len(block)
+    return blocks[1] if len(blocks) == 2 else np.concatenate(blocks)
+
+
+def _read_total_s_with_soundfile(source: _Source) -> float | None:
+    import soundfile
+
+    try:
+        with source.open() as raw, soundfile.SoundFile(raw) as file:
+            return float(file.frames / file.samplerate)
+    except (RuntimeError, ValueError):
+        return None
+
+
+def _promised_end_s(source: _Source, span: AudioSpan, decoded: Decoded) -> float:
+    """Where the span should have ended: as declared, or with what the file's header promised."""
+    end_s = find_end_s(span, decoded.total_s)
+    if end_s != float("inf"):
+        return end_s
+    with source.open() as file:
+        promised_s = read_promised_s(file)
+    return max(promised_s or 0.0, decoded.total_s or 0.0)
+
+
+def _mix_down(
+    samples: NDArray[np.float32], channel: int | None, source: _Source
+) -> NDArray[np.float32]:
+    """(T, C) to (T,): the mean of all channels, or one of them."""
+    channels = samples.shape[1]
+    if channel is None:
+        return samples[:, 0] if channels == 1 else samples.mean(axis=1, dtype=np.float32)
+    if not 0 <= channel < channels:
+        raise DataError(
+            f"{source.name}: there is no channel {channel}, the file has {channels}.",
+            remedy=f"Channels are counted from 0: choose 0 to {channels - 1}, or none to mix.",
+        )
+    return samples[:, channel]
+
+
+def _resample(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
+    if rate_hz == SAMPLE_RATE_HZ:
+        return np.ascontiguousarray(samples)
+    import soxr
+
+    resampled: NDArray[np.float32] = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
+    return resampled
+
+
+def _unreadable(source: _Source) -> DataError:
+    return DataError(
+        f"{source.name}: neither libsndfile nor FFmpeg finds sound in it.",
+        remedy="Is it an audio file, and whole? Take it out of the data, or convert it to flac.",
+    )
+
+
+def _no_sound(source: _Source, span: AudioSpan, total_s: float | None) -> DataError:
+    where = f" from {span.start_s:.2f} s on" if span.start_s else ""
+    length = "" if total_s is None else f"; the file is {total_s:.2f} s long"
+    return DataError(
+        f"{source.name}: there is no sound{where}{length}.",
+        remedy="Take it out of the data, or mend the start and duration that name it.",
+    )

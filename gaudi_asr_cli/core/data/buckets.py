@@ -1,0 +1,358 @@
+"""Who travels together: bucket edges and batches, from durations alone. Pure arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaudi_asr_cli.core.records import BucketPlan, PlannedBatch
+
+GRID_S = 0.05
+"""Durations are rounded up to this grid before edges are searched: 35 s are 700 candidates."""
+MOST_CANDIDATES = 1500
+"""Of edges; the search looks at each pair of them, so this bounds its time and memory."""
+MOST_BUCKETS = 32
+"""Where their number is left to us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How utterances are put into batches.
+
+    Args:
+        edges_s: Upper length of each bucket in seconds, rising.
+        batch_s: Most padded audio in one batch, in seconds: utterances x bucket edge.
+        utterances: This many utterances in each batch instead, whatever their length.
+        static_shapes: Pad to the bucket's edge and widest label, so that a bucket is one shape;
+            otherwise to the longest utterance of the batch.
+    """
+
+    edges_s: tuple[float, ...]
+    batch_s: float
+    utterances: int | None = None
+    static_shapes: bool = False
+
+    def batch_size(self, edge_s: float) -> int:
+        """Utterances in a batch of the bucket that ends at `edge_s`; at least one."""
+        if self.utterances is not None:
+            return self.utterances
+        return max(1, int(self.batch_s / edge_s + 1e-9))
+
+
+def choose_edges(durations_s: Sequence[float] | NDArray[np.float64], buckets: int) -> list[float]:
+    """Edges of at most `buckets` buckets that together pad the least audio.
+
+    Exact on a grid of `GRID_S`: dynamic programming over the histogram of durations, where
+    putting the durations between two edges into one bucket costs their count times the edge.
+    Where more than `MOST_CANDIDATES` durations differ, only so many of them may become edges.
+
+    Returns:
+        Rising upper edges in seconds; the last holds the longest duration.
+    """
+    search = _search_edges(_as_durations(durations_s), buckets)
+    return search.trace(len(search.cuts)) if search else []
+
+
+def choose_edges_auto(
+    durations_s: Sequence[float] | NDArray[np.float64], shape_cost_s: float
+) -> list[float]:
+    """As many optimal edges as pay for themselves.
+
+    Args:
+        durations_s: Length of each utterance.
+        shape_cost_s: What one more shape costs the device, in seconds of audio that it could
+            have heard instead of compiling; 0 where a shape is free.
+    """
+    search = _search_edges(_as_durations(durations_s), MOST_BUCKETS)
+    if search is None:
+        return []
+    counts = np.arange(1, len(search.padded_s) + 1)
+    return search.trace(int(np.argmin(np.array(search.padded_s) + counts * shape_cost_s)) + 1)
+
+
+def quantile_edges(durations_s: Sequence[float] | NDArray[np.float64], buckets: int) -> list[float]:
+    """Edges of buckets with equal numbers of utterances, as Habana's wav2vec.py counted them.
+
+    With n utterances and s = n // buckets, these are the sorted durations number n - 1 - (B - 1)s
+    to n - 1 in steps of s: counted from the longest down, the remainder in the first bucket. Equal
+    edges are one; with fewer utterances than buckets (there a division by zero) each is an edge.
+    """
+    durations = np.sort(_as_durations(durations_s))
+    count = len(durations)
+    used = min(buckets, count)
+    if not used:
+        return []
+    step = count // used
+    picked = durations[count - 1 - (used - 1) * step :: step]
+    return [float(one) for one in np.unique(picked)]
+
+
+RULES = {"optimal": choose_edges, "quantile": quantile_edges}
+"""How edges of so many buckets are found."""
+
+
+def _as_durations(durations_s: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(durations_s, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _EdgeSearch:
+    """The best edges for every number of buckets up to a most.
+
+    `values` are candidate edges in cells of the grid, int64 (N,); `cuts[b]` says for bucket b
+    where the one before ends; `padded_s[b]` is the padded length in seconds with b + 1 buckets.
+    """
+
+    values: NDArray[np.int64]
+    cuts: tuple[NDArray[np.int64], ...]
+    padded_s: tuple[float, ...]
+
+    def trace(self, buckets: int) -> list[float]:
+        edges, end = [], len(self.values)
+        for cut in reversed(self.cuts[:buckets]):
+            if end == 0:
+                break
+            edges.append(float(self.values[end - 1] * GRID_S))
+            end = int(cut[end - 1])
+        return sorted(edges)
+
+
+def _search_edges(durations: NDArray[np.float64], buckets: int) -> _EdgeSearch | None:
+    if not len(durations):
+        return None
+    cells = np.maximum(1, np.ceil(durations / GRID_S - 1e-9)).astype(np.int64)
+    values, counts = _thin_out(*np.unique(cells, return_counts=True))
+    size = len(values)
+    up_to = np.concatenate([[0], np.cumsum(counts)])
+    # cost[i, j]: padded length of values i..j-1 in one bucket.
+    cost = (up_to[None, 1:] - up_to[:, None]).astype(np.float64) * values[None, :]
+    cost[np.arange(size + 1)[:, None] > np.arange(size)[None, :]] = np.inf
+    # best[j]: least padded length of the first j values in the buckets laid so far.
+    best = np.full(size + 1, np.inf)
+    best[0] = 0.0
+    cuts: list[NDArray[np.int64]] = []
+    padded_s: list[float] = []
+    for _ in range(min(buckets, size)):
+        total = best[:, None] + cost
+        cut = np.argmin(total, axis=0)
+        cuts.append(cut)
+        best = np.concatenate([[np.inf], total[cut, np.arange(size)]])
+        padded_s.append(float(best[-1] * GRID_S))
+    return _EdgeSearch(values, tuple(cuts), tuple(padded_s))
+
+
+def _thin_out(
+    values: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """At most `MOST_CANDIDATES` values; those between two kept ones count for the upper one.
+
+    Half of them lie evenly by how many utterances there are, half evenly by how long these are,
+    so that neither a million short clips nor one recording of hours hides the rest.
+    """
+    if len(values) <= MOST_CANDIDATES:
+        return values, counts
+    shares = np.linspace(0, 1, MOST_CANDIDATES // 2)
+    kept = [np.array([len(values) - 1])]
+    for weight in (counts, counts * values):
+        mass = np.cumsum(weight)
+        kept.append(np.searchsorted(mass, shares * mass[-1]))
+    positions = np.unique(np.concatenate(kept).clip(0, len(values) - 1))
+    up_to = np.cumsum(counts)[positions]
+    return values[positions], np.diff(up_to, prepend=0)
+
+
+def plan_epoch(
+    durations_s: Sequence[float],
+    label_tokens: Sequence[int],
+    batching: Batching,
+    *,
+    seed: int,
+    epoch: int,
+) -> BucketPlan:
+    """Put each utterance into the shortest bucket that holds it, and cut buckets into batches.
+
+    Who shares a batch and the order of batches are drawn anew from (seed, epoch) alone, so a
+    resumed run meets the same batches; the number of batches is the same in every epoch.
+
+    Args:
+        durations_s: Length of each utterance in seconds; indices in the plan refer to it.
+        label_tokens: Length of each utterance's label sequence.
+        batching: Buckets and budget.
+        seed: Of the run.
+        epoch: Counted from 0.
+
+    Returns:
+        A plan in which every index stands exactly once, in `batches` or in `too_long`.
+    """
+    durations = np.asarray(durations_s, dtype=np.float64)
+    labels = np.asarray(label_tokens, dtype=np.int64)
+    draw = np.random.default_rng([seed, epoch])
+    bucket_of = np.searchsorted(np.asarray(batching.edges_s) + 1e-6, durations)
+    batches = []
+    for bucket, edge_s in enumerate(batching.edges_s):
+        members = draw.permutation(np.flatnonzero(bucket_of == bucket))
+        width = int(labels[members].max(initial=0))
+        size = batching.batch_size(edge_s)
+        for start in range(0, len(members), size):
+            group = members[start : start + size]
+            batches.append(
+                PlannedBatch(
+                    indices=tuple(group.tolist()),
+                    padded_s=edge_s if batching.static_shapes else float(durations[group].max()),
+                    label_tokens=width if batching.static_shapes else int(labels[group].max()),
+                )
+            )
+    order = draw.permutation(len(batches))
+    too_long = np.flatnonzero(bucket_of == len(batching.edges_s))
+    return BucketPlan(
+        batches=tuple(batches[index] for index in order),
+        too_long=tuple(too_long.tolist()),
+    )
+
+
+def padded_ratio(plan: BucketPlan, durations_s: Sequence[float]) -> float:
+    """Padded over real audio of a plan: 1.0 is no padding."""
+    real = sum(durations_s[index] for batch in plan.batches for index in batch.indices)
+    padded = sum(batch.padded_s * len(batch.indices) for batch in plan.batches)
+    return padded / real if real else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayPlan:
+    """A plan for listening as arrays: ten million utterances are 100 MB.
+
+    Batch b is `order[starts[b] : starts[b + 1]]`, padded to `padded_s[b]` seconds and
+    `label_tokens[b]` labels. `rows[b]` is its size on the device: where shapes are static, the
+    last batch of a bucket is filled with empty rows. `too_long` fits into no batch.
+    """
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    padded_s: NDArray[np.float64]
+    label_tokens: NDArray[np.int64]
+    too_long: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.padded_s)
+
+    def members(self, batch: int) -> NDArray[np.int64]:
+        """Indices of the utterances in a batch."""
+        return self.order[self.starts[batch] : self.starts[batch + 1]]
+
+
+def plan_arrays(
+    durations_s: Sequence[float] | NDArray[np.float64],
+    batching: Batching,
+    label_tokens: Sequence[int] | NDArray[np.int64] | None = None,
+) -> ArrayPlan:
+    """Batches of utterances of similar length, the longest first, none over the budget.
+
+    Memory that does not suffice shows at the first batch, not after an hour. No batch holds more
+    than `batch_s` of padded audio, not even that of a single utterance: such are `too_long`, as
+    are those beyond the last edge.
+
+    Args:
+        durations_s: Length of each utterance in seconds; indices in the plan refer to it.
+        batching: With static shapes every batch of a bucket has one size and its edge's length;
+            otherwise edges but the last are ignored and batches are as long as their longest.
+        label_tokens: Length of each utterance's label sequence, if there are labels.
+    """
+    durations = _as_durations(durations_s)
+    labels = np.zeros(0, np.int64) if label_tokens is None else np.asarray(label_tokens, np.int64)
+    edges_s = np.array([one for one in batching.edges_s if one <= batching.batch_s + 1e-9])
+    if batching.static_shapes:
+        longest_s = float(edges_s[-1]) if len(edges_s) else -1.0
+    else:
+        longest_s = min([*batching.edges_s[-1:], batching.batch_s])
+    order = np.argsort(-durations, kind="stable")
+    too_long, order = np.split(order, [int((durations > longest_s + 1e-6).sum())])
+    sorted_s = durations[order]
+    if batching.static_shapes:
+        cuts = _cut_buckets(sorted_s, edges_s, batching)
+    else:
+        cuts = _cut_freely(sorted_s, batching)
+    widths = _label_widths(labels[order] if len(labels) else labels, cuts, batching.static_shapes)
+    return ArrayPlan(order, cuts.starts, cuts.rows, cuts.padded_s, widths, too_long)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cuts:
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    padded_s: NDArray[np.float64]
+
+
+def _cut_buckets(
+    sorted_s: NDArray[np.float64], edges_s: NDArray[np.float64], batching: Batching
+) -> _Cuts:
+    """Batches of durations that fall, each bucket cut into equal shapes."""
+    starts, rows, padded_s = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
+    begin = 0
+    for position in range(len(edges_s) - 1, -1, -1):
+        below_s = edges_s[position - 1] + 1e-6 if position else -1.0
+        end = int(np.searchsorted(-sorted_s, -below_s, side="left"))
+        size = batching.batch_size(float(edges_s[position]))
+        cut = np.arange(begin, end, size)
+        starts.append(cut)
+        rows.append(np.full(len(cut), size))
+        padded_s.append(np.full(len(cut), edges_s[position]))
+        begin = max(begin, end)
+    every = np.concatenate([*starts, [len(sorted_s)]])
+    return _Cuts(every, np.concatenate(rows), np.concatenate(padded_s))
+
+
+def _cut_freely(sorted_s: NDArray[np.float64], batching: Batching) -> _Cuts:
+    """Batches of durations that fall, each as large as its longest utterance allows."""
+    starts, begin = [0], 0
+    while begin < len(sorted_s):
+        begin += batching.batch_size(max(float(sorted_s[begin]), 1e-3))
+        starts.append(min(begin, len(sorted_s)))
+    every = np.array(starts, dtype=np.int64)
+    return _Cuts(every, np.diff(every), sorted_s[every[:-1]])
+
+
+def _label_widths(labels: NDArray[np.int64], cuts: _Cuts, static_shapes: bool) -> NDArray[np.int64]:
+    """Most labels in each batch; with static shapes, in its whole bucket."""
+    if not len(labels):
+        return np.zeros(len(cuts.padded_s), dtype=np.int64)
+    widths = np.maximum.reduceat(labels, cuts.starts[:-1])
+    if static_shapes:
+        for edge_s in np.unique(cuts.padded_s):
+            bucket = cuts.padded_s == edge_s
+            widths[bucket] = widths[bucket].max()
+    return widths
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPrice:
+    """What a plan costs: `shapes` are what a device that compiles has to compile."""
+
+    utterances: int
+    batches: int
+    shapes: int
+    audio_s: float
+    padded_s: float
+    too_long: int
+
+    @property
+    def padding(self) -> float:
+        """Padded over real audio, empty rows included: 1.0 is no padding."""
+        return self.padded_s / self.audio_s if self.audio_s else 1.0
+
+
+def price_plan(plan: ArrayPlan, durations_s: Sequence[float] | NDArray[np.float64]) -> PlanPrice:
+    """What the plan pads and how many shapes it has."""
+    durations = _as_durations(durations_s)
+    shapes = np.unique(np.stack([plan.rows, plan.padded_s, plan.label_tokens]), axis=1)
+    return PlanPrice(
+        utterances=len(plan.order),
+        batches=len(plan),
+        shapes=shapes.shape[1],
+        audio_s=float(durations[plan.order].sum()),
+        padded_s=float((plan.rows * plan.padded_s).sum()),
+        too_long=len(plan.too_long),
+    )

@@ -1,0 +1,57 @@
+"""The `librispeech` layout: SPEAKER/CHAPTER/SPEAKER-CHAPTER-NNNN.flac with *.trans.txt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gaudi_asr_cli.core.data.layouts.folder import AUDIO_SUFFIXES
+from gaudi_asr_cli.core.data.layouts.lines import read_lines
+from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.splits import pick_split
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import AudioSpan, Utterance
+
+
+def read_librispeech(path: Path, options: ReadOptions) -> Iterator[Utterance]:
+    """Chapter after chapter; the speaker is the first part of the utterance's id.
+
+    Raises:
+        DataError: There is no transcript, or several splits and none named.
+    """
+    split = pick_split(find_librispeech(path), options.split, path)
+    for transcript in sorted(split.glob("*/*/*.trans.txt")):
+        yield from _read_chapter(transcript)
+
+
+def find_librispeech(path: Path) -> dict[str, Path]:
+    """Split -> folder of speakers: `path` itself, or its sub-folders, or those of LibriSpeech/."""
+    if _holds_speakers(path):
+        return {path.name: path}
+    for parent in (path, path / "LibriSpeech"):
+        found = {d.name: d for d in sorted(parent.glob("*")) if d.is_dir() and _holds_speakers(d)}
+        if found:
+            return found
+    return {}
+
+
+def _holds_speakers(directory: Path) -> bool:
+    return next(directory.glob("*/*/*.trans.txt"), None) is not None
+
+
+def _read_chapter(transcript: Path) -> Iterator[Utterance]:
+    chapter = transcript.parent
+    files = {p.stem: p for p in chapter.iterdir() if p.suffix.lower() in AUDIO_SUFFIXES}
+    for line, entry in read_lines(transcript):
+        name, _, text = entry.partition(" ")
+        speaker, dash, _ = name.partition("-")
+        if not dash:
+            raise DataError(
+                f"{transcript}, line {line}: {name!r} is not SPEAKER-CHAPTER-NUMBER.",
+                remedy="Mend the line: an id, a space, the text.",
+            )
+        # A file that is not there is told by whoever opens it, with all the others.
+        path = files.pop(name, chapter / f"{name}.flac")
+        yield Utterance(name, AudioSpan(path), text=text.strip(), speaker=speaker)
+    for name, path in sorted(files.items()):
+        yield Utterance(name, AudioSpan(path), speaker=name.partition("-")[0])

@@ -1,0 +1,37 @@
+"""Lines of a text file with their numbers, so that an error can name the place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gaudi_asr_cli.core.errors import DataError
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of every line that is not blank, without its line end.
+
+    Raises:
+        DataError: The file cannot be read, or a line is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                line = _decode(raw, path, number).rstrip("\r\n")
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise DataError(
+            f"{path}: {error.strerror}.", remedy="Check the path and its permissions."
+        ) from error
+
+
+def _decode(raw: bytes, path: Path, number: int) -> str:
+    try:
+        # Excel and PowerShell put a byte order mark before the first line.
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}, line {number}: this is not UTF-8 ({error.reason}).",
+            remedy="Convert the file, for example: iconv -f latin1 -t utf-8 OLD > NEW",
+        ) from error

@@ -1,0 +1,63 @@
+"""The `manifest` layout: JSON lines, NeMo style, or a folder of one such file a split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gaudi_asr_cli.core.data.layouts.columns import Row, read_rows
+from gaudi_asr_cli.core.data.layouts.lines import read_lines
+from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.splits import pick_split
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import Utterance
+
+SUFFIXES = frozenset({".jsonl", ".json", ".ndjson"})
+
+
+def read_manifest(path: Path, options: ReadOptions) -> Iterator[Utterance]:
+    """`audio_filepath`, `text`, `duration`, `offset`, `speaker`; paths relative to the manifest.
+
+    Raises:
+        DataError: A line is broken or lacks what it needs; its number is named.
+    """
+    file = pick_split(find_manifests(path), options.split, path) if path.is_dir() else path
+    yield from read_rows(read_json_lines(file), file, file.parent, options)
+
+
+def read_json_lines(path: Path) -> Iterator[Row]:
+    for number, line in read_lines(path):
+        yield number, _parse(line, path, number)
+
+
+def find_manifests(directory: Path) -> dict[str, Path]:
+    """Split -> manifest: train_manifest.jsonl, manifest_train.jsonl and train.jsonl are `train`."""
+    files = sorted(p for p in directory.glob("*.jsonl") if _looks_like_manifest(p))
+    return {_split_of(file): file for file in files}
+
+
+def _split_of(file: Path) -> str:
+    return file.stem.replace("manifest", "").strip("_-.") or file.stem
+
+
+def _looks_like_manifest(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.readline(65_536)
+    return start.lstrip(b"\xef\xbb\xbf \t").startswith(b"{") and b'"audio_filepath"' in start
+
+
+def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        problem = f"{error.msg} at column {error.colno}"
+    else:
+        if isinstance(value, dict):
+            return value
+        problem = f"a {type(value).__name__} instead of an object"
+    raise DataError(
+        f"{path}, line {number}: broken JSON: {problem}.",
+        remedy='Every line is an object: {"audio_filepath": "a.wav", "duration": 1.5, "text": "a"}',
+    )

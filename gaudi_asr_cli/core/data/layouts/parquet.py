@@ -1,0 +1,169 @@
+"""The `parquet` layout: Parquet or Arrow files with an audio column; bytes are read when loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gaudi_asr_cli.core.data.cells import open_arrow_table
+from gaudi_asr_cli.core.data.layouts.columns import (
+    AUDIO_COLUMNS,
+    DURATION_COLUMNS,
+    SPEAKER_COLUMNS,
+    find_text_column,
+)
+from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.splits import pick_split
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import AudioSpan, Utterance
+
+SUFFIXES = frozenset({".parquet", ".arrow"})
+
+_SHARD = re.compile(r"^(?P<split>.+?)-\d{5}-of-\d{5}")
+_BATCH_ROWS = 1000
+
+
+def read_parquet(path: Path, options: ReadOptions) -> Iterator[Utterance]:
+    """Rows of one file, or of the files of one split below a folder, in order.
+
+    Raises:
+        DataError: A file is damaged or has no column of audio or text, or several splits and
+            none is named.
+    """
+    root = path / options.config if options.config else path
+    files = [root] if root.is_file() else pick_split(find_shards(root), options.split, path)
+    _refuse_several_folders(files, root)
+    for file in files:
+        yield from read_shard(file, options)
+
+
+def _refuse_several_folders(files: Sequence[Path], root: Path) -> None:
+    """Two configurations that have a split of one name are two datasets, not one."""
+    folders = sorted({file.parent.relative_to(root).as_posix() for file in files if file != root})
+    if len(folders) > 1:
+        raise DataError(
+            f"{root}: the files of this split lie in several folders: {', '.join(folders)}.",
+            remedy=f"Name one with --config: {folders[0]} for example.",
+        )
+
+
+def find_shards(root: Path) -> dict[str, list[Path]]:
+    """Split -> its files: train-00000-of-00002.parquet, train/0000.parquet are `train`."""
+    shards: dict[str, list[Path]] = {}
+    for file in sorted(p for p in root.rglob("*") if p.suffix in SUFFIXES):
+        # `datasets` leaves the results of map and filter beside the data.
+        if not file.name.startswith("cache-"):
+            shards.setdefault(_split_of(file, root), []).append(file)
+    return shards
+
+
+def _split_of(file: Path, root: Path) -> str:
+    match = _SHARD.match(file.name)
+    name = match["split"] if match else file.stem
+    # save_to_disk calls every shard data-..., the hub's converted files are 0000.parquet:
+    # there the folder is the split.
+    if name == "data" or name.isdigit():
+        return file.parent.name if file.parent != root else root.name
+    return name
+
+
+def read_shard(file: Path, options: ReadOptions) -> Iterator[Utterance]:
+    """Rows of one file as utterances; of the audio only the path is looked at.
+
+    Raises:
+        DataError: The file is damaged, or has no column of audio or text.
+    """
+    import pyarrow as pa
+
+    try:
+        names, audio = _find_columns(file)
+        text = find_text_column(names, options, str(file))
+        extra = [c for c in (_first(SPEAKER_COLUMNS, names), _first(DURATION_COLUMNS, names)) if c]
+        rows = _iterate_rows(file, audio, [c for c in (text, *extra) if c])
+        for number, cells in enumerate(rows):
+            yield _read_row(cells, file, number, audio.split(".")[0], text)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{file}: {error}.", remedy="Is the file whole? Fetch or write it again."
+        ) from error
+
+
+def _find_columns(file: Path) -> tuple[list[str], str]:
+    """Names of the columns, and that of the audio: with `.path` where bytes stand beside a path.
+
+    Raises:
+        DataError: There is no column of audio.
+    """
+    import pyarrow as pa
+
+    schema = _read_schema(file)
+    for name in [*AUDIO_COLUMNS, *schema.names]:
+        if name not in schema.names:
+            continue
+        kind = schema.field(name).type
+        if pa.types.is_struct(kind):
+            inner = {kind.field(i).name for i in range(kind.num_fields)}
+            if inner & {"bytes", "path"}:
+                return list(schema.names), f"{name}.path" if "path" in inner else name
+        elif name in AUDIO_COLUMNS:
+            return list(schema.names), name
+    raise DataError(
+        f"{file}: there is no column of audio; the columns are {', '.join(schema.names)}.",
+        remedy="Audio is a column of {bytes, path}, of bytes or of paths; call it `audio`.",
+    )
+
+
+def _read_schema(file: Path) -> Any:
+    if file.suffix == ".arrow":
+        return open_arrow_table(file).schema
+    import pyarrow.parquet as pq
+
+    return pq.read_schema(file)
+
+
+def _iterate_rows(file: Path, audio: str, others: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Cells by column; bytes of audio are neither read nor copied."""
+    column, _, field = audio.partition(".")
+    for batch in _iterate_batches(file, [audio, *others]):
+        lists = {name: batch.column(name).to_pylist() for name in others}
+        cells = batch.column(column)
+        lists[column] = cells.field(field).to_pylist() if field else _paths_only(cells)
+        for values in zip(*lists.values(), strict=True):
+            yield dict(zip(lists, values, strict=True))
+
+
+def _paths_only(cells: Any) -> list[str | None]:
+    import pyarrow as pa
+
+    is_path = pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)
+    return cells.to_pylist() if is_path else [None] * len(cells)
+
+
+def _iterate_batches(file: Path, columns: list[str]) -> Iterator[Any]:
+    if file.suffix == ".arrow":
+        yield from open_arrow_table(file).to_batches()
+        return
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as opened:
+        yield from opened.iter_batches(_BATCH_ROWS, columns=columns)
+
+
+def _read_row(
+    cells: dict[str, Any], file: Path, number: int, audio: str, text: str | None
+) -> Utterance:
+    path, words = cells[audio], cells[text] if text else None
+    duration_s = cells.get(_first(DURATION_COLUMNS, cells) or "")
+    speaker = cells.get(_first(SPEAKER_COLUMNS, cells) or "")
+    return Utterance(
+        Path(path).stem if path else f"{file.stem}-{number:06d}",
+        AudioSpan(file, duration_s=duration_s or None, row=number, column=audio),
+        text=None if words is None else str(words),
+        speaker=None if speaker in (None, "") else str(speaker),
+    )
+
+
+def _first(wanted: Sequence[str], names: Any) -> str | None:
+    return next((name for name in wanted if name in names), None)

@@ -1,0 +1,67 @@
+"""Which layout lies at a path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gaudi_asr_cli.core.data.layouts import manifest, parquet, table
+from gaudi_asr_cli.core.data.layouts.audiofolder import find_metadata
+from gaudi_asr_cli.core.data.layouts.commonvoice import has_sentences, holds_release
+from gaudi_asr_cli.core.data.layouts.folder import AUDIO_SUFFIXES, find_audio_files
+from gaudi_asr_cli.core.data.layouts.kaldi import find_kaldi
+from gaudi_asr_cli.core.data.layouts.librispeech import find_librispeech
+from gaudi_asr_cli.core.errors import DataError
+
+_DIRECTORIES: dict[str, Callable[[Path], bool]] = {
+    "kaldi": lambda path: bool(find_kaldi(path)),
+    "commonvoice": holds_release,
+    "audiofolder": lambda path: bool(find_metadata(path)),
+    "librispeech": lambda path: bool(find_librispeech(path)),
+    "manifest": lambda path: bool(manifest.find_manifests(path)),
+    "parquet": lambda path: bool(parquet.find_shards(path)),
+    "folder": lambda path: next(find_audio_files(path), None) is not None,
+}
+"""Layout -> does a directory hold it? The surest signs come first, plain audio last."""
+
+_SHOWN_ENTRIES = 8
+
+
+def recognise_layout(path: Path) -> str:
+    """The name of the layout at `path`, which exists.
+
+    Raises:
+        DataError: Nothing in it is known.
+    """
+    layout = _recognise_directory(path) if path.is_dir() else _recognise_file(path)
+    if layout is None:
+        held = (
+            ", ".join(sorted(p.name for p in path.iterdir())[:_SHOWN_ENTRIES])
+            if path.is_dir()
+            else ""
+        )
+        what = (
+            f"it holds {held or 'nothing'}" if path.is_dir() else f"a {path.suffix or 'bare'} file"
+        )
+        raise DataError(
+            f"{path}: no speech is recognised here ({what}).",
+            remedy=f"Name the layout: LAYOUT:{path}, one of {', '.join(_DIRECTORIES)}, table.",
+        )
+    return layout
+
+
+def _recognise_directory(path: Path) -> str | None:
+    return next((layout for layout, holds in _DIRECTORIES.items() if holds(path)), None)
+
+
+def _recognise_file(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    if suffix == ".tsv" and (path.parent / "clips").is_dir() and has_sentences(path):
+        return "commonvoice"
+    by_suffix = {
+        "manifest": manifest.SUFFIXES,
+        "table": table.SUFFIXES,
+        "parquet": parquet.SUFFIXES,
+        "folder": AUDIO_SUFFIXES,
+    }
+    return next((layout for layout, known in by_suffix.items() if suffix in known), None)

@@ -1,0 +1,68 @@
+"""Choosing one split of those that a source has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import TypeVar
+
+from gaudi_asr_cli.core.errors import DataError
+
+T = TypeVar("T")
+
+_SAME = ({"dev", "valid", "val", "validation"}, {"test", "eval", "testing"}, {"train", "training"})
+"""Names that different layouts give to one thing."""
+
+
+def pick_split(splits: Mapping[str, T], wanted: str | None, source: object) -> T:
+    """The split called `wanted`, or the only one.
+
+    Raises:
+        DataError: There is none of that name, or there are several and none was named.
+    """
+    if not splits:
+        raise DataError(
+            f"{source}: nothing of this layout is there.",
+            remedy="Give the path alone to have its layout recognised, or name another layout.",
+        )
+    if wanted is None:
+        if len(splits) == 1:
+            return next(iter(splits.values()))
+        raise _several(splits, source)
+    return splits[find_split_name(splits, wanted, source)]
+
+
+def find_split_name(names: Collection[str], wanted: str, source: object) -> str:
+    """`wanted` as the source spells it: validation for dev, train-clean-100 for train.clean.100.
+
+    Raises:
+        DataError: Nothing among `names` answers to `wanted`.
+    """
+    if wanted in names:
+        return wanted
+    found = [name for name in names if _is_same(name, wanted)]
+    if len(found) == 1:
+        return found[0]
+    near = get_close_matches(wanted, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise DataError(
+        f"{source} has no split {wanted!r}.{hint}",
+        remedy=f"There {_list(names)}; several are joined with +.",
+    )
+
+
+def _is_same(name: str, wanted: str) -> bool:
+    name, wanted = name.replace(".", "-").lower(), wanted.replace(".", "-").lower()
+    return name == wanted or any(name in same and wanted in same for same in _SAME)
+
+
+def _several(splits: Mapping[str, object], source: object) -> DataError:
+    first = next(iter(splits), "train")
+    return DataError(
+        f"{source} has several splits and none is named.",
+        remedy=f"There {_list(splits)}; write {source}#{first}, or join several with +.",
+    )
+
+
+def _list(names: Collection[str]) -> str:
+    return f"{'is' if len(names) == 1 else 'are'} {', '.join(sorted(names)) or 'none'}"

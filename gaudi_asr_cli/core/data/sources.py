@@ -1,0 +1,164 @@
+"""Where speech comes from: one grammar for every `--data`, `--train` and `--eval`.
+
+SOURCE  = [LAYOUT:]PLACE[#SPLIT[+SPLIT...]]
+PLACE   = a path, whose layout is recognised unless named, or a dataset's id on the hub
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from gaudi_asr_cli.core.data.layouts import READERS
+from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.recognise import recognise_layout
+from gaudi_asr_cli.core.data.moved_ids import find_replacement
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import Utterance
+
+__all__ = ["ReadOptions", "Source", "parse_source", "read_utterances"]
+
+_ALIASES = {"hf": "hub", "cv": "commonvoice", "jsonl": "manifest", "csv": "table", "tsv": "table"}
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+_LAYOUT_PREFIX = re.compile(r"^([a-z]{2,}):(?!//)(.*)$", re.DOTALL)
+_NEED_NO_PATH = {"hub", "demo"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source taken apart: `place` is a path, or what `hub` and `demo` take for one."""
+
+    layout: str
+    place: Path
+    splits: tuple[str | None, ...]
+
+
+_DEFAULTS = ReadOptions()
+
+
+def read_utterances(source: str, options: ReadOptions = _DEFAULTS) -> Iterator[Utterance]:
+    """Utterances of `source`, lazily and without opening audio; their ids are unique.
+
+    What is wrong with the source itself is told at once, what is wrong with a line when it is
+    reached.
+
+    Raises:
+        DataError: There is nothing of the kind, or a line is broken; the error names it.
+        UnreachableError: A hub dataset is out of reach.
+    """
+    parsed = parse_source(source, options.split)
+    reader = READERS[parsed.layout]
+    parts = (reader(parsed.place, replace(options, split=split)) for split in parsed.splits)
+    joined = (utterance for part in parts for utterance in part)
+    return _not_empty(_with_unique_ids(joined, parsed.place), source)
+
+
+def parse_source(source: str, split: str | None = None) -> Source:
+    """Take a source apart; a split written in it goes before the option `split`.
+
+    Raises:
+        DataError: No such file or layout, or nothing recognisable.
+    """
+    layout, place = _split_layout(source)
+    # A `#` may also be part of a file's name.
+    if "#" in place and not _exists(place):
+        place, _, split = place.rpartition("#")
+    path = Path(place).expanduser()
+    layout = layout or _find_layout(place, path)
+    if layout not in _NEED_NO_PATH and not path.exists():
+        raise _no_such_file(place, path)
+    if split and path.is_file():
+        raise DataError(
+            f"{place} is a single file and has no split {split!r}.",
+            remedy="Leave the split out, or give the folder that the file lies in.",
+        )
+    splits: tuple[str | None, ...] = tuple(split.split("+")) if split else (None,)
+    return Source(layout, path, splits)
+
+
+def _split_layout(source: str) -> tuple[str | None, str]:
+    if source == "demo" or source.startswith("demo#"):
+        return "demo", source[len("demo") :]
+    match = _LAYOUT_PREFIX.match(source)
+    if match is None or _exists(source):
+        return None, source
+    named = _ALIASES.get(match[1], match[1])
+    if named in READERS:
+        return named, match[2]
+    near = get_close_matches(named, READERS, n=1)
+    hint = f" Did you mean {near[0]}:{match[2]}?" if near else ""
+    raise DataError(
+        f"{source}: there is no layout {match[1]!r}.{hint}",
+        remedy=f"Layouts are {', '.join(READERS)}; a path needs none where it is recognised.",
+    )
+
+
+def _find_layout(place: str, path: Path) -> str:
+    if _exists(place):
+        return recognise_layout(path)
+    if find_replacement(place) is not None or _looks_like_hub_id(place):
+        return "hub"
+    raise _no_such_file(place, path)
+
+
+def _looks_like_hub_id(place: str) -> bool:
+    """`owner/name`, unless a folder `owner` stands here or the name ends like a file's."""
+    owner, _, name = place.partition("/")
+    is_file_name = re.search(r"\.[A-Za-z]\w{1,6}$", name) is not None
+    return _HUB_ID.match(place) is not None and not is_file_name and not Path(owner).exists()
+
+
+def _exists(place: str) -> bool:
+    try:
+        return bool(place) and Path(place).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        # Too long, a NUL in it, or no home folder: not a path that anybody has.
+        return False
+
+
+def _no_such_file(place: str, path: Path) -> DataError:
+    parent = next((p for p in path.parents if p.is_dir()), Path())
+    missing = next(iter(path.relative_to(parent).parts), "")
+    near = get_close_matches(missing, [p.name for p in parent.iterdir()], n=3, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(str(parent / name) for name in near)}?" if near else ""
+    return DataError(
+        f"{place}: there is no such file or folder.{hint}",
+        remedy="Give a path that exists, or a dataset of the hub as OWNER/NAME.",
+    )
+
+
+def _with_unique_ids(utterances: Iterable[Utterance], root: Path) -> Iterator[Utterance]:
+    """Ids as they are; where one repeats, the path below `root` without its suffix."""
+    seen: set[str] = set()
+    repeats: dict[str, int] = {}
+    for utterance in utterances:
+        name = utterance.id
+        if name in seen:
+            name = _path_below(utterance, root)
+        while name in seen:
+            repeats[name] = repeats.get(name, 1) + 1
+            name = f"{name}-{repeats[name]}"
+        seen.add(name)
+        yield utterance if name == utterance.id else replace(utterance, id=name)
+
+
+def _path_below(utterance: Utterance, root: Path) -> str:
+    path, base = utterance.audio.path, root if root.is_dir() else root.parent
+    if utterance.audio.row is not None or not path.is_relative_to(base):
+        return utterance.id
+    return path.relative_to(base).with_suffix("").as_posix()
+
+
+def _not_empty(utterances: Iterator[Utterance], source: str) -> Iterator[Utterance]:
+    empty = True
+    for utterance in utterances:
+        empty = False
+        yield utterance
+    if empty:
+        raise DataError(
+            f"{source}: there is not one utterance in it.",
+            remedy="Check that it is the right file or split, and that it was written whole.",
+        )

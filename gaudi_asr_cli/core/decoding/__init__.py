@@ -1,0 +1,28 @@
+"""Emissions to transcripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
+from gaudi_asr_cli.core.records import Emissions, Transcript, Utterance, Vocabulary
+
+
+class Decoder(Protocol):
+    """Anything that turns a row of emissions into a transcript."""
+
+    def decode(self, emissions: Emissions, index: int, utterance: Utterance) -> Transcript:
+        """The transcript of row `index` of the batch."""
+        ...
+
+    def condense(self, emissions: Emissions, index: int) -> Any:
+        """What `spell` needs of row `index`: little enough to keep for hours of sound."""
+        ...
+
+    def spell(self, parts: Sequence[Any], utterance: Utterance) -> Transcript:
+        """The transcript of what was condensed, in the order of the frames."""
+        ...
+
+
+DECODERS: dict[str, Callable[[Vocabulary], Decoder]] = {"greedy": GreedyDecoder}

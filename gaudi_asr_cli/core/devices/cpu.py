@@ -1,0 +1,99 @@
+"""The processor itself: always there."""
+
+from __future__ import annotations
+
+import platform
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
+from gaudi_asr_cli.core.errors import MachineError
+
+if TYPE_CHECKING:
+    import torch
+
+CPUINFO = Path("/proc/cpuinfo")
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Linux names of the instructions that multiply bf16: AVX512-BF16, AMX, and Arm's."""
+
+
+@dataclass(frozen=True, slots=True)
+class CpuDevice:
+    """See `Device`."""
+
+    flags: frozenset[str]
+    description: str
+    name: str = "cpu"
+    recompiles_on_new_shapes: bool = False
+    # One utterance at a time without padding is fastest here (performance.md, section 6).
+    gains_from_batches: bool = False
+    trains_on_cpu: bool = True
+
+    @property
+    def torch_device(self) -> torch.device:
+        import torch
+
+        return torch.device("cpu")
+
+    def choose_dtype(self, wish: str = "auto") -> str:
+        check_dtype(wish)
+        if wish == "fp16":
+            raise MachineError(
+                "A CPU computes fp16 slower than fp32.",
+                remedy="Pass --dtype bf16 or fp32, or leave --dtype out.",
+            )
+        if wish != "auto":
+            return wish
+        return "bf16" if self.flags & BF16_FLAGS else "fp32"
+
+    def place(self, module: torch.nn.Module) -> torch.nn.Module:
+        return module.to(self.torch_device)
+
+    def autocast(self, dtype: str) -> AbstractContextManager[object]:
+        import torch
+
+        if dtype == "fp32":
+            return nullcontext()
+        return torch.autocast("cpu", dtype=torch_dtype(dtype))
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: a CPU is done when the call returns."""
+
+    def peak_memory_mb(self) -> float:
+        import resource
+        import sys
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # Linux counts in KiB, macOS in bytes.
+        return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def open_cpu() -> CpuDevice:
+    """The CPU, with the instructions that it says it has."""
+    return CpuDevice(flags=read_cpu_flags(), description=read_cpu_name())
+
+
+def read_cpu_flags(path: Path = CPUINFO) -> frozenset[str]:
+    """Instruction names from /proc/cpuinfo; none where the system has no such file."""
+    for line in _read_lines(path):
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+def read_cpu_name(path: Path = CPUINFO) -> str:
+    """The processor's marketing name, or its architecture where the system does not tell."""
+    for line in _read_lines(path):
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _read_lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,0 +1,89 @@
+"""The first NVIDIA (or ROCm) card that torch sees."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
+from gaudi_asr_cli.core.errors import MachineError
+
+if TYPE_CHECKING:
+    import torch
+
+NATIVE_BF16 = (8, 0)
+"""Compute capability from which tensor cores multiply bf16 (Ampere)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CudaDevice:
+    """See `Device`. `capability` is the compute capability, (8, 0) for an A100."""
+
+    capability: tuple[int, int]
+    description: str
+    name: str = "cuda"
+    recompiles_on_new_shapes: bool = False
+    gains_from_batches: bool = True
+    trains_on_cpu: bool = False
+
+    @property
+    def torch_device(self) -> torch.device:
+        import torch
+
+        return torch.device("cuda")
+
+    def choose_dtype(self, wish: str = "auto") -> str:
+        check_dtype(wish)
+        native = self.capability >= NATIVE_BF16
+        if wish == "bf16" and not native:
+            raise MachineError(
+                f"{self.description} has no native bf16.",
+                remedy="Pass --dtype fp16 or fp32, or leave --dtype out.",
+            )
+        if wish != "auto":
+            return wish
+        return "bf16" if native else "fp32"
+
+    def place(self, module: torch.nn.Module) -> torch.nn.Module:
+        return module.to(self.torch_device)
+
+    def autocast(self, dtype: str) -> AbstractContextManager[object]:
+        import torch
+
+        if dtype == "fp32":
+            return nullcontext()
+        return torch.autocast("cuda", dtype=torch_dtype(dtype))
+
+    def synchronize(self) -> None:
+        import torch
+
+        torch.cuda.synchronize()
+
+    def peak_memory_mb(self) -> float:
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**20
+
+
+def open_cuda() -> CudaDevice:
+    """The current CUDA card.
+
+    Raises:
+        MachineError: torch was built without CUDA, or sees no card.
+    """
+    import torch
+
+    if torch.version.cuda is None and torch.version.hip is None:
+        raise MachineError(
+            f"This torch ({torch.__version__}) was built without CUDA.",
+            remedy="Install a CUDA build of torch (https://pytorch.org), or pass --device cpu.",
+        )
+    if not torch.cuda.is_available():
+        raise MachineError(
+            "torch sees no CUDA card on this machine.",
+            remedy="See what nvidia-smi says, or pass --device cpu.",
+        )
+    return CudaDevice(
+        capability=torch.cuda.get_device_capability(), description=torch.cuda.get_device_name()
+    )

@@ -1,0 +1,1 @@
+"""The inference engine: read, batch, forward and text, overlapped."""

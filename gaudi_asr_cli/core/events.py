@@ -1,0 +1,121 @@
+"""What core tells while it works. Views match these exhaustively; workflows only emit them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gaudi_asr_cli.core.records import Score, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """A stretch of work begins; `total` units of it (None: not known beforehand)."""
+
+    stage: str
+    total: float | None = None
+    unit: str = "utterances"
+
+
+@dataclass(frozen=True, slots=True)
+class StageAdvanced:
+    """So many units of the running stage are done, counted from its start."""
+
+    stage: str
+    done: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished:
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """A sentence worth a person's attention, not an error."""
+
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStarted:
+    """Optimiser steps from `first_step` to `total_steps`; `padding` is padded over real audio."""
+
+    first_step: int
+    total_steps: int
+    epochs: float
+    batches: int
+    utterances: int
+    audio_s: float
+    padding: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepLogged:
+    """Means since the last log; `blank_share` is the share of frames whose argmax is blank."""
+
+    step: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float | None
+    audio_s_per_s: float
+    utterances_per_s: float
+    padding: float
+    loading_share: float
+    blank_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePrediction:
+    reference: str
+    hypothesis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A score of the evaluation split while training, with a few predictions to look at."""
+
+    step: int
+    score: Score
+    loss: float | None
+    samples: tuple[SamplePrediction, ...]
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    step: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceDone:
+    """One utterance went through the engine: a transcript, or the error it failed with."""
+
+    utterance_id: str
+    path: str
+    duration_s: float
+    transcript: Transcript | None
+    error: str | None = None
+
+
+Event = (
+    StageStarted
+    | StageAdvanced
+    | StageFinished
+    | Noticed
+    | TrainingStarted
+    | StepLogged
+    | Evaluated
+    | CheckpointSaved
+    | UtteranceDone
+)
+
+Observer = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Observe nothing: the observer of every rank but the first."""

@@ -1,0 +1,29 @@
+"""NIST's time-marked conversation file, for `sclite` and everything that reads what it reads.
+
+A line a word: file, channel, start, duration, word, confidence. Source: NIST, "SCTK: infmts".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath
+
+from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.formats.placing import PlacedWord, place_words
+
+CHANNEL = "1"
+"""Sound is mixed down to one channel, or one was picked."""
+
+
+def format_ctm(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
+    """The words of each utterance in rising time; the file by its name without the suffix."""
+    for done in utterances:
+        # The columns are parted by white space, so a name must not have any.
+        name = "_".join(PurePath(done.path).stem.split()) or "-"
+        for word in place_words(done):
+            yield _format_word(name, word)
+
+
+def _format_word(name: str, word: PlacedWord) -> str:
+    start_s, length_s = word.start_ms / 1000, (word.end_ms - word.start_ms) / 1000
+    return f"{name} {CHANNEL} {start_s:.3f} {length_s:.3f} {word.text} {word.confidence:.4f}\n"

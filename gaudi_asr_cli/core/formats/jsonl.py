@@ -1,0 +1,40 @@
+"""JSON lines: one object an utterance, failed ones included."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.records import WordTiming
+
+
+def format_jsonl(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
+    """Each utterance on a line, as soon as it comes."""
+    for done in utterances:
+        yield json.dumps(transcript_json(done), ensure_ascii=False) + "\n"
+
+
+def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict[str, Any]:
+    """The JSON line of the command line contract; `text` is null where `error` is not."""
+    transcript = done.transcript
+    return {
+        "schema": "infer/1",
+        "path": done.path,
+        "duration_s": done.duration_s,
+        "text": None if transcript is None else transcript.text,
+        "words": [] if transcript is None else [_word_json(word) for word in transcript.words],
+        "language": language,
+        "error": done.error,
+    }
+
+
+def _word_json(word: WordTiming) -> dict[str, Any]:
+    """Times to the millisecond, confidence to four places: finer than either is true."""
+    return {
+        "word": word.word,
+        "start_s": round(word.start_s, 3),
+        "end_s": round(word.end_s, 3),
+        "confidence": round(word.confidence, 4),
+    }

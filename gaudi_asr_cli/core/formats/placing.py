@@ -1,0 +1,53 @@
+"""Words on the clock of their file: whole milliseconds, in order, apart, and inside the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.records import WordTiming
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedWord:
+    """A word without white space in it, from `start_ms` to `end_ms` (not before) of its file."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float
+
+
+def place_words(done: UtteranceDone) -> tuple[PlacedWord, ...]:
+    """The words that were heard, in the order of the text.
+
+    Players and scorers refuse what a decoder may well say: a word that reaches into the next one,
+    or a few milliseconds beyond the end. A start never lies before the one in front of it, and an
+    end neither behind the next start nor behind the end of the file, `done.duration_s`.
+    """
+    words = () if done.transcript is None else done.transcript.words
+    spelt = [("".join(word.word.split()), word) for word in words]
+    heard = [(text, word) for text, word in spelt if text]
+    starts, ends = _place_times([word for _, word in heard], end_of_file_ms(done))
+    return tuple(
+        PlacedWord(text, start, end, min(max(word.confidence, 0.0), 1.0))
+        for (text, word), start, end in zip(heard, starts, ends, strict=True)
+    )
+
+
+def end_of_file_ms(done: UtteranceDone) -> int:
+    """The last whole millisecond of the file."""
+    return int(done.duration_s * 1000)
+
+
+def _place_times(words: Sequence[WordTiming], last_ms: int) -> tuple[list[int], list[int]]:
+    inside = [min(max(round(word.start_s * 1000), 0), last_ms) for word in words]
+    starts = list(accumulate(inside, max))
+    nexts = [*starts, last_ms][1:]
+    ends = [
+        min(max(round(word.end_s * 1000), start), following)
+        for word, start, following in zip(words, starts, nexts, strict=True)
+    ]
+    return starts, ends

@@ -1,0 +1,21 @@
+"""Plain text: a line an utterance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gaudi_asr_cli.core.events import UtteranceDone
+
+
+def format_txt(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
+    """The text alone; what failed gives no line, its error is told elsewhere."""
+    for done in utterances:
+        if done.transcript is not None:
+            yield f"{done.transcript.text}\n"
+
+
+def format_txt_with_paths(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
+    """Path, tab, text: what is printed where there are several files."""
+    for done in utterances:
+        if done.transcript is not None:
+            yield f"{done.path}\t{done.transcript.text}\n"

@@ -1,0 +1,1 @@
+"""Benchmarks: what is measured, how often, against what, and how it is told."""

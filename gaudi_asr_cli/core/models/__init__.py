@@ -1,0 +1,1 @@
+"""Networks: transformers behind a few calls."""

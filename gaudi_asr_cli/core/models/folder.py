@@ -1,0 +1,210 @@
+"""Where a model's files are: a local folder, a run's folder, the package's own, or the hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from gaudi_asr_cli.core.errors import DataError, UnreachableError
+
+DEMO = "demo"
+DEMO_FOLDER = Path(__file__).resolve().parents[2] / "models" / "demo"
+"""The model of the demo recipe, packed into the wheel."""
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+HUB_TIMEOUT_S = 5.0
+HUB_FILES = ("*.json", "vocab.txt")
+OTHER_KINDS = frozenset({"whisper", "speech-encoder-decoder", "seamless_m4t", "speech_to_text"})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A folder that holds `config.json`; `name` is what the user called it."""
+
+    name: str
+    path: Path
+
+    def read_config(self) -> dict[str, Any]:
+        """`config.json` as it stands.
+
+        Raises:
+            DataError: It is not a JSON object.
+        """
+        path = self.path / "config.json"
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"{path} is not JSON: {error}.", remedy="Copy or download the model again."
+            ) from error
+        if not isinstance(config, dict):
+            raise DataError(
+                f"{path} is not a JSON object.", remedy="Copy or download the model again."
+            )
+        return config
+
+    def list_weights(self) -> tuple[Path, ...]:
+        """The safetensors files of the model, without language adapters."""
+        found = sorted(self.path.glob("*.safetensors"))
+        return tuple(path for path in found if not path.name.startswith("adapter."))
+
+
+def find_model(name: str, *, language: str | None = None) -> ModelFolder:
+    """The folder of a model, downloaded first where `name` is a hub id that is not cached.
+
+    Args:
+        name: A folder with config.json, a run's folder (then its `model/`), `demo`, or a hub id.
+        language: Language whose adapter is wanted as well (MMS).
+
+    Raises:
+        DataError: The folder is there but holds no model that can be read.
+        UnreachableError: A hub id that is neither cached nor reachable.
+    """
+    if name == DEMO and not Path(name).is_dir():
+        return _check_folder(ModelFolder(name, DEMO_FOLDER))
+    local = Path(name).expanduser()
+    if name and local.is_dir():
+        inside = local / "model"
+        is_run = not (local / "config.json").exists() and (inside / "config.json").exists()
+        return _check_folder(ModelFolder(name, inside if is_run else local))
+    if local.is_file() or not HUB_ID.fullmatch(name):
+        raise DataError(
+            f"'{name}' is neither a model folder nor a hub id.",
+            remedy="Name a folder with config.json and model.safetensors, a run folder, a hub id "
+            "such as facebook/wav2vec2-base-960h, or 'demo'.",
+        )
+    return _check_folder(ModelFolder(name, _find_on_hub(name, language)))
+
+
+def has_trained_head(folder: ModelFolder) -> bool:
+    """Whether the weights hold a CTC head; pretrained checkpoints have none."""
+    return "lm_head.weight" in set(_read_keys(folder.list_weights()))
+
+
+def _read_keys(weights: Iterable[Path]) -> Iterable[str]:
+    from safetensors import SafetensorError, safe_open
+
+    for path in weights:
+        try:
+            with safe_open(path, framework="pt") as opened:
+                yield from opened.keys()
+        except SafetensorError as error:
+            raise DataError(
+                f"{path} is not a whole safetensors file: {error}.",
+                remedy="Copy or download the model again.",
+            ) from error
+
+
+def _check_folder(folder: ModelFolder) -> ModelFolder:
+    if not (folder.path / "config.json").exists():
+        raise DataError(
+            f"{folder.path} holds no config.json, so it is no model.",
+            remedy="Name a folder that transformers' save_pretrained or gaudi-asr wrote.",
+        )
+    _refuse_other_kinds(folder)
+    if not folder.list_weights():
+        raise DataError(
+            f"{folder.path} holds no safetensors weights{_say_what_else(folder.path)}.",
+            remedy="Convert the model once with save_pretrained(..., safe_serialization=True), or "
+            "take a revision with model.safetensors.",
+        )
+    return folder
+
+
+def _say_what_else(path: Path) -> str:
+    if any(path.glob("*.bin")):
+        return "; its .bin weights are pickles, which gaudi-asr never loads"
+    return ""
+
+
+def _refuse_other_kinds(folder: ModelFolder) -> None:
+    kind = folder.read_config().get("model_type")
+    if kind in OTHER_KINDS:
+        raise DataError(
+            f"{folder.name} is a '{kind}' model, which has no CTC head.",
+            remedy="Choose a CTC model here, such as facebook/wav2vec2-base-960h.",
+        )
+
+
+def _find_on_hub(name: str, language: str | None) -> Path:
+    cached = _find_in_cache(name, language)
+    if cached is not None:
+        return cached
+    try:
+        return _download(name, language)
+    except UnreachableError:
+        # A language that is not cached may be one that the model shall learn.
+        without = _find_in_cache(name, None)
+        if without is None:
+            raise
+        return without
+
+
+def _find_in_cache(name: str, language: str | None) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        path = Path(snapshot_download(name, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    wanted = [] if language is None else [path / f"adapter.{language}.safetensors"]
+    whole = (path / "config.json").exists() and any(path.glob("*.safetensors"))
+    return path if whole and all(file.exists() for file in wanted) else None
+
+
+def _download(name: str, language: str | None) -> Path:
+    from huggingface_hub import HfApi, snapshot_download
+
+    adapters = [] if language is None else [f"adapter.{language}.safetensors"]
+    patterns = [*HUB_FILES, "model*.safetensors", *adapters]
+    try:
+        # Asked first and with a short patience: a download retries for minutes without network.
+        HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
+        return Path(snapshot_download(name, allow_patterns=patterns, etag_timeout=HUB_TIMEOUT_S))
+    except _network_errors() as error:
+        raise _unreachable(name, error) from error
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """What huggingface_hub raises when it cannot: OSError and its own, over requests or httpx."""
+    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+
+    errors: list[type[Exception]] = [OSError, HFValidationError, OfflineModeIsEnabled]
+    for client in ("httpx", "httpx2"):
+        if find_spec(client) is not None:
+            errors.append(import_module(client).TransportError)
+    return tuple(errors)
+
+
+def _unreachable(name: str, error: Exception) -> UnreachableError:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return UnreachableError(
+        f"The model '{name}' is neither in the cache ({HF_HUB_CACHE}) nor reachable on the hub"
+        f" ({_name_reason(error)}).",
+        remedy=f"Offline: run `hf download {name}` where there is a network and copy the cache "
+        "here, or set HF_HOME to a cache that has it. Without either: --model demo ships with "
+        "gaudi-asr, and --model FOLDER takes any local model. A private model needs `hf auth "
+        "login` first.",
+    )
+
+
+def _name_reason(error: Exception) -> str:
+    """The hub's own answer where it gave one, else what the network said at the bottom."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    reason: BaseException = error
+    while not isinstance(error, HfHubHTTPError) and (inner := _inside(reason)) is not None:
+        reason = inner
+    return str(reason).strip().partition("\n")[0] or type(reason).__name__
+
+
+def _inside(error: BaseException) -> BaseException | None:
+    return error.__cause__ or error.__context__

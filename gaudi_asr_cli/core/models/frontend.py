@@ -1,0 +1,154 @@
+"""From raw sound to what a network hears: normalising, features, masks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+VARIANCE_FLOOR = 1e-7
+"""What `Wav2Vec2FeatureExtractor` adds to the variance, so that silence stays silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frontend:
+    """What is done to samples before the network.
+
+    `extractor` is transformers' own for mel features (wav2vec2-BERT), None for raw samples;
+    `minimum_samples` is what a clip is padded to with zeros: shorter ones cannot be heard at all.
+    """
+
+    normalizes: bool = True
+    masks: bool = False
+    minimum_samples: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    extractor: Any = None
+
+    def prepare(self, batch: AudioBatch) -> dict[str, torch.Tensor]:
+        """Keyword arguments of the network for a batch of samples (B, T).
+
+        Every utterance is normalised on its own, before padding: the same utterance gives the
+        same numbers in any batch. Raw: `input_values` float32 (B, T), and `attention_mask` int64
+        (B, T) iff the model was trained with one. Mel: `input_features` (B, F, C) with its mask.
+        """
+        if self.extractor is not None:
+            return self._extract_features(batch)
+        return self._normalize(batch)
+
+    def _normalize(self, batch: AudioBatch) -> dict[str, torch.Tensor]:
+        import torch
+
+        width = max(batch.samples.shape[1], self.minimum_samples)
+        values = np.zeros((len(batch.lengths), width), dtype=np.float32)
+        mask = np.zeros(values.shape, dtype=np.int64)
+        for row, length in enumerate(batch.lengths):
+            sound = batch.samples[row, :length]
+            values[row, :length] = standardize(sound) if self.normalizes else sound
+            mask[row, : max(int(length), self.minimum_samples)] = 1
+        inputs = {"input_values": torch.from_numpy(values)}
+        if self.masks:
+            inputs["attention_mask"] = torch.from_numpy(mask)
+        return inputs
+
+    def _extract_features(self, batch: AudioBatch) -> dict[str, torch.Tensor]:
+        import torch
+
+        sounds = [
+            pad_to(batch.samples[row, :length], self.minimum_samples)
+            for row, length in enumerate(batch.lengths)
+        ]
+        features = self.extractor(sounds, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")
+        mask = np.asarray(features["attention_mask"], dtype=np.int64)
+        # An odd mel frame at the end is masked; nobody listens to it, so it is cut off.
+        heard = int(mask.sum(axis=1).max())
+        values = np.asarray(features["input_features"], dtype=np.float32)[:, :heard]
+        return {
+            "input_features": torch.from_numpy(values),
+            "attention_mask": torch.from_numpy(mask[:, :heard]),
+        }
+
+
+def standardize(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sound (T,) with zero mean and unit variance, as `Wav2Vec2FeatureExtractor` has it."""
+    if sound.size == 0:
+        return sound
+    scaled: NDArray[np.float32] = (sound - sound.mean()) / np.sqrt(sound.var() + VARIANCE_FLOOR)
+    return scaled
+
+
+def pad_to(sound: NDArray[np.float32], minimum_samples: int) -> NDArray[np.float32]:
+    """The sound (T,), with zeros behind it where it is shorter than `minimum_samples`."""
+    missing = minimum_samples - len(sound)
+    return np.pad(sound, (0, missing)) if missing > 0 else sound
+
+
+def read_settings(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The feature extractor's settings from a model folder, or what the family was trained with.
+
+    transformers 5 saves them inside `processor_config.json`, earlier versions on their own.
+    """
+    own = directory / "preprocessor_config.json"
+    if own.exists():
+        settings: dict[str, Any] = json.loads(own.read_text(encoding="utf-8"))
+        return settings
+    shared = directory / "processor_config.json"
+    if shared.exists():
+        inner = json.loads(shared.read_text(encoding="utf-8")).get("feature_extractor")
+        if isinstance(inner, dict):
+            return inner
+    return default_settings(config)
+
+
+def default_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What `preprocessor_config.json` says of a model of this family that has none."""
+    if config.get("model_type") == "wav2vec2-bert":
+        return {
+            "feature_extractor_type": "SeamlessM4TFeatureExtractor",
+            "feature_size": 80,
+            "num_mel_bins": 80,
+            "padding_side": "right",
+            "padding_value": 0.0,
+            "sampling_rate": SAMPLE_RATE_HZ,
+            "stride": 2,
+        }
+    return {
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+        "do_normalize": True,
+        "feature_size": 1,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        # Only layer-norm encoders were trained with masks.
+        "return_attention_mask": config.get("feat_extract_norm", "layer") == "layer",
+        "sampling_rate": SAMPLE_RATE_HZ,
+    }
+
+
+def open_frontend(
+    settings: Mapping[str, Any], config: Mapping[str, Any], minimum_samples: int
+) -> Frontend:
+    """The frontend that these settings of a feature extractor describe."""
+    if config.get("model_type") == "wav2vec2-bert":
+        from transformers import SeamlessM4TFeatureExtractor
+
+        return Frontend(
+            masks=True,
+            minimum_samples=minimum_samples,
+            settings=settings,
+            extractor=SeamlessM4TFeatureExtractor.from_dict(dict(settings)),
+        )
+    return Frontend(
+        normalizes=bool(settings.get("do_normalize", True)),
+        masks=bool(settings.get("return_attention_mask", False)),
+        minimum_samples=minimum_samples,
+        settings=settings,
+    )

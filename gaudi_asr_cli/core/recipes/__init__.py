@@ -1,0 +1,1 @@
+"""Recipes: YAML files that say what a run does."""

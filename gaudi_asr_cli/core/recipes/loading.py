@@ -1,0 +1,243 @@
+"""Recipes from YAML files and settings: found, merged, checked."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from gaudi_asr_cli.core.errors import RecipeError
+from gaudi_asr_cli.core.recipes.schema import CtcRecipe
+
+PACKAGED = Path(__file__).parents[2] / "recipes"
+CHECKED_OUT = Path(__file__).parents[3] / "recipes"
+
+KINDS: dict[str, type[CtcRecipe]] = {"finetune-ctc": CtcRecipe}
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """A recipe that comes with the package; `about` is the comment on top of its file."""
+
+    name: str
+    path: Path
+    about: str
+
+
+def recipe_files() -> list[RecipeFile]:
+    """The recipes that come with the package, by name."""
+    folder = PACKAGED if PACKAGED.is_dir() else CHECKED_OUT
+    return [RecipeFile(path.stem, path, _about(path)) for path in sorted(folder.glob("*.yaml"))]
+
+
+def _about(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((line.lstrip("# ") for line in lines if line.startswith("#")), "")
+
+
+def find_recipe(name_or_file: str) -> Path:
+    """The file of a recipe, given by name or path.
+
+    Raises:
+        RecipeError: No recipe has that name and no file is there; near names are suggested.
+    """
+    path = Path(name_or_file)
+    if path.suffix in {".yaml", ".yml"} and path.is_file():
+        return path
+    files = {file.name: file.path for file in recipe_files()}
+    if name_or_file in files:
+        return files[name_or_file]
+    raise RecipeError(
+        f"There is no recipe named {name_or_file!r}, and no such file.",
+        remedy=_suggest(name_or_file, files) + "`gaudi-asr recipes` lists what there is.",
+    )
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, unchecked.
+
+    Raises:
+        RecipeError: Not YAML, or no mapping; names the line where there is one.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"{path} is no YAML: {error}", remedy="Mend the line that is named."
+        ) from error
+    if not isinstance(values, dict):
+        raise RecipeError(
+            f"{path} holds no recipe: a mapping of keys to values was expected.",
+            remedy="`gaudi-asr recipes show digits` prints one to start from.",
+        )
+    return values
+
+
+def with_settings(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Values with `key.subkey=value` settings laid over them; values are read as YAML.
+
+    Raises:
+        RecipeError: A setting without `=`, or one that reaches into something that is no section.
+    """
+    merged = _deep_copy(values)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise RecipeError(
+                f"The setting {setting!r} is not of the form key=value.",
+                remedy="For example: --set optimizer.learning_rate=1.0e-4",
+            )
+        _put(merged, key.strip().split("."), parse_value(text), setting)
+    return merged
+
+
+def parse_value(text: str) -> Any:
+    """A value as YAML reads it; 3e-4 is a number too, as everybody means it, "3e-4" is not."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(text.strip()) else value
+
+
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+
+def _deep_copy(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _deep_copy(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+    }
+
+
+def _put(values: dict[str, Any], keys: list[str], value: Any, setting: str) -> None:
+    *sections, last = keys
+    here = values
+    for section in sections:
+        inner = here.get(section)
+        if isinstance(inner, str) and section in {"train", "eval", "test"}:
+            inner = {"data": inner}
+        if inner is None:
+            inner = {}
+        if not isinstance(inner, dict):
+            raise RecipeError(
+                f"{setting!r} cannot be set: {section!r} is a value, not a section.",
+                remedy=f"Set {section}=... itself.",
+            )
+        here[section] = inner
+        here = inner
+    here[last] = value
+
+
+def load_recipe(name_or_file: str, settings: Iterable[str] = ()) -> CtcRecipe:
+    """The recipe of that name or file, what it extends, and settings on top, checked.
+
+    Raises:
+        RecipeError: No such recipe, or something in it or in the settings is wrong.
+    """
+    values = with_settings(_extended(find_recipe(name_or_file), ()), settings)
+    return check_recipe(values, origin=name_or_file)
+
+
+def _extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise RecipeError(
+            f"{path} extends itself.", remedy="Remove the `extends` that closes the circle."
+        )
+    values = read_recipe(path)
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    return _laid_over(_extended(find_recipe(str(base)), (*seen, path)), values)
+
+
+def _laid_over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    merged = _deep_copy(base)
+    for key, value in values.items():
+        inner = merged.get(key)
+        if isinstance(inner, Mapping) and isinstance(value, Mapping):
+            merged[key] = _laid_over(inner, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def check_recipe(values: Mapping[str, Any], *, origin: str) -> CtcRecipe:
+    """A recipe whose names and types are right.
+
+    Raises:
+        RecipeError: Unknown kind or key (with the nearest name), wrong type, missing data.
+    """
+    kind = values.get("kind", "finetune-ctc")
+    if kind not in KINDS:
+        raise RecipeError(
+            f"{origin}: unknown kind of recipe {kind!r}.",
+            remedy=f"Known kinds: {', '.join(KINDS)}.",
+        )
+    expanded = {
+        key: {"data": value}
+        if key in {"train", "eval", "test"} and isinstance(value, (str, list))
+        else value
+        for key, value in values.items()
+    }
+    try:
+        return KINDS[kind].model_validate(expanded)
+    except ValidationError as error:
+        raise _as_recipe_error(error, KINDS[kind], origin) from None
+
+
+def dump_recipe(recipe: BaseModel) -> str:
+    """A recipe as YAML that reads back to the same recipe."""
+    return yaml.safe_dump(
+        recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+    )
+
+
+def _as_recipe_error(error: ValidationError, model: type[BaseModel], origin: str) -> RecipeError:
+    problems, remedies = [], []
+    for problem in error.errors(include_url=False):
+        dotted = ".".join(str(key) for key in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            problems.append(f"unknown key {dotted!r}")
+            remedies.append(_suggest_key(dotted, list_keys(model)))
+        elif problem["type"] == "missing":
+            problems.append(f"{dotted!r} is missing")
+            remedies.append(f"Give it with --set {dotted}=... or in the file. ")
+        else:
+            problems.append(f"{dotted!r}: {problem['msg']} (it is {problem['input']!r})")
+    advice = "".join(dict.fromkeys(remedies)) + "docs/recipes.md lists every key and its type."
+    return RecipeError(f"{origin}: {'; '.join(problems)}.", remedy=advice)
+
+
+def list_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every key of a recipe with its sections, such as `optimizer.learning_rate`."""
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        options = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        for option in options:
+            if isinstance(option, type) and issubclass(option, BaseModel):
+                keys += list_keys(option, f"{prefix}{name}.")
+    return keys
+
+
+def _suggest_key(dotted: str, keys: list[str]) -> str:
+    """The nearest key there is: of the same section first, else of that name anywhere."""
+    near = difflib.get_close_matches(dotted, keys, n=1, cutoff=0.8)
+    if not near:
+        last = {key.rpartition(".")[2]: key for key in reversed(keys)}
+        near = [
+            last[name] for name in difflib.get_close_matches(dotted.rpartition(".")[2], last, n=1)
+        ]
+    return f"Did you mean {near[0]!r}? " if near else ""
+
+
+def _suggest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"Did you mean {near[0]!r}? " if near else ""

@@ -1,0 +1,137 @@
+"""What a recipe may say: pydantic models, strict about names and types.
+
+Every field is described here; docs/recipes.md is written from these descriptions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    data: str | list[str] = Field(
+        description="Hub id, path, LAYOUT:PATH or PATH#SPLIT; a list is joined."
+    )
+    config: str | None = Field(None, description="Configuration of a hub data set.")
+    split: str | None = Field(None, description="Split, or several joined with +.")
+    text_column: str | None = Field(None, description="Column that holds the text.")
+    limit: PositiveInt | None = Field(None, description="Take only the first so many utterances.")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.data,) if isinstance(self.data, str) else tuple(self.data)
+
+
+class Text(Section):
+    strip_chars: str = Field("", description="Exactly these characters are removed from the text.")
+    case: Literal["keep", "lower", "upper"] = Field("keep", description="Case of the labels.")
+    unicode: Literal["nfc", "nfkc"] = Field("nfc", description="Unicode normal form.")
+    min_count: PositiveInt = Field(1, description="Rarer characters become the unknown token.")
+    word_delimiter_token: str = Field("|", description="Token that stands for a space.")
+    unk_token: str = Field("[UNK]", description="Token for characters outside the vocabulary.")
+    pad_token: str = Field("[PAD]", description="Padding token, which is CTC's blank.")
+
+
+class Batching(Section):
+    buckets: PositiveInt = Field(
+        8, description="Buckets of similar length, edges chosen to pad least."
+    )
+    batch_seconds: PositiveFloat = Field(120.0, description="Padded audio in one batch, seconds.")
+    batch: PositiveInt | None = Field(None, description="Utterances in one batch instead.")
+    accumulate: PositiveInt = Field(1, description="Batches whose gradients make one step.")
+    max_seconds: PositiveFloat | None = Field(
+        30.0, description="Longer training utterances are left out, and counted."
+    )
+    min_seconds: float = Field(0.0, ge=0.0, description="Shorter training utterances are left out.")
+
+
+class Network(Section):
+    """Fields of the model's configuration; what is not named stays as the model has it."""
+
+    attention_dropout: Share | None = None
+    activation_dropout: Share | None = None
+    feat_proj_dropout: Share | None = None
+    hidden_dropout: Share | None = None
+    final_dropout: Share | None = None
+    layerdrop: Share | None = Field(None, description="Chance to skip a layer; keep 0 for graphs.")
+    mask_time_prob: Share | None = Field(None, description="SpecAugment: share of masked frames.")
+    mask_time_length: PositiveInt | None = None
+    mask_feature_prob: Share | None = Field(None, description="SpecAugment over features.")
+    mask_feature_length: PositiveInt | None = None
+    ctc_loss_reduction: Literal["mean", "sum"] = "mean"
+    ctc_zero_infinity: bool = Field(True, description="Zero an infinite loss and its gradient.")
+    add_adapter: bool | None = None
+
+    def overrides(self) -> dict[str, Any]:
+        """What to set in the model's configuration."""
+        return self.model_dump(exclude_none=True)
+
+
+class Optimizer(Section):
+    learning_rate: PositiveFloat = 3.0e-4
+    warmup: int | str = Field("10%", description="Steps, or a share of all steps such as 10%.")
+    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: PositiveFloat = 1.0e-8
+    weight_decay: float = Field(0.0, ge=0.0)
+    clip_norm: float = Field(1.0, ge=0.0, description="Largest norm of the gradient; 0: no limit.")
+
+
+class Evaluation(Section):
+    every: PositiveInt | Literal["epoch", "end"] = Field(
+        "epoch", description="Steps between scores."
+    )
+    save_every: PositiveInt | Literal["epoch", "end"] = Field(
+        "epoch", description="Steps between checkpoints; every best one is kept besides."
+    )
+    log_every: PositiveInt = Field(10, description="Steps between log lines.")
+    patience: PositiveInt | None = Field(
+        None, description="Stop after so many scores without a better word error rate."
+    )
+    normalizer: Literal["none", "basic", "whisper-english"] = "basic"
+    samples: int = Field(3, ge=0, description="Predictions to show with each score.")
+
+
+class CtcRecipe(Section):
+    """A CTC fine-tuning run, or one from random weights."""
+
+    kind: Literal["finetune-ctc"] = "finetune-ctc"
+    name: str = Field("finetune-ctc", description="Prefix of the run folder's name.")
+    model: str = Field(
+        "facebook/wav2vec2-base",
+        description="Hub id, folder, `demo`, or `scratch` with an `architecture`.",
+    )
+    language: str | None = Field(None, description="Adapter to load and train (MMS).")
+    architecture: dict[str, Any] | None = Field(
+        None, description="With `model: scratch`: fields of Wav2Vec2Config, and first_convolution."
+    )
+    vocab: str = Field("auto", description="auto, model, data, or a folder that `vocab` wrote.")
+    freeze: Literal["none", "feature-encoder", "encoder", "all-but-adapter"] = Field(
+        "feature-encoder", description="Parts whose weights stay."
+    )
+    train: Data
+    eval: Data | None = Field(None, description="Chooses the checkpoint that is kept.")
+    test: Data | None = Field(None, description="Scored once, at the end.")
+    text: Text = Text()
+    batching: Batching = Batching()
+    network: Network = Network()
+    optimizer: Optimizer = Optimizer()
+    evaluation: Evaluation = Evaluation()
+    epochs: PositiveFloat = 3.0
+    max_steps: PositiveInt | None = Field(None, description="Steps in all; then epochs follow.")
+    gradient_checkpointing: bool = False
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    seed: int = 42
+    trainer: dict[str, Any] = Field(
+        default_factory=dict, description="Any other field of transformers' TrainingArguments."
+    )

@@ -1,0 +1,150 @@
+"""A run on disk: every path spelt once, and files that exist only when they are whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.events import Event, StageAdvanced
+
+CHECKPOINT_MARK = "complete.json"
+"""Written last into a checkpoint's folder: one without it was cut off and is never resumed from."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where a run keeps what."""
+
+    root: Path
+
+    @classmethod
+    def create(cls, root: Path) -> RunFolder:
+        """Make a new, empty run folder.
+
+        Raises:
+            UsageError: Something is there already: a run is never overwritten.
+        """
+        cls.refuse_existing(root)
+        try:
+            root.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(
+                f"The run folder {root} cannot be made: {error.strerror}.",
+                remedy="Choose a --run folder in a place where you may write.",
+            ) from error
+        return cls(root)
+
+    @staticmethod
+    def refuse_existing(root: Path) -> None:
+        """Say that a folder is taken before any work is done for it.
+
+        Raises:
+            UsageError: Something is there already.
+        """
+        if root.exists():
+            raise UsageError(
+                f"The run folder {root} exists already.",
+                remedy="Choose another --run folder, or go on with that run with --resume.",
+            )
+
+    @classmethod
+    def create_numbered(cls, name: str, parent: Path = Path("runs")) -> RunFolder:
+        """Make `parent/name-N` with the first N that is free, also when others do the same now."""
+        number = 1
+        while True:
+            root = parent / f"{name}-{number}"
+            if not root.exists():
+                try:
+                    return cls.create(root)
+                except UsageError:
+                    if not root.exists():
+                        raise
+            number += 1
+
+    @classmethod
+    def existing(cls, root: Path) -> RunFolder:
+        """A run folder that is there already, to be resumed.
+
+        Raises:
+            UsageError: No such folder, or no run in it.
+        """
+        folder = cls(root)
+        if not folder.recipe.is_file():
+            raise UsageError(
+                f"There is no run to resume in {root}: it has no {folder.recipe.name}.",
+                remedy="Give the folder of a run with --run, or start one without --resume.",
+            )
+        return folder
+
+    @property
+    def recipe(self) -> Path:
+        return self.root / "recipe.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.root / "environment.json"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    @property
+    def predictions(self) -> Path:
+        return self.root / "predictions.jsonl"
+
+    @property
+    def refused(self) -> Path:
+        return self.root / "refused.jsonl"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.json"
+
+    def whole_checkpoints(self) -> list[Path]:
+        """Checkpoints that were written to the end, oldest first."""
+        marks = self.checkpoints.glob(f"checkpoint-*/{CHECKPOINT_MARK}")
+        return sorted((mark.parent for mark in marks), key=checkpoint_step)
+
+    def record(self, event: Event) -> None:
+        """Append an event to events.jsonl; progress ticks are for the eye only and left out."""
+        if isinstance(event, StageAdvanced):
+            return
+        line = {"event": type(event).__name__, **dataclasses.asdict(event)}
+        with self.events.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+
+
+def checkpoint_step(folder: Path) -> int:
+    """The optimiser step in the name of a checkpoint's folder."""
+    return int(folder.name.rsplit("-", 1)[1])
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is either absent, as it was, or whole: temporary file, sync, rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole, readable by people."""
+    write_whole(path, json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")

@@ -1,0 +1,1 @@
+"""Error counts, alignments and intervals: pure arithmetic over text."""

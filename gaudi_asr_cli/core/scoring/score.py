@@ -1,0 +1,138 @@
+"""From scored utterances to the account of an evaluation."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gaudi_asr_cli.core.records import ErrorCounts, Score, ScoredUtterance
+from gaudi_asr_cli.core.scoring.intervals import bootstrap_wer
+
+Slice = dict[str, float]
+
+_DURATION_EDGES_S = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+
+
+def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by name
+    scored: Sequence[ScoredUtterance],
+    *,
+    normalizer: str,
+    utterances_total: int,
+    audio_s_total: float,
+    rtfx: float | None = None,
+    phases_s: Mapping[str, float] | None = None,
+    seed: int = 42,
+) -> Score:
+    """Add the counts up and derive the rates, with a 95 % interval and slices.
+
+    Args:
+        scored: What was scored.
+        normalizer: Name and version of the normaliser behind `reference` and `hypothesis`.
+        utterances_total: Utterances that the data holds, scored or not.
+        audio_s_total: Seconds of audio that the data holds.
+        rtfx: Seconds of audio per second of work.
+        phases_s: Seconds spent in each phase of the work.
+        seed: Of the bootstrap.
+    """
+    words = sum((one.words for one in scored), ErrorCounts())
+    low, high = bootstrap_wer(scored, seed=seed)
+    return Score(
+        wer=words.rate,
+        wer_low=low,
+        wer_high=high,
+        cer=sum((one.characters for one in scored), ErrorCounts()).rate,
+        words=words,
+        sentence_error_rate=_sentence_error_rate(scored),
+        utterances=len(scored),
+        utterances_total=utterances_total,
+        audio_s=sum(one.duration_s for one in scored),
+        audio_s_total=audio_s_total,
+        normalizer=normalizer,
+        raw_wer=sum((one.raw_words for one in scored), ErrorCounts()).rate,
+        raw_cer=sum((one.raw_characters for one in scored), ErrorCounts()).rate,
+        rtfx=rtfx,
+        phases_s=dict(phases_s or {}),
+        slices=slice_scores(scored),
+    )
+
+
+def _sentence_error_rate(scored: Sequence[ScoredUtterance]) -> float:
+    return sum(one.words.errors > 0 for one in scored) / max(len(scored), 1)
+
+
+def slice_scores(scored: Sequence[ScoredUtterance]) -> dict[str, dict[str, Slice]]:
+    """Scores by duration and, where speakers are known, by speaker; empty slices are left out."""
+    slices = {
+        "duration": _slice_by(
+            sorted(scored, key=lambda one: one.duration_s),
+            lambda one: _duration_label(one.duration_s),
+        )
+    }
+    known = [one for one in scored if one.speaker is not None]
+    if known:
+        slices["speaker"] = _slice_by(
+            sorted(known, key=lambda one: str(one.speaker)), lambda one: str(one.speaker)
+        )
+    return slices
+
+
+def _slice_by(
+    scored: Sequence[ScoredUtterance], label: Callable[[ScoredUtterance], str]
+) -> dict[str, Slice]:
+    groups: dict[str, list[ScoredUtterance]] = {}
+    for one in scored:
+        groups.setdefault(label(one), []).append(one)
+    return {name: _score_slice(members) for name, members in groups.items()}
+
+
+def _score_slice(members: Sequence[ScoredUtterance]) -> Slice:
+    words = sum((one.words for one in members), ErrorCounts())
+    return {
+        "utterances": len(members),
+        "audio_s": sum(one.duration_s for one in members),
+        "reference_words": words.reference_length,
+        "errors": words.errors,
+        "wer": words.rate,
+        "cer": sum((one.characters for one in members), ErrorCounts()).rate,
+    }
+
+
+def _duration_label(duration_s: float) -> str:
+    below = bisect_right(_DURATION_EDGES_S, duration_s)
+    if below == len(_DURATION_EDGES_S):
+        return f"{_DURATION_EDGES_S[-1]:g}+ s"
+    return f"{_DURATION_EDGES_S[below - 1]:g}-{_DURATION_EDGES_S[below]:g} s"
+
+
+def find_worst(scored: Sequence[ScoredUtterance], limit: int = 10) -> tuple[ScoredUtterance, ...]:
+    """The utterances with most word errors, the higher rate first among equals."""
+    wrong = [one for one in scored if one.words.errors]
+    ranked = sorted(wrong, key=lambda one: (-one.words.errors, -one.words.rate, one.id))
+    return tuple(ranked[:limit])
+
+
+def score_json(score: Score, *, schema: str = "eval-ctc/1") -> dict[str, Any]:
+    """SCORE of the command line contract: rates as fractions, counts of normalised words."""
+    return {
+        "schema": schema,
+        "wer": score.wer,
+        "wer_low": score.wer_low,
+        "wer_high": score.wer_high,
+        "cer": score.cer,
+        "hits": score.words.hits,
+        "substitutions": score.words.substitutions,
+        "deletions": score.words.deletions,
+        "insertions": score.words.insertions,
+        "reference_words": score.words.reference_length,
+        "sentence_error_rate": score.sentence_error_rate,
+        "utterances": score.utterances,
+        "utterances_total": score.utterances_total,
+        "audio_s": score.audio_s,
+        "audio_s_total": score.audio_s_total,
+        "normalizer": score.normalizer,
+        "raw": {"wer": score.raw_wer, "cer": score.raw_cer},
+        "rtfx": score.rtfx,
+        "phases_s": score.phases_s,
+        "slices": score.slices,
+    }

@@ -1,0 +1,1 @@
+"""Normalisers and vocabularies: characters only, no network."""

@@ -1,0 +1,86 @@
+"""Letters of several scripts in one text, and characters that only look alike.
+
+Both are typing accidents more often than not, and each costs the network a column that it can
+never learn: a Cyrillic a among Latin letters sounds like every other a.
+"""
+# ruff: noqa: RUF001  # characters that look like others are what this file is about
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+
+_LOOKALIKES = {
+    # Cyrillic and Greek letters and the Latin ones drawn the same.
+    **dict(zip("аеорсухіјѕԁԛԝһӏ", "aeopcyxijsdqwhl", strict=True)),
+    **dict(zip("АВЕКМНОРСТУХІЈЅ", "ABEKMHOPCTYXIJS", strict=True)),
+    **dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEZHIKMNOPTYXo", strict=True)),
+    # Signs that keyboards and word processors exchange.
+    **dict.fromkeys("\u2019\u2018\u02bc\u2032\u00b4`\u02b9", "'"),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
+    **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'),
+}
+
+_WRITTEN_TOGETHER = {
+    **dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL"), "EAST ASIAN"),
+    **dict.fromkeys(("HALFWIDTH", "FULLWIDTH", "BOPOMOFO", "IDEOGRAPHIC"), "EAST ASIAN"),
+}
+
+
+def name_character(character: str) -> str:
+    """Unicode's name, or the code point where it has none."""
+    return unicodedata.name(character, f"U+{ord(character):04X}")
+
+
+def find_suspects(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Sentences about mixed scripts, look-alikes and invisible characters among the counted."""
+    return (*_mixed_scripts(counts), *_lookalikes(counts), *_invisible(counts))
+
+
+def _mixed_scripts(counts: Mapping[str, int]) -> list[str]:
+    letters: Counter[str] = Counter()
+    members: dict[str, list[str]] = {}
+    for character, count in counts.items():
+        script = _script_of(character)
+        if script is not None:
+            letters[script] += count
+            members.setdefault(script, []).append(character)
+    if len(letters) < 2:
+        return []
+    (main, main_count), *others = letters.most_common()
+    return [
+        f"Mixed scripts: {count} letters are {script} ({_show(members[script])}) "
+        f"among {main_count} that are {main}."
+        for script, count in others
+    ]
+
+
+def _script_of(character: str) -> str | None:
+    """The script of a letter, from its Unicode name; None for marks, signs and modifiers."""
+    if unicodedata.category(character) not in ("Ll", "Lu", "Lt", "Lo"):
+        return None
+    script = unicodedata.name(character, "UNNAMED").split(" ")[0]
+    return _WRITTEN_TOGETHER.get(script, script)
+
+
+def _show(characters: list[str], limit: int = 10) -> str:
+    more = f" and {len(characters) - limit} more" if len(characters) > limit else ""
+    return " ".join(sorted(characters)[:limit]) + more
+
+
+def _lookalikes(counts: Mapping[str, int]) -> list[str]:
+    return [
+        f"Look-alikes: {character!r} ({name_character(character)}, {counts[character]} times) is "
+        f"drawn like {twin!r} ({name_character(twin)}, {counts[twin]} times)."
+        for character, twin in _LOOKALIKES.items()
+        if character in counts and twin in counts
+    ]
+
+
+def _invisible(counts: Mapping[str, int]) -> list[str]:
+    return [
+        f"Invisible: {name_character(character)} ({count} times) prints nothing."
+        for character, count in counts.items()
+        if unicodedata.category(character) in ("Cc", "Cf", "Co", "Cn") and not character.isspace()
+    ]

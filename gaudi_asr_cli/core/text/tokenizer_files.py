@@ -1,0 +1,213 @@
+"""The tokenizer files of transformers' `Wav2Vec2CTCTokenizer`, written and read without it.
+
+A model saved with them opens with `AutoProcessor.from_pretrained` in transformers 4.55 and 5 and
+`batch_decode` of its argmax gives the same text as our own decoder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Vocabulary
+
+_MOST_GAPS = 1000  # columns without a token; more of them is a broken file, not a vocabulary
+
+
+def write_tokenizer_files(vocabulary: Vocabulary, directory: Path) -> None:
+    """Write vocab.json, tokenizer_config.json and special_tokens_map.json."""
+    directory.mkdir(parents=True, exist_ok=True)
+    names = _special_names(vocabulary)
+    _write_json(
+        directory / "vocab.json",
+        {token: column for column, token in enumerate(vocabulary.tokens)},
+    )
+    _write_json(
+        directory / "tokenizer_config.json",
+        {
+            "tokenizer_class": "Wav2Vec2CTCTokenizer",
+            "clean_up_tokenization_spaces": False,
+            "do_lower_case": False,
+            "replace_word_delimiter_char": " ",
+            "target_lang": None,
+            **names,
+        },
+    )
+    special = {key: token for key, token in names.items() if key != "word_delimiter_token"}
+    _write_json(directory / "special_tokens_map.json", special)
+
+
+def _special_names(vocabulary: Vocabulary) -> dict[str, str | None]:
+    """Special tokens by transformers' names; None says that there is none.
+
+    Left out, `<s>` and `</s>` would be added as columns that the model does not have.
+    """
+
+    def name(column: int | None) -> str | None:
+        return None if column is None else vocabulary.tokens[column]
+
+    def present(token: str) -> str | None:
+        return token if token in vocabulary.tokens else None
+
+    return {
+        "bos_token": present("<s>"),
+        "eos_token": present("</s>"),
+        "pad_token": name(vocabulary.blank),
+        "unk_token": name(vocabulary.unknown),
+        "word_delimiter_token": name(vocabulary.delimiter),
+    }
+
+
+def write_processor_files(
+    directory: Path, *, do_normalize: bool = True, return_attention_mask: bool = True
+) -> None:
+    """Write preprocessor_config.json for `Wav2Vec2FeatureExtractor` at 16 kHz.
+
+    Never processor_config.json: transformers 5 writes it, 4.55 cannot read it, and both read
+    this file without it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    _write_json(
+        directory / "preprocessor_config.json",
+        {
+            "do_normalize": do_normalize,
+            "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+            "feature_size": 1,
+            "padding_side": "right",
+            "padding_value": 0.0,
+            "processor_class": "Wav2Vec2Processor",
+            "return_attention_mask": return_attention_mask,
+            "sampling_rate": SAMPLE_RATE_HZ,
+        },
+    )
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def read_vocabulary(directory: Path, *, language: str | None = None) -> Vocabulary:
+    """The vocabulary of a model's folder, as transformers would use it.
+
+    Args:
+        directory: Folder with vocab.json and, usually, tokenizer_config.json.
+        language: Which vocabulary of a nested vocab.json (MMS); the configured one without it.
+
+    Raises:
+        DataError: vocab.json is missing or broken, or lacks the language or the blank.
+    """
+    config = _read_tokenizer_config(directory)
+    columns = _read_columns(directory, config, language)
+    return _assemble(_order_tokens(columns, directory), columns, config, directory)
+
+
+def _assemble(
+    tokens: tuple[str, ...], columns: dict[str, int], config: dict[str, Any], directory: Path
+) -> Vocabulary:
+    def column(key: str, default: str) -> int | None:
+        return columns.get(_token_name(config, key, default))
+
+    blank, unknown = column("pad_token", "<pad>"), column("unk_token", "<unk>")
+    if blank is None:
+        raise DataError(
+            f"{directory}: the padding token, which is the CTC blank, is not in vocab.json.",
+            remedy="Set pad_token in tokenizer_config.json to the model's blank token.",
+        )
+    special = {blank, unknown, column("bos_token", "<s>"), column("eos_token", "</s>")}
+    gaps = {index for index, token in enumerate(tokens) if token not in columns}
+    delimiter = column("word_delimiter_token", "|")
+    return Vocabulary(
+        tokens=_lower_letters(tokens) if config.get("do_lower_case") else tokens,
+        blank=blank,
+        delimiter=delimiter,
+        unknown=unknown,
+        special=frozenset(index for index in special | gaps if index not in (None, delimiter)),
+    )
+
+
+def _read_columns(directory: Path, config: dict[str, Any], language: str | None) -> dict[str, int]:
+    columns = _read_json(directory / "vocab.json")
+    if any(isinstance(value, dict) for value in columns.values()):
+        columns = _pick_language(columns, language or config.get("target_lang"), directory)
+    added = {
+        str(entry["content"]): int(column)
+        for column, entry in config.get("added_tokens_decoder", {}).items()
+    }
+    if (directory / "added_tokens.json").exists():
+        added |= _read_json(directory / "added_tokens.json")
+    taken = set(columns.values())
+    extra = {token: column for token, column in added.items() if column not in taken}
+    return {**columns, **{t: c for t, c in extra.items() if t not in columns}}
+
+
+def _pick_language(nested: dict[str, Any], language: str | None, directory: Path) -> dict[str, int]:
+    if language in nested:
+        chosen: dict[str, int] = nested[language]
+        return chosen
+    known = ", ".join(sorted(nested)[:12])
+    asked = f"has no language {language!r}" if language else "has a vocabulary per language"
+    raise DataError(
+        f"{directory} {asked}.",
+        remedy=f"Choose one of its {len(nested)} with --language, for example {known}.",
+    )
+
+
+def _order_tokens(columns: dict[str, int], directory: Path) -> tuple[str, ...]:
+    """Tokens by column; a column that no token names gets a name that text cannot hold."""
+    if not all(isinstance(column, int) and column >= 0 for column in columns.values()):
+        raise _broken_columns(directory)
+    by_column = {column: token for token, column in columns.items()}
+    width = max(by_column, default=-1) + 1
+    if not 0 < width <= len(columns) + _MOST_GAPS:
+        raise _broken_columns(directory)
+    return tuple(by_column.get(column, f"<unused {column}>") for column in range(width))
+
+
+def _broken_columns(directory: Path) -> DataError:
+    return DataError(
+        f"{directory / 'vocab.json'} does not give every token a column number from 0 upwards.",
+        remedy="Mend vocab.json, or take the one that came with the model.",
+    )
+
+
+def _lower_letters(tokens: tuple[str, ...]) -> tuple[str, ...]:
+    """Letters in lower case, where the model's own tokenizer lower-cases what it decodes."""
+    return tuple(token.lower() if len(token) == 1 else token for token in tokens)
+
+
+def _read_tokenizer_config(directory: Path) -> dict[str, Any]:
+    config_path = directory / "tokenizer_config.json"
+    config = _read_json(config_path) if config_path.exists() else {}
+    map_path = directory / "special_tokens_map.json"
+    # Old folders name their special tokens only there; transformers reads it in that case alone.
+    if "added_tokens_decoder" not in config and map_path.exists():
+        return {**config, **_read_json(map_path)}
+    return config
+
+
+def _token_name(config: dict[str, Any], key: str, default: str) -> str:
+    """A special token as transformers writes it: text, an object with `content`, or null."""
+    name = config.get(key, default)
+    return str(name["content"]) if isinstance(name, dict) else (name or "")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"There is no {path}: this folder has no CTC vocabulary.",
+            remedy="Give a folder made by finetune-ctc or vocab, or a model with a CTC head.",
+        ) from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(
+            f"{path} is not valid JSON: {error}.", remedy="Download or write the file again."
+        ) from error
+    if not isinstance(value, dict):
+        raise DataError(
+            f"{path} does not hold a JSON object.", remedy="Download or write the file again."
+        )
+    return value

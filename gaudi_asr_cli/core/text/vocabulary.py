@@ -1,0 +1,160 @@
+"""Characters and their columns: which there are, and how text becomes labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import Vocabulary
+from gaudi_asr_cli.core.text.rules import Case, TextRules
+from gaudi_asr_cli.core.text.tokenizer_files import (
+    read_vocabulary,
+    write_processor_files,
+    write_tokenizer_files,
+)
+
+__all__ = [
+    "build_vocabulary",
+    "encode",
+    "read_vocabulary",
+    "suggest_case",
+    "unknown_characters",
+    "vocabulary_hash",
+    "write_processor_files",
+    "write_tokenizer_files",
+]
+
+_Encoder = tuple[re.Pattern[str], dict[str, int]]
+
+
+def build_vocabulary(
+    counts: Mapping[str, int],
+    *,
+    delimiter: str = "|",
+    unknown: str = "[UNK]",
+    blank: str = "[PAD]",
+    min_count: int = 1,
+) -> Vocabulary:
+    """A vocabulary of the characters that were counted at least `min_count` times.
+
+    Columns: the word delimiter, the characters in code point order, unknown, blank. White space
+    is never a token of its own: the delimiter stands for it.
+
+    Raises:
+        DataError: No character is left, or one of the special tokens is also a character of the
+            text, which would make two meanings share a column.
+    """
+    characters = sorted(
+        token for token, count in counts.items() if count >= min_count and not token.isspace()
+    )
+    specials = (delimiter, unknown, blank)
+    _check_tokens(characters, specials)
+    tokens = (delimiter, *characters, unknown, blank)
+    return Vocabulary(
+        tokens=tokens,
+        blank=len(tokens) - 1,
+        delimiter=0,
+        unknown=len(tokens) - 2,
+        special=frozenset({len(tokens) - 1, len(tokens) - 2}),
+    )
+
+
+def _check_tokens(characters: list[str], specials: tuple[str, ...]) -> None:
+    if not characters:
+        raise DataError(
+            "No character is left for the vocabulary.",
+            remedy="Check that the data has text (--text-column), --strip-chars and --min-count.",
+        )
+    if len(set(specials)) < len(specials) or "" in specials:
+        raise DataError(
+            f"The special tokens {', '.join(map(repr, specials))} must differ and not be empty.",
+            remedy="Give --word-delimiter-token, --unk-token and --pad-token different values.",
+        )
+    for token in sorted(set(specials).intersection(characters)):
+        raise DataError(
+            f"The text holds the character {token!r}, which is also a special token.",
+            remedy=f"Strip it (--strip-chars {token!r}) or choose another special token, "
+            "for example --word-delimiter-token.",
+        )
+
+
+def encode(vocabulary: Vocabulary, text: str) -> tuple[int, ...]:
+    """Label ids of a cleaned text: white space is the delimiter, what is not known is unknown.
+
+    The longest token wins where tokens of several characters exist. Without a delimiter
+    (languages written without spaces) spaces are skipped.
+
+    Raises:
+        DataError: A character is not in a vocabulary that has no unknown token.
+    """
+    pattern, columns = _encoder(vocabulary)
+    ids: list[int] = []
+    for match in pattern.finditer(" ".join(text.split())):
+        column = _column_of(vocabulary, columns, match.group())
+        if column is not None:
+            ids.append(column)
+    return tuple(ids)
+
+
+def _column_of(vocabulary: Vocabulary, columns: dict[str, int], unit: str) -> int | None:
+    if unit == " ":
+        return vocabulary.delimiter
+    column = columns.get(unit, vocabulary.unknown)
+    if column is None:
+        raise DataError(
+            f"The character {unit!r} is not in the vocabulary, which has no unknown token.",
+            remedy="Strip the character (--strip-chars) or build a vocabulary from this data.",
+        )
+    return column
+
+
+@lru_cache(maxsize=8)
+def _encoder(vocabulary: Vocabulary) -> _Encoder:
+    """A pattern that cuts text into tokens, and the columns of those that text may hold."""
+    columns = {
+        token: column
+        for column, token in enumerate(vocabulary.tokens)
+        if column != vocabulary.delimiter and column not in vocabulary.special
+    }
+    longest_first = sorted((token for token in columns if len(token) > 1), key=len, reverse=True)
+    pattern = "|".join([*map(re.escape, longest_first), "."])
+    return re.compile(pattern, re.DOTALL), columns
+
+
+def unknown_characters(vocabulary: Vocabulary, text: str) -> frozenset[str]:
+    """The characters of `text` that `encode` would turn into the unknown token."""
+    pattern, columns = _encoder(vocabulary)
+    return frozenset(
+        token for token in pattern.findall(text) if not token.isspace() and token not in columns
+    )
+
+
+def suggest_case(vocabulary: Vocabulary, sample_text: str) -> Case:
+    """How to fold text so that the vocabulary knows most of it; `keep` where nothing is gained.
+
+    Lower-case text against an upper-case vocabulary (wav2vec2-base-960h) would become nothing
+    but unknown tokens, silently.
+    """
+    folds: tuple[Case, ...] = ("keep", "lower", "upper")
+    return max(folds, key=lambda case: _count_known(vocabulary, sample_text, case))
+
+
+def _count_known(vocabulary: Vocabulary, text: str, case: Case) -> int:
+    pattern, columns = _encoder(vocabulary)
+    return sum(token in columns for token in pattern.findall(TextRules(case=case).clean(text)))
+
+
+def vocabulary_hash(vocabulary: Vocabulary) -> str:
+    """A fingerprint of tokens and their meaning; a checkpoint keeps it, a resume compares it."""
+    meaning = [
+        vocabulary.tokens,
+        vocabulary.blank,
+        vocabulary.delimiter,
+        vocabulary.unknown,
+        sorted(vocabulary.special),
+    ]
+    return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Training: transformers' Trainer, with batches that our plan decides."""

@@ -1,0 +1,131 @@
+"""A data set whose items are whole planned batches, loaded ahead of the step that needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gaudi_asr_cli.core.data.batches import LoadedBatch, load_batch
+from gaudi_asr_cli.core.data.buckets import Batching, plan_epoch
+from gaudi_asr_cli.core.events import Noticed, Observer, ignore
+from gaudi_asr_cli.core.models.ctc import CtcModel
+from gaudi_asr_cli.core.records import BucketPlan, PlannedBatch, Utterance
+
+if TYPE_CHECKING:
+    import torch
+
+AHEAD = 4
+"""Batches that are loaded before they are needed."""
+
+IGNORED_LABEL = -100
+"""What transformers takes for padding among labels."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What is trained on: utterances with labels, and how they are put into batches.
+
+    `labels[i]` are the token ids of `utterances[i]`; every epoch is planned from (seed, epoch).
+    """
+
+    utterances: tuple[Utterance, ...]
+    labels: tuple[tuple[int, ...], ...]
+    batching: Batching
+    seed: int
+
+    @property
+    def durations_s(self) -> list[float]:
+        return [utterance.audio.duration_s or 0.0 for utterance in self.utterances]
+
+    @property
+    def audio_s(self) -> float:
+        return sum(self.durations_s)
+
+    def plan(self, epoch: int) -> BucketPlan:
+        """The batches of an epoch, in the order they are run."""
+        widths = [len(labels) for labels in self.labels]
+        return plan_epoch(self.durations_s, widths, self.batching, seed=self.seed, epoch=epoch)
+
+
+class PlannedBatches:
+    """A map-style data set for a DataLoader without workers: item i is batch i of the epoch.
+
+    An item depends on (seed, epoch, i) alone, never on who asked for what before, so a resumed
+    run meets the same ones. A thread loads ahead; reading releases the interpreter's lock.
+
+    An utterance whose audio turns out to be undecodable is left out of its batch; the observer
+    is told once of each, and `broken` holds them all.
+    """
+
+    def __init__(
+        self, training_set: TrainingSet, model: CtcModel, observe: Observer = ignore
+    ) -> None:
+        self.training_set = training_set
+        self.model = model
+        self.epoch = 0
+        self.broken: dict[str, str] = {}
+        self._shortened: set[str] = set()
+        self._observe = observe
+        self._plan = lru_cache(maxsize=2)(training_set.plan)
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+        self._loading: dict[tuple[int, int], Future[tuple[dict[str, Any], LoadedBatch]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._plan(0).batches)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        wanted = [(self.epoch, i) for i in range(index, min(index + 1 + AHEAD, len(self)))]
+        for key in [key for key in self._loading if key not in wanted]:
+            self._loading.pop(key).cancel()
+        for key in wanted:
+            if key not in self._loading:
+                self._loading[key] = self._pool.submit(self._load, *key)
+        inputs, loaded = self._loading.pop(wanted[0]).result()
+        self._tell(loaded)
+        return inputs
+
+    def close(self) -> None:
+        """Stop loading ahead."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _load(self, epoch: int, index: int) -> tuple[dict[str, Any], LoadedBatch]:
+        return self.load(self._plan(epoch).batches[index])
+
+    def load(self, planned: PlannedBatch) -> tuple[dict[str, Any], LoadedBatch]:
+        """The network's inputs with `labels` (B, L) and the batch as planned; and as loaded."""
+        training_set = self.training_set
+        loaded = load_batch(
+            [training_set.utterances[index] for index in planned.indices],
+            padded_s=planned.padded_s if training_set.batching.static_shapes else 0.0,
+        )
+        indices = tuple(planned.indices[position] for position in loaded.kept)
+        inputs: dict[str, Any] = dict(self.model.frontend.prepare(loaded.batch))
+        labels = [training_set.labels[index] for index in indices]
+        inputs["labels"] = padded_labels(labels, planned.label_tokens)
+        inputs["planned"] = replace(planned, indices=indices)
+        return inputs, loaded
+
+    def _tell(self, loaded: LoadedBatch) -> None:
+        for one in loaded.broken:
+            if one.utterance.id not in self.broken:
+                self.broken[one.utterance.id] = one.reason
+                self._observe(Noticed(f"Left out of training: {one.reason}"))
+        for name, lost_s in loaded.shortened:
+            if name not in self._shortened:
+                self._shortened.add(name)
+                self._observe(Noticed(f"{name}: its last {lost_s:.2f} s could not be decoded."))
+
+
+def padded_labels(labels: Sequence[Sequence[int]], width: int) -> torch.Tensor:
+    """Labels as an int64 tensor (B, L) of that width, padded with what the loss ignores."""
+    import torch
+
+    padded = np.full((len(labels), width), IGNORED_LABEL, dtype=np.int64)
+    for row, tokens in zip(padded, labels, strict=True):
+        row[: len(tokens)] = tokens
+    return torch.from_numpy(padded)

@@ -1,0 +1,65 @@
+"""A model's README: what it was trained on, how well it hears, how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gaudi_asr_cli.core.records import Score
+
+
+def write_card(  # noqa: PLR0913 - a card has many lines, each by name
+    *,
+    name: str,
+    base: str,
+    sources: Sequence[str],
+    hours: float,
+    steps: int,
+    recipe: str,
+    scores: dict[str, Score],
+) -> str:
+    """The card as Markdown with the metadata that model hubs read.
+
+    Args:
+        name: Of the run.
+        base: The model it started from, or `scratch`.
+        sources: What it was trained on.
+        hours: How much of that.
+        steps: Optimiser steps.
+        recipe: The resolved recipe as YAML.
+        scores: By the name of the split.
+    """
+    rows = [
+        f"| {split} | {score.wer:.2%} ({score.wer_low:.2%}-{score.wer_high:.2%}) | {score.cer:.2%} "
+        f"| {score.utterances} of {score.utterances_total} | {score.normalizer} |"
+        for split, score in scores.items()
+    ]
+    table = [
+        "| data | WER (95 % interval) | CER | utterances | normaliser |",
+        "|---|---|---|---|---|",
+        *rows,
+    ]
+    lines = [
+        "---",
+        "library_name: transformers",
+        "pipeline_tag: automatic-speech-recognition",
+        "tags: [ctc, gaudi-asr]",
+        *([] if base == "scratch" else [f"base_model: {base}"]),
+        "---",
+        f"# {name}",
+        "",
+        f"A CTC model trained for {steps} steps on {hours:.2f} hours ({', '.join(sources)}), "
+        + ("from random weights." if base == "scratch" else f"from {base}."),
+        "",
+        *(table if rows else ["It was not scored."]),
+        "",
+        "```",
+        "gaudi-asr infer --model THIS_FOLDER file.wav",
+        "```",
+        "",
+        "Made with this recipe:",
+        "",
+        "```yaml",
+        recipe.rstrip(),
+        "```",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,50 @@
+"""With what a run was made: enough to make it again, or to refuse to go on with something else."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from typing import Any
+
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.records import Utterance
+
+PARTS = (
+    *("gaudi-asr", "torch", "transformers", "accelerate", "datasets", "optimum-habana"),
+    *("numpy", "soundfile", "av", "soxr", "jiwer"),
+)
+
+
+def describe_environment(device: Device) -> dict[str, Any]:
+    """Command line, versions of every part, and the device."""
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {part: _version(part) for part in PARTS},
+        "device": {"name": device.name, "description": device.description},
+    }
+
+
+def _version(part: str) -> str | None:
+    try:
+        return metadata.version(part)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def fingerprint_data(utterances: Iterable[Utterance]) -> str:
+    """The same for the same utterances in the same order: ids, lengths to 1 ms, and texts."""
+    digest = hashlib.sha256()
+    for utterance in utterances:
+        duration_ms = round(1000 * (utterance.audio.duration_s or 0.0))
+        digest.update(f"{utterance.id}\0{duration_ms}\0{utterance.text}\n".encode())
+    return digest.hexdigest()
+
+
+def fingerprint_text(text: str) -> str:
+    """The same for the same text."""
+    return hashlib.sha256(text.encode()).hexdigest()

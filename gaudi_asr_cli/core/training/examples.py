@@ -1,0 +1,132 @@
+"""Which utterances can be learnt from, and why the others cannot: nothing is dropped silently."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.models.geometry import FrameGeometry
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Utterance, Vocabulary
+from gaudi_asr_cli.core.text.alignment import alignment_needs
+from gaudi_asr_cli.core.text.rules import TextRules
+from gaudi_asr_cli.core.text.vocabulary import encode, suggest_case, unknown_characters
+
+UNKNOWN_LIMIT = 0.05
+"""A vocabulary that lacks more of the data's characters than this share belongs to other data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An utterance that is not trained on; `reason` is the same phrase for the same cause."""
+
+    utterance_id: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Utterances with their labels, and those that were refused."""
+
+    utterances: tuple[Utterance, ...]
+    labels: tuple[tuple[int, ...], ...]
+    refused: tuple[Refusal, ...] = ()
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many were refused for each reason, commonest first."""
+        return dict(Counter(refusal.reason for refusal in self.refused).most_common())
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Lengths that are trained on, in seconds; None: no upper limit."""
+
+    min_s: float = 0.0
+    max_s: float | None = None
+
+
+def select_examples(
+    utterances: Iterable[Utterance],
+    rules: TextRules,
+    vocabulary: Vocabulary,
+    geometry: FrameGeometry,
+    limits: Limits,
+) -> Examples:
+    """Label what CTC can align; refuse the rest, each with its reason.
+
+    CTC needs a frame for every label and one more between two equal neighbours; an utterance
+    with fewer has an infinite loss.
+
+    Raises:
+        DataError: Nothing is left to train on.
+    """
+    kept: list[Utterance] = []
+    labels: list[tuple[int, ...]] = []
+    refused: list[Refusal] = []
+    for utterance in utterances:
+        tokens = encode(vocabulary, rules.clean(utterance.text or ""))
+        refusal = _refuse(utterance, tokens, geometry, limits)
+        if refusal is not None:
+            refused.append(refusal)
+        else:
+            kept.append(utterance)
+            labels.append(tokens)
+    if not kept:
+        reasons = (
+            ", ".join(sorted({refusal.reason for refusal in refused})) or "no utterance at all"
+        )
+        raise DataError(
+            f"Nothing is left to train on: {reasons}.",
+            remedy="`gaudi-asr check DATA --model M` lists every utterance and what is wrong.",
+        )
+    return Examples(tuple(kept), tuple(labels), tuple(refused))
+
+
+def _refuse(
+    utterance: Utterance, tokens: Sequence[int], geometry: FrameGeometry, limits: Limits
+) -> Refusal | None:
+    duration_s = utterance.audio.duration_s or 0.0
+    if not tokens:
+        return Refusal(utterance.id, "no text")
+    if duration_s < limits.min_s:
+        return Refusal(utterance.id, "too short", f"{duration_s:.2f} s")
+    if limits.max_s is not None and duration_s > limits.max_s:
+        return Refusal(utterance.id, "too long", f"{duration_s:.2f} s")
+    frames, needed = (
+        geometry.count_frames(round(duration_s * SAMPLE_RATE_HZ)),
+        alignment_needs(tokens),
+    )
+    if frames < needed:
+        return Refusal(
+            utterance.id, "too few frames for its text", f"{frames} frames, {needed} needed"
+        )
+    return None
+
+
+def check_vocabulary(vocabulary: Vocabulary, texts: Iterable[str]) -> dict[str, int]:
+    """How often characters outside the vocabulary occur; they are trained as unknown.
+
+    Args:
+        vocabulary: What the labels are made of.
+        texts: Cleaned training texts.
+
+    Raises:
+        DataError: So many that the vocabulary cannot be meant for this data.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text.replace(" ", ""))
+    missing = unknown_characters(vocabulary, "".join(counts))
+    unknown = {character: counts[character] for character in sorted(missing)}
+    if sum(unknown.values()) > UNKNOWN_LIMIT * max(1, sum(counts.values())):
+        shown = " ".join(list(unknown)[:30])
+        case = suggest_case(vocabulary, "".join(counts))
+        folded = f"Its letters are in another case: --case {case}. " if case != "keep" else ""
+        raise DataError(
+            f"The vocabulary lacks characters of this data: {shown}",
+            remedy=f"{folded}Or take --vocab data for a vocabulary of this data, or --strip-chars.",
+        )
+    return unknown

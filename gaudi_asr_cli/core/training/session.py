@@ -1,0 +1,321 @@
+"""One training run from a model and a plan to the best weights; resumable at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gaudi_asr_cli.core.data.buckets import padded_ratio
+from gaudi_asr_cli.core.errors import StoppedError, TrainingError
+from gaudi_asr_cli.core.events import (
+    CheckpointSaved,
+    Evaluated,
+    Noticed,
+    Observer,
+    StepLogged,
+    TrainingStarted,
+)
+from gaudi_asr_cli.core.models.ctc import CtcModel
+from gaudi_asr_cli.core.models.quiet import quiet_transformers
+from gaudi_asr_cli.core.records import Score
+from gaudi_asr_cli.core.runs import RunFolder, checkpoint_step
+from gaudi_asr_cli.core.training.batches import PlannedBatches, TrainingSet
+from gaudi_asr_cli.core.training.blanks import BlankWatch
+from gaudi_asr_cli.core.training.settings import TrainingSettings, training_arguments
+from gaudi_asr_cli.core.training.trainer import ScoreNow
+
+ScoreModel = Callable[[CtcModel, int], Evaluated]
+"""Scores a model at a step; `best` of the result is filled in here."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOutcome:
+    """The account of a training run; first and last are of the logs, over all its sessions.
+
+    `broken` are utterances that could not be decoded when their turn came, with the reason.
+    """
+
+    steps: int
+    epochs: float
+    best_step: int | None
+    resumed_step: int
+    audio_s_per_s: float
+    utterances_per_s: float
+    padding: float
+    loss_first: float | None
+    loss_last: float | None
+    blank_first: float | None
+    blank_last: float | None
+    wall_s: float
+    broken: dict[str, str]
+    curve: tuple[dict[str, float], ...] = field(default=())
+
+
+def train(
+    model: CtcModel,
+    training_set: TrainingSet,
+    score: ScoreModel | None,
+    settings: TrainingSettings,
+    folder: RunFolder,
+    observe: Observer,
+) -> TrainingOutcome:
+    """Train `model` in place, from the newest whole checkpoint of the run if there is one.
+
+    At the end the network holds the weights with the best word error rate, or the last ones where
+    nothing was scored.
+
+    Raises:
+        TrainingError: A loss that is not finite, or a disk that is full.
+        StoppedError: Ctrl-C or SIGTERM; a checkpoint of the last whole step was written.
+    """
+    from gaudi_asr_cli.core.training.callbacks import StopAtSignal, remove_unfinished
+
+    for path in remove_unfinished(folder):
+        observe(Noticed(f"Removed {path.name}, whose writing was cut off."))
+    newest = folder.whole_checkpoints()[-1:]
+    resumed_step = checkpoint_step(newest[0]) if newest else 0
+    batches = PlannedBatches(training_set, model, observe)
+    stop = StopAtSignal()
+    started = time.perf_counter()
+    with contextlib.closing(batches), quiet_transformers(), stop.listening():
+        trainer = open_trainer(batches, score, settings, folder, observe, stop)
+        observe(started_event(training_set, settings, resumed_step))
+        with disk_errors_explained(folder.root):
+            if newest and is_over(newest[0], settings):
+                take_up(trainer, newest[0])
+            else:
+                trainer.train(resume_from_checkpoint=str(newest[0]) if newest else None)
+    if stop.received is not None:
+        raise stopped(stop.received, trainer.state.global_step, folder)
+    best = trainer.state.best_global_step
+    if best is not None and best != trainer.state.global_step:
+        load_weights(model, folder.checkpoints / f"checkpoint-{best}")
+    return outcome(trainer, resumed_step, time.perf_counter() - started)
+
+
+def open_trainer(
+    batches: PlannedBatches,
+    score: ScoreModel | None,
+    settings: TrainingSettings,
+    folder: RunFolder,
+    observe: Observer,
+    stop: Any,
+) -> Any:
+    """The device's trainer with our batches, our scores and our callbacks."""
+    from transformers import PrinterCallback, ProgressCallback, Trainer
+
+    from gaudi_asr_cli.core.training import callbacks
+    from gaudi_asr_cli.core.training.trainer import planned_trainer
+
+    model = batches.model
+    arguments = training_arguments(settings, folder.checkpoints, model.device)
+    mark = {"vocabulary": list(model.vocabulary.tokens), "seed": settings.seed}
+
+    trainer = planned_trainer(Trainer)(
+        batches=batches,
+        score_now=scoring(score, model, lambda: trainer.state.best_metric, observe),
+        model=model.network,
+        args=arguments,
+        callbacks=[
+            LogTeller(observe, BlankWatch(settings.steps, settings.warmup_steps)).callback(),
+            callbacks.LastStep(),
+            *([callbacks.Patience(settings.patience)] if settings.patience else []),
+            stop,
+            callbacks.CheckpointKeeper(
+                folder,
+                mark,
+                lambda path: observe(CheckpointSaved(checkpoint_step(path), str(path))),
+            ),
+        ],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    return trainer
+
+
+def scoring(
+    score: ScoreModel | None,
+    model: CtcModel,
+    best_rate: Callable[[], float | None],
+    observe: Observer,
+) -> ScoreNow | None:
+    """What the trainer calls to have the network scored, which also tells of the score."""
+    if score is None:
+        return None
+
+    def score_now(step: int) -> dict[str, float]:
+        found = score(model, step)
+        best = best_rate()
+        is_best = best is None or found.score.wer < best
+        observe(dataclasses.replace(found, best=is_best))
+        return score_metrics(found.score)
+
+    return score_now
+
+
+def score_metrics(score: Score) -> dict[str, float]:
+    """A score as entries of a trainer log."""
+    return {"eval_wer": score.wer, "eval_cer": score.cer, "eval_rtfx": score.rtfx or 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class LogTeller:
+    """Turns the trainer's logs into events."""
+
+    observe: Observer
+    blanks: BlankWatch
+
+    def callback(self) -> Any:
+        """The same as a callback of transformers."""
+        from transformers import TrainerCallback
+
+        tell = self.tell
+
+        class Told(TrainerCallback):  # type: ignore[misc]
+            def on_log(
+                self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any
+            ) -> None:
+                if "loss" in logs:
+                    tell(state.global_step, state.epoch or 0.0, logs)
+
+        return Told()
+
+    def tell(self, step: int, epoch: float, logs: dict[str, float]) -> None:
+        """One log line of the trainer as a `StepLogged`, and what its blanks give cause to say."""
+        self.observe(
+            StepLogged(
+                step=step,
+                epoch=epoch,
+                loss=logs["loss"],
+                learning_rate=logs["learning_rate"],
+                grad_norm=logs.get("grad_norm"),
+                audio_s_per_s=logs["audio_s_per_s"],
+                utterances_per_s=logs["utterances_per_s"],
+                padding=logs["padding"],
+                loading_share=logs["loading_share"],
+                blank_share=logs["blank_share"],
+            )
+        )
+        verdict = self.blanks.look(step, logs["loss"], logs["blank_share"])
+        if verdict is not None:
+            self.observe(Noticed(verdict.message, verdict.remedy))
+
+
+def started_event(
+    training_set: TrainingSet, settings: TrainingSettings, resumed_step: int
+) -> TrainingStarted:
+    """What is about to be trained."""
+    plan = training_set.plan(0)
+    updates = -(-len(plan.batches) // settings.accumulate)
+    return TrainingStarted(
+        first_step=resumed_step,
+        total_steps=settings.steps,
+        epochs=settings.steps / updates,
+        batches=len(plan.batches),
+        utterances=len(training_set.utterances),
+        audio_s=training_set.audio_s,
+        padding=padded_ratio(plan, training_set.durations_s),
+    )
+
+
+@contextlib.contextmanager
+def disk_errors_explained(root: Path) -> Iterator[None]:
+    """Turn the many ways in which libraries say that a disk is full into one error.
+
+    safetensors and torch's zip writer raise errors of their own kinds; the free space tells.
+
+    Raises:
+        TrainingError: A file of the run could not be written.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if not is_disk_full(error, root):
+            raise
+        raise TrainingError(
+            f"The disk of {root} is full: a checkpoint could not be written.",
+            remedy="Free some space there, then go on from the last whole checkpoint with "
+            f"--resume --run {root}. Nothing written before is lost.",
+        ) from error
+
+
+def is_disk_full(error: Exception, root: Path) -> bool:
+    """Whether a library's error means that there was no room left."""
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return True
+    words = ("No space left", "unexpected pos", "file write failed", "PytorchStreamWriter")
+    return any(word in str(error) for word in words)
+
+
+def stopped(number: int, step: int, folder: RunFolder) -> StoppedError:
+    """The end of a run that somebody stopped."""
+    return StoppedError(
+        f"Stopped by {signal.Signals(number).name} after step {step}; its checkpoint is written.",
+        remedy=f"Go on with: gaudi-asr finetune-ctc --resume --run {folder.root}",
+        exit_code=128 + number,
+    )
+
+
+def is_over(checkpoint: Path, settings: TrainingSettings) -> bool:
+    """Whether a run that was cut off here had nothing more to train."""
+    from transformers import TrainerState
+
+    from gaudi_asr_cli.core.training.callbacks import is_exhausted
+
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    return bool(
+        state.global_step >= settings.steps or is_exhausted(state.log_history, settings.patience)
+    )
+
+
+def take_up(trainer: Any, checkpoint: Path) -> None:
+    """Put the trainer where a finished training left it."""
+    from transformers import TrainerState
+
+    trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    load_weights(trainer.batches.model, checkpoint)
+
+
+def load_weights(model: CtcModel, checkpoint: Path) -> None:
+    """Put a checkpoint's weights into the model."""
+    from safetensors.torch import load_file
+
+    state = load_file(checkpoint / "model.safetensors")
+    model.network.load_state_dict(state, strict=True)
+
+
+def outcome(trainer: Any, resumed_step: int, wall_s: float) -> TrainingOutcome:
+    """What the trainer's own history tells, which checkpoints keep over a resume."""
+    history = trainer.state.log_history
+    logs = [entry for entry in history if "loss" in entry]
+    meter = trainer.meter
+    seconds = max(meter.seconds_total, 1e-9)
+    return TrainingOutcome(
+        steps=trainer.state.global_step,
+        epochs=trainer.state.epoch or 0.0,
+        best_step=trainer.state.best_global_step,
+        resumed_step=resumed_step,
+        audio_s_per_s=meter.audio_s_total / seconds,
+        utterances_per_s=meter.utterances_total / seconds,
+        padding=meter.padded_s_total / meter.audio_s_total if meter.audio_s_total else 1.0,
+        loss_first=logs[0]["loss"] if logs else None,
+        loss_last=logs[-1]["loss"] if logs else None,
+        blank_first=logs[0]["blank_share"] if logs else None,
+        blank_last=logs[-1]["blank_share"] if logs else None,
+        wall_s=wall_s,
+        broken=dict(trainer.batches.broken),
+        curve=tuple(
+            {"step": entry["step"], "wer": entry["eval_wer"]}
+            for entry in history
+            if "eval_wer" in entry
+        ),
+    )

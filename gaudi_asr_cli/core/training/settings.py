@@ -1,0 +1,117 @@
+"""What a training run is told, and what transformers' TrainingArguments make of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.errors import RecipeError
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+# fmt: off
+OURS = frozenset({
+    "output_dir", "per_device_train_batch_size", "max_steps", "num_train_epochs",
+    "eval_strategy", "save_strategy", "logging_strategy", "remove_unused_columns",
+    "metric_for_best_model", "greater_is_better", "load_best_model_at_end", "save_total_limit",
+    "use_cpu", "bf16", "fp16", "seed",
+    "push_to_hub", "disable_tqdm", "do_train", "do_eval",
+})
+# fmt: on
+"""TrainingArguments that the plan or the recipe decides, so that a setting of them would lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """Steps are optimiser steps; `extra` goes to TrainingArguments as it is."""
+
+    steps: int
+    warmup_steps: int
+    eval_every: int | None
+    save_every: int
+    log_every: int
+    learning_rate: float
+    schedule: str = "linear"
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    accumulate: int = 1
+    patience: int | None = None
+    dtype: str = "fp32"
+    gradient_checkpointing: bool = False
+    seed: int = 42
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_extra(extra: Mapping[str, Any]) -> None:
+    """Refuse what TrainingArguments do not know, or what is not theirs to decide here.
+
+    Raises:
+        RecipeError: Names the setting, and the nearest one there is.
+    """
+    from transformers import TrainingArguments
+
+    known = {field.name for field in dataclasses.fields(TrainingArguments)}
+    for name in extra:
+        if name in OURS:
+            raise RecipeError(
+                f"trainer.{name} is decided by the recipe itself.",
+                remedy="docs/recipes.md names the key that sets it.",
+            )
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"Did you mean trainer.{near[0]}? " if near else ""
+            raise RecipeError(
+                f"transformers' TrainingArguments have no field {name!r}.",
+                remedy=f"{hint}The fields are those of the installed transformers version.",
+            )
+
+
+def training_arguments(
+    settings: TrainingSettings, output_dir: Path, device: Device
+) -> TrainingArguments:
+    """TrainingArguments for transformers 4.55 and 5 alike; every default that matters is named."""
+    from transformers import TrainingArguments
+
+    values: dict[str, Any] = {
+        "output_dir": str(output_dir),
+        # An item of the data set is a whole planned batch.
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": settings.accumulate,
+        "max_steps": settings.steps,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.schedule,
+        "warmup_steps": settings.warmup_steps,
+        "optim": "adamw_torch_fused",
+        "adam_beta1": settings.betas[0],
+        "adam_beta2": settings.betas[1],
+        "adam_epsilon": settings.epsilon,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.clip_norm,
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
+        "bf16": settings.dtype == "bf16",
+        "fp16": settings.dtype == "fp16",
+        "use_cpu": device.trains_on_cpu,
+        "seed": settings.seed,
+        "eval_strategy": "steps" if settings.eval_every else "no",
+        "eval_steps": settings.eval_every,
+        "save_strategy": "steps",
+        "save_steps": settings.save_every,
+        "metric_for_best_model": "wer" if settings.eval_every else None,
+        "greater_is_better": False,
+        "logging_steps": settings.log_every,
+        # A loss that is not finite stops the run; it must not be averaged away.
+        "logging_nan_inf_filter": False,
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        "report_to": [],
+    }
+    return TrainingArguments(**{**values, **settings.extra})

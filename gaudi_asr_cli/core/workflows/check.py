@@ -1,0 +1,167 @@
+"""`check`: is this data trainable with this model? Told before any training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from gaudi_asr_cli.core.data.measure import Measured, measure
+from gaudi_asr_cli.core.data.quality import SoundFacts, inspect_sound, pick_evenly
+from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.events import (
+    Observer,
+    StageAdvanced,
+    StageFinished,
+    StageStarted,
+    ignore,
+)
+from gaudi_asr_cli.core.models.folder import find_model
+from gaudi_asr_cli.core.models.geometry import Convolution, FrameGeometry, geometry_from_config
+from gaudi_asr_cli.core.records import Utterance
+from gaudi_asr_cli.core.text.rules import TextRules
+from gaudi_asr_cli.core.text.vocabulary import read_vocabulary
+from gaudi_asr_cli.core.workflows.check_findings import (
+    Finding,
+    Heard,
+    Target,
+    judge_alignment,
+    judge_characters,
+    judge_empty,
+    judge_lengths,
+    judge_readable,
+    judge_sound,
+    judge_splits,
+)
+
+__all__ = ["CheckReport", "CheckRequest", "Finding", "check"]
+
+STAGE = "inspect"
+
+USUAL_GEOMETRY = FrameGeometry(
+    tuple(
+        Convolution(kernel, stride)
+        for kernel, stride in zip((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), strict=True)
+    )
+)
+"""wav2vec 2.0's frame of 20 ms, which nearly every CTC model shares: taken where none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
+    """Data to train on, data to evaluate on, and the model that both are for.
+
+    `vocabulary` is a folder that `vocab` wrote; without it the model's own is taken. Sound is
+    decoded for at most `sample` utterances, spread evenly; headers and texts are read for all.
+    """
+
+    train: tuple[str, ...]
+    evaluation: tuple[str, ...] = ()
+    read_train: ReadOptions = field(default_factory=ReadOptions)
+    read_evaluation: ReadOptions = field(default_factory=ReadOptions)
+    model: str | None = None
+    vocabulary: Path | None = None
+    rules: TextRules = field(default_factory=TextRules)
+    sample: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """Every test that was made, those without a finding too, in the order they are shown."""
+
+    findings: tuple[Finding, ...]
+    model: str | None
+    utterances: int
+    evaluation_utterances: int
+    audio_s: float
+    inspected: int
+
+    @property
+    def stops(self) -> bool:
+        return any(finding.severity == "stops" for finding in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        return DataError.exit_code if self.stops else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": "check/1",
+            "stops": self.stops,
+            "model": self.model,
+            "utterances": self.utterances,
+            "evaluation_utterances": self.evaluation_utterances,
+            "hours": self.audio_s / 3600,
+            "inspected": self.inspected,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
+    """Compare data with a model, without loading the network or changing anything.
+
+    Raises:
+        DataError: The data or the model cannot be read at all, or no utterance is usable.
+        UnreachableError: The model or the data is on the hub, and the hub is out of reach.
+    """
+    target = _find_target(request)
+    train = _read(request.train, request.read_train, observe)
+    evaluation = _read(request.evaluation, request.read_evaluation, observe)
+    utterances = (*train.utterances, *evaluation.utterances)
+    texts = [request.rules.clean(utterance.text or "") for utterance in utterances]
+    heard = _inspect(pick_evenly(utterances, request.sample), observe)
+    findings = (
+        judge_readable((train, evaluation), heard),
+        judge_empty(utterances, texts),
+        judge_alignment(train.utterances, texts[: len(train.utterances)], target),
+        *judge_characters(utterances, texts, target.vocabulary),
+        *judge_lengths(utterances),
+        *judge_sound(heard),
+        *judge_splits(train.utterances, evaluation.utterances),
+    )
+    return CheckReport(
+        findings=findings,
+        model=request.model,
+        utterances=len(train.utterances),
+        evaluation_utterances=len(evaluation.utterances),
+        audio_s=train.audio_s + evaluation.audio_s,
+        inspected=len(heard.facts) + len(heard.broken),
+    )
+
+
+def _find_target(request: CheckRequest) -> Target:
+    vocabulary = None if request.vocabulary is None else read_vocabulary(request.vocabulary)
+    if request.model is None:
+        return Target(USUAL_GEOMETRY, vocabulary)
+    folder = find_model(request.model)
+    # A pretrained model has no head: its vocabulary will be made from the data.
+    if vocabulary is None and (folder.path / "vocab.json").exists():
+        vocabulary = read_vocabulary(folder.path)
+    return Target(geometry_from_config(folder.read_config()), vocabulary)
+
+
+def _read(sources: Sequence[str], options: ReadOptions, observe: Observer) -> Measured:
+    if not sources:
+        return Measured((), ())
+    utterances = chain.from_iterable(read_utterances(source, options) for source in sources)
+    return measure(utterances, observe)
+
+
+def _inspect(utterances: Sequence[Utterance], observe: Observer) -> Heard:
+    """Decode and measure; a file that cannot be decoded is a finding, not the end."""
+    facts: list[tuple[Utterance, SoundFacts]] = []
+    broken: list[str] = []
+    started_s = time.monotonic()
+    observe(StageStarted(STAGE, float(len(utterances))))
+    for done, utterance in enumerate(utterances, start=1):
+        try:
+            facts.append((utterance, inspect_sound(utterance)))
+        except DataError as error:
+            broken.append(error.message)
+        observe(StageAdvanced(STAGE, float(done)))
+    observe(StageFinished(STAGE, time.monotonic() - started_s))
+    return Heard(tuple(facts), tuple(broken))

@@ -1,0 +1,239 @@
+"""What `check` judges: each function looks for one flaw and says how much of it stops training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from gaudi_asr_cli.core.data.measure import Measured
+from gaudi_asr_cli.core.data.quality import (
+    SharedAudio,
+    SoundFacts,
+    find_shared_audio,
+    pick_evenly,
+)
+from gaudi_asr_cli.core.models.geometry import FrameGeometry
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Utterance, Vocabulary
+from gaudi_asr_cli.core.text.alignment import refuse_unalignable
+from gaudi_asr_cli.core.text.vocabulary import encode, suggest_case, unknown_characters
+from gaudi_asr_cli.core.training.examples import UNKNOWN_LIMIT
+
+Severity = Literal["stops", "warns", "fine"]
+
+SHORT_S = 0.1
+LONG_S = 30.0
+MOST_REFUSED_SHARE = 0.5
+"""More than this share without labels or frames enough: the data is not what the model expects."""
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How many `of` so many utterances (or characters) have one flaw; `count` may be 0."""
+
+    kind: str
+    severity: Severity
+    count: int
+    of: int
+    unit: str = "utterances"
+    examples: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the data is checked against; without a vocabulary every character is a label."""
+
+    geometry: FrameGeometry
+    vocabulary: Vocabulary | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The utterances that were decoded, with what was found, and those that would not decode."""
+
+    facts: tuple[tuple[Utterance, SoundFacts], ...]
+    broken: tuple[str, ...]
+
+
+def _judge(
+    kind: str, examples: Sequence[str], of: int, remedy: str, severity: Severity = "warns"
+) -> Finding:
+    """A finding that counts its examples and keeps the first few; without any it is fine."""
+    return Finding(
+        kind,
+        severity if examples else "fine",
+        len(examples),
+        of,
+        examples=tuple(examples[:_EXAMPLES]),
+        remedy=remedy if examples else "",
+    )
+
+
+def judge_readable(measured: Sequence[Measured], heard: Heard) -> Finding:
+    unread = [broken.reason for one in measured for broken in one.broken]
+    total = sum(len(one.utterances) + len(one.broken) for one in measured)
+    remedy = "Mend these files or take them out of the data: training stops where it meets one."
+    return _judge("unreadable", [*unread, *heard.broken], total, remedy, "stops")
+
+
+def judge_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> Finding:
+    empty = [one.id for one, text in zip(utterances, texts, strict=True) if not text]
+    severity: Severity = "stops" if len(empty) > MOST_REFUSED_SHARE * len(texts) else "warns"
+    remedy = "Name the column with --text-column, check --strip-chars, or take these out."
+    return _judge("empty_text", empty, len(texts), remedy, severity)
+
+
+def judge_alignment(
+    utterances: Sequence[Utterance], texts: Sequence[str], target: Target
+) -> Finding:
+    labels = [_label(target.vocabulary, text) for text in texts]
+    frames = [
+        target.geometry.count_frames(round((one.audio.duration_s or 0.0) * SAMPLE_RATE_HZ))
+        for one in utterances
+    ]
+    refused = refuse_unalignable(labels, frames).refused
+    examples = [
+        f"{utterances[one.index].id}: {one.frames} frames, {one.needs} needed" for one in refused
+    ]
+    severity: Severity = "stops" if len(refused) > MOST_REFUSED_SHARE * len(texts) else "warns"
+    remedy = (
+        "Training refuses these. Look for text that belongs to other audio, spans that are too "
+        "short, or speech too fast for the model's frames."
+    )
+    return _judge("unalignable", examples, len(texts), remedy, severity)
+
+
+def _label(vocabulary: Vocabulary | None, text: str) -> Sequence[int]:
+    if vocabulary is None:
+        return [ord(character) for character in text]
+    if vocabulary.unknown is None:
+        unknown = unknown_characters(vocabulary, text)
+        text = "".join(character for character in text if character not in unknown)
+    return encode(vocabulary, text)
+
+
+def judge_characters(
+    utterances: Sequence[Utterance], texts: Sequence[str], vocabulary: Vocabulary | None
+) -> Iterable[Finding]:
+    """Nothing to compare with where the vocabulary will be made from this very data."""
+    if vocabulary is None:
+        return
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text.replace(" ", ""))
+    unknown = unknown_characters(vocabulary, "".join(counts))
+    missed = {one: count for one, count in counts.most_common() if one in unknown}
+    first = {one: _find_first(one, utterances, texts) for one in list(missed)[:_EXAMPLES]}
+    yield Finding(
+        "unknown_characters",
+        _judge_unknown(vocabulary, sum(missed.values()), counts.total()),
+        sum(missed.values()),
+        counts.total(),
+        unit="characters",
+        examples=tuple(f"{one!r} {missed[one]} times, first in {first[one]}" for one in first),
+        remedy=_mend_characters(vocabulary, texts) if missed else "",
+    )
+
+
+def _judge_unknown(vocabulary: Vocabulary, missed: int, total: int) -> Severity:
+    if not missed:
+        return "fine"
+    few = vocabulary.unknown is not None and missed <= UNKNOWN_LIMIT * total
+    return "warns" if few else "stops"
+
+
+def _find_first(character: str, utterances: Sequence[Utterance], texts: Sequence[str]) -> str:
+    return next(one.id for one, text in zip(utterances, texts, strict=True) if character in text)
+
+
+def _mend_characters(vocabulary: Vocabulary, texts: Sequence[str]) -> str:
+    case = suggest_case(vocabulary, " ".join(pick_evenly(texts, 1000)))
+    if case != "keep":
+        return f"The vocabulary is written in the other case: fold the text with --case {case}."
+    return "Strip them with --strip-chars, or train with a vocabulary of this data (--vocab data)."
+
+
+def judge_lengths(utterances: Sequence[Utterance]) -> Iterable[Finding]:
+    lengths = [(one, one.audio.duration_s or 0.0) for one in utterances]
+    short = [f"{one.id}: {length_s:.3f} s" for one, length_s in lengths if length_s < SHORT_S]
+    long = [f"{one.id}: {length_s:.1f} s" for one, length_s in lengths if length_s > LONG_S]
+    yield _judge(
+        "too_short", short, len(lengths), f"Under {SHORT_S} s there is hardly a word: look at them."
+    )
+    yield _judge(
+        "too_long",
+        long,
+        len(lengths),
+        f"Over {LONG_S:.0f} s one utterance fills the memory of a batch: cut them at pauses.",
+    )
+
+
+_SOUND_TESTS: tuple[tuple[str, Severity, Callable[[SoundFacts], bool], str], ...] = (
+    (
+        "silent",
+        "warns",
+        lambda facts: facts.silent,
+        "The model would learn to invent this text: take these out, or find their sound.",
+    ),
+    (
+        "clipped",
+        "warns",
+        lambda facts: facts.clipped,
+        "Recorded too loud. It cannot be undone; keep them if the speech is still clear.",
+    ),
+    (
+        "upsampled",
+        "warns",
+        lambda facts: facts.upsampled,
+        "Nothing above 4 kHz: 8 kHz recordings stored at a higher rate. Evaluate on the same kind, "
+        "and do not mix them up with wideband speech.",
+    ),
+    (
+        "low_rate",
+        "fine",
+        lambda facts: facts.low_rate,
+        "The files are below 16 kHz and are resampled when they are loaded; a model pretrained on "
+        "wideband speech may need more of them.",
+    ),
+)
+
+
+def judge_sound(heard: Heard) -> Iterable[Finding]:
+    for kind, severity, is_flawed, remedy in _SOUND_TESTS:
+        flawed = [utterance.id for utterance, facts in heard.facts if is_flawed(facts)]
+        yield _judge(kind, flawed, len(heard.facts), remedy, severity)
+
+
+def judge_splits(train: Sequence[Utterance], evaluation: Sequence[Utterance]) -> Iterable[Finding]:
+    """What training and evaluation share; nothing to say where only one of them is given."""
+    if not evaluation:
+        return
+    judge = partial(_judge, of=len(evaluation))
+    copies = find_shared_audio(train, evaluation)
+    yield judge(
+        "shared_audio",
+        [_name_pair(pair) for pair in copies],
+        remedy="The score would flatter the model: take these out of training.",
+    )
+    ids = {utterance.id for utterance in train}
+    yield judge(
+        "shared_ids",
+        [one.id for one in evaluation if one.id in ids],
+        remedy="Make sure that the splits are not the same data under the same names.",
+    )
+    speakers = {utterance.speaker for utterance in train} - {None}
+    yield judge(
+        "shared_speakers",
+        [f"{one.id}: {one.speaker}" for one in evaluation if one.speaker in speakers],
+        remedy="The score tells of these speakers, not of new ones; that may be what you want.",
+        severity="fine",
+    )
+
+
+def _name_pair(pair: SharedAudio) -> str:
+    return f"{pair.evaluation.id} is {pair.train.id} ({pair.evaluation.audio.path})"

@@ -1,0 +1,268 @@
+"""`finetune-ctc`: from speech to a CTC model and its word error rate."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gaudi_asr_cli.core.data.buckets import padded_ratio
+from gaudi_asr_cli.core.data.measure import Measured
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.engine.evaluation import Hearing, score_utterances
+from gaudi_asr_cli.core.events import Evaluated, Observer, SamplePrediction, ignore
+from gaudi_asr_cli.core.models.ctc import CtcModel
+from gaudi_asr_cli.core.models.tuning import save_model
+from gaudi_asr_cli.core.recipes.loading import dump_recipe
+from gaudi_asr_cli.core.records import Score, Utterance
+from gaudi_asr_cli.core.runs import RunFolder, write_json, write_whole
+from gaudi_asr_cli.core.scoring.score import score_json, summarize
+from gaudi_asr_cli.core.scoring.utterances import prediction_json
+from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
+from gaudi_asr_cli.core.training.card import write_card
+from gaudi_asr_cli.core.training.session import TrainingOutcome, train
+from gaudi_asr_cli.core.training.threads import fitting_threads
+from gaudi_asr_cli.core.workflows.job import (
+    Job,
+    count_reasons,
+    prepare,
+    rules_of,
+    unreadable,
+)
+from gaudi_asr_cli.core.workflows.opening import (
+    FinetuneRequest,
+    open_folder,
+    recording,
+    resolve_recipe,
+    write_refused,
+)
+
+BYTES_PER_WEIGHT_ON_DISK = 12
+"""A checkpoint holds the weight and AdamW's two moments, 4 bytes each."""
+
+BYTES_PER_WEIGHT_IN_MEMORY = 16
+"""In memory there is the gradient besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinetunePlan:
+    """What a run would do (`--dry-run`); sizes are forecasts, in MB."""
+
+    model: str
+    device: str
+    dtype: str
+    utterances: int
+    hours: float
+    refused: dict[str, int]
+    vocabulary: tuple[str, ...]
+    edges_s: tuple[float, ...]
+    utterances_per_bucket: tuple[int, ...]
+    batches_per_epoch: int
+    padding: float
+    steps: int
+    epochs: float
+    weights: int
+    trained_weights: int
+    memory_mb: float
+    disk_mb: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": "finetune-ctc-plan/1", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneReport:
+    """The closing account of a run; `eval` and `test` are None where nothing was scored."""
+
+    run: Path
+    model: Path
+    base: str
+    seed: int
+    device: str
+    dtype: str
+    outcome: TrainingOutcome
+    refused: dict[str, int]
+    eval: Score | None
+    test: Score | None
+    wall_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        trained = asdict(self.outcome)
+        train = {
+            key: trained[key]
+            for key in (
+                "audio_s_per_s", "utterances_per_s", "padding",
+                "loss_first", "loss_last", "blank_first", "blank_last",
+            )
+        }  # fmt: skip
+        return {
+            "schema": "finetune-ctc/1",
+            "run": str(self.run),
+            "model": str(self.model),
+            "base": self.base,
+            "seed": self.seed,
+            "device": self.device,
+            "dtype": self.dtype,
+            "steps": self.outcome.steps,
+            "epochs": self.outcome.epochs,
+            "best_step": self.outcome.best_step,
+            "resumed_step": self.outcome.resumed_step,
+            "train": {**train, "refused": self.refused, "curve": self.outcome.curve},
+            "eval": None if self.eval is None else score_json(self.eval),
+            "test": None if self.test is None else score_json(self.test),
+            "wall_s": self.wall_s,
+        }
+
+
+def finetune_ctc(
+    request: FinetuneRequest, device: Device, observe: Observer = ignore
+) -> FinetuneReport:
+    """Train as the recipe says, keep the best weights, score them, write the run folder.
+
+    Raises:
+        UsageError: The run folder exists, or there is none to resume.
+        RecipeError: The recipe is wrong, or a resumed run is not the one that was started.
+        DataError: The data cannot be read, or nothing of it can be learnt.
+        TrainingError: The loss is not finite, or the disk is full.
+        StoppedError: Ctrl-C or SIGTERM; the run can be resumed.
+    """
+    started = time.perf_counter()
+    if request.run is not None and not request.resume:
+        RunFolder.refuse_existing(request.run)
+    job = prepare(resolve_recipe(request), device, observe)
+    folder = open_folder(request, job)
+    told = recording(observe, folder)
+    score = scorer(job) if job.splits.eval else None
+    with fitting_threads(job.model):
+        outcome = train(job.model, job.training_set, score, job.settings, folder, told)
+        return finish(job, folder, outcome, told, started)
+
+
+def plan_finetune(
+    request: FinetuneRequest, device: Device, observe: Observer = ignore
+) -> FinetunePlan:
+    """Read and check everything, and say what training would do, without a step of it.
+
+    Raises:
+        RecipeError: The recipe is wrong.
+        DataError: The data cannot be read, or nothing of it can be learnt.
+    """
+    job = prepare(resolve_recipe(request), device, observe)
+    plan = job.training_set.plan(0)
+    durations_s = job.training_set.durations_s
+    edges_s = job.training_set.batching.edges_s
+    sizes = [parameter.numel() for parameter in job.model.network.parameters()]
+    trained = [p.numel() for p in job.model.network.parameters() if p.requires_grad]
+    held = Counter(next(edge for edge in edges_s if edge + 1e-6 >= one) for one in durations_s)
+    return FinetunePlan(
+        model=job.model.name,
+        device=device.description,
+        dtype=job.model.dtype,
+        utterances=len(job.training_set.utterances),
+        hours=job.training_set.audio_s / 3600,
+        refused=count_reasons(job.refused),
+        vocabulary=job.model.vocabulary.tokens,
+        edges_s=edges_s,
+        utterances_per_bucket=tuple(held[edge] for edge in edges_s),
+        batches_per_epoch=len(plan.batches),
+        padding=padded_ratio(plan, durations_s),
+        steps=job.settings.steps,
+        epochs=job.settings.steps * job.settings.accumulate / len(plan.batches),
+        weights=sum(sizes),
+        trained_weights=sum(trained),
+        memory_mb=(4 * sum(sizes) + (BYTES_PER_WEIGHT_IN_MEMORY - 4) * sum(trained)) / 1e6,
+        # The newest, the best and the one being written, and the model itself.
+        disk_mb=(3 * BYTES_PER_WEIGHT_ON_DISK + 4) * sum(sizes) / 1e6,
+    )
+
+
+def hear(
+    job: Job, model: CtcModel, split: Measured, stage: str, observe: Observer = ignore
+) -> tuple[Hearing, Score]:
+    """Score the model on a split with the recipe's rules and normaliser."""
+    rules, name = rules_of(job.recipe), job.recipe.evaluation.normalizer
+    normalize = open_normalizer(name)
+    heard = score_utterances(
+        model,
+        scorable(split),
+        GreedyDecoder(model.vocabulary),
+        lambda text: normalize(rules.clean(text)),
+        stage=stage,
+        observe=observe,
+    )
+    score = summarize(
+        heard.scored,
+        normalizer=label_normalizer(name),
+        utterances_total=len(split.utterances) + len(split.broken),
+        audio_s_total=split.audio_s,
+        rtfx=heard.rtfx,
+        phases_s=heard.phases_s,
+        seed=job.recipe.seed,
+    )
+    return heard, score
+
+
+def scorable(split: Measured) -> list[Utterance]:
+    """Those with text; the score says of how many."""
+    return [one for one in split.utterances if one.text is not None]
+
+
+def scorer(job: Job) -> Callable[[CtcModel, int], Evaluated]:
+    """Scores a model on the evaluation split while it is trained."""
+    split = job.splits.eval
+    shown = job.recipe.evaluation.samples
+
+    def score(model: CtcModel, step: int) -> Evaluated:
+        assert split is not None  # noqa: S101 - no scorer is made without it
+        heard, found = hear(job, model, split, "evaluate")
+        samples = tuple(
+            SamplePrediction(one.reference, one.hypothesis) for one in heard.scored[:shown]
+        )
+        return Evaluated(step, found, None, samples, best=False)
+
+    return score
+
+
+def finish(
+    job: Job, folder: RunFolder, outcome: TrainingOutcome, observe: Observer, started: float
+) -> FinetuneReport:
+    """Score the final weights, write model, predictions, card, and last the report."""
+    refused = (*job.refused, *(unreadable(name, why) for name, why in outcome.broken.items()))
+    write_refused(folder, refused)
+    scores: dict[str, Score] = {}
+    for name, split in (("eval", job.splits.eval), ("test", job.splits.test)):
+        if split is not None:
+            heard, scores[name] = hear(job, job.model, split, f"score {name}", observe)
+            lines = [json.dumps(prediction_json(one), ensure_ascii=False) for one in heard.scored]
+            write_whole(folder.predictions, "".join(f"{line}\n" for line in lines))
+    save_model(job.model, folder.model)
+    card = write_card(
+        name=folder.root.name,
+        base=job.recipe.model,
+        sources=job.recipe.train.sources,
+        hours=job.training_set.audio_s / 3600,
+        steps=outcome.steps,
+        recipe=dump_recipe(job.recipe),
+        scores=scores,
+    )
+    write_whole(folder.model / "README.md", card)
+    report = FinetuneReport(
+        run=folder.root,
+        model=folder.model,
+        base=job.recipe.model,
+        seed=job.recipe.seed,
+        device=job.model.device.name,
+        dtype=job.model.dtype,
+        outcome=outcome,
+        refused=count_reasons(refused),
+        eval=scores.get("eval"),
+        test=scores.get("test"),
+        wall_s=time.perf_counter() - started,
+    )
+    write_json(folder.report, report.to_json())
+    return report

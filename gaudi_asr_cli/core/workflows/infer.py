@@ -1,0 +1,159 @@
+"""`infer`: what a model hears in files, one line each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, BinaryIO
+
+from gaudi_asr_cli.core.decoding import DECODERS
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.engine.clock import PhaseClock
+from gaudi_asr_cli.core.engine.engine import transcribe
+from gaudi_asr_cli.core.engine.inputs import STDIN, AudioInputs, opened_inputs
+from gaudi_asr_cli.core.errors import DataError, UsageError
+from gaudi_asr_cli.core.events import (
+    Noticed,
+    Observer,
+    StageFinished,
+    StageStarted,
+    UtteranceDone,
+    ignore,
+)
+from gaudi_asr_cli.core.models.ctc import CtcModel, open_ctc_model
+
+DEFAULT_MODEL = "facebook/wav2vec2-base-960h"
+TIMESTAMPS = ("word", "none")
+LISTENING = "listening"
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """What to listen to and how.
+
+    `sources` are files, folders, globs, or `-` for the bytes of an audio file on `stdin`;
+    `channel` counts from 0; `timestamps` is one of `TIMESTAMPS`.
+    """
+
+    sources: tuple[str, ...]
+    model: str = DEFAULT_MODEL
+    dtype: str = "auto"
+    language: str | None = None
+    channel: int | None = None
+    timestamps: str = "word"
+    decoder: str = "greedy"
+    stdin: BinaryIO | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InferReport:
+    """The account of a run. `wall_s` counts from the first file on, without opening the model."""
+
+    model: str
+    device: str
+    dtype: str
+    files: int
+    failed: int
+    passed_over: int
+    audio_s: float
+    wall_s: float
+    phases_s: dict[str, float]
+
+    @property
+    def rtfx(self) -> float:
+        """Seconds of audio heard in a second."""
+        return self.audio_s / self.wall_s if self.wall_s > 0 else 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of `DataError` where some files failed; the rest was still done."""
+        return DataError.exit_code if self.failed else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": "infer/1", **asdict(self), "rtfx": self.rtfx}
+
+
+def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> InferReport:
+    """Listen to every file; each is told to `observe` as an `UtteranceDone`, in order.
+
+    Raises:
+        DataError: There is nothing to listen to, or the model is not one that hears.
+        UnreachableError: The model is neither cached nor reachable.
+        UsageError: There is no such decoder or kind of timestamps.
+    """
+    _check(request)
+    with opened_inputs(request.sources, request.stdin) as inputs:
+        _notice_passed_over(inputs, observe)
+        model = open_ctc_model(
+            request.model, device=device, dtype=request.dtype, language=request.language
+        )
+        clock = PhaseClock()
+        observe(StageStarted(LISTENING, len(inputs.utterances), "files"))
+        started = time.perf_counter()
+        files, failed, audio_s = 0, 0, 0.0
+        for done in _listen(request, model, inputs, observe, clock):
+            observe(done)
+            files, failed = files + 1, failed + (done.error is not None)
+            audio_s += done.duration_s
+        wall_s = time.perf_counter() - started
+        observe(StageFinished(LISTENING, wall_s))
+    return InferReport(
+        model=request.model,
+        device=device.name,
+        dtype=model.dtype,
+        files=files,
+        failed=failed,
+        passed_over=inputs.passed_over,
+        audio_s=audio_s,
+        wall_s=wall_s,
+        phases_s=clock.phases_s,
+    )
+
+
+def _listen(
+    request: InferRequest,
+    model: CtcModel,
+    inputs: AudioInputs,
+    observe: Observer,
+    clock: PhaseClock,
+) -> Iterator[UtteranceDone]:
+    decoder = DECODERS[request.decoder](model.vocabulary)
+    utterances = inputs.utterances
+    results = transcribe(
+        model, utterances, decoder, observe=observe, channel=request.channel, clock=clock
+    )
+    for done in results:
+        # What came on standard input is called so, not by the file it lay in meanwhile.
+        named = replace(done, path=STDIN) if done.utterance_id == STDIN else done
+        yield named if request.timestamps == "word" else _drop_words(named)
+
+
+def _drop_words(done: UtteranceDone) -> UtteranceDone:
+    if done.transcript is None:
+        return done
+    return replace(done, transcript=replace(done.transcript, words=()))
+
+
+def _check(request: InferRequest) -> None:
+    if request.timestamps not in TIMESTAMPS:
+        raise UsageError(
+            f"There are no timestamps of kind '{request.timestamps}'.",
+            remedy=f"Choose one of {', '.join(TIMESTAMPS)}.",
+        )
+    if request.decoder not in DECODERS:
+        raise UsageError(
+            f"There is no decoder '{request.decoder}'.",
+            remedy=f"Choose one of {', '.join(DECODERS)}.",
+        )
+
+
+def _notice_passed_over(inputs: AudioInputs, observe: Observer) -> None:
+    if inputs.passed_over:
+        observe(
+            Noticed(
+                f"{inputs.passed_over} files of the folders do not look like audio and were "
+                "passed over.",
+                remedy="Name a file itself to have it tried whatever it is called.",
+            )
+        )

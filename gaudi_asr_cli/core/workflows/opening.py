@@ -1,0 +1,152 @@
+"""A training run's folder and recipe: new, or taken up again only if it is still the same run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gaudi_asr_cli.core.errors import RecipeError, UsageError
+from gaudi_asr_cli.core.events import Event, Observer
+from gaudi_asr_cli.core.recipes.loading import (
+    check_recipe,
+    dump_recipe,
+    load_recipe,
+    read_recipe,
+    with_settings,
+)
+from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Data
+from gaudi_asr_cli.core.runs import RunFolder, write_json, write_whole
+from gaudi_asr_cli.core.text.vocabulary import vocabulary_hash
+from gaudi_asr_cli.core.training.environment import (
+    describe_environment,
+    fingerprint_data,
+    fingerprint_text,
+)
+from gaudi_asr_cli.core.training.examples import Refusal
+from gaudi_asr_cli.core.workflows.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneRequest:
+    """What to train: a recipe by name or file with settings on top, and where.
+
+    With `resume` the recipe is the run's own; one that is given beside it must say the same.
+    """
+
+    recipe: str | None = None
+    settings: tuple[str, ...] = ()
+    run: Path | None = None
+    resume: bool = False
+
+
+def resolve_recipe(request: FinetuneRequest) -> CtcRecipe:
+    """The recipe of the request; bare, the demo; resumed, the run's own.
+
+    Raises:
+        RecipeError: The recipe is wrong, or says something else than the run that is resumed.
+    """
+    if not request.resume:
+        return absolute(new_recipe(request))
+    if request.run is None:
+        raise UsageError("--resume needs the run's folder.", remedy="Name it with --run DIR.")
+    folder = RunFolder.existing(request.run)
+    stored = check_recipe(read_recipe(folder.recipe), origin=str(folder.recipe))
+    if request.recipe is not None:
+        asked = absolute(new_recipe(request))
+    else:
+        values = with_settings(stored.model_dump(mode="json"), request.settings)
+        asked = absolute(check_recipe(values, origin="the settings"))
+    different = [
+        key for key in CtcRecipe.model_fields if getattr(asked, key) != getattr(stored, key)
+    ]
+    if different:
+        raise RecipeError(
+            f"The run in {folder.root} was started with another {', '.join(different)}.",
+            remedy="Resume it without options of its own, or start a new run with another --run.",
+        )
+    return stored
+
+
+def new_recipe(request: FinetuneRequest) -> CtcRecipe:
+    """The recipe that is named; without a name the demo, or with data of one's own the defaults."""
+    if request.recipe is not None:
+        return load_recipe(request.recipe, request.settings)
+    if any(setting.startswith(("train=", "train.data=")) for setting in request.settings):
+        return check_recipe(with_settings({}, request.settings), origin="the command line")
+    return load_recipe("demo", request.settings)
+
+
+def absolute(recipe: CtcRecipe) -> CtcRecipe:
+    """The recipe with local paths spelt out, so that it means the same from any folder."""
+
+    def spelt_out(source: str) -> str:
+        path, mark, split = source.partition("#")
+        return f"{Path(path).resolve()}{mark}{split}" if Path(path).exists() else source
+
+    def moved(data: Data | None) -> Data | None:
+        if data is None:
+            return None
+        return data.model_copy(update={"data": [spelt_out(source) for source in data.sources]})
+
+    return recipe.model_copy(
+        update={name: moved(getattr(recipe, name)) for name in ("train", "eval", "test")}
+    )
+
+
+def open_folder(request: FinetuneRequest, job: Job) -> RunFolder:
+    """A new run folder with the run's description, or the one that is resumed.
+
+    Raises:
+        UsageError: The folder exists, or cannot be made.
+        RecipeError: The data or the vocabulary is not what the run was started with.
+    """
+    recipe_text = dump_recipe(job.recipe)
+    identity = {
+        "data": fingerprint_data(job.training_set.utterances),
+        "vocabulary": vocabulary_hash(job.model.vocabulary),
+        "recipe": fingerprint_text(recipe_text),
+    }
+    if request.resume and request.run is not None:
+        folder = RunFolder.existing(request.run)
+        check_identity(folder, identity)
+        return folder
+    folder = (
+        RunFolder.create(request.run)
+        if request.run is not None
+        else RunFolder.create_numbered(job.recipe.name)
+    )
+    folder.checkpoints.mkdir()
+    environment = describe_environment(job.model.device)
+    write_json(folder.environment, {**environment, "seed": job.recipe.seed, "hashes": identity})
+    write_refused(folder, job.refused)
+    # Last: a folder with a recipe in it is one that can be resumed.
+    write_whole(folder.recipe, recipe_text)
+    return folder
+
+
+def write_refused(folder: RunFolder, refused: tuple[Refusal, ...]) -> None:
+    """List what is not trained on, and why."""
+    lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in refused]
+    write_whole(folder.refused, "".join(lines))
+
+
+def check_identity(folder: RunFolder, identity: dict[str, str]) -> None:
+    """Refuse to go on with a run whose data or vocabulary has changed under it."""
+    stored = json.loads(folder.environment.read_text(encoding="utf-8"))["hashes"]
+    changed = [name for name, value in identity.items() if stored.get(name) != value]
+    if changed:
+        raise RecipeError(
+            f"The run in {folder.root} was started with other {' and '.join(changed)}.",
+            remedy="Bring back what it was started with, or start a new run.",
+        )
+
+
+def recording(observe: Observer, folder: RunFolder) -> Observer:
+    """Tell the observer and write it down."""
+
+    def told(event: Event) -> None:
+        observe(event)
+        folder.record(event)
+
+    return told

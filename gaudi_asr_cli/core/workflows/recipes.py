@@ -1,0 +1,60 @@
+"""`recipes`: what recipes there are, what one says, and a copy of one to change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.recipes.loading import RecipeFile, find_recipe, recipe_files
+
+
+@dataclass(frozen=True, slots=True)
+class RecipesReport:
+    """The recipes that come with the package."""
+
+    files: tuple[RecipeFile, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        recipes = [
+            {"name": file.name, "about": file.about, "path": str(file.path)} for file in self.files
+        ]
+        return {"schema": "recipes/1", "recipes": recipes}
+
+
+def list_recipes() -> RecipesReport:
+    """Every recipe that comes with the package, by name."""
+    return RecipesReport(tuple(recipe_files()))
+
+
+def read_recipe_text(name: str) -> str:
+    """The recipe as it is written, comments and all.
+
+    Raises:
+        RecipeError: There is no recipe of that name.
+    """
+    return find_recipe(name).read_text(encoding="utf-8")
+
+
+def copy_recipe(name: str, target: Path | None = None) -> Path:
+    """Write a copy of the recipe to `target`, or to NAME.yaml here, and say where it is.
+
+    Raises:
+        RecipeError: There is no recipe of that name.
+        UsageError: The file exists, or cannot be written.
+    """
+    text = read_recipe_text(name)
+    path = target or Path(f"{Path(name).stem}.yaml")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(
+            f"{path} exists already.", remedy="Name another file: nothing is overwritten."
+        ) from None
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}.", remedy="Name a file elsewhere."
+        ) from error
+    return path

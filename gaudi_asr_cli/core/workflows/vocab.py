@@ -1,0 +1,173 @@
+"""`vocab`: from transcripts to a character vocabulary that transformers loads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+from gaudi_asr_cli.core.data.measure import Measured, measure
+from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
+from gaudi_asr_cli.core.errors import DataError, UsageError
+from gaudi_asr_cli.core.events import Noticed, Observer, ignore
+from gaudi_asr_cli.core.records import Utterance, Vocabulary
+from gaudi_asr_cli.core.text.rules import TextRules
+from gaudi_asr_cli.core.text.scripts import find_suspects, name_character
+from gaudi_asr_cli.core.text.vocabulary import (
+    build_vocabulary,
+    write_processor_files,
+    write_tokenizer_files,
+)
+
+Fate = Literal["kept", "removed", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class VocabRequest:
+    """What to read, what to strip and fold, and where the files go."""
+
+    sources: tuple[str, ...]
+    out: Path
+    read: ReadOptions = field(default_factory=ReadOptions)
+    rules: TextRules = field(default_factory=TextRules)
+    min_count: int = 1
+    word_delimiter_token: str = "|"  # noqa: S105
+    unk_token: str = "[UNK]"  # noqa: S105
+    pad_token: str = "[PAD]"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterRow:
+    """A character of the data and what becomes of it."""
+
+    character: str
+    name: str
+    count: int
+    fate: Fate
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class VocabReport:
+    """The vocabulary, how often each character was seen, and what deserves a second look."""
+
+    vocabulary: Vocabulary
+    out: Path
+    characters: tuple[CharacterRow, ...]
+    counts: dict[str, int]
+    removed: dict[str, int]
+    warnings: tuple[str, ...]
+    utterances: int
+    audio_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": "vocab/1",
+            "tokens": list(self.vocabulary.tokens),
+            "counts": self.counts,
+            "removed": self.removed,
+            "hours": self.audio_s / 3600,
+            "utterances": self.utterances,
+        }
+
+
+def vocab(request: VocabRequest, observe: Observer = ignore) -> VocabReport:
+    """Count the characters of all transcripts and write tokenizer and processor files.
+
+    Raises:
+        UsageError: The output folder exists and is not empty.
+        DataError: No utterance has text, or no character is left.
+    """
+    _refuse_filled(request.out)
+    sources = (read_utterances(source, request.read) for source in request.sources)
+    measured = measure(chain.from_iterable(sources), observe)
+    utterances = _with_text(measured, observe)
+    counts, removed = _count_characters(utterances, request.rules)
+    vocabulary = build_vocabulary(
+        counts,
+        delimiter=request.word_delimiter_token,
+        unknown=request.unk_token,
+        blank=request.pad_token,
+        min_count=request.min_count,
+    )
+    write_tokenizer_files(vocabulary, request.out)
+    write_processor_files(request.out)
+    return VocabReport(
+        vocabulary=vocabulary,
+        out=request.out,
+        characters=_explain(counts, removed, request),
+        counts=_commonest_first(counts),
+        removed=_commonest_first(removed),
+        warnings=find_suspects(counts),
+        utterances=len(utterances),
+        audio_s=measured.audio_s,
+    )
+
+
+def _refuse_filled(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(
+            f"{out} exists already and is not an empty folder.",
+            remedy="Choose another --out; nothing is overwritten.",
+        )
+
+
+def _with_text(measured: Measured, observe: Observer) -> tuple[Utterance, ...]:
+    """Every utterance that has text, readable or not: a vocabulary needs no sound."""
+    if measured.broken:
+        first = measured.broken[0]
+        observe(
+            Noticed(
+                f"{len(measured.broken)} audio files cannot be read and are not in the hours, "
+                f"the first {first.utterance.audio.path}: {first.reason}.",
+                remedy="Their text is counted all the same; mend or remove them before training.",
+            )
+        )
+    everything = chain(measured.utterances, (broken.utterance for broken in measured.broken))
+    utterances = tuple(one for one in everything if one.text and one.text.strip())
+    if not utterances:
+        raise DataError(
+            "No utterance of the data has text, so there is nothing to count.",
+            remedy="Name the column that holds it with --text-column, or check the --split.",
+        )
+    return utterances
+
+
+def _count_characters(
+    utterances: Iterable[Utterance], rules: TextRules
+) -> tuple[Counter[str], Counter[str]]:
+    """Characters that are left after the rules, and those that the rules stripped."""
+    counts: Counter[str] = Counter()
+    removed: Counter[str] = Counter()
+    for utterance in utterances:
+        counts.update(rules.clean(utterance.text or ""))
+        removed.update(rules.removed(utterance.text or ""))
+    return counts, removed
+
+
+def _explain(
+    counts: Counter[str], removed: Counter[str], request: VocabRequest
+) -> tuple[CharacterRow, ...]:
+    def row(character: str, count: int, fate: Fate, why: str) -> CharacterRow:
+        return CharacterRow(character, name_character(character), count, fate, why)
+
+    rows: list[CharacterRow] = []
+    for character, count in _commonest_first(counts).items():
+        if character == " ":
+            why = f"between words, written {request.word_delimiter_token}"
+            rows.append(row(character, count, "kept", why))
+        elif count >= request.min_count:
+            rows.append(row(character, count, "kept", ""))
+        else:
+            why = f"fewer than --min-count {request.min_count}"
+            rows.append(row(character, count, "unknown", why))
+    for character, count in _commonest_first(removed).items():
+        rows.append(row(character, count, "removed", "named by --strip-chars"))
+    return tuple(rows)
+
+
+def _commonest_first(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,55 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def percent(rate: float) -> str:
+    """0.0423 is "4.2 %"."""
+    return f"{100 * rate:.1f} %"
+
+
+def padding(padded_over_real: float) -> str:
+    """1.016, padded over real audio, is "1.6 %" of padding."""
+    return percent(padded_over_real - 1.0)
+
+
+def clock(seconds: float) -> str:
+    """75 is "1:15", 3675 is "1:01:15"."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def span(seconds: float) -> str:
+    """How much audio: "12.3 s", "4.2 min", "960.1 h"."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
+def count(number: int, noun: str) -> str:
+    """1 is "1 utterance", 2000 is "2,000 utterances"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def size(size_bytes: float) -> str:
+    """1,500,000 is "1.5 MB"."""
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} GB"
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The last values as a row of small bars, lowest to highest."""
+    recent = [value for value in values[-width:] if value == value and abs(value) != float("inf")]
+    if not recent:
+        return ""
+    low, high = min(recent), max(recent)
+    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BARS[round((value - low) * scale)] for value in recent)

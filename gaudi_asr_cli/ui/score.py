@@ -1,0 +1,116 @@
+"""The account of an evaluation as tables: rates in percent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.text import Text
+
+from gaudi_asr_cli.core.records import Score, ScoredUtterance
+from gaudi_asr_cli.core.scoring.confusions import Confusion
+from gaudi_asr_cli.core.workflows.eval_ctc import EvalReport
+from gaudi_asr_cli.ui.messages import show_line, show_notice
+from gaudi_asr_cli.ui.numbers import count, percent, span
+from gaudi_asr_cli.ui.tables import new_table, show_facts, show_table
+
+MOST_SLICES = 12
+MOST_WORST = 5
+MOST_CONFUSIONS = 10
+
+
+def show_evaluation(report: EvalReport) -> None:
+    """The whole account: what went wrong first, the score last, where the eye rests."""
+    show_worst(report.worst)
+    show_confusions(report.confusions[:MOST_CONFUSIONS])
+    show_slices(report.score.slices)
+    show_score(report.score, f"{report.model} on {report.device}, {report.dtype}")
+    left_out = [*report.broken, *report.without_text]
+    if left_out:
+        first = left_out[0]
+        show_notice(
+            f"{count(len(left_out), 'utterance')} not scored, the first {first.path}: "
+            f"{first.reason}",
+            f"All are listed in {report.run}/report.json.",
+        )
+    show_line(f"Written: {report.run}", "dim")
+
+
+def show_score(score: Score, title: str = "score") -> None:
+    """Rates as scored beside rates as written, the counts behind them, and what was covered."""
+    table = new_table("", ">normalised", "95 % interval", ">as written")
+    interval = f"{percent(score.wer_low)} to {percent(score.wer_high)}"
+    table.add_row(
+        "word error rate", Text(percent(score.wer), "bold"), interval, percent(score.raw_wer)
+    )
+    table.add_row("character error rate", percent(score.cer), "", percent(score.raw_cer))
+    table.add_row("utterances with errors", percent(score.sentence_error_rate), "", "")
+    show_table(title, table)
+    show_facts(*_facts(score))
+
+
+def _facts(score: Score) -> Iterable[tuple[str, str]]:
+    words = score.words
+    yield (
+        "words",
+        f"{words.reference_length:,} said: {words.hits:,} right, {words.substitutions:,} "
+        f"substituted, {words.deletions:,} dropped, {words.insertions:,} made up",
+    )
+    yield "coverage", describe_coverage(score)
+    yield "normalizer", score.normalizer
+    if score.rtfx is not None:
+        yield "speed", f"{score.rtfx:,.1f} seconds of audio a second"
+    if score.phases_s:
+        yield "time", ", ".join(f"{name} {value:.1f} s" for name, value in score.phases_s.items())
+
+
+def describe_coverage(score: Score) -> str:
+    """How much of the data the score speaks for."""
+    return (
+        f"{score.utterances:,} of {count(score.utterances_total, 'utterance')}, "
+        f"{span(score.audio_s)} of {span(score.audio_s_total)}"
+    )
+
+
+def show_slices(slices: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """The score of each part of the data, the worst first where there are too many to show."""
+    for name, parts in slices.items():
+        shown, title = list(parts.items()), f"by {name}"
+        if len(shown) > MOST_SLICES:
+            shown = sorted(shown, key=lambda part: -part[1]["wer"])[:MOST_SLICES]
+            title += f", the worst {MOST_SLICES} of {len(parts)}"
+        table = new_table(name, ">utterances", ">audio", ">WER", ">CER")
+        for part, numbers in shown:
+            table.add_row(
+                Text(part),
+                f"{numbers['utterances']:,.0f}",
+                span(numbers["audio_s"]),
+                percent(numbers["wer"]),
+                percent(numbers["cer"]),
+            )
+        show_table(title, table)
+
+
+def show_worst(scored: Sequence[ScoredUtterance], most: int = MOST_WORST) -> None:
+    """The utterances with the most word errors: what was said above what was heard."""
+    wrong = [one for one in scored if one.words.errors][:most]
+    if not wrong:
+        return
+    table = new_table("errors", "", "text")
+    for one in wrong:
+        wrong_of = f"{one.words.errors} of {one.words.reference_length}"
+        table.add_row(wrong_of, Text("said", "dim"), Text(one.reference))
+        table.add_row("", Text("heard", "dim"), Text(one.hypothesis or "(nothing)"))
+        table.add_row("", Text("file", "dim"), Text(one.path, "dim"))
+    show_table("worst utterances", table)
+
+
+def show_confusions(confusions: Sequence[Confusion]) -> None:
+    """The commonest errors."""
+    if not confusions:
+        return
+    table = new_table(">times", "kind", "said", "heard")
+    for one in confusions:
+        table.add_row(
+            f"{one.count:,}", one.kind, Text(one.reference or "-"), Text(one.hypothesis or "-")
+        )
+    show_table("commonest errors", table)

@@ -1,0 +1,72 @@
+"""A training run before it begins, as a plan, and when it is over, as an account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gaudi_asr_cli.core.workflows.finetune_ctc import FinetunePlan, FinetuneReport
+from gaudi_asr_cli.ui.messages import show_line
+from gaudi_asr_cli.ui.numbers import clock, count, padding, percent, size
+from gaudi_asr_cli.ui.score import show_score
+from gaudi_asr_cli.ui.tables import new_table, show_facts, show_table
+
+
+def show_plan(plan: FinetunePlan) -> None:
+    """What a run would do, bucket by bucket."""
+    table = new_table(">bucket up to", ">utterances")
+    for edge_s, utterances in zip(plan.edges_s, plan.utterances_per_bucket, strict=True):
+        table.add_row(f"{edge_s:.2f} s", f"{utterances:,}")
+    show_table("buckets", table)
+    show_line("\nplan", "bold")
+    show_facts(
+        ("model", f"{plan.model}, {_weights(plan.weights, plan.trained_weights)}"),
+        ("device", f"{plan.device}, {plan.dtype}"),
+        ("data", f"{count(plan.utterances, 'utterance')}, {plan.hours:.2f} h"),
+        ("left out", _refused(plan.refused)),
+        ("vocabulary", count(len(plan.vocabulary), "token")),
+        ("batches", f"{plan.batches_per_epoch:,} an epoch, padding {padding(plan.padding)}"),
+        ("steps", f"{plan.steps:,}, which are {plan.epochs:.2f} epochs"),
+        ("memory", f"{size(plan.memory_mb * 1e6)} for weights, gradients and optimiser"),
+        ("disk", f"{size(plan.disk_mb * 1e6)} for checkpoints and model"),
+    )
+
+
+def show_finetune(report: FinetuneReport) -> None:
+    """How training went, the scores, and what to do next."""
+    outcome = report.outcome
+    best = "" if outcome.best_step is None else f", the best at step {outcome.best_step:,}"
+    show_line("\ntraining", "bold")
+    show_facts(
+        ("model", f"{report.base}, seed {report.seed}, on {report.device}, {report.dtype}"),
+        ("steps", f"{outcome.steps:,}, {outcome.epochs:.2f} epochs{best}"),
+        ("loss", f"{_number(outcome.loss_first)} to {_number(outcome.loss_last)}"),
+        ("blank", f"{_share(outcome.blank_first)} to {_share(outcome.blank_last)} of the frames"),
+        (
+            "speed",
+            f"{outcome.audio_s_per_s:,.0f} seconds of audio a second, "
+            f"padding {padding(outcome.padding)}",
+        ),
+        ("left out", _refused(report.refused)),
+        ("time", clock(report.wall_s)),
+    )
+    for name, score in (("eval", report.eval), ("test", report.test)):
+        if score is not None:
+            show_score(score, f"{name} data")
+    show_line(f"\nWritten: {report.run}", "dim")
+    show_line(f"Try: gaudi-asr infer FILE --model {report.model}")
+
+
+def _weights(weights: int, trained: int) -> str:
+    return f"{weights:,} weights, {trained:,} of them trained"
+
+
+def _refused(refused: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} ({reason})" for reason, number in refused.items()) or "nothing"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else percent(value)

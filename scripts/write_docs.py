@@ -1,0 +1,132 @@
+#!/usr/bin/env python
+"""Write docs/commands.md from the commands and docs/recipes.md from the recipes' schema."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from gaudi_asr_cli.cli.app import app
+from gaudi_asr_cli.cli.training_options import ALIASES
+from gaudi_asr_cli.core.recipes.schema import CtcRecipe
+from gaudi_asr_cli.ui.help import help_panels, subcommands, usage
+
+DOCS = Path(__file__).parent.parent / "docs"
+NOTICE = "<!-- Written by scripts/write_docs.py: change the code, then run `make docs`. -->"
+
+
+def main() -> None:
+    """Write both files."""
+    DOCS.mkdir(exist_ok=True)
+    (DOCS / "commands.md").write_text(commands_markdown(), encoding="utf-8")
+    (DOCS / "recipes.md").write_text(recipes_markdown(), encoding="utf-8")
+
+
+def commands_markdown() -> str:
+    """Every command with its options, in the order of `--help`."""
+    program = typer.main.get_command(app)
+    lines = ["# Commands", "", NOTICE, "", *_paragraphs(program.help)]
+    for name, command in program.commands.items():
+        lines += _command_lines(f"gaudi-asr {name}", command)
+    lines += ["## Other spellings", ""]
+    lines += ["Underscores may stand for hyphens. `finetune-ctc` also takes:", ""]
+    lines += ["| spelling | means |", "|---|---|"]
+    lines += [f"| `{alias}` | `{option}` |" for alias, option in ALIASES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _command_lines(path: str, command: Any) -> Iterator[str]:
+    yield from (f"## {path}", "", *_paragraphs(command.help))
+    yield from ("```", usage(command, path), "```", "")
+    for title, rows in help_panels(command).items():
+        if title == "Commands":
+            continue
+        yield from (f"| {title} | |", "|---|---|")
+        yield from (
+            f"| `{row.names}` {_cell(row.placeholder)} | {_cell(row.right)} |" for row in rows
+        )
+        yield ""
+    for name, subcommand in subcommands(command).items():
+        yield from _command_lines(f"{path} {name}", subcommand)
+
+
+def recipes_markdown() -> str:
+    """Every key of a recipe with type, default and meaning, section by section."""
+    lines = ["# Recipes", "", NOTICE, ""]
+    lines += [
+        "A recipe is a YAML file; `gaudi-asr recipes` lists those that come with the package.",
+        "What is set comes from, first to last: the default below, the recipe that `extends:`",
+        "names, the file, options and `--set KEY=VALUE` of the command line. Keys of a section are",
+        "written `section.key` with `--set`. Unknown keys are errors.",
+        "",
+    ]
+    lines += _section_lines("finetune-ctc", CtcRecipe)
+    for name, model in _sections(CtcRecipe).items():
+        lines += _section_lines(name, model)
+    return "\n".join(lines) + "\n"
+
+
+def _sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """The models inside, those of several keys once: `train`, `eval`, `test`."""
+    keys: dict[type[BaseModel], list[str]] = {}
+    for key, field in model.model_fields.items():
+        for part in [field.annotation, *typing.get_args(field.annotation)]:
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                keys.setdefault(part, []).append(f"`{key}`")
+    return {", ".join(names): part for part, names in keys.items()}
+
+
+def _section_lines(title: str, model: type[BaseModel]) -> list[str]:
+    about = model.__dict__.get("__doc__")
+    rows = [_field_row(name, field) for name, field in model.model_fields.items()]
+    head = [f"## {title}", "", *_paragraphs(about)]
+    return [*head, "| key | type | default | |", "|---|---|---|---|", *rows, ""]
+
+
+def _field_row(name: str, field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True)
+    if default is PydanticUndefined:
+        shown = "required"
+    elif isinstance(default, BaseModel):
+        shown = "see below"
+    else:
+        shown = "" if default in (None, "", {}) else f"`{default}`"
+    kind = _cell(_type_name(field.annotation))
+    return f"| `{name}` | {kind} | {_cell(shown)} | {_cell(field.description or '')} |"
+
+
+def _type_name(annotation: Any) -> str:
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return ", ".join(f"`{part}`" for part in parts)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_type_name(part) for part in parts if part is not type(None))
+    if origin is typing.Annotated:
+        return _type_name(parts[0])
+    if origin is not None:
+        inner = [_type_name(part) for part in parts if part is not Any]
+        return " of ".join([origin.__name__, *dict.fromkeys(inner)])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
+    return str(getattr(annotation, "__name__", annotation))
+
+
+def _paragraphs(text: str | None) -> list[str]:
+    paragraphs = [" ".join(part.split()) for part in (text or "").split("\n\n")]
+    return [line for paragraph in paragraphs if paragraph for line in (paragraph, "")]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""A model that hears without a network: the loudest sample of each frame names the token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from gaudi_asr_cli.core.data.audio import LoadedAudio
+from gaudi_asr_cli.core.models.geometry import Convolution, FrameGeometry
+from gaudi_asr_cli.core.records import (
+    AudioBatch,
+    AudioSpan,
+    Emissions,
+    Transcript,
+    Utterance,
+)
+
+FRAME_SAMPLES = 320
+FAKE_GEOMETRY = FrameGeometry((Convolution(FRAME_SAMPLES, FRAME_SAMPLES),))
+
+
+@dataclass
+class FakeModel:
+    """Emissions (B, F, 2) with a column of zeros and one of each frame's mean sample."""
+
+    geometry: FrameGeometry = FAKE_GEOMETRY
+    heard_samples: list[int] = field(default_factory=list)
+    fails_on: dict[str, BaseException] = field(default_factory=dict)
+
+    def emissions(self, batch: AudioBatch) -> Emissions:
+        for utterance in batch.utterances:
+            if utterance.id in self.fails_on:
+                raise self.fails_on[utterance.id]
+        self.heard_samples.extend(batch.lengths.tolist())
+        frames = self.geometry.count_frames(batch.samples.shape[1])
+        padded = np.zeros((len(batch.lengths), frames * FRAME_SAMPLES), dtype=np.float32)
+        width = min(padded.shape[1], batch.samples.shape[1])
+        padded[:, :width] = batch.samples[:, :width]
+        means = padded.reshape(len(batch.lengths), frames, FRAME_SAMPLES).mean(axis=2)
+        log_probs = np.stack([np.zeros_like(means), means], axis=2)
+        counts = [self.geometry.count_frames(int(length)) for length in batch.lengths]
+        return Emissions(log_probs, np.array(counts), self.geometry.frame_s)
+
+
+class FakeDecoder:
+    """Writes the number of frames and their mean."""
+
+    def decode(self, emissions: Emissions, index: int, utterance: Utterance) -> Transcript:
+        frames = int(emissions.frames[index])
+        mean = float(emissions.log_probs[index, :frames, 1].mean())
+        return Transcript(utterance.id, f"{frames} frames of {mean:g}")
+
+
+@dataclass
+class FakeLoader:
+    """Sounds by the name of their file: constant samples, or an error that is raised."""
+
+    sounds: dict[str, int | BaseException]
+    loaded: list[str] = field(default_factory=list)
+
+    def __call__(self, span: AudioSpan) -> LoadedAudio:
+        name = span.path.name
+        self.loaded.append(name)
+        sound = self.sounds[name]
+        if isinstance(sound, BaseException):
+            raise sound
+        return LoadedAudio(np.ones(sound, dtype=np.float32))
+
+
+def name_utterances(*names: str) -> list[Utterance]:
+    return [Utterance(name, AudioSpan(Path(name))) for name in names]

@@ -1,0 +1,195 @@
+from itertools import groupby, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gaudi_asr_cli.core.decoding import DECODERS
+from gaudi_asr_cli.core.decoding.greedy import LONGEST_REACH_S, REACH, GreedyDecoder
+from gaudi_asr_cli.core.records import AudioSpan, Emissions, Utterance, Vocabulary
+
+VOCABULARY = Vocabulary(
+    ("|", "h", "e", "l", "o", "<unk>", "_"),
+    blank=6,
+    delimiter=0,
+    unknown=5,
+    special=frozenset({5, 6}),
+)
+FRAME_S = 0.02
+
+
+def spell(frames):
+    """Columns of a string in which `?` stands for the unknown token."""
+    return ["|helo?_".index(letter) for letter in frames]
+
+
+def emit(*rows, probability=0.9):
+    """Emissions in which each row's columns are likeliest, padded with rows of `h`."""
+    width = max(map(len, rows))
+    log_probs = np.full((len(rows), width + 3, 7), np.log((1 - probability) / 6), np.float32)
+    log_probs[:, :, 1] = 0.0
+    for index, row in enumerate(rows):
+        log_probs[index, : len(row), 1] = log_probs[0, 0, 0]
+        log_probs[index, np.arange(len(row)), row] = np.log(probability)
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    return Emissions(log_probs, lengths, FRAME_S)
+
+
+def decode(frames, *, start_s=0.0, vocabulary=VOCABULARY):
+    utterance = Utterance("u", AudioSpan(Path("u.wav"), start_s))
+    return GreedyDecoder(vocabulary).decode(emit(spell(frames)), 0, utterance)
+
+
+def decode_naively(columns):
+    """The definition, frame by frame, word by word: (text, [(word, start_s, end_s)])."""
+    runs, frame = [], 0
+    for column, group in groupby(columns):
+        length = len(list(group))
+        runs.append((column, frame, frame + length))
+        frame += length
+    kept = [run for run in runs if run[0] not in VOCABULARY.special]
+    text = "".join(" " if c == 0 else VOCABULARY.tokens[c] for c, _, _ in kept).strip()
+    words, said_to = [], 0
+    for is_delimiter, group in groupby(kept, key=lambda run: run[0] == 0):
+        members = list(group)
+        first, last = members[0][1], members[-1][2]
+        if not is_delimiter:
+            spelt = "".join(VOCABULARY.tokens[c] for c, _, _ in members)
+            following = [start for c, start, _ in kept if c == 0 and start >= last]
+            lead_s = (first - said_to) * FRAME_S
+            trail_s = (min(following, default=len(columns)) - last) * FRAME_S
+            start_s = first * FRAME_S - min(lead_s * REACH, LONGEST_REACH_S)
+            words.append((spelt, start_s, last * FRAME_S + min(trail_s * REACH, LONGEST_REACH_S)))
+        said_to = last
+    return text, words
+
+
+@given(st.lists(st.integers(0, 6), max_size=60))
+def test_text_and_times_are_those_of_the_definition(columns):
+    utterance = Utterance("u", AudioSpan(Path("u.wav")))
+
+    transcript = GreedyDecoder(VOCABULARY).decode(emit(columns), 0, utterance)
+
+    text, words = decode_naively(columns)
+    assert transcript.text == text
+    assert [word.word for word in transcript.words] == [word for word, _, _ in words]
+    assert [word.start_s for word in transcript.words] == pytest.approx([s for _, s, _ in words])
+    assert [word.end_s for word in transcript.words] == pytest.approx([e for _, _, e in words])
+    assert all(word.confidence == pytest.approx(0.9) for word in transcript.words)
+
+
+@given(
+    st.lists(st.sampled_from([0, 1, 2, 6, 6, 6]), max_size=200),
+    st.floats(0, 10_000),
+    st.none() | st.floats(0.01, 10),
+)
+def test_times_are_in_order_apart_and_inside_the_span(columns, start_s, duration_s):
+    utterance = Utterance("u", AudioSpan(Path("u.wav"), start_s, duration_s))
+
+    words = GreedyDecoder(VOCABULARY).decode(emit(columns), 0, utterance).words
+
+    rounding_s = 1e-9
+    length_s = len(columns) * FRAME_S if duration_s is None else duration_s
+    assert all(start_s <= word.start_s <= word.end_s for word in words)
+    assert all(word.end_s <= start_s + length_s + rounding_s for word in words)
+    assert all(a.end_s <= b.start_s + rounding_s for a, b in pairwise(words))
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=80), st.integers(0, 80))
+def test_frames_decoded_in_parts_are_those_decoded_at_once(columns, cut):
+    utterance = Utterance("u", AudioSpan(Path("u.wav"), 5.0))
+    decoder = GreedyDecoder(VOCABULARY)
+
+    parts = [decoder.condense(emit(part), 0) for part in (columns[:cut], columns[cut:])]
+
+    assert decoder.spell(parts, utterance) == decoder.decode(emit(columns), 0, utterance)
+
+
+def test_what_is_kept_of_a_frame_is_small():
+    kept = GreedyDecoder(VOCABULARY).condense(emit(spell("_he_|" * 100)), 0)
+
+    assert kept.tokens.nbytes + kept.probabilities.nbytes == 12 * 500
+
+
+def test_a_word_begins_and_ends_between_its_spikes_and_the_delimiters_beside_it():
+    (first, second) = decode("_____he_____|_____lo_____").words
+
+    assert (first.start_s, first.end_s) == (pytest.approx(0.04), pytest.approx(0.2))
+    assert (second.start_s, second.end_s) == (pytest.approx(0.3), pytest.approx(0.46))
+
+
+def test_a_pause_before_a_word_is_not_part_of_it():
+    (word,) = decode("_" * 100 + "he" + "_" * 100).words
+
+    assert (word.start_s, word.end_s) == (pytest.approx(1.8), pytest.approx(2.24))
+
+
+def test_a_blank_between_keeps_letters_doubled():
+    assert decode("hheelll_llo").text == "hello"
+    assert decode("hheellllllo").text == "helo"
+
+
+def test_a_delimiter_is_a_space_and_none_at_the_ends():
+    assert decode("_||he_|_lo||").text == "he lo"
+
+
+def test_special_tokens_leave_no_trace_but_part_repeats():
+    assert decode("he?l?l_o?").text == "hello"
+
+
+def test_silence_is_an_empty_transcript():
+    for frames in ("", "___", "|_|", "_?_"):
+        transcript = decode(frames)
+
+        assert (transcript.text, transcript.words) == ("", ())
+
+
+def test_times_are_in_the_clock_of_the_file():
+    (first, second) = decode("_hh_e_||__lo", start_s=10.0).words
+
+    assert (first.word, first.start_s, first.end_s) == ("he", pytest.approx(10.008), 10.112)
+    assert (second.word, second.start_s, second.end_s) == ("lo", pytest.approx(10.176), 10.24)
+
+
+def test_confidence_is_the_mean_over_frames_of_letters_alone():
+    emissions = emit(spell("h_ee|o"))
+    emissions.log_probs[0, [0, 1, 2, 3, 4, 5], spell("h_ee|o")] = np.log(
+        [1, 0.5, 0.7, 0.4, 0.5, 0.6]
+    )
+    utterance = Utterance("u", AudioSpan(Path("u.wav")))
+
+    first, second = GreedyDecoder(VOCABULARY).decode(emissions, 0, utterance).words
+
+    assert first.confidence == pytest.approx((1 + 0.7 + 0.4) / 3)
+    assert second.confidence == pytest.approx(0.6)
+
+
+def test_padding_frames_are_not_heard_and_rows_are_told_apart():
+    emissions = emit(spell("he"), spell("lo_oo"))
+    utterance = Utterance("u7", AudioSpan(Path("u.wav")))
+
+    heard = [GreedyDecoder(VOCABULARY).decode(emissions, row, utterance) for row in (0, 1)]
+
+    assert [one.text for one in heard] == ["he", "loo"]
+    assert heard[0].utterance_id == "u7"
+
+
+def test_a_language_without_delimiter_is_one_word():
+    characters = Vocabulary(VOCABULARY.tokens, blank=6, special=frozenset({0, 5, 6}))
+
+    transcript = decode("h|e_l", vocabulary=characters)
+
+    assert transcript.text == "hel"
+    assert [word.word for word in transcript.words] == ["hel"]
+
+
+def test_columns_beyond_the_vocabulary_are_silent():
+    short = Vocabulary(("|", "h", "e", "_"), blank=3, delimiter=0, special=frozenset({3}))
+
+    assert decode("he?", vocabulary=short).text == "he"
+
+
+def test_the_decoder_is_registered():
+    assert DECODERS["greedy"](VOCABULARY) == GreedyDecoder(VOCABULARY)

@@ -1,0 +1,161 @@
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from gaudi_asr_cli.core import devices
+from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.devices.base import Device, torch_dtype
+from gaudi_asr_cli.core.devices.cpu import CpuDevice, read_cpu_flags, read_cpu_name
+from gaudi_asr_cli.core.devices.cuda import CudaDevice, open_cuda
+from gaudi_asr_cli.core.errors import MachineError, UsageError
+
+PLAIN = CpuDevice(frozenset({"avx2"}), "an old CPU")
+A100 = CudaDevice((8, 0), "A100")
+T4 = CudaDevice((7, 5), "T4")
+
+
+def refuse():
+    raise MachineError("No such card.", remedy="Buy one.")
+
+
+def test_auto_takes_the_first_device_that_opens(monkeypatch):
+    monkeypatch.setattr(devices, "OPENERS", {"cuda": refuse, "cpu": lambda: PLAIN})
+
+    assert open_device("auto") is PLAIN
+
+
+def test_auto_says_why_nothing_opens(monkeypatch):
+    monkeypatch.setattr(devices, "OPENERS", {"cuda": refuse})
+
+    with pytest.raises(MachineError, match=r"No such card\."):
+        open_device()
+
+
+def test_a_named_device_is_opened_or_refused_never_replaced(monkeypatch):
+    monkeypatch.setattr(devices, "OPENERS", {"cuda": refuse, "cpu": lambda: PLAIN})
+
+    with pytest.raises(MachineError, match="No such card"):
+        open_device("cuda")
+
+
+def test_an_unknown_device_is_a_usage_error():
+    with pytest.raises(UsageError, match="'tpu'") as error:
+        open_device("tpu")
+    assert "cpu" in error.value.remedy
+
+
+def test_a_gaudi_is_refused_at_once_with_a_way_on():
+    started = time.perf_counter()
+
+    with pytest.raises(MachineError, match="Gaudi") as error:
+        open_device("hpu")
+
+    assert time.perf_counter() - started < 3
+    assert error.value.exit_code == 5
+    assert "--device cpu" in error.value.remedy
+
+
+def test_a_torch_without_cuda_says_so(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", None)
+
+    with pytest.raises(MachineError, match="built without CUDA"):
+        open_cuda()
+
+
+def test_a_machine_without_a_card_says_so(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    with pytest.raises(MachineError, match="no CUDA card"):
+        open_cuda()
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_a_cpu_that_multiplies_bf16_is_asked_to(flag):
+    assert CpuDevice(frozenset({flag}), "a new CPU").choose_dtype() == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("device", "wish", "chosen"),
+    [
+        (PLAIN, "auto", "fp32"),
+        (PLAIN, "bf16", "bf16"),
+        (A100, "auto", "bf16"),
+        (A100, "fp16", "fp16"),
+        (T4, "auto", "fp32"),
+        (T4, "fp32", "fp32"),
+    ],
+)
+def test_a_wish_is_granted_and_auto_is_what_the_hardware_does(device, wish, chosen):
+    assert device.choose_dtype(wish) == chosen
+
+
+@pytest.mark.parametrize(("device", "wish"), [(PLAIN, "fp16"), (T4, "bf16")])
+def test_what_the_hardware_cannot_do_is_refused(device, wish):
+    with pytest.raises(MachineError):
+        device.choose_dtype(wish)
+
+
+@pytest.mark.parametrize("device", [PLAIN, A100])
+def test_an_unknown_dtype_is_a_usage_error(device):
+    with pytest.raises(UsageError, match="fp8"):
+        device.choose_dtype("fp8")
+
+
+@pytest.mark.parametrize("key", ["flags", "Features"])
+def test_the_flags_of_a_cpu_are_those_that_linux_lists(tmp_path, key):
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\nmodel name\t: Fast 9000\n{key}\t\t: fpu sse amx_bf16\n\n")
+
+    assert read_cpu_flags(path) == {"fpu", "sse", "amx_bf16"}
+    assert read_cpu_name(path) == "Fast 9000"
+
+
+def test_a_system_that_does_not_tell_has_no_flags(tmp_path):
+    assert read_cpu_flags(tmp_path / "missing") == frozenset()
+    assert read_cpu_name(tmp_path / "missing")
+
+
+def test_autocast_computes_in_the_dtype_that_was_chosen():
+    layer, sound = torch.nn.Linear(4, 4), torch.ones(1, 4)
+
+    with PLAIN.autocast("bf16"):
+        narrow = layer(sound)
+    with PLAIN.autocast("fp32"):
+        wide = layer(sound)
+
+    assert narrow.dtype == torch_dtype("bf16")
+    assert wide.dtype == torch.float32
+
+
+def test_the_cpu_is_a_device():
+    device: Device = open_device("cpu")
+
+    device.synchronize()
+    assert device.torch_device == torch.device("cpu")
+    assert device.place(torch.nn.Linear(1, 1)).weight.device.type == "cpu"
+    assert device.peak_memory_mb() > 10
+    assert device.trains_on_cpu
+    assert not device.recompiles_on_new_shapes
+
+
+def test_naming_the_devices_imports_no_torch():
+    check = "import sys, gaudi_asr_cli.core.devices; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_auto_never_touches_the_software_of_a_gaudi():
+    check = (
+        "import sys\n"
+        "sys.modules['habana_frameworks'] = None\n"
+        "from gaudi_asr_cli.core.devices import open_device\n"
+        "open_device('auto')\n"
+        "sys.exit(any(n.startswith('habana_frameworks.') for n in sys.modules))\n"
+    )
+
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -1,0 +1,68 @@
+import io
+
+import pytest
+
+from gaudi_asr_cli.core.engine.inputs import opened_inputs
+from gaudi_asr_cli.core.errors import DataError
+
+
+def paths_of(*sources, stdin=None):
+    with opened_inputs([str(source) for source in sources], stdin) as inputs:
+        return [str(one.audio.path) for one in inputs.utterances], inputs.passed_over
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.WAV", "sub/a.flac", "notes.txt", "sub/deep/c.mp3", "._b.wav"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return tmp_path
+
+
+def test_a_folder_gives_what_looks_like_audio_and_counts_the_rest(folder):
+    found, passed_over = paths_of(folder)
+
+    names = ["b.WAV", "sub/a.flac", "sub/deep/c.mp3"]
+    assert found == [str(folder / name) for name in names]
+    assert passed_over == 2
+
+
+def test_a_named_file_is_given_whatever_it_is_called(folder):
+    assert paths_of(folder / "notes.txt") == ([str(folder / "notes.txt")], 0)
+
+
+def test_a_file_that_does_not_exist_is_left_to_fail_alone(folder):
+    found, _ = paths_of(folder / "gone.wav", folder / "b.WAV")
+
+    assert found == [str(folder / "gone.wav"), str(folder / "b.WAV")]
+
+
+def test_a_glob_gives_its_matches_and_folders_what_is_in_them(folder):
+    assert paths_of(folder / "**" / "*.mp3")[0] == [str(folder / "sub/deep/c.mp3")]
+    assert len(paths_of(folder / "su*")[0]) == 2
+
+
+def test_a_file_with_brackets_in_its_name_is_no_glob(folder):
+    (folder / "[x].wav").write_bytes(b"")
+
+    assert paths_of(folder / "[x].wav")[0] == [str(folder / "[x].wav")]
+
+
+def test_a_file_named_twice_is_heard_once(folder):
+    assert len(paths_of(folder, folder / "b.WAV")[0]) == 3
+
+
+def test_standard_input_is_a_file_meanwhile():
+    with opened_inputs(["-"], io.BytesIO(b"RIFF")) as inputs:
+        (utterance,) = inputs.utterances
+        assert utterance.id == "-"
+        assert utterance.audio.path.read_bytes() == b"RIFF"
+
+    assert not utterance.audio.path.exists()
+
+
+@pytest.mark.parametrize("source", ["", "*.nothing"])
+def test_nothing_to_listen_to_is_an_error(tmp_path, source):
+    with pytest.raises(DataError, match="no audio file"):
+        paths_of(tmp_path / source)

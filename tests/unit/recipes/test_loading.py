@@ -1,0 +1,123 @@
+import pytest
+
+from gaudi_asr_cli.core.errors import RecipeError
+from gaudi_asr_cli.core.recipes.loading import (
+    check_recipe,
+    dump_recipe,
+    find_recipe,
+    load_recipe,
+    parse_value,
+    read_recipe,
+    recipe_files,
+    with_settings,
+)
+
+
+@pytest.mark.parametrize("name", [file.name for file in recipe_files()])
+def test_every_recipe_loads_says_what_it_is_for_and_how_to_run_it(name):
+    file = next(file for file in recipe_files() if file.name == name)
+
+    recipe = load_recipe(name, ["train=some-data"])
+
+    assert recipe.train.sources == ("some-data",)
+    assert file.about
+    assert "gaudi-asr finetune-ctc" in file.path.read_text(encoding="utf-8").splitlines()[1]
+
+
+def test_a_resolved_recipe_reads_back_to_itself(tmp_path):
+    recipe = load_recipe("demo", ["optimizer.learning_rate=3e-4", "trainer.save_steps=20"])
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+
+    again = check_recipe(read_recipe(tmp_path / "recipe.yaml"), origin="again")
+
+    assert again == recipe
+
+
+def test_a_recipe_takes_from_another_what_it_does_not_say():
+    demo, digits = load_recipe("demo"), load_recipe("digits", ["train=x"])
+
+    assert demo.architecture == digits.architecture
+    assert (demo.name, digits.name) == ("demo", "digits")
+
+
+def test_a_recipe_that_extends_itself_is_refused(tmp_path):
+    path = tmp_path / "circle.yaml"
+    path.write_text(f"extends: {path}\n", encoding="utf-8")
+
+    with pytest.raises(RecipeError, match="extends itself"):
+        load_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("values", "message", "remedy"),
+    [
+        ({"trian": "x", "train": "x"}, "unknown key 'trian'", "Did you mean 'train'?"),
+        (
+            {"train": "x", "optimizer": {"lerning_rate": 1.0}},
+            "unknown key 'optimizer.lerning_rate'",
+            "Did you mean 'optimizer.learning_rate'?",
+        ),
+        (
+            {"train": "x", "lerning_rate": 1.0},
+            "unknown key 'lerning_rate'",
+            "Did you mean 'optimizer.learning_rate'?",
+        ),
+        ({"train": {"data": "x", "spilt": "y"}}, "train.spilt", "Did you mean 'train.split'?"),
+        ({"train": "x", "epochs": "many"}, "'epochs'", "docs/recipes.md"),
+        ({"kind": "finetune-cct", "train": "x"}, "unknown kind", "finetune-ctc"),
+        ({}, "'train' is missing", "--set train="),
+    ],
+)
+def test_a_mistake_is_named_with_its_remedy(values, message, remedy):
+    with pytest.raises(RecipeError) as caught:
+        check_recipe(values, origin="mine.yaml")
+
+    assert message in caught.value.message
+    assert remedy in caught.value.remedy
+
+
+def test_a_misspelt_recipe_name_is_met_with_the_nearest():
+    with pytest.raises(RecipeError) as caught:
+        find_recipe("digit")
+
+    assert "'digits'" in caught.value.remedy
+
+
+def test_a_file_that_is_no_yaml_names_the_line(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("model: x\ntrain: [unclosed\n", encoding="utf-8")
+
+    with pytest.raises(RecipeError, match="line 3"):
+        load_recipe(str(path))
+
+
+def test_settings_reach_into_sections_and_make_them():
+    values = with_settings({"train": "x"}, ["train.split=a", "optimizer.learning_rate=3e-4"])
+
+    assert values == {
+        "train": {"data": "x", "split": "a"},
+        "optimizer": {"learning_rate": 3e-4},
+    }
+
+
+@pytest.mark.parametrize("setting", ["epochs", "=3", "model.name=x"])
+def test_a_setting_of_the_wrong_form_is_refused(setting):
+    with pytest.raises(RecipeError):
+        with_settings({"model": "scratch"}, [setting])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3e-4", 3e-4),
+        ('"3e-4"', "3e-4"),
+        ('"0123456789"', "0123456789"),
+        ("10%", "10%"),
+        ("true", True),
+        ("null", None),
+        ("7", 7),
+        ("a: [", "a: ["),
+    ],
+)
+def test_values_are_read_as_everybody_means_them(text, value):
+    assert parse_value(text) == value

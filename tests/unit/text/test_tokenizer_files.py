@@ -1,0 +1,181 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import AudioSpan, Emissions, Utterance
+from gaudi_asr_cli.core.text.vocabulary import (
+    build_vocabulary,
+    encode,
+    read_vocabulary,
+    write_processor_files,
+    write_tokenizer_files,
+)
+
+VOCABULARY = build_vocabulary(dict.fromkeys("abcdehlotw'.,? \u00e9\u0430\u65e5", 1))
+FRAMES = st.lists(st.sampled_from(range(len(VOCABULARY.tokens))), max_size=40)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("vocabulary")
+    write_tokenizer_files(VOCABULARY, directory)
+    write_processor_files(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def processor(folder):
+    from transformers import AutoProcessor
+
+    return AutoProcessor.from_pretrained(folder)
+
+
+def write_files(directory, **files):
+    for name, value in files.items():
+        (directory / f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
+    return directory
+
+
+def decode_ids(vocabulary, columns):
+    log_probs = np.full((1, len(columns), len(vocabulary.tokens)), -9, dtype=np.float32)
+    log_probs[0, np.arange(len(columns)), columns] = -0.1
+    emissions = Emissions(log_probs, np.array([len(columns)]), frame_s=0.02)
+    utterance = Utterance("x", AudioSpan(Path("x.wav")))
+    return GreedyDecoder(vocabulary).decode(emissions, 0, utterance).text
+
+
+def test_what_is_written_is_read(folder):
+    assert read_vocabulary(folder) == VOCABULARY
+
+
+def test_transformers_has_our_columns_and_no_more(processor):
+    tokens = processor.tokenizer.get_vocab()
+
+    assert tokens == {token: column for column, token in enumerate(VOCABULARY.tokens)}
+    assert len(processor.tokenizer) == len(VOCABULARY.tokens)
+
+
+def test_transformers_takes_it_for_what_it_is(processor):
+    assert type(processor.tokenizer).__name__ == "Wav2Vec2CTCTokenizer"
+    assert processor.tokenizer.pad_token_id == VOCABULARY.blank
+    assert not processor.tokenizer.clean_up_tokenization_spaces
+    assert processor.feature_extractor.sampling_rate == 16_000
+    assert processor.feature_extractor.do_normalize
+
+
+def test_no_processor_config_is_written(folder):
+    written = {path.name for path in folder.iterdir()}
+
+    assert written == {
+        "vocab.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "preprocessor_config.json",
+    }
+
+
+@settings(deadline=None)
+@given(FRAMES)
+def test_transformers_decodes_frames_to_our_text(processor, frames):
+    frames = [column for column in frames if column != VOCABULARY.unknown]
+
+    assert decode_ids(VOCABULARY, frames) == processor.batch_decode([frames])[0]
+
+
+@settings(deadline=None)
+@given(st.text("abcdehlotw'.,?\u00e9\u0430\u65e5zZ "))
+def test_transformers_encodes_as_we_do(processor, text):
+    text = " ".join(text.split())
+
+    assert encode(VOCABULARY, text) == tuple(processor.tokenizer(text).input_ids)
+
+
+def test_special_tokens_are_taken_from_the_old_map(tmp_path):
+    write_files(
+        tmp_path,
+        vocab={"_": 0, "<unk>": 1, "#": 2, "A": 3},
+        special_tokens_map={"pad_token": {"content": "_"}, "unk_token": "<unk>"},
+        tokenizer_config={"word_delimiter_token": "#"},
+    )
+
+    vocabulary = read_vocabulary(tmp_path)
+
+    assert (vocabulary.blank, vocabulary.unknown, vocabulary.delimiter) == (0, 1, 2)
+    assert vocabulary.special == {0, 1}
+
+
+def test_sentence_marks_are_special(tmp_path):
+    tokens = ["<pad>", "<s>", "</s>", "<unk>", "|", "E"]
+    write_files(tmp_path, vocab={token: column for column, token in enumerate(tokens)})
+
+    assert read_vocabulary(tmp_path).special == {0, 1, 2, 3}
+
+
+def test_added_tokens_fill_columns_after_the_vocabulary(tmp_path):
+    write_files(
+        tmp_path, vocab={"<pad>": 0, "|": 1, "a": 2}, added_tokens={"<s>": 3, "</s>": 4, "a": 9}
+    )
+
+    vocabulary = read_vocabulary(tmp_path)
+
+    assert vocabulary.tokens == ("<pad>", "|", "a", "<s>", "</s>")
+    assert vocabulary.special == {0, 3, 4}
+
+
+def test_a_column_without_a_token_never_becomes_text(tmp_path):
+    write_files(tmp_path, vocab={"<pad>": 0, "a": 2})
+
+    assert read_vocabulary(tmp_path).special == {0, 1}
+
+
+def test_a_nested_vocabulary_is_read_by_language(tmp_path):
+    nested = {"deu": {"<pad>": 0, "\u00e4": 1}, "eng": {"<pad>": 0, "a": 1, "b": 2}}
+    write_files(tmp_path, vocab=nested, tokenizer_config={"target_lang": "deu"})
+
+    assert read_vocabulary(tmp_path).tokens == ("<pad>", "\u00e4")
+    assert read_vocabulary(tmp_path, language="eng").tokens == ("<pad>", "a", "b")
+    with pytest.raises(DataError, match="no language 'xxx'"):
+        read_vocabulary(tmp_path, language="xxx")
+
+
+def test_letters_that_the_tokenizer_lower_cases_are_lower_case(tmp_path):
+    write_files(
+        tmp_path, vocab={"<pad>": 0, "|": 1, "A": 2}, tokenizer_config={"do_lower_case": True}
+    )
+
+    assert read_vocabulary(tmp_path).tokens == ("<pad>", "|", "a")
+
+
+def test_a_missing_vocabulary_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no CTC vocabulary"):
+        read_vocabulary(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "vocab", ["{", '["a"]', '{"<pad>": "0"}', '{"<pad>": -1}', '{"<pad>": 123456789}', "{}"]
+)
+def test_a_broken_vocabulary_is_refused_by_name(tmp_path, vocab):
+    (tmp_path / "vocab.json").write_text(vocab)
+
+    with pytest.raises(DataError, match=r"vocab\.json"):
+        read_vocabulary(tmp_path)
+
+
+def test_a_vocabulary_without_a_blank_is_refused(tmp_path):
+    write_files(tmp_path, vocab={"a": 0}, tokenizer_config={"pad_token": None})
+
+    with pytest.raises(DataError, match="blank"):
+        read_vocabulary(tmp_path)
+
+
+def test_doubled_letters_survive_in_transformers(processor):
+    columns = [VOCABULARY.tokens.index(letter) for letter in "hello"]
+    columns.insert(3, VOCABULARY.blank)
+
+    assert processor.batch_decode(np.array([columns])) == ["hello"]

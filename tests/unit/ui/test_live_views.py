@@ -1,0 +1,195 @@
+import io
+import typing
+
+import pytest
+from rich.console import Console
+
+from gaudi_asr_cli.core import events
+from gaudi_asr_cli.core.events import (
+    CheckpointSaved,
+    Evaluated,
+    Noticed,
+    SamplePrediction,
+    StageAdvanced,
+    StageFinished,
+    StageStarted,
+    StepLogged,
+    TrainingStarted,
+    UtteranceDone,
+)
+from gaudi_asr_cli.core.records import ErrorCounts, Score
+from gaudi_asr_cli.ui.board import Board
+from gaudi_asr_cli.ui.live import PlainView, TerminalView, both, opened_view
+
+SCORE = Score(
+    wer=0.123,
+    wer_low=0.1,
+    wer_high=0.15,
+    cer=0.05,
+    words=ErrorCounts(880, 60, 40, 23),
+    sentence_error_rate=0.4,
+    utterances=200,
+    utterances_total=203,
+    audio_s=600.0,
+    audio_s_total=612.0,
+    normalizer="basic/1",
+    raw_wer=0.3,
+    raw_cer=0.2,
+)
+STARTED = TrainingStarted(0, 600, 10.0, 60, 1500, 4021.0, 1.041)
+SAMPLES = (SamplePrediction("one two", "one to"), SamplePrediction("nine", ""))
+EVALUATED = Evaluated(20, SCORE, 1.2, SAMPLES, best=True)
+ALL = (
+    StageStarted("measure", 203.0),
+    StageAdvanced("measure", 50.0),
+    UtteranceDone("a", "a.wav", 1.0, None, "broken"),
+    StageFinished("measure", 1.4),
+    Noticed("3 utterances are too long.", "Raise --max-seconds."),
+    STARTED,
+    EVALUATED,
+    CheckpointSaved(20, "run/checkpoints/checkpoint-20"),
+)
+
+
+class Clock:
+    def __init__(self):
+        self.time_s = 0.0
+
+    def __call__(self):
+        return self.time_s
+
+
+def step(number, loss=1.5):
+    return StepLogged(number, number / 60, loss, 3e-4, 1.0, 85.2, 40.0, 1.04, 0.12, 0.78)
+
+
+def drawn(board):
+    console = Console(file=io.StringIO(), width=80, no_color=True)
+    console.print(board)
+    return console.file.getvalue()
+
+
+def test_the_events_of_these_tests_are_all_there_are():
+    assert {type(event) for event in [*ALL, step(1)]} == set(typing.get_args(events.Event))
+
+
+@pytest.mark.parametrize("make_view", [PlainView, lambda: TerminalView(Board())])
+def test_a_view_takes_every_event(make_view, capsys):
+    view = make_view()
+
+    for event in [*ALL, step(10)]:
+        view(event)
+
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "3 utterances are too long." in shown.err
+    assert "WER 12.3 % [10.0 % to 15.0 %]" in shown.err
+
+
+def test_plain_lines_have_no_control_codes_and_come_every_few_seconds(capsys):
+    clock = Clock()
+    view = PlainView(clock)
+    view(STARTED)
+    for number in range(1, 101):
+        clock.time_s += 0.1
+        view(step(number))
+
+    err = capsys.readouterr().err
+    steps = [line for line in err.splitlines() if line.startswith("step ")]
+    assert len(steps) == 2
+    assert "\x1b" not in err
+    assert "\r" not in err
+
+
+def test_the_last_step_is_always_shown(capsys):
+    view = PlainView(Clock())
+    view(STARTED)
+    view(step(1))
+    view(step(600))
+
+    assert "step 600/600" in capsys.readouterr().err
+
+
+def test_time_left_follows_from_the_steps_of_this_session(capsys):
+    clock = Clock()
+    view = PlainView(clock)
+    view(TrainingStarted(300, 600, 10.0, 60, 1500, 4021.0, 1.0))
+    clock.time_s = 100.0
+    view(step(400))
+
+    assert "3:20 left" in capsys.readouterr().err
+
+
+def test_the_board_shows_what_training_is_watched_for():
+    clock = Clock()
+    board = Board(clock)
+    view = TerminalView(board)
+    for event in (STARTED, step(10), EVALUATED):
+        view(event)
+    clock.time_s = 60.0
+    view(step(20, loss=0.9))
+
+    shown = drawn(board)
+    for part in (
+        "0.900",
+        "12.3 %",
+        "3.00e-04",
+        "85 s/s",
+        "4.0 %",
+        "78.0 %",
+        "compute",
+        "29:00 left",
+    ):
+        assert part in shown
+    assert "one to" in shown
+    assert "(nothing)" in shown
+    assert max(map(len, shown.splitlines())) == 80
+
+
+def test_a_board_that_waits_for_audio_says_so():
+    board = Board()
+    board.start_training(STARTED)
+    board.log_step(StepLogged(10, 0.1, 1.0, 3e-4, 1.0, 9.0, 4.0, 1.0, 0.62, 0.5))
+
+    assert "reading, 62% loading" in drawn(board)
+
+
+def test_a_stage_is_on_the_board_while_it_runs():
+    board = Board()
+    board.follow_stage(StageStarted("listening", 4.0, "files"))
+    board.follow_stage(UtteranceDone("a", "a.wav", 1.0, None, "x"))
+    board.follow_stage(UtteranceDone("b", "b.wav", 1.0, None, "x"))
+    running = drawn(board)
+    board.follow_stage(StageFinished("listening", 1.0))
+
+    assert "2 of 4 files" in running
+    assert "listening" not in drawn(board)
+
+
+def test_a_loss_that_is_no_number_does_not_break_the_board():
+    board = Board()
+    board.start_training(STARTED)
+    board.log_step(step(10, loss=float("nan")))
+
+    assert "nan" in drawn(board)
+
+
+def test_quiet_shows_nothing(capsys):
+    with opened_view(quiet=True) as observe:
+        for event in ALL:
+            observe(event)
+
+    assert capsys.readouterr().err == ""
+
+
+def test_without_a_terminal_the_view_is_plain():
+    with opened_view() as observe:
+        assert isinstance(observe, PlainView)
+
+
+def test_two_observers_hear_the_same():
+    first, second = [], []
+
+    both(first.append, second.append)(STARTED)
+
+    assert first == second == [STARTED]

@@ -1,0 +1,177 @@
+import json
+import wave
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers.edit_distance import count_edits
+
+from gaudi_asr_cli.core.errors import DataError, UsageError
+from gaudi_asr_cli.core.events import Noticed, StageFinished, UtteranceDone
+from gaudi_asr_cli.core.models.geometry import geometry_from_config
+from gaudi_asr_cli.core.records import Emissions
+from gaudi_asr_cli.core.text.rules import TextRules
+from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, encode
+from gaudi_asr_cli.core.workflows import eval_ctc as workflow
+from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
+
+VOCABULARY = build_vocabulary(dict.fromkeys("ONETWHR ", 1))
+DEVICE = SimpleNamespace(name="fake")
+
+
+@dataclass(frozen=True)
+class FakeModel:
+    """Hears the text that it was told it would hear, by utterance id, whatever the sound."""
+
+    heard: dict
+    vocabulary = VOCABULARY
+    name = "fake-model"
+    dtype = "fp32"
+    geometry = geometry_from_config({"conv_kernel": [400], "conv_stride": [320]})
+
+    def emissions(self, batch):
+        columns = encode(VOCABULARY, self.heard[batch.utterances[0].audio.path.stem])
+        frames = [column for label in columns for column in (label, VOCABULARY.blank)]
+        log_probs = np.full((1, len(frames), len(VOCABULARY.tokens)), -9, np.float32)
+        log_probs[0, np.arange(len(frames)), frames] = -0.01
+        return Emissions(log_probs, np.array([len(frames)]), 0.02)
+
+
+@pytest.fixture
+def evaluate(tmp_path, monkeypatch):
+    """Evaluate {stem: (reference, heard)}; heard None is a file that is not audio."""
+
+    def run(cases, observe=lambda event: None, **request):
+        lines = []
+        for stem, (reference, heard) in cases.items():
+            path = tmp_path / f"{stem}.wav"
+            if heard is None:
+                path.write_bytes(b"RIFF, but nothing else")
+            else:
+                with wave.open(str(path), "wb") as file:
+                    file.setnchannels(1)
+                    file.setsampwidth(2)
+                    file.setframerate(16_000)
+                    file.writeframes(bytes(16_000))
+            lines.append(json.dumps({"audio_filepath": path.name, "text": reference}))
+        (tmp_path / "data.jsonl").write_text("\n".join(lines) + "\n")
+        model = FakeModel({stem: heard for stem, (_, heard) in cases.items()})
+        monkeypatch.setattr(workflow, "open_model", lambda request, device: model)
+        wanted = {"run": tmp_path / "run", **request}
+        return eval_ctc(
+            EvalCtcRequest("fake", (str(tmp_path / "data.jsonl"),), **wanted), DEVICE, observe
+        )
+
+    return run
+
+
+def read_predictions(report):
+    lines = (report.run / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_case_is_no_error_and_the_raw_rates_say_what_was_written(evaluate):
+    report = evaluate({"a": ("One, two.", "ONE TWO"), "b": ("three", "THREE")})
+
+    assert (report.score.wer, report.score.raw_wer) == (0.0, 1.0)
+    assert report.score.normalizer == "basic/1"
+
+
+def test_nothing_is_left_out_silently(evaluate):
+    report = evaluate({"a": ("one", "TWO"), "b": (None, "ONE"), "c": ("one", None)})
+
+    assert (report.score.utterances, report.score.utterances_total) == (1, 3)
+    assert (report.score.audio_s, report.score.audio_s_total) == (0.5, 1.0)
+    assert ["b.wav" in report.without_text[0].path, len(report.without_text)] == [True, 1]
+    assert ["c.wav" in report.broken[0].path, len(report.broken)] == [True, 1]
+
+
+def test_the_word_error_rate_can_be_computed_from_the_predictions_alone(evaluate):
+    report = evaluate({"a": ("one two", "ONE"), "b": ("three", "THREE TWO")})
+
+    lines = read_predictions(report)
+    errors = [one["substitutions"] + one["deletions"] + one["insertions"] for one in lines]
+    distances = [count_edits(one["reference"].split(), one["hypothesis"].split()) for one in lines]
+    assert errors == distances
+    words = sum(len(one["reference"].split()) for one in lines)
+    assert report.score.wer == sum(distances) / words == 2 / 3
+    assert [one["hypothesis"] for one in lines] == ["one", "three two"]
+
+
+def test_an_empty_reference_is_scored_by_what_was_made_up(evaluate):
+    report = evaluate({"a": ("", "ONE"), "b": ("one", "ONE")})
+
+    assert report.score.words.insertions == 1
+    assert report.score.utterances == 2
+
+
+def test_the_report_is_the_score_and_what_the_tables_show(evaluate):
+    report = evaluate({"a": ("one two", "ONE THREE")})
+
+    account = json.loads((report.run / "report.json").read_text())
+    assert account["wer"] == report.to_json()["wer"] == 0.5
+    assert account["confusions"] == [
+        {"kind": "substitution", "reference": "two", "hypothesis": "three", "count": 1}
+    ]
+    assert account["worst"][0]["hypothesis"] == "one three"
+    assert (account["model"], account["device"], account["dtype"]) == (
+        "fake-model",
+        "fake",
+        "fp32",
+    )
+
+
+def test_progress_is_told(evaluate):
+    events = []
+
+    evaluate({"a": ("one", "ONE"), "b": ("two", "TWO")}, events.append)
+
+    assert sum(isinstance(event, UtteranceDone) for event in events) == 2
+    assert isinstance(events[-1], StageFinished)
+
+
+def test_a_limit_takes_the_first_and_the_totals_stay(evaluate):
+    report = evaluate({"a": ("one", "ONE"), "b": ("two", "ONE")}, limit=1)
+
+    assert (report.score.utterances, report.score.utterances_total) == (1, 2)
+    assert report.score.wer == 0.0
+
+
+def test_rules_are_applied_to_both_sides_and_named_in_the_label(evaluate):
+    report = evaluate({"a": ("one!", "ONE")}, normalizer="none", rules=TextRules("!", case="upper"))
+
+    assert report.score.wer == 0.0
+    assert report.score.normalizer == "none/1 strip_chars='!' case='upper'"
+
+
+def test_without_normaliser_a_difference_of_case_is_told(evaluate):
+    events = []
+
+    report = evaluate({"a": ("one two", "ONE TWO")}, events.append, normalizer="none")
+
+    assert report.score.wer == 1.0
+    assert any(isinstance(event, Noticed) and "upper-case" in event.message for event in events)
+
+
+def test_a_run_folder_that_exists_is_refused(evaluate, tmp_path):
+    (tmp_path / "run").mkdir()
+
+    with pytest.raises(UsageError):
+        evaluate({"a": ("one", "ONE")})
+
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_run_that_fails_before_any_prediction_leaves_no_folder(evaluate, tmp_path):
+    with pytest.raises(DataError, match="Nothing can be scored"):
+        evaluate({"a": (None, "ONE")})
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_normaliser_is_refused_before_anything_is_read(evaluate, tmp_path):
+    with pytest.raises(UsageError):
+        evaluate({"a": ("one", "ONE")}, normalizer="basics")
+
+    assert not (tmp_path / "run").exists()

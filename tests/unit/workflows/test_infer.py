@@ -1,0 +1,102 @@
+import io
+
+import numpy as np
+import pytest
+import soundfile
+from helpers.tiny_models import save_tiny_model
+
+from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.errors import DataError, UsageError
+from gaudi_asr_cli.core.events import Noticed, StageFinished, StageStarted, UtteranceDone
+from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(save_tiny_model(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    noise = 0.1 * np.random.default_rng(0).standard_normal((16_000, 2))
+    soundfile.write(tmp_path / "a.wav", noise, 16_000)
+    soundfile.write(tmp_path / "c.flac", noise[:8000], 8_000)
+    (tmp_path / "b.wav").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("no sound")
+    return tmp_path
+
+
+def listen(*sources, **arguments):
+    events = []
+    request = InferRequest(tuple(map(str, sources)), **arguments)
+    report = infer(request, open_device("cpu"), events.append)
+    return report, [one for one in events if isinstance(one, UtteranceDone)], events
+
+
+def test_one_bad_file_among_many_costs_only_itself(model, sounds):
+    report, done, _ = listen(sounds, model=model)
+
+    assert [one.path for one in done] == [str(sounds / n) for n in ("a.wav", "b.wav", "c.flac")]
+    assert [one.error is None for one in done] == [True, False, True]
+    assert "empty" in done[1].error
+    assert (report.files, report.failed, report.passed_over) == (3, 1, 1)
+    assert report.audio_s == pytest.approx(2.0)
+    assert report.exit_code == 4
+
+
+def test_the_story_is_told_in_order(model, sounds):
+    _, _, events = listen(sounds, model=model)
+
+    kinds = [type(event) for event in events]
+    assert kinds == [Noticed, StageStarted, *[UtteranceDone] * 3, StageFinished]
+    assert "1 files" in events[0].message
+    assert events[1].total == 3
+
+
+def test_all_well_is_exit_code_0_and_a_full_account(model, sounds):
+    report, _, _ = listen(sounds / "a.wav", model=model, dtype="fp32")
+
+    account = report.to_json()
+    assert report.exit_code == 0
+    assert account["schema"] == "infer/1"
+    assert (account["device"], account["dtype"]) == ("cpu", "fp32")
+    assert account["rtfx"] == pytest.approx(report.audio_s / report.wall_s)
+
+
+def test_standard_input_is_called_by_its_dash(model, sounds):
+    stdin = io.BytesIO((sounds / "a.wav").read_bytes())
+
+    _, from_stdin, _ = listen("-", model=model, stdin=stdin)
+    _, from_file, _ = listen(sounds / "a.wav", model=model)
+
+    assert from_stdin[0].path == "-"
+    assert from_stdin[0].transcript.text == from_file[0].transcript.text
+
+
+def test_a_channel_may_be_picked(model, sounds):
+    mixed, left = (
+        listen(sounds / "a.wav", model=model, channel=channel)[1][0].transcript
+        for channel in (None, 0)
+    )
+
+    assert mixed.text != left.text
+
+
+def test_word_times_may_be_left_out(model, sounds):
+    _, with_times, _ = listen(sounds / "a.wav", model=model)
+    _, without, _ = listen(sounds / "a.wav", model=model, timestamps="none")
+
+    assert with_times[0].transcript.words
+    assert without[0].transcript.words == ()
+    assert without[0].transcript.text == with_times[0].transcript.text
+
+
+def test_nothing_to_listen_to_is_told_before_the_model_is_opened(tmp_path):
+    with pytest.raises(DataError, match="no audio file"):
+        listen(tmp_path, model="no/such-model")
+
+
+@pytest.mark.parametrize("wrong", [{"timestamps": "phone"}, {"decoder": "magic"}])
+def test_a_wrong_choice_is_a_usage_error(sounds, model, wrong):
+    with pytest.raises(UsageError):
+        listen(sounds, model=model, **wrong)
