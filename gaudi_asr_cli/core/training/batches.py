@@ -14,7 +14,7 @@ from gaudi_asr_cli.core.data.batches import LoadedBatch, load_batch
 from gaudi_asr_cli.core.data.buckets import Batching, plan_epoch
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
 from gaudi_asr_cli.core.models.ctc import CtcModel
-from gaudi_asr_cli.core.records import BucketPlan, PlannedBatch, Utterance
+from gaudi_asr_cli.core.records import AudioBatch, BucketPlan, PlannedBatch, Utterance
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,10 @@ AHEAD = 4
 
 IGNORED_LABEL = -100
 """What transformers takes for padding among labels."""
+
+OURS = frozenset({"planned", "share"})
+"""Entries of a batch that are not the network's: what was planned, and the share of rows that is
+real, inverted: what a mean over all rows has to be multiplied by."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,10 @@ class PlannedBatches:
 
     An utterance whose audio turns out to be undecodable is left out of its batch; the observer
     is told once of each, and `broken` holds them all.
+
+    With static shapes every batch of a bucket has the same size: what is missing at the end of a
+    bucket, or could not be decoded, is filled with rows that teach nothing (`fill_rows`), where
+    the model allows it; elsewhere a shorter batch is a shape of its own.
     """
 
     def __init__(
@@ -71,6 +79,10 @@ class PlannedBatches:
         self.broken: dict[str, str] = {}
         self._shortened: set[str] = set()
         self._observe = observe
+        config = model.config
+        self._takes_mean = config.get("ctc_loss_reduction") == "mean"
+        # Silent rows teach nothing only where they are masked and their infinite loss is zeroed.
+        self._fills = model.frontend.masks and bool(config.get("ctc_zero_infinity"))
         self._plan = lru_cache(maxsize=2)(training_set.plan)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
         self._loading: dict[tuple[int, int], Future[tuple[dict[str, Any], LoadedBatch]]] = {}
@@ -94,20 +106,42 @@ class PlannedBatches:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _load(self, epoch: int, index: int) -> tuple[dict[str, Any], LoadedBatch]:
-        return self.load(self._plan(epoch).batches[index])
+        plan = self._plan(epoch)
+        planned = plan.batches[index]
+        if not self.training_set.batching.static_shapes:
+            return self.load(planned)
+        whole = bucket_rows(plan, planned.padded_s)
+        return self.load(planned, rows=whole if self._fills else len(planned.indices))
 
-    def load(self, planned: PlannedBatch) -> tuple[dict[str, Any], LoadedBatch]:
-        """The network's inputs with `labels` (B, L) and the batch as planned; and as loaded."""
+    def load(
+        self, planned: PlannedBatch, *, rows: int | None = None
+    ) -> tuple[dict[str, Any], LoadedBatch]:
+        """The network's inputs with `labels` (B, L) and the batch as planned; and as loaded.
+
+        With `rows` the batch has the bucket's one shape: so many rows, the bucket's length, and
+        the factor `share` beside it.
+        """
         training_set = self.training_set
+        # A frame more than the longest: a mask that happened to be all ones would take another
+        # way through transformers, which a device compiles anew, or a graph has not captured.
+        padded_s = 0.0 if rows is None else planned.padded_s + self.model.geometry.frame_s
         loaded = load_batch(
-            [training_set.utterances[index] for index in planned.indices],
-            padded_s=planned.padded_s if training_set.batching.static_shapes else 0.0,
+            [training_set.utterances[index] for index in planned.indices], padded_s=padded_s
         )
         indices = tuple(planned.indices[position] for position in loaded.kept)
-        inputs: dict[str, Any] = dict(self.model.frontend.prepare(loaded.batch))
         labels = [training_set.labels[index] for index in indices]
-        inputs["labels"] = padded_labels(labels, planned.label_tokens)
+        batch, width, share = loaded.batch, planned.label_tokens, None
+        if rows is not None:
+            width = max(2, width)
+            rows = rows if self._fills else len(indices)
+            share = rows / len(indices) if self._takes_mean else 1.0
+            labels = [*labels, *([(labels[0][0],) * width] * (rows - len(indices)))]
+            batch = fill_rows(batch, rows)
+        inputs: dict[str, Any] = dict(self.model.frontend.prepare(batch))
+        inputs["labels"] = padded_labels(labels, width)
         inputs["planned"] = replace(planned, indices=indices)
+        if share is not None:
+            inputs["share"] = scalar(share)
         return inputs, loaded
 
     def _tell(self, loaded: LoadedBatch) -> None:
@@ -119,6 +153,32 @@ class PlannedBatches:
             if name not in self._shortened:
                 self._shortened.add(name)
                 self._observe(Noticed(f"{name}: its last {lost_s:.2f} s could not be decoded."))
+
+
+def bucket_rows(plan: BucketPlan, padded_s: float) -> int:
+    """Rows of every batch of the bucket that ends there: those of its largest."""
+    return max(len(batch.indices) for batch in plan.batches if batch.padded_s == padded_s)
+
+
+def fill_rows(batch: AudioBatch, rows: int) -> AudioBatch:
+    """The batch with silent rows of no length behind it, up to so many.
+
+    A silent row is heard as one frame, and gets more labels than one frame can hold: its CTC loss
+    is infinite, which `ctc_zero_infinity` makes zero together with its gradient.
+    """
+    missing = rows - len(batch.utterances)
+    return AudioBatch(
+        utterances=(*batch.utterances, *batch.utterances[:1] * missing),
+        samples=np.pad(batch.samples, ((0, missing), (0, 0))),
+        lengths=np.pad(batch.lengths, (0, missing)),
+    )
+
+
+def scalar(value: float) -> torch.Tensor:
+    """A number as a tensor: a device that compiles would take a plain one for part of a program."""
+    import torch
+
+    return torch.tensor(value, dtype=torch.float32)
 
 
 def padded_labels(labels: Sequence[Sequence[int]], width: int) -> torch.Tensor:

@@ -75,13 +75,16 @@ def train(
         TrainingError: A loss that is not finite, or a disk that is full.
         StoppedError: Ctrl-C or SIGTERM; a checkpoint of the last whole step was written.
     """
+    from gaudi_asr_cli.core.models.masked_norm import padding_proof
     from gaudi_asr_cli.core.training.callbacks import StopAtSignal, remove_unfinished
 
     for path in remove_unfinished(folder):
         observe(Noticed(f"Removed {path.name}, whose writing was cut off."))
     newest = folder.whole_checkpoints()[-1:]
     resumed_step = checkpoint_step(newest[0]) if newest else 0
-    batches = PlannedBatches(training_set, model, observe)
+    # Shapes that are padded to their bucket need a network that does not hear the padding.
+    proof = padding_proof(model) if training_set.batching.static_shapes else model
+    batches = PlannedBatches(training_set, proof, observe)
     stop = StopAtSignal()
     started = time.perf_counter()
     with contextlib.closing(batches), quiet_transformers(), stop.listening():
@@ -109,17 +112,21 @@ def open_trainer(
     stop: Any,
 ) -> Any:
     """The device's trainer with our batches, our scores and our callbacks."""
-    from transformers import PrinterCallback, ProgressCallback, Trainer
+    model = batches.model
+    # First: a device's own trainer may change transformers when it is imported.
+    kit = model.device.trainer_kit()
+    kit.check(model.network, {"gradient_accumulation_steps": settings.accumulate, **settings.extra})
+    arguments = training_arguments(settings, folder.checkpoints, kit)
+    from transformers import PrinterCallback, ProgressCallback
 
     from gaudi_asr_cli.core.training import callbacks
-    from gaudi_asr_cli.core.training.trainer import planned_trainer
+    from gaudi_asr_cli.core.training.trainer import StepMarker, planned_trainer
 
-    model = batches.model
-    arguments = training_arguments(settings, folder.checkpoints, model.device)
     mark = {"vocabulary": list(model.vocabulary.tokens), "seed": settings.seed}
 
-    trainer = planned_trainer(Trainer)(
+    trainer = planned_trainer(kit.trainer_class())(
         batches=batches,
+        kit=kit,
         score_now=scoring(score, model, lambda: trainer.state.best_metric, observe),
         model=model.network,
         args=arguments,
@@ -127,6 +134,7 @@ def open_trainer(
             LogTeller(observe, BlankWatch(settings.steps, settings.warmup_steps)).callback(),
             callbacks.LastStep(),
             *([callbacks.Patience(settings.patience)] if settings.patience else []),
+            *([] if kit.marks_steps else [StepMarker(model.device).callback()]),
             stop,
             callbacks.CheckpointKeeper(
                 folder,
@@ -134,6 +142,7 @@ def open_trainer(
                 lambda path: observe(CheckpointSaved(checkpoint_step(path), str(path))),
             ),
         ],
+        **kit.trainer_keywords(settings.extra, arguments),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)

@@ -1,19 +1,16 @@
-"""What a training run is told, and what transformers' TrainingArguments make of it."""
+"""What a training run is told, and what the trainer's arguments make of it."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.devices.kits import NativeKit, TrainerKit
 from gaudi_asr_cli.core.errors import RecipeError
-
-if TYPE_CHECKING:
-    from transformers import TrainingArguments
 
 # fmt: off
 OURS = frozenset({
@@ -21,6 +18,7 @@ OURS = frozenset({
     "eval_strategy", "save_strategy", "logging_strategy", "remove_unused_columns",
     "metric_for_best_model", "greater_is_better", "load_best_model_at_end", "save_total_limit",
     "use_cpu", "bf16", "fp16", "seed",
+    "use_habana", "use_lazy_mode", "gaudi_config_name", "torch_compile", "torch_compile_backend",
     "push_to_hub", "disable_tqdm", "do_train", "do_eval",
 })
 # fmt: on
@@ -50,15 +48,19 @@ class TrainingSettings:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def check_extra(extra: Mapping[str, Any]) -> None:
-    """Refuse what TrainingArguments do not know, or what is not theirs to decide here.
+def check_extra(extra: Mapping[str, Any], device: Device | None = None) -> None:
+    """Refuse what the trainer's arguments do not know, or what is not theirs to decide here.
+
+    Args:
+        extra: The recipe's `trainer` part.
+        device: Whose trainer is asked; transformers' own without one.
 
     Raises:
         RecipeError: Names the setting, and the nearest one there is.
+        MachineError: The device's trainer cannot be imported.
     """
-    from transformers import TrainingArguments
-
-    known = {field.name for field in dataclasses.fields(TrainingArguments)}
+    kit = NativeKit() if device is None else device.trainer_kit()
+    known = kit.fields()
     for name in extra:
         if name in OURS:
             raise RecipeError(
@@ -74,12 +76,8 @@ def check_extra(extra: Mapping[str, Any]) -> None:
             )
 
 
-def training_arguments(
-    settings: TrainingSettings, output_dir: Path, device: Device
-) -> TrainingArguments:
-    """TrainingArguments for transformers 4.55 and 5 alike; every default that matters is named."""
-    from transformers import TrainingArguments
-
+def training_arguments(settings: TrainingSettings, output_dir: Path, kit: TrainerKit) -> Any:
+    """The kit's arguments, for transformers 4.55 and 5; every default that matters is named."""
     values: dict[str, Any] = {
         "output_dir": str(output_dir),
         # An item of the data set is a whole planned batch.
@@ -99,7 +97,6 @@ def training_arguments(
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "bf16": settings.dtype == "bf16",
         "fp16": settings.dtype == "fp16",
-        "use_cpu": device.trains_on_cpu,
         "seed": settings.seed,
         "eval_strategy": "steps" if settings.eval_every else "no",
         "eval_steps": settings.eval_every,
@@ -114,4 +111,4 @@ def training_arguments(
         "disable_tqdm": True,
         "report_to": [],
     }
-    return TrainingArguments(**{**values, **settings.extra})
+    return kit.arguments(values, settings.extra)

@@ -9,12 +9,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.devices.copies import PendingCopy
+from gaudi_asr_cli.core.devices.kits import TrainerKit
 from gaudi_asr_cli.core.errors import TrainingError
 from gaudi_asr_cli.core.records import PlannedBatch
-from gaudi_asr_cli.core.training.batches import PlannedBatches
+from gaudi_asr_cli.core.training.batches import OURS, PlannedBatches
 from gaudi_asr_cli.core.training.meter import StepMeter
 
 ScoreNow = Callable[[int], dict[str, float]]
@@ -36,14 +40,26 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
 
     Args:
         batches: What is trained on; each item is a whole batch.
+        kit: The way of training that the Trainer class belongs to.
         score_now: Scores the network at a step; None where nothing is scored.
         rest: What the Trainer class takes.
     """
 
-    def __init__(self, *, batches: PlannedBatches, score_now: ScoreNow | None, **rest: Any) -> None:
+    def __init__(
+        self,
+        *,
+        batches: PlannedBatches,
+        kit: TrainerKit,
+        score_now: ScoreNow | None,
+        **rest: Any,
+    ) -> None:
         # The Trainer wants to see an evaluation set before it calls `evaluate`, which is ours.
         super().__init__(train_dataset=batches, eval_dataset=batches, **rest)
         self.batches = batches
+        self.kit = kit
+        self.device = batches.model.device
+        self.copier = self.device.copier()
+        self.unread: UnreadLoss | None = None
         self.score_now = score_now
         self.meter = StepMeter(batches.training_set)
         # A CTC loss is a mean over the batch; transformers 5 would take it for one that is
@@ -57,31 +73,65 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
         items: Any = self.batches
         return DataLoader(items, batch_size=1, collate_fn=only_item)
 
-    def get_batch_samples(self, iterator: Any, number: int, device: Any) -> Any:
+    def get_batch_samples(self, *rest: Any) -> Any:
+        return self._timed(super().get_batch_samples, rest)
+
+    def get_batch_samples_transformers(self, *rest: Any) -> Any:
+        """The same under the name that optimum-habana's trainer calls it by."""
+        return self._timed(super().get_batch_samples_transformers, rest)
+
+    def _timed(self, get: Callable[..., Any], rest: tuple[Any, ...]) -> Any:
         # The epoch is counted from steps, which a resumed run knows exactly.
         per_epoch = math.ceil(len(self.batches) / self.args.gradient_accumulation_steps)
         self.batches.epoch = self.state.global_step // per_epoch
         start = time.perf_counter()
-        samples = super().get_batch_samples(iterator, number, device)
+        samples = get(*rest)
         self.meter.add_loading(time.perf_counter() - start)
         return samples
 
     def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any) -> Any:
         loss = super().training_step(model, inputs, *rest)
-        if not bool(loss.isfinite()):
-            raise loss_not_finite(self, model, inputs)
+        self._watch(loss, model, inputs)
+        if not self.kit.marks_steps:
+            self.device.mark_step()
         return loss
+
+    def _watch(self, loss: Any, model: Any, inputs: dict[str, Any]) -> None:
+        if self.device.runs_behind:
+            # Reading the number now would make the host wait for the step.
+            self._read_last()
+            finite = self.copier.start(loss.isfinite())
+            self.unread = UnreadLoss(self.state.global_step + 1, inputs["planned"], finite)
+        elif not bool(loss.isfinite()):
+            raise loss_not_finite(self, model, inputs)
+
+    def _read_last(self) -> None:
+        last, self.unread = self.unread, None
+        if last is not None and not bool(last.finite.wait()):
+            raise late_loss_not_finite(self, last)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **more: Any) -> Any:
         more["return_outputs"] = True
-        heard = {name: value for name, value in inputs.items() if name != "planned"}
+        heard = {name: value for name, value in inputs.items() if name not in OURS}
         loss, outputs = super().compute_loss(model, heard, *rest, **more)
         self.meter.add_batch(inputs["planned"], outputs["logits"].detach())
+        if "share" in inputs:
+            loss = loss * inputs["share"]
+        if not self.kit.divides_loss(self.args):
+            loss = loss / self.current_gradient_accumulation_steps
         return loss
 
-    def log(self, logs: dict[str, Any], *rest: Any) -> None:
-        measured = self.meter.read(self.batches.model) if "loss" in logs else {}
-        super().log({**logs, **measured}, *rest)
+    def log(self, logs: dict[str, Any], *rest: Any, **more: Any) -> None:
+        measured = {}
+        if "loss" in logs:
+            self._read_last()
+            measured = self.meter.read(self.batches.model)
+        super().log({**logs, **measured}, *rest, **more)
+
+    def _save_checkpoint(self, *rest: Any, **more: Any) -> None:
+        # Weights of a step whose loss was not finite must not become a checkpoint.
+        self._read_last()
+        super()._save_checkpoint(*rest, **more)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         if self.score_now is None:
@@ -98,6 +148,34 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
             self.control.should_save = True
         self.meter.pause(time.perf_counter() - start)
         return metrics
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadLoss:
+    """A step whose loss is being copied to the host: whether it was finite."""
+
+    step: int
+    planned: PlannedBatch
+    finite: PendingCopy
+
+
+@dataclass(frozen=True, slots=True)
+class StepMarker:
+    """Hands the optimiser's work to a device whose trainer does not."""
+
+    device: Device
+
+    def callback(self) -> Any:
+        """The same as a callback of transformers."""
+        from transformers import TrainerCallback
+
+        mark_step = self.device.mark_step
+
+        class Marked(TrainerCallback):  # type: ignore[misc]
+            def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                mark_step()
+
+        return Marked()
 
 
 def only_item(items: list[dict[str, Any]]) -> dict[str, Any]:
@@ -123,6 +201,18 @@ def loss_not_finite(trainer: Any, model: Any, inputs: dict[str, Any]) -> Trainin
     )
 
 
+def late_loss_not_finite(trainer: Any, last: UnreadLoss) -> TrainingError:
+    """The error for a loss that was seen a step late, when the weights are spoilt already."""
+    utterances = trainer.batches.training_set.utterances
+    ids = ", ".join(utterances[index].id for index in last.planned.indices)
+    return TrainingError(
+        f"The loss of step {last.step} is not finite. Utterances of that step: {ids}.",
+        remedy="Look at these with `gaudi-asr check`. If they are sound: lower the learning rate "
+        "(--lr) or clip harder (--set optimizer.clip_norm=0.5), then --resume from the last "
+        "checkpoint.",
+    )
+
+
 def culprits(trainer: Any, model: Any, inputs: dict[str, Any]) -> list[str]:
     """Ids of the utterances of a batch whose own loss is not finite."""
     import torch
@@ -132,8 +222,9 @@ def culprits(trainer: Any, model: Any, inputs: dict[str, Any]) -> list[str]:
     found = []
     for index in planned.indices:
         one, _ = trainer.batches.load(PlannedBatch((index,), 0.0, len(labels[index])))
-        one.pop("planned")
-        placed = {name: value.to(trainer.args.device) for name, value in one.items()}
+        placed = {
+            name: value.to(trainer.args.device) for name, value in one.items() if name not in OURS
+        }
         with torch.no_grad():
             if not bool(model(**placed).loss.isfinite()):
                 found.append(trainer.batches.training_set.utterances[index].id)

@@ -1,0 +1,322 @@
+"""`gaudi-asr bench`: how fast a model hears."""
+
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gaudi_asr_cli.cli import options
+from gaudi_asr_cli.cli.parsing import KebabCommand
+from gaudi_asr_cli.core.errors import UsageError
+
+TIMING = "Timing"
+HABANA_ALIASES = {"--use-graphs": "--graphs", "--data-path": "--data"}
+"""Options of Habana's wav2vec.py under the names that they have here."""
+SWITCH_VALUES = {"1": "--graph-async", "0": "--no-graph-async"}
+
+
+class BenchCommand(KebabCommand):
+    """The command, which also takes the words that Habana's wav2vec.py took."""
+
+    aliases = HABANA_ALIASES
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spell_habana(args))
+
+
+def spell_habana(words: Sequence[str]) -> list[str]:
+    """`-dt` becomes `--dtype`, `--graph_async 0` a switch, `--compare a b` two options."""
+    spelt: list[str] = []
+    last = ""
+    for word in words:
+        if last == "--graph_async" and word in SWITCH_VALUES:
+            spelt[-1] = SWITCH_VALUES[word]
+        elif last == "--compare" and spelt[-1] != "--compare" and not word.startswith("-"):
+            spelt += ["--compare", word]
+        else:
+            spelt.append("--dtype" if word == "-dt" else word)
+        last = word.replace("-", "_").replace("__", "--", 1) if word.startswith("-") else last
+        last = last if word.startswith("-") or last == "--compare" else ""
+    return spelt
+
+
+class RuleName(str, Enum):
+    OPTIMAL = "optimal"
+    QUANTILE = "quantile"
+
+
+class BaselineName(str, Enum):
+    TRANSFORMERS = "transformers"
+
+
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        rich_help_panel=options.DATA,
+        metavar="DATA",
+        show_default=False,
+        help="As for eval-ctc; may be repeated. Without it: synthetic speech.",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        "-l",
+        rich_help_panel=options.DATA,
+        metavar="N",
+        min=0,
+        show_default=False,
+        help="Utterances; 0 takes all. Synthetic speech has 40 unless told.",
+    ),
+]
+DevClean = Annotated[
+    bool,
+    typer.Option(
+        "--dev-clean-ds",
+        rich_help_panel=options.DATA,
+        metavar=options.NO_VALUE,
+        help="73 utterances, as wav2vec.py's sample of dev-clean.",
+    ),
+]
+Large = Annotated[
+    bool,
+    typer.Option(
+        "--large",
+        rich_help_panel=options.MODEL,
+        metavar=options.NO_VALUE,
+        help="The large shape instead of base.",
+    ),
+]
+Buckets = Annotated[
+    str,
+    typer.Option(
+        "--buckets",
+        "-b",
+        rich_help_panel=TIMING,
+        metavar="N|auto",
+        help="Lengths that are padded to.",
+    ),
+]
+Rule = Annotated[
+    RuleName,
+    typer.Option(
+        "--bucket-rule", rich_help_panel=TIMING, help="quantile: equal numbers, as Habana had it."
+    ),
+]
+Graphs = Annotated[
+    bool | None,
+    typer.Option(
+        "--graphs/--no-graphs",
+        rich_help_panel=TIMING,
+        metavar=options.NO_VALUE,
+        show_default=False,
+        help="Replay recorded graphs; by default where the device can.",
+    ),
+]
+GraphAsync = Annotated[
+    bool,
+    typer.Option(
+        "--graph-async/--no-graph-async",
+        rich_help_panel=TIMING,
+        metavar=options.NO_VALUE,
+        show_default=False,
+        help="Replay graphs without waiting for each.",
+    ),
+]
+BatchSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--batch-seconds",
+        rich_help_panel=TIMING,
+        metavar="S",
+        min=0.1,
+        show_default=False,
+        help="Most padded audio in one batch, where batches help.",
+    ),
+]
+Repeat = Annotated[
+    int | None,
+    typer.Option(
+        "--repeat",
+        "-r",
+        rich_help_panel=TIMING,
+        metavar="N",
+        min=1,
+        show_default=False,
+        help="Rounds; 3 of synthetic speech, 1 of data unless told.",
+    ),
+]
+Baseline = Annotated[
+    BaselineName | None,
+    typer.Option(
+        "--baseline",
+        rich_help_panel=TIMING,
+        metavar="transformers",
+        show_default=False,
+        help="Its pipeline (fp32, batch 1) in turns with us.",
+    ),
+]
+Accuracy = Annotated[
+    bool,
+    typer.Option(
+        "--accuracy",
+        "-a",
+        rich_help_panel=TIMING,
+        metavar=options.NO_VALUE,
+        help="Word error rate; always shown where the data has text.",
+    ),
+]
+Perf = Annotated[
+    bool,
+    typer.Option(
+        "--perf",
+        "-p",
+        rich_help_panel=TIMING,
+        metavar=options.NO_VALUE,
+        help="Timings by length; always shown.",
+    ),
+]
+Profile = Annotated[
+    bool,
+    typer.Option(
+        "--profile",
+        rich_help_panel=TIMING,
+        metavar=options.NO_VALUE,
+        help="One more round under torch's profiler: what takes longest.",
+    ),
+]
+PerfCsv = Annotated[
+    Path | None,
+    typer.Option(
+        "--perf-csv",
+        rich_help_panel=options.OUTPUT,
+        metavar="FILE",
+        show_default=False,
+        help="A line for each utterance, in wav2vec.py's columns.",
+    ),
+]
+Save = Annotated[
+    Path | None,
+    typer.Option(
+        "--save",
+        rich_help_panel=options.OUTPUT,
+        metavar="FILE",
+        show_default=False,
+        help="A new file for the JSON.",
+    ),
+]
+Compare = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--compare",
+        rich_help_panel=options.OUTPUT,
+        metavar="FILE...",
+        show_default=False,
+        help="Measure nothing; lay saved results side by side.",
+    ),
+]
+MultiThread = Annotated[int | None, typer.Option("--multi-thread", hidden=True)]
+Debug = Annotated[bool, typer.Option("--debug", hidden=True)]
+
+
+def command(  # noqa: PLR0913 - a parameter is an option
+    model: options.OptionalModel = None,
+    large: Large = False,
+    language: options.Language = None,
+    data: Data = None,
+    split: options.Split = None,
+    config: options.Config = None,
+    text_column: options.TextColumn = None,
+    limit: Limit = None,
+    dev_clean: DevClean = False,
+    buckets: Buckets = "5",
+    rule: Rule = RuleName.OPTIMAL,
+    batch_s: BatchSeconds = None,
+    graphs: Graphs = None,
+    graph_async: GraphAsync = True,
+    repeat: Repeat = None,
+    baseline: Baseline = None,
+    accuracy: Accuracy = False,
+    perf: Perf = False,
+    profile: Profile = False,
+    device: options.Device = options.DeviceName.AUTO,
+    dtype: options.Dtype = options.DtypeName.AUTO,
+    seed: options.Seed = 42,
+    save: Save = None,
+    perf_csv: PerfCsv = None,
+    compare: Compare = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    multi_thread: MultiThread = None,
+    debug: Debug = False,
+) -> None:
+    """Measure how fast a model hears: rate, latency, phases, memory.
+
+    Bare, a random wav2vec2-base shape hears synthetic speech: nothing is fetched.
+    """
+    if compare:
+        return _compare(compare, json=json)
+    # Here, not above: torch takes a second to import, and `--help` should not wait for it.
+    from gaudi_asr_cli.core.data.sources import ReadOptions
+    from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.workflows.bench import BenchRequest, bench
+    from gaudi_asr_cli.ui.bench import show_bench
+    from gaudi_asr_cli.ui.live import opened_view
+    from gaudi_asr_cli.ui.results import show_result
+
+    request = BenchRequest(
+        model=model,
+        data=tuple(data or ()),
+        read=ReadOptions(split=split, config=config, text_column=text_column),
+        large=large,
+        dev_clean=dev_clean,
+        accuracy=accuracy,
+        dtype=dtype.value,
+        language=language,
+        buckets=count_buckets(buckets),
+        bucket_rule=rule.value,
+        graphs=graphs,
+        graph_async=graph_async,
+        batch_s=batch_s,
+        repeat=repeat,
+        limit=limit,
+        baseline=None if baseline is None else baseline.value,
+        profile=profile,
+        perf_csv=perf_csv,
+        save=save,
+        seed=seed,
+    )
+    with opened_view(quiet=quiet) as observe:
+        report = bench(request, open_device(device.value), observe)
+    show_result(report, show_bench, json=json)
+    raise typer.Exit(report.exit_code)
+
+
+def count_buckets(word: str) -> int:
+    """How many buckets a word asks for; 0 for `auto`, and for the script's own 0.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if word == "auto":
+        return 0
+    if not word.isdecimal():
+        raise UsageError(f"--buckets {word}: not a number.", remedy="Give a number, or auto.")
+    return int(word)
+
+
+def _compare(paths: list[Path], *, json: bool) -> None:
+    from gaudi_asr_cli.core.measuring.saved import read_results
+    from gaudi_asr_cli.ui.bench import show_comparison
+    from gaudi_asr_cli.ui.json_lines import print_json
+
+    results = read_results(paths)
+    if not json:
+        return show_comparison(results)
+    for one in results:
+        print_json({"path": str(one.path), **one.result})
+    return None

@@ -1,0 +1,96 @@
+"""Long MP3 files from front to back.
+
+Every other format is read where one likes. An MP3 frame needs bits of those before it, so that a
+decoder which starts in the middle is wrong for a moment, and libmpg123 says so on standard error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gaudi_asr_cli.core.data.audio import LOSS_TOLERANCE_S, LOWEST_RATE_HZ, LoadedAudio
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+
+BLOCK_S = 60
+
+
+def is_mp3(span: AudioSpan) -> bool:
+    """Whether the span is the whole of an MP3 file that `stream_mp3` can read."""
+    import soundfile
+
+    if span.row is not None or span.start_s > 0 or span.duration_s is not None:
+        return False
+    try:
+        info = soundfile.info(str(span.path))
+    except (RuntimeError, OSError):
+        # LibsndfileError is a RuntimeError; whoever loads the file says what is wrong with it.
+        return False
+    return str(info.format) == "MP3" and int(info.samplerate) >= LOWEST_RATE_HZ
+
+
+def stream_mp3(span: AudioSpan, *, channel: int | None = None) -> Iterator[LoadedAudio]:
+    """What `load_audio` makes of the file, in order, in blocks of about a minute.
+
+    The last block says how much of what the header promised is missing.
+
+    Raises:
+        DataError: There is no such channel.
+    """
+    import soundfile
+
+    class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
+        def seekable(self) -> bool:
+            # Where a file can seek, soundfile seeks to where it is after every block.
+            return False
+
+    with ForwardFile(str(span.path)) as file:
+        promised_s = file.frames / file.samplerate
+        if channel is not None and not 0 <= channel < file.channels:
+            raise DataError(
+                f"{span.path}: there is no channel {channel}, the file has {file.channels}.",
+                remedy=f"Channels are counted from 0: choose 0 to {file.channels - 1}, or none.",
+            )
+        read = 0
+        for block in _resample(_read_mono(file, channel), int(file.samplerate)):
+            read += len(block)
+            yield LoadedAudio(block)
+    lost_s = promised_s - read / SAMPLE_RATE_HZ
+    yield LoadedAudio(np.zeros(0, np.float32), lost_s if lost_s > LOSS_TOLERANCE_S else 0.0)
+
+
+def _read_mono(file: Any, channel: int | None) -> Iterator[Samples]:
+    """Blocks (T,) at the file's own rate, all channels mixed or one of them."""
+    while len(samples := _read_block(file)):
+        yield samples.mean(axis=1, dtype=np.float32) if channel is None else samples[:, channel]
+
+
+def _read_block(file: Any) -> Samples:
+    """The next samples (T, C); none where the file ends or is damaged beyond reading."""
+    try:
+        block: Samples = file.read(BLOCK_S * file.samplerate, dtype="float32", always_2d=True)
+    except RuntimeError:
+        # libsndfile gives up; what is missing is counted as lost.
+        return np.zeros((0, file.channels), dtype=np.float32)
+    return block
+
+
+def _resample(blocks: Iterator[Samples], rate_hz: int) -> Iterator[Samples]:
+    """The same at 16 kHz; the filter runs on from block to block."""
+    if rate_hz == SAMPLE_RATE_HZ:
+        yield from blocks
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(np.ascontiguousarray(block))
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from helpers.tiny_models import FAMILIES, TINY, make_batch, save_tiny_model
+
+from gaudi_asr_cli.core.devices.cpu import open_cpu
+from gaudi_asr_cli.core.errors import MachineError
+from gaudi_asr_cli.core.models.ctc import open_ctc_model
+from gaudi_asr_cli.core.models.packed.linear import can_fuse, can_quantise
+from gaudi_asr_cli.core.models.packed.model import pack
+
+SUPPORTED = [
+    "wav2vec2",
+    "wav2vec2-layer-norm",
+    "mms",
+    "hubert",
+    "hubert-layer-norm",
+    "wavlm",
+    "wavlm-layer-norm",
+    "unispeech",
+    "unispeech-layer-norm",
+    "unispeech-sat",
+    "data2vec-audio",
+]
+UNSUPPORTED = sorted({"wav2vec2-adapter", "sew", "sew-d", "wav2vec2-conformer", "wav2vec2-bert"})
+DEMO = {
+    **TINY,
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+    "conv_bias": True,
+    "conv_kernel": (160, 8, 3),
+    "conv_stride": (40, 4, 2),
+}
+SHORT, LONG = 400, 200_000
+"""One frame or few; more frames than a block of convolutions or of positions holds."""
+
+
+@pytest.fixture
+def open_tiny(tmp_path, monkeypatch):
+    monkeypatch.setitem(FAMILIES, "demo-layout", ("Wav2Vec2", DEMO))
+    monkeypatch.setitem(
+        FAMILIES, "hubert-bare", ("Hubert", {**TINY, "feat_proj_layer_norm": False})
+    )
+
+    def open_one(family: str, dtype: str = "fp32"):
+        save_tiny_model(tmp_path / family, family)
+        model = open_ctc_model(str(tmp_path / family), device=open_cpu(), dtype="fp32")
+        return dataclasses.replace(model, dtype=dtype)
+
+    return open_one
+
+
+def differ(first, second) -> float:
+    assert first.log_probs.shape == second.log_probs.shape
+    return float(np.abs(first.log_probs - second.log_probs).max())
+
+
+@pytest.mark.parametrize("family", [*SUPPORTED, "demo-layout", "hubert-bare"])
+def test_a_packed_model_says_what_transformers_says(open_tiny, family):
+    model = open_tiny(family)
+    packed = pack(model)
+    # In double precision, so that all of the difference is ours.
+    model.network.double()
+
+    for samples in (SHORT, 16_000, LONG):
+        batch = make_batch([samples])
+        assert differ(packed.emissions(batch), model.emissions(batch)) < 1e-4
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert-layer-norm", "data2vec-audio", "wavlm"])
+def test_torch_without_onednn_says_the_same(open_tiny, monkeypatch, family):
+    monkeypatch.setattr(torch._C, "_has_mkldnn", False)
+    model, batch = open_tiny(family), make_batch([30_000])
+    packed = pack(model)
+
+    assert not can_fuse(torch.float32)
+    assert differ(packed.emissions(batch), model.emissions(batch)) < 1e-4
+
+
+@pytest.mark.parametrize("family", [*SUPPORTED, "demo-layout"])
+def test_bf16_stays_close(open_tiny, family):
+    if not can_fuse(torch.bfloat16):
+        pytest.skip("this processor has no bf16")
+    model, batch = open_tiny(family), make_batch([30_000])
+    heard = pack(dataclasses.replace(model, dtype="bf16")).emissions(batch).log_probs
+
+    exact = model.emissions(batch).log_probs
+    agreement = (heard.argmax(-1) == exact.argmax(-1)).mean()
+    assert 0 < np.abs(heard - exact).mean() < 0.1
+    assert agreement > 0.9
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("family", ["wav2vec2", "wav2vec2-layer-norm"])
+def test_int8_stays_close(open_tiny, family, dtype):
+    if not (can_quantise() and can_fuse(torch.bfloat16)):
+        pytest.skip("this torch multiplies no 8-bit integers or no bf16 here")
+    model, batch = open_tiny(family), make_batch([30_000])
+    heard = pack(dataclasses.replace(model, dtype=dtype), int8=True).emissions(batch).log_probs
+
+    exact = model.emissions(batch).log_probs
+    assert 0 < np.abs(heard - exact).mean() < 0.2
+    assert (heard.argmax(-1) == exact.argmax(-1)).mean() > 0.85
+
+
+def test_int8_is_refused_where_torch_lacks_it(open_tiny, monkeypatch):
+    monkeypatch.setattr(torch._C, "_has_mkldnn", False)
+
+    with pytest.raises(MachineError, match="8-bit"):
+        pack(open_tiny("wav2vec2"), int8=True)
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "wav2vec2-layer-norm", "wavlm"])
+@pytest.mark.parametrize("int8", [False, True])
+def test_neighbours_do_not_change_what_is_heard(open_tiny, family, int8):
+    if int8 and not can_quantise():
+        pytest.skip("this torch multiplies no 8-bit integers here")
+    packed = pack(open_tiny(family), int8=int8)
+    batch = make_batch([16_000, SHORT, 40_000])
+    together = packed.emissions(batch)
+
+    for row, samples in enumerate(batch.lengths):
+        alone = make_batch([int(samples)])
+        alone.samples[0] = batch.samples[row, :samples]
+        expected = packed.emissions(alone).log_probs[0]
+        assert together.frames[row] == len(expected)
+        assert np.abs(together.log_probs[row, : len(expected)] - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("family", UNSUPPORTED)
+def test_what_is_not_written_out_is_left_to_transformers(open_tiny, family):
+    assert pack(open_tiny(family)) is None
+
+
+@pytest.mark.parametrize("field", [{"hidden_act": "relu"}, {"feat_extract_activation": "relu"}])
+def test_another_activation_is_left_to_transformers(open_tiny, monkeypatch, field):
+    monkeypatch.setitem(FAMILIES, "relu", ("Wav2Vec2", {**TINY, **field}))
+
+    assert pack(open_tiny("relu")) is None
+
+
+def test_a_packed_model_says_of_itself_what_the_model_does(open_tiny):
+    model = open_tiny("wav2vec2")
+    packed = pack(model)
+
+    for field in ("name", "vocabulary", "frontend", "geometry", "device", "dtype", "config"):
+        assert getattr(packed, field) == getattr(model, field)
+    assert packed.batches_harmlessly
+    assert not packed.gains_from_batches
+
+
+def test_packing_leaves_the_model_as_it_was(open_tiny):
+    model, batch = open_tiny("wav2vec2"), make_batch([16_000])
+    before = model.emissions(batch)
+    pack(model).emissions(batch)
+
+    assert differ(model.emissions(batch), before) == 0
+
+
+def test_every_frame_has_probabilities_that_sum_to_one(open_tiny):
+    emissions = pack(open_tiny("hubert")).emissions(make_batch([16_000]))
+
+    assert emissions.log_probs.dtype == np.float32
+    assert np.allclose(np.exp(emissions.log_probs).sum(-1), 1, atol=1e-5)

@@ -1,0 +1,45 @@
+"""Every family that transformers can train with CTC goes the whole way: train, save, hear."""
+
+import pytest
+from helpers.tiny_corpus import write_corpus
+from helpers.tiny_models import FAMILIES, save_tiny_model
+
+from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.workflows.finetune_ctc import finetune_ctc
+from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
+from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+
+MMS_SETTINGS = ("freeze=all-but-adapter",)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus"), utterances=4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_pretrained_model_is_trained_saved_and_hears(family, corpus, tmp_path):
+    model = save_tiny_model(tmp_path / "pretrained", family, head=False)
+    settings = (
+        f"model={model}", f"train={corpus}", f"eval={corpus}", "max_steps=2", "batching.batch=2",
+        "evaluation.log_every=1", "dtype=fp32", *(MMS_SETTINGS if family == "mms" else ()),
+    )  # fmt: skip
+    device = open_device("cpu")
+
+    report = finetune_ctc(FinetuneRequest(None, settings, tmp_path / "run"), device)
+    heard = []
+    account = infer(
+        InferRequest((str(corpus.parent / "u00.wav"),), model=str(report.model), dtype="fp32"),
+        device,
+        heard.append,
+    )
+
+    assert report.outcome.steps == 2
+    assert report.eval is not None
+    assert report.eval.utterances == 4
+    assert account.failed == 0
+    texts = [one.transcript.text for one in heard if isinstance(one, UtteranceDone)]
+    evaluated = (tmp_path / "run" / "predictions.jsonl").read_text()
+    # What evaluation heard after training is what the saved model hears.
+    assert f'"raw_hypothesis": "{texts[0]}"' in evaluated
