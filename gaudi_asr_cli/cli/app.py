@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from gaudi_asr_cli import __version__
-from gaudi_asr_cli.cli import check, doctor, eval_ctc, finetune_ctc, infer, recipes, vocab
+from gaudi_asr_cli.cli import bench, check, doctor, eval_ctc, finetune_ctc, infer, recipes, vocab
 from gaudi_asr_cli.cli.failures import as_user_error
 from gaudi_asr_cli.cli.options import NO_VALUE
 from gaudi_asr_cli.cli.parsing import TrainingCommand, add_command, asked_for_help
@@ -35,6 +35,7 @@ add_command(app, "check", check.command)
 add_command(app, "finetune-ctc", finetune_ctc.command, TrainingCommand)
 add_command(app, "eval-ctc", eval_ctc.command)
 add_command(app, "infer", infer.command)
+add_command(app, "bench", bench.command, bench.BenchCommand)
 add_command(app, "doctor", doctor.command)
 
 recipes_app = typer.Typer()

@@ -114,17 +114,17 @@ Graphs = Annotated[
         rich_help_panel=TIMING,
         metavar=options.NO_VALUE,
         show_default=False,
-        help="Replay recorded graphs; by default where the device can.",
+        help="Replay recorded graphs, or --no-graphs; by default as infer does.",
     ),
 ]
 GraphAsync = Annotated[
-    bool,
+    bool | None,
     typer.Option(
         "--graph-async/--no-graph-async",
         rich_help_panel=TIMING,
         metavar=options.NO_VALUE,
         show_default=False,
-        help="Replay graphs without waiting for each.",
+        help="Taken, and changes nothing: copies never wait here.",
     ),
 ]
 BatchSeconds = Annotated[
@@ -147,7 +147,7 @@ Repeat = Annotated[
         metavar="N",
         min=1,
         show_default=False,
-        help="Rounds; 3 of synthetic speech, 1 of data unless told.",
+        help="Rounds; up to 3 in a short while unless told.",
     ),
 ]
 Baseline = Annotated[
@@ -237,14 +237,16 @@ def command(  # noqa: PLR0913 - a parameter is an option
     rule: Rule = RuleName.OPTIMAL,
     batch_s: BatchSeconds = None,
     graphs: Graphs = None,
-    graph_async: GraphAsync = True,
+    graph_async: GraphAsync = None,
     repeat: Repeat = None,
     baseline: Baseline = None,
     accuracy: Accuracy = False,
     perf: Perf = False,
     profile: Profile = False,
     device: options.Device = options.DeviceName.AUTO,
+    hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.Dtype = options.DtypeName.AUTO,
+    int8: options.Int8 = False,
     seed: options.Seed = 42,
     save: Save = None,
     perf_csv: PerfCsv = None,
@@ -276,6 +278,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         dev_clean=dev_clean,
         accuracy=accuracy,
         dtype=dtype.value,
+        int8=int8,
         language=language,
         buckets=count_buckets(buckets),
         bucket_rule=rule.value,
@@ -291,7 +294,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         seed=seed,
     )
     with opened_view(quiet=quiet) as observe:
-        report = bench(request, open_device(device.value), observe)
+        report = bench(request, open_device(device.value, hpu_mode=hpu_mode.value), observe)
     show_result(report, show_bench, json=json)
     raise typer.Exit(report.exit_code)
 

@@ -24,7 +24,9 @@ def command(  # noqa: PLR0913 - a parameter is an option
     normalizer: options.Normalizer = options.NormalizerName.BASIC,
     language: options.Language = None,
     device: options.Device = options.DeviceName.AUTO,
+    hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.Dtype = options.DtypeName.AUTO,
+    int8: options.Int8 = False,
     seed: options.Seed = 42,
     run: options.Run = None,
     json: options.Json = False,
@@ -50,12 +52,13 @@ def command(  # noqa: PLR0913 - a parameter is an option
         rules=TextRules(strip_chars=strip_chars, case=case.value, unicode=unicode.value),
         language=language,
         dtype=dtype.value,
+        int8=int8,
         run=run,
         limit=limit,
         seed=seed,
     )
     with opened_view(quiet=quiet) as observe:
-        report = eval_ctc(request, open_device(device.value), observe)
+        report = eval_ctc(request, open_device(device.value, hpu_mode=hpu_mode.value), observe)
     show_result(report, show_evaluation, json=json)
     if report.broken:
         raise typer.Exit(DataError.exit_code)

@@ -80,6 +80,7 @@ def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of 
     buckets: training.Buckets = None,
     patience: training.Patience = None,
     device: options.Device = options.DeviceName.AUTO,
+    hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: training.Dtype = None,
     seed: training.Seed = None,
     run: options.Run = None,
@@ -101,14 +102,16 @@ def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of 
     from gaudi_asr_cli.ui.results import show_result
     from gaudi_asr_cli.ui.training import show_finetune, show_plan
 
+    # First: a Gaudi's software must be imported before transformers.
+    opened = open_device(device.value, hpu_mode=hpu_mode.value)
     extra = trainer_settings(context.args, context)
     settings = (*training.settings_of(context.params), *extra, *(set_ or ()))
     request = FinetuneRequest(recipe=recipe, settings=settings, run=run, resume=resume)
     if dry_run:
         with opened_view(quiet=quiet) as observe:
-            plan = plan_finetune(request, open_device(device.value), observe)
+            plan = plan_finetune(request, opened, observe)
         show_result(plan, show_plan, json=json)
         return
     with opened_view(quiet=quiet) as observe:
-        report = finetune_ctc(request, open_device(device.value), observe)
+        report = finetune_ctc(request, opened, observe)
     show_result(report, show_finetune, json=json)

@@ -12,7 +12,12 @@ from gaudi_asr_cli.cli import options
 
 class FormatName(str, Enum):
     TXT = "txt"
+    JSON = "json"
     JSONL = "jsonl"
+    SRT = "srt"
+    VTT = "vtt"
+    TSV = "tsv"
+    CTM = "ctm"
 
 
 class TimestampsName(str, Enum):
@@ -33,7 +38,7 @@ Formats = Annotated[
     typer.Option(
         "--format",
         "-f",
-        metavar="txt|jsonl",
+        metavar="|".join(FormatName),
         rich_help_panel=options.OUTPUT,
         show_default=False,
         help="Format of the text; may be repeated with --out-dir.",
@@ -51,7 +56,7 @@ OutDir = Annotated[
 ]
 Timestamps = Annotated[
     TimestampsName,
-    typer.Option("--timestamps", rich_help_panel=options.OUTPUT, help="Times in JSON lines."),
+    typer.Option("--timestamps", rich_help_panel=options.OUTPUT, help="Times of words."),
 ]
 Channel = Annotated[
     int | None,
@@ -65,6 +70,18 @@ Channel = Annotated[
     ),
 ]
 
+CheckBatching = Annotated[
+    int,
+    typer.Option(
+        "--check-batching",
+        rich_help_panel=options.MACHINE,
+        metavar="N",
+        min=0,
+        show_default=False,
+        help="First compare the text of N files alone and in batches.",
+    ),
+]
+
 
 def command(  # noqa: PLR0913 - a parameter is an option
     files: Files,
@@ -72,7 +89,10 @@ def command(  # noqa: PLR0913 - a parameter is an option
     channel: Channel = None,
     language: options.Language = None,
     device: options.Device = options.DeviceName.AUTO,
+    hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.Dtype = options.DtypeName.AUTO,
+    int8: options.Int8 = False,
+    check_batching: CheckBatching = 0,
     formats: Formats = None,
     out_dir: OutDir = None,
     timestamps: Timestamps = TimestampsName.WORD,
@@ -93,13 +113,19 @@ def command(  # noqa: PLR0913 - a parameter is an option
         sources=tuple(files),
         model=model,
         dtype=dtype.value,
+        int8=int8,
         language=language,
         channel=channel,
         timestamps=timestamps.value,
+        check_batching=check_batching,
         stdin=sys.stdin.buffer,
     )
     chosen = ("jsonl",) if json else tuple(name.value for name in formats or ())
-    write = transcript_observer(formats=chosen, out_dir=out_dir, language=language)
+    write = transcript_observer(
+        formats=chosen, out_dir=out_dir, language=language, timestamps=timestamps.value
+    )
     with opened_view(quiet=quiet, streams=True) as observe:
-        report = infer(request, open_device(device.value), both(observe, write))
+        report = infer(
+            request, open_device(device.value, hpu_mode=hpu_mode.value), both(observe, write)
+        )
     raise typer.Exit(report.exit_code)

@@ -22,6 +22,13 @@ class DeviceName(str, Enum):
     CPU = "cpu"
 
 
+class HpuModeName(str, Enum):
+    AUTO = "auto"
+    LAZY = "lazy"
+    EAGER = "eager"
+    COMPILE = "compile"
+
+
 class DtypeName(str, Enum):
     AUTO = "auto"
     FP32 = "fp32"
@@ -150,9 +157,22 @@ Device = Annotated[
         "--device", "-d", rich_help_panel=MACHINE, help="auto takes the first that opens."
     ),
 ]
+HpuMode = Annotated[
+    HpuModeName,
+    typer.Option("--hpu-mode", rich_help_panel=MACHINE, help="How a Gaudi runs; lazy has graphs."),
+]
 Dtype = Annotated[
     DtypeName,
     typer.Option("--dtype", rich_help_panel=MACHINE, help="auto is bf16 where it is native."),
+]
+Int8 = Annotated[
+    bool,
+    typer.Option(
+        "--int8",
+        rich_help_panel=MACHINE,
+        metavar=NO_VALUE,
+        help="Multiply in 8 bits on a CPU: faster, a little less exact.",
+    ),
 ]
 Seed = Annotated[
     int, typer.Option("--seed", rich_help_panel=MACHINE, metavar="N", help="Of all that is random.")

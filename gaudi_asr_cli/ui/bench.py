@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
+from rich.table import Table
 from rich.text import Text
 
+from gaudi_asr_cli.core.measuring.profiling import OperatorShare
 from gaudi_asr_cli.core.measuring.saved import SavedResult
 from gaudi_asr_cli.core.workflows.bench import BenchReport
 from gaudi_asr_cli.ui.messages import show_line
@@ -54,7 +55,7 @@ def show_buckets(report: BenchReport) -> None:
     show_table(f"latency in milliseconds by length ({report.bucket_rule} buckets)", table)
 
 
-def _answer(report: BenchReport) -> Any:
+def _answer(report: BenchReport) -> Table:
     table = new_table("", ">median", ">least", ">most")
     rtfx, wall_s, baseline = report.rtfx, report.wall_s, report.baseline
     table.add_row(
@@ -119,11 +120,11 @@ def _graphs(report: BenchReport) -> str:
     return f"{report.graphs_captured} graphs" if report.graphs else "no graphs"
 
 
-def show_profile(rows: Sequence[dict[str, Any]]) -> None:
+def show_profile(rows: Sequence[OperatorShare]) -> None:
     """The operators that took longest."""
     table = new_table("operator", ">share", ">calls")
     for row in rows:
-        table.add_row(Text(row["operator"]), percent(row["share"]), f"{row['calls']:,}")
+        table.add_row(Text(row.operator), percent(row.share), f"{row.calls:,}")
     show_table("where the network's time goes", table)
 
 

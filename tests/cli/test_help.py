@@ -19,6 +19,7 @@ COMMANDS = {
     "finetune-ctc": ["finetune-ctc"],
     "eval-ctc": ["eval-ctc"],
     "infer": ["infer"],
+    "bench": ["bench"],
     "recipes": ["recipes"],
     "recipes-list": ["recipes", "list"],
     "recipes-show": ["recipes", "show"],

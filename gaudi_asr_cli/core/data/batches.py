@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio, load_audio
 from gaudi_asr_cli.core.data.measure import BrokenAudio
@@ -27,10 +28,16 @@ class LoadedBatch:
     shortened: tuple[tuple[str, float], ...] = ()
 
 
-def load_batch(utterances: Sequence[Utterance], *, padded_s: float = 0.0) -> LoadedBatch:
+Change = Callable[[int, NDArray[np.float32]], NDArray[np.float32]]
+"""The sound of the utterance at a position of the batch (T,), changed for training."""
+
+
+def load_batch(
+    utterances: Sequence[Utterance], *, padded_s: float = 0.0, change: Change | None = None
+) -> LoadedBatch:
     """Load utterances and pad them with zeros to the longest, or to `padded_s` if that is more.
 
-    One that cannot be decoded costs only itself.
+    One that cannot be decoded costs only itself. `change` is applied to each before padding.
 
     Raises:
         DataError: Not one of them can be decoded; the error names the first file.
@@ -39,9 +46,12 @@ def load_batch(utterances: Sequence[Utterance], *, padded_s: float = 0.0) -> Loa
     failures: dict[int, DataError] = {}
     for position, utterance in enumerate(utterances):
         try:
-            sounds[position] = load_audio(utterance.audio)
+            sound = load_audio(utterance.audio)
         except DataError as error:
             failures[position] = error
+        else:
+            changed = sound.samples if change is None else change(position, sound.samples)
+            sounds[position] = LoadedAudio(changed, sound.lost_s)
     if not sounds:
         raise next(iter(failures.values()))
     lengths = np.array([len(sound.samples) for sound in sounds.values()], dtype=np.int64)

@@ -3,41 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.devices.cuda import open_cuda
+from gaudi_asr_cli.core.devices.hpu import MODES, explain_hpu, leave_alone, open_hpu
 from gaudi_asr_cli.core.errors import MachineError, UsageError
 
-OPENERS: dict[str, Callable[[], Device]] = {"cuda": open_cuda, "cpu": open_cpu}
+__all__ = ["MODES", "OPENERS", "Device", "explain_hpu", "open_device"]
+
+OPENERS: dict[str, Callable[[], Device]] = {"hpu": open_hpu, "cuda": open_cuda, "cpu": open_cpu}
 """How each device is opened; the order is the order in which `auto` tries them."""
 
 
-def open_device(name: str = "auto") -> Device:
+def open_device(name: str = "auto", *, hpu_mode: str = "auto") -> Device:
     """The device of that name, or for `auto` the first of `OPENERS` that opens.
 
+    Call it before transformers is imported: a Gaudi's software must come first.
+
+    Args:
+        name: `auto` or one of `OPENERS`.
+        hpu_mode: How a Gaudi runs, one of `MODES`; other devices have no modes.
+
     Raises:
-        MachineError: This machine, or this version of gaudi-asr, lacks the device.
-        UsageError: There is no device of that name.
+        MachineError: This machine lacks the device, or a piece of its software.
+        UsageError: There is no device of that name, or no such mode.
     """
-    if name == "auto":
-        return _open_first()
-    if name == "hpu":
-        raise MachineError(
-            "This version of gaudi-asr has no Gaudi (hpu) device yet.",
-            remedy="Pass --device cuda or --device cpu, or leave --device out.",
+    if hpu_mode not in MODES:
+        raise UsageError(
+            f"There is no HPU mode '{hpu_mode}'.", remedy=f"Choose one of {', '.join(MODES)}."
         )
-    if name not in OPENERS:
+    openers = {**OPENERS}
+    if openers.get("hpu") is open_hpu:
+        openers["hpu"] = partial(open_hpu, hpu_mode)
+    if name == "auto":
+        return _open_first(openers)
+    if name not in openers:
         raise UsageError(
             f"There is no device '{name}'.",
-            remedy=f"Choose one of auto, {', '.join(OPENERS)}.",
+            remedy=f"Choose one of auto, {', '.join(openers)}.",
         )
-    return OPENERS[name]()
+    if name != "hpu":
+        leave_alone()
+    return openers[name]()
 
 
-def _open_first() -> Device:
+def _open_first(openers: dict[str, Callable[[], Device]]) -> Device:
     refusals = []
-    for opener in OPENERS.values():
+    for opener in openers.values():
         try:
             return opener()
         except MachineError as refusal:

@@ -10,6 +10,10 @@ from gaudi_asr_cli.core.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
+    from gaudi_asr_cli.core.devices.copies import Copier
+    from gaudi_asr_cli.core.devices.graphs import GraphCounts
+    from gaudi_asr_cli.core.devices.kits import TrainerKit
+
 DTYPES = ("fp32", "bf16", "fp16")
 
 
@@ -36,8 +40,12 @@ class Device(Protocol):
         """Whether several utterances together run faster than one after another."""
 
     @property
+    def runs_behind(self) -> bool:
+        """Whether calls return before the work is done, so that reading a number means waiting."""
+
+    @property
     def trains_on_cpu(self) -> bool:
-        """The value of `use_cpu` in transformers' TrainingArguments."""
+        """Whether training happens on the processor itself."""
 
     def choose_dtype(self, wish: str = "auto") -> str:
         """One of `DTYPES`: the wish, or for `auto` bf16 where the hardware multiplies it natively.
@@ -53,8 +61,46 @@ class Device(Protocol):
     def autocast(self, dtype: str) -> AbstractContextManager[object]:
         """A context in which matrix products run in `dtype`, one of `DTYPES`."""
 
+    def listening(self) -> AbstractContextManager[object]:
+        """A context in which no gradients are kept: the cheapest that the device supports."""
+
     def synchronize(self) -> None:
         """Wait until everything asked of the device is done, so that a clock tells the truth."""
+
+    def mark_step(self) -> None:
+        """Hand what was asked so far to a device that collects work (a lazy Gaudi); no waiting."""
+
+    def use_graphs(self, network: torch.nn.Module, *, max_graphs: int) -> GraphCounts:
+        """Capture the network's forward once for each new set of input shapes, replay it after.
+
+        The network is changed in place; what it returns is never overwritten by a later call.
+        From `max_graphs` captured graphs on, further shapes run without one. A captured graph
+        freezes the branches that its first inputs took: capture each shape with a mask that is
+        not all ones (`warm_up` of `graphs` does), and pad what is heard by a frame more than
+        the longest, so that no mask is.
+
+        Returns:
+            Counts that go on counting; the same ones where the network has its graphs already.
+
+        Raises:
+            MachineError: The device has no graphs, or not in this mode.
+        """
+
+    def pin(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor on the host in memory that the device reaches by itself; any thread may ask."""
+
+    def copier(self) -> Copier:
+        """Brings tensors to the host while the device goes on; for the thread that asks for it."""
+
+    def count_compilations(self) -> int | None:
+        """How many programs the device has compiled so far; None where it does not tell."""
+
+    def trainer_kit(self) -> TrainerKit:
+        """The Trainer class for this device, with the arguments that it needs.
+
+        Raises:
+            MachineError: A package that this way of training needs cannot be imported.
+        """
 
     def peak_memory_mb(self) -> float:
         """Most memory held so far, in MiB: the device's own, or the process's on a CPU."""

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
+from gaudi_asr_cli.core.devices.copies import HostCopier
+from gaudi_asr_cli.core.devices.kits import NativeKit
 from gaudi_asr_cli.core.errors import MachineError
 
 if TYPE_CHECKING:
     import torch
+
+    from gaudi_asr_cli.core.devices.graphs import GraphCounts
 
 CPUINFO = Path("/proc/cpuinfo")
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
@@ -29,6 +33,7 @@ class CpuDevice:
     recompiles_on_new_shapes: bool = False
     # One utterance at a time without padding is fastest here (performance.md, section 6).
     gains_from_batches: bool = False
+    runs_behind: bool = False
     trains_on_cpu: bool = True
 
     @property
@@ -58,8 +63,34 @@ class CpuDevice:
             return nullcontext()
         return torch.autocast("cpu", dtype=torch_dtype(dtype))
 
+    def listening(self) -> AbstractContextManager[object]:
+        import torch
+
+        return torch.inference_mode()
+
     def synchronize(self) -> None:
         """Nothing to wait for: a CPU is done when the call returns."""
+
+    def mark_step(self) -> None:
+        """Nothing is collected: a CPU computes at once."""
+
+    def use_graphs(self, network: torch.nn.Module, *, max_graphs: int) -> GraphCounts:
+        raise MachineError(
+            "A CPU has no graphs to capture.",
+            remedy="Leave --graphs out, or choose another device with --device.",
+        )
+
+    def pin(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+    def copier(self) -> HostCopier:
+        return HostCopier()
+
+    def count_compilations(self) -> int | None:
+        return None
+
+    def trainer_kit(self) -> NativeKit:
+        return NativeKit({"use_cpu": True})
 
     def peak_memory_mb(self) -> float:
         import resource

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
+from gaudi_asr_cli.core.devices.copies import StreamCopier
+from gaudi_asr_cli.core.devices.cuda_graphs import CudaGraphs
+from gaudi_asr_cli.core.devices.graphs import GraphCounts, counts_of
+from gaudi_asr_cli.core.devices.kits import NativeKit
 from gaudi_asr_cli.core.errors import MachineError
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ class CudaDevice:
     name: str = "cuda"
     recompiles_on_new_shapes: bool = False
     gains_from_batches: bool = True
+    runs_behind: bool = True
     trains_on_cpu: bool = False
 
     @property
@@ -55,10 +60,42 @@ class CudaDevice:
             return nullcontext()
         return torch.autocast("cuda", dtype=torch_dtype(dtype))
 
+    def listening(self) -> AbstractContextManager[object]:
+        import torch
+
+        return torch.inference_mode()
+
     def synchronize(self) -> None:
         import torch
 
         torch.cuda.synchronize()
+
+    def mark_step(self) -> None:
+        """Nothing is collected: CUDA queues each call at once."""
+
+    def use_graphs(self, network: torch.nn.Module, *, max_graphs: int) -> GraphCounts:
+        known = counts_of(network)
+        if known is not None:
+            return known
+        # nn.Module declares `forward` in a way that forbids assigning it.
+        graphed: Any = network
+        graphs = CudaGraphs(network.forward, max_graphs)
+        graphed.forward = graphs
+        return graphs.counts
+
+    def pin(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.pin_memory()
+
+    def copier(self) -> StreamCopier:
+        import torch
+
+        return StreamCopier(torch.cuda, self.pin, self.mark_step)
+
+    def count_compilations(self) -> int | None:
+        return None
+
+    def trainer_kit(self) -> NativeKit:
+        return NativeKit({"use_cpu": False})
 
     def peak_memory_mb(self) -> float:
         import torch

@@ -87,7 +87,7 @@ def plan_chunks(samples: int, geometry: FrameGeometry) -> tuple[Chunk, ...]:
     if samples <= LONGEST_S * SAMPLE_RATE_HZ:
         return (Chunk(0, samples, 0, 0, geometry.count_frames(samples)),)
     grid = ChunkGrid.for_geometry(geometry)
-    chunks = []
+    chunks: list[Chunk] = []
     while (chunk := grid.inner(len(chunks))).end < samples:
         chunks.append(chunk)
     return (*chunks, grid.last(len(chunks), samples))

@@ -23,7 +23,8 @@ class Stopwatch:
 class Timing:
     """Seconds that one utterance took; of a batch, each utterance has the whole.
 
-    `compute_s` includes what `features_s` and `copy_s` do not tell apart.
+    `compute_s` includes what `features_s` and `copy_s` do not tell apart; `padded_s` is how much
+    audio the network heard for it, its share of empty rows included.
     """
 
     decode_audio_s: float = 0.0
@@ -31,6 +32,7 @@ class Timing:
     compute_s: float = 0.0
     copy_s: float = 0.0
     text_s: float = 0.0
+    padded_s: float = 0.0
 
     @property
     def whole_s(self) -> float:

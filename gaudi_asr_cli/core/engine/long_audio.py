@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gaudi_asr_cli.core.data.audio import LoadedAudio
+from gaudi_asr_cli.core.data.audio import LoadedAudio, load_audio, read_duration_s
+from gaudi_asr_cli.core.data.streaming import is_mp3, stream_mp3
 from gaudi_asr_cli.core.decoding import Decoder
 from gaudi_asr_cli.core.engine.chunks import hear_chunks
 from gaudi_asr_cli.core.errors import DataError
@@ -50,7 +52,7 @@ def hear_long(
     Args:
         hear: Makes emissions (1, F, V) of a sound (T,).
         geometry: How many frames it makes.
-        blocks: The sound, in order: `load_blocks`.
+        blocks: The sound, in order: `open_blocks`.
         decoder: Keeps a few bytes of each frame, and makes text of them at the end.
         utterance: Whose sound it is.
     """
@@ -66,6 +68,19 @@ def hear_long(
     duration_s = samples / SAMPLE_RATE_HZ
     measured = replace(utterance, audio=replace(utterance.audio, duration_s=duration_s))
     return HeardLong(decoder.spell(heard, measured), duration_s, lost_s)
+
+
+def open_blocks(span: AudioSpan, *, channel: int | None = None) -> Iterator[LoadedAudio]:
+    """The samples of a span of any length at 16 kHz, in order, a minute or two at a time.
+
+    Put together they are what `load_audio` makes of the whole span.
+
+    Raises:
+        DataError: Nothing can be read of it.
+    """
+    if is_mp3(span):
+        return stream_mp3(span, channel=channel)
+    return load_blocks(span, read_duration_s(span), partial(load_audio, channel=channel))
 
 
 def load_blocks(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gaudi_asr_cli.core.devices.base import Device, torch_dtype
+from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.models.ctc import CtcModel
 from gaudi_asr_cli.core.models.scratch import build_from_scratch
 from gaudi_asr_cli.core.records import Vocabulary
@@ -32,16 +32,20 @@ def random_vocabulary() -> Vocabulary:
     return build_vocabulary(dict.fromkeys(LETTERS, 1))
 
 
-def open_random_model(shape: str, *, device: Device, dtype: str, seed: int) -> CtcModel:
-    """A network of one of `SHAPES` that hears nothing in particular, ready to be timed."""
-    return open_random_network(SHAPES[shape], device=device, dtype=dtype, seed=seed)
-
-
-def open_random_network(
+def open_random_model(
     architecture: dict[str, Any], *, device: Device, dtype: str, seed: int
 ) -> CtcModel:
-    """A random `Wav2Vec2ForCTC` with weights in `dtype` on the device, without gradients."""
-    chosen = device.choose_dtype(dtype)
-    model = build_from_scratch(architecture, random_vocabulary(), seed, device=device, dtype=chosen)
-    model.network.to(torch_dtype(chosen)).eval().requires_grad_(False)
+    """A random `Wav2Vec2ForCTC` with fp32 weights that is to compute in `dtype` on the device.
+
+    Args:
+        architecture: Fields of `Wav2Vec2Config`, such as one of `SHAPES`.
+        device: Where it is placed.
+        dtype: As of `Device.choose_dtype`.
+        seed: Of the weights.
+    """
+    model = build_from_scratch(
+        architecture, random_vocabulary(), seed, device=device, dtype=device.choose_dtype(dtype)
+    )
+    # Built for training, it would drop layers.
+    model.network.eval().requires_grad_(False)
     return model

@@ -55,7 +55,7 @@ def make_speech_like(seconds: float, seed: int) -> NDArray[np.float32]:
         sound += loudness / harmonic**0.5 * np.sin(harmonic * phase)
     syllables = np.clip(np.sin(np.pi * SYLLABLE_HZ * time_s), 0, None) ** 2
     noisy = 0.1 * sound * syllables + 0.003 * draw.standard_normal(samples)
-    return noisy.astype(np.float32)
+    return np.asarray(noisy, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ class CtcModel:
         training = self.network.training
         if training:
             self.network.eval()
-        with torch.inference_mode(), self.device.autocast(computing):
+        with self.device.listening(), self.device.autocast(computing):
             placed = {name: _place(tensor, self.device, weights) for name, tensor in inputs.items()}
             logits = self.network(**placed).logits
             log_probs = torch.log_softmax(logits.float(), dim=-1).cpu()

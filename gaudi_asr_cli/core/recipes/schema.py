@@ -77,6 +77,12 @@ class Network(Section):
         return self.model_dump(exclude_none=True)
 
 
+class Augment(Section):
+    speed: float = Field(
+        0.0, ge=0.0, lt=0.5, description="Play sounds up to this share faster or slower."
+    )
+
+
 class Optimizer(Section):
     learning_rate: PositiveFloat = 3.0e-4
     warmup: int | str = Field("10%", description="Steps, or a share of all steps such as 10%.")
@@ -124,6 +130,7 @@ class CtcRecipe(Section):
     test: Data | None = Field(None, description="Scored once, at the end.")
     text: Text = Text()
     batching: Batching = Batching()
+    augment: Augment = Augment()
     network: Network = Network()
     optimizer: Optimizer = Optimizer()
     evaluation: Evaluation = Evaluation()

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gaudi_asr_cli.core.data.augment import Augmentation
 from gaudi_asr_cli.core.data.batches import LoadedBatch, load_batch
 from gaudi_asr_cli.core.data.buckets import Batching, plan_epoch
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
 from gaudi_asr_cli.core.models.ctc import CtcModel
 from gaudi_asr_cli.core.records import AudioBatch, BucketPlan, PlannedBatch, Utterance
+from gaudi_asr_cli.core.text.alignment import alignment_needs
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +33,9 @@ OURS = frozenset({"planned", "share"})
 real, inverted: what a mean over all rows has to be multiplied by."""
 
 
+AS_IT_IS = Augmentation()
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """What is trained on: utterances with labels, and how they are put into batches.
@@ -41,6 +47,7 @@ class TrainingSet:
     labels: tuple[tuple[int, ...], ...]
     batching: Batching
     seed: int
+    augmentation: Augmentation = AS_IT_IS
 
     @property
     def durations_s(self) -> list[float]:
@@ -54,6 +61,10 @@ class TrainingSet:
         """The batches of an epoch, in the order they are run."""
         widths = [len(labels) for labels in self.labels]
         return plan_epoch(self.durations_s, widths, self.batching, seed=self.seed, epoch=epoch)
+
+    def padded_s(self, planned: PlannedBatch) -> float:
+        """Seconds that every sound of the batch fits into, however it is augmented."""
+        return planned.padded_s * self.augmentation.longest
 
 
 class PlannedBatches:
@@ -109,24 +120,28 @@ class PlannedBatches:
         plan = self._plan(epoch)
         planned = plan.batches[index]
         if not self.training_set.batching.static_shapes:
-            return self.load(planned)
+            return self.load(planned, epoch=epoch)
         whole = bucket_rows(plan, planned.padded_s)
-        return self.load(planned, rows=whole if self._fills else len(planned.indices))
+        rows = whole if self._fills else len(planned.indices)
+        return self.load(planned, rows=rows, epoch=epoch)
 
     def load(
-        self, planned: PlannedBatch, *, rows: int | None = None
+        self, planned: PlannedBatch, *, rows: int | None = None, epoch: int | None = None
     ) -> tuple[dict[str, Any], LoadedBatch]:
         """The network's inputs with `labels` (B, L) and the batch as planned; and as loaded.
 
         With `rows` the batch has the bucket's one shape: so many rows, the bucket's length, and
-        the factor `share` beside it.
+        the factor `share` beside it. With `epoch` sounds are augmented as that epoch has them.
         """
         training_set = self.training_set
         # A frame more than the longest: a mask that happened to be all ones would take another
         # way through transformers, which a device compiles anew, or a graph has not captured.
-        padded_s = 0.0 if rows is None else planned.padded_s + self.model.geometry.frame_s
+        frame_s = self.model.geometry.frame_s
+        padded_s = 0.0 if rows is None else training_set.padded_s(planned) + frame_s
         loaded = load_batch(
-            [training_set.utterances[index] for index in planned.indices], padded_s=padded_s
+            [training_set.utterances[index] for index in planned.indices],
+            padded_s=padded_s,
+            change=None if epoch is None else partial(self._augment, planned.indices, epoch),
         )
         indices = tuple(planned.indices[position] for position in loaded.kept)
         labels = [training_set.labels[index] for index in indices]
@@ -143,6 +158,21 @@ class PlannedBatches:
         if share is not None:
             inputs["share"] = scalar(share)
         return inputs, loaded
+
+    def _augment(
+        self, indices: tuple[int, ...], epoch: int, position: int, samples: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        index, training_set = indices[position], self.training_set
+        needed = alignment_needs(training_set.labels[index])
+        return training_set.augmentation.change(
+            samples,
+            seed=training_set.seed,
+            epoch=epoch,
+            index=index,
+            # A frame more than CTC needs: faster sound must still hold its text.
+            shortest=self.model.geometry.minimum_samples
+            + needed * self.model.geometry.frame_samples,
+        )
 
     def _tell(self, loaded: LoadedBatch) -> None:
         for one in loaded.broken:

@@ -13,7 +13,8 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.records import Utterance
 
 PARTS = (
-    *("gaudi-asr", "torch", "transformers", "accelerate", "datasets", "optimum-habana"),
+    *("gaudi-asr", "torch", "transformers", "accelerate", "datasets"),
+    *("optimum-habana", "habana-torch-plugin"),
     *("numpy", "soundfile", "av", "soxr", "jiwer"),
 )
 

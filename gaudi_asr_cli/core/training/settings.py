@@ -18,7 +18,7 @@ OURS = frozenset({
     "eval_strategy", "save_strategy", "logging_strategy", "remove_unused_columns",
     "metric_for_best_model", "greater_is_better", "load_best_model_at_end", "save_total_limit",
     "use_cpu", "bf16", "fp16", "seed",
-    "use_habana", "use_lazy_mode", "gaudi_config_name", "torch_compile", "torch_compile_backend",
+    "use_habana", "use_lazy_mode", "gaudi_config_name",
     "push_to_hub", "disable_tqdm", "do_train", "do_eval",
 })
 # fmt: on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ from gaudi_asr_cli.core.measuring.percentiles import (
     measure_spread,
     summarize_latency,
 )
+from gaudi_asr_cli.core.measuring.profiling import OperatorShare, profile_round
 from gaudi_asr_cli.core.measuring.rounds import PHASES, Round, Rounds, pick_warm_up
 from gaudi_asr_cli.core.measuring.saved import SCHEMA, refuse_taken, save_result
 from gaudi_asr_cli.core.measuring.workload import Workload, make_workload, read_workload
@@ -48,7 +50,9 @@ from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalize
 DEFAULT_UTTERANCES = 40
 DUMMY_UTTERANCES = 73
 """What wav2vec.py called dev-clean: a sample of 73 utterances."""
-DEFAULT_REPEATS = 3
+USUAL_REPEATS = 3
+USUAL_S = 20.0
+"""Without `--repeat` no further round begins after this; with a baseline all are run."""
 NORMALIZER = "basic"
 SHAPE_COST_S = 300.0
 """What compiling a shape is worth in audio, for `--buckets auto`: a second at 300 x real time."""
@@ -64,8 +68,8 @@ class BenchRequest:
     """What is measured. Without `data` synthetic sound; without both a random model.
 
     `buckets` of 0 are as many as pay for themselves; `limit` None is 40 synthetic utterances or
-    all of the data, 0 is all; `repeat` None is 3 for synthetic sound and 1 for data;
-    `graphs` None is what the device can.
+    all of the data, 0 is all; `repeat` None is up to 3, as many as fit into a short while;
+    `graphs` None is what `infer` does on the device.
     """
 
     model: str | None = None
@@ -75,11 +79,12 @@ class BenchRequest:
     dev_clean: bool = False
     accuracy: bool = False
     dtype: str = "auto"
+    int8: bool = False
     language: str | None = None
     buckets: int = 5
     bucket_rule: str = "optimal"
     graphs: bool | None = None
-    graph_async: bool = True
+    graph_async: bool | None = None
     batch_s: float | None = None
     repeat: int | None = None
     limit: int | None = None
@@ -92,11 +97,6 @@ class BenchRequest:
     @property
     def shape(self) -> str:
         return LARGE if self.large else BASE
-
-    @property
-    def random(self) -> bool:
-        """Whether the weights are random: nothing was named that could be heard."""
-        return self.model is None and not self.data
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class BenchReport:
     habana: HabanaFigures
     score: Score | None
     baseline: Baseline | None
-    profile: tuple[dict[str, Any], ...] = ()
+    profile: tuple[OperatorShare, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -181,7 +181,7 @@ def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> 
         synthetic=workload.synthetic,
         device=device.name,
         device_name=device.description,
-        dtype=listener.dtype,
+        dtype="int8" if request.int8 else listener.dtype,
         engine=contender.engine,
         graphs=counts is not None,
         bucket_rule=request.bucket_rule,
@@ -202,6 +202,7 @@ def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> 
         habana=_habana_figures(race.ours, workload),
         score=_score(request, workload, race.ours[0]),
         baseline=summarize_baseline(race.ours, race.theirs, workload) if race.theirs else None,
+        profile=profile_round(rounds) if request.profile else (),
     )
     _write(request, report, race.ours[0])
     return report
@@ -218,15 +219,14 @@ class _Race:
 
 def _run(request: BenchRequest, rounds: Rounds, device: Device, observe: Observer) -> _Race:
     """Repeat by repeat, ours and theirs in turns: what else the machine does hits both."""
-    repeats = _count_repeats(request)
+    started_s = time.perf_counter()
     ours = [rounds.listen("round 1", observe)]
+    # Before anybody else's model is opened: on a CPU it is the process's memory.
     peak_memory_mb = device.peak_memory_mb()
-    theirs: list[PipelineRun] = []
     pipeline = _open_baseline(request, rounds.workload, device)
-    if pipeline:
-        theirs.append(pipeline.listen())
-    for repeat in range(1, repeats):
-        ours.append(rounds.listen(f"round {repeat + 1}", observe))
+    theirs = [pipeline.listen()] if pipeline else []
+    while _go_on(request, len(ours), started_s):
+        ours.append(rounds.listen(f"round {len(ours) + 1}", observe))
         if pipeline:
             theirs.append(pipeline.listen())
     return _Race(ours, theirs, peak_memory_mb)
@@ -264,10 +264,12 @@ def _source(request: BenchRequest) -> Source:
     return Source(name, request.shape, request.seed, request.language)
 
 
-def _count_repeats(request: BenchRequest) -> int:
+def _go_on(request: BenchRequest, rounds_done: int, started_s: float) -> bool:
+    """Whether one more round is due: as many as asked for, or what fits into a short while."""
     if request.repeat is not None:
-        return request.repeat
-    return 1 if request.data else DEFAULT_REPEATS
+        return rounds_done < request.repeat
+    short = time.perf_counter() - started_s < USUAL_S or request.baseline is not None
+    return rounds_done < USUAL_REPEATS and short
 
 
 def _choose_edges(request: BenchRequest, workload: Workload, device: Device) -> list[float]:
@@ -289,12 +291,14 @@ def _choose(
                 "openslr/librispeech_asr --config clean --split test",
             )
         )
+    if request.graph_async is not None:
+        observe(Noticed("Graphs are replayed in order and copied behind their back either way."))
     graphs = request.graphs
     if graphs and not device.gains_from_batches:
         observe(Noticed(f"A {device.name} has no graphs; the network runs as it is."))
         graphs = False
     batch_s = BATCH_S if request.batch_s is None else request.batch_s
-    return Choices(graphs=graphs, batch_s=batch_s, edges_s=edges_s)
+    return Choices(graphs=graphs, batch_s=batch_s, edges_s=edges_s, int8=request.int8)
 
 
 def _score(request: BenchRequest, workload: Workload, heard: Round) -> Score | None:

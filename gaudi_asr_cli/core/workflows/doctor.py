@@ -101,8 +101,6 @@ def examine_devices() -> Iterator[Finding]:
     """Each device in the order of `--device auto`, opened for a moment."""
     from gaudi_asr_cli.core.devices import OPENERS
 
-    if "hpu" not in OPENERS:
-        yield Finding("devices", "hpu", State.absent, _why_no_gaudi(), "Pass --device cpu or cuda.")
     for name, opener in OPENERS.items():
         yield _examine_device(name, opener)
     yield Finding("devices", "cpu features", State.works, _cpu_features())
@@ -115,14 +113,6 @@ def _examine_device(name: str, opener: Callable[[], Device]) -> Finding:
         return Finding("devices", name, State.absent, error.message, error.remedy)
     detail = f"{device.description}, --dtype auto is {device.choose_dtype('auto')}"
     return Finding("devices", name, State.works, detail)
-
-
-def _why_no_gaudi() -> str:
-    if not any(Path("/dev/accel").glob("accel*")):
-        return "No Gaudi card on this machine (/dev/accel is empty)."
-    if importlib.util.find_spec("habana_frameworks") is None:
-        return "A Gaudi card is there, but habana_frameworks (the Gaudi bridge of torch) is not."
-    return "This version does not run on Gaudi yet."
 
 
 def _cpu_features() -> str:

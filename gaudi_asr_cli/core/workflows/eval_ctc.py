@@ -28,7 +28,7 @@ from gaudi_asr_cli.core.text.vocabulary import suggest_case
 
 if TYPE_CHECKING:
     from gaudi_asr_cli.core.engine.evaluation import Hearing
-    from gaudi_asr_cli.core.models.ctc import CtcModel
+    from gaudi_asr_cli.core.engine.listening import OpenListener
 
 _SAMPLE_UTTERANCES = 50  # enough text to see which case the references are written in
 
@@ -44,6 +44,7 @@ class EvalCtcRequest:
     rules: TextRules = field(default_factory=TextRules)
     language: str | None = None
     dtype: str = "auto"
+    int8: bool = False
     decoder: str = "greedy"
     run: Path | None = None
     limit: int | None = None
@@ -136,7 +137,7 @@ def eval_ctc(request: EvalCtcRequest, device: Device, observe: Observer = ignore
             confusions=count_confusions(hearing.scored),
             broken=(*gathered.broken, *map(_not_heard, hearing.failed)),
             without_text=gathered.without_text,
-            model=model.name,
+            model=request.model,
             device=device.name,
             dtype=model.dtype,
             run=run.root,
@@ -183,18 +184,22 @@ def _refuse_nothing(gathered: Gathered, measured: Measured) -> None:
     )
 
 
-def open_model(request: EvalCtcRequest, device: Device) -> CtcModel:
-    """The model of the request, on the device."""
+def open_model(request: EvalCtcRequest, device: Device) -> OpenListener:
+    """The model of the request, on the device, in the fastest way that changes nothing."""
     # Here, not above: transformers takes seconds to import, and bad data should be told at once.
-    from gaudi_asr_cli.core.models.ctc import open_ctc_model
+    from gaudi_asr_cli.core.engine.listening import Choices, open_listener
 
-    return open_ctc_model(
-        request.model, device=device, dtype=request.dtype, language=request.language
+    return open_listener(
+        request.model,
+        device=device,
+        dtype=request.dtype,
+        language=request.language,
+        choices=Choices(int8=request.int8),
     )
 
 
 def _hear(
-    model: CtcModel,
+    model: OpenListener,
     decoder: Decoder,
     utterances: Sequence[Utterance],
     normalize: Callable[[str], str],

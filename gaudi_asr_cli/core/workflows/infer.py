@@ -12,6 +12,14 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.engine.clock import PhaseClock
 from gaudi_asr_cli.core.engine.engine import transcribe
 from gaudi_asr_cli.core.engine.inputs import STDIN, AudioInputs, opened_inputs
+from gaudi_asr_cli.core.engine.listening import (
+    Choices,
+    OpenListener,
+    choose_listener,
+    narrow,
+    open_wide,
+)
+from gaudi_asr_cli.core.engine.proof import BatchingCheck, check_batching
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import (
     Noticed,
@@ -21,7 +29,6 @@ from gaudi_asr_cli.core.events import (
     UtteranceDone,
     ignore,
 )
-from gaudi_asr_cli.core.models.ctc import CtcModel, open_ctc_model
 
 DEFAULT_MODEL = "facebook/wav2vec2-base-960h"
 TIMESTAMPS = ("word", "none")
@@ -33,16 +40,19 @@ class InferRequest:
     """What to listen to and how.
 
     `sources` are files, folders, globs, or `-` for the bytes of an audio file on `stdin`;
-    `channel` counts from 0; `timestamps` is one of `TIMESTAMPS`.
+    `channel` counts from 0; `timestamps` is one of `TIMESTAMPS`;
+    `check_batching` files are first heard alone and in batches, and the texts compared.
     """
 
     sources: tuple[str, ...]
     model: str = DEFAULT_MODEL
     dtype: str = "auto"
+    int8: bool = False
     language: str | None = None
     channel: int | None = None
     timestamps: str = "word"
     decoder: str = "greedy"
+    check_batching: int = 0
     stdin: BinaryIO | None = None
 
 
@@ -59,6 +69,7 @@ class InferReport:
     audio_s: float
     wall_s: float
     phases_s: dict[str, float]
+    batching: BatchingCheck | None = None
 
     @property
     def rtfx(self) -> float:
@@ -85,9 +96,7 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
     _check(request)
     with opened_inputs(request.sources, request.stdin) as inputs:
         _notice_passed_over(inputs, observe)
-        model = open_ctc_model(
-            request.model, device=device, dtype=request.dtype, language=request.language
-        )
+        model, proof = _open(request, inputs, device, observe)
         clock = PhaseClock()
         observe(StageStarted(LISTENING, len(inputs.utterances), "files"))
         started = time.perf_counter()
@@ -108,12 +117,43 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
         audio_s=audio_s,
         wall_s=wall_s,
         phases_s=clock.phases_s,
+        batching=proof,
+    )
+
+
+def _open(
+    request: InferRequest, inputs: AudioInputs, device: Device, observe: Observer
+) -> tuple[OpenListener, BatchingCheck | None]:
+    """The model, and if asked for the proof that what it writes does not depend on batches."""
+    opened = open_wide(request.model, device=device, dtype=request.dtype, language=request.language)
+    listener = choose_listener(opened, Choices(int8=request.int8))
+    if not request.check_batching:
+        return listener, None
+    narrow(opened)
+    decoder = DECODERS[request.decoder](listener.vocabulary)
+    few = inputs.utterances[: request.check_batching]
+    proof = check_batching(opened, listener, few, decoder, channel=request.channel)
+    observe(_tell_proof(proof))
+    return listener, proof
+
+
+def _tell_proof(proof: BatchingCheck) -> Noticed:
+    files = f"{proof.files} file{'' if proof.files == 1 else 's'}"
+    ways = " and ".join(proof.ways) or "in no other way: this model is only ever heard so"
+    if not proof.differences:
+        return Noticed(f"Batching checked on {files}: the same text alone, {ways}.")
+    first = proof.differences[0]
+    return Noticed(
+        f"Batching checked on {files}: {len(proof.differences)} differences between the text of a "
+        f"file alone and {ways}. The first, {first.path}: alone '{first.alone}', {first.way} "
+        f"'{first.other}'.",
+        remedy="Pass --dtype fp32: in fewer bits near ties may fall either way.",
     )
 
 
 def _listen(
     request: InferRequest,
-    model: CtcModel,
+    model: OpenListener,
     inputs: AudioInputs,
     observe: Observer,
     clock: PhaseClock,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
+from gaudi_asr_cli.core.data.augment import Augmentation
 from gaudi_asr_cli.core.data.buckets import Batching, choose_edges
 from gaudi_asr_cli.core.data.measure import Measured, measure
 from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
@@ -60,7 +61,7 @@ def prepare(recipe: CtcRecipe, device: Device, observe: Observer) -> Job:
         DataError: The data cannot be read, or nothing of it can be learnt.
         RecipeError: A setting does not fit the model or the trainer.
     """
-    check_extra(recipe.trainer)
+    check_extra(recipe.trainer, device)
     splits = read_splits(recipe, observe)
     rules = rules_of(recipe)
     model = open_model(recipe, texts_of(splits.train, rules), device, observe)
@@ -77,7 +78,10 @@ def prepare(recipe: CtcRecipe, device: Device, observe: Observer) -> Job:
         utterances=recipe.batching.batch,
         static_shapes=device.recompiles_on_new_shapes,
     )
-    training_set = TrainingSet(examples.utterances, examples.labels, batching, recipe.seed)
+    augmentation = Augmentation(speed=recipe.augment.speed)
+    training_set = TrainingSet(
+        examples.utterances, examples.labels, batching, recipe.seed, augmentation
+    )
     batches = len(training_set.plan(0).batches)
     return Job(recipe, splits, model, training_set, refused, settings_of(recipe, model, batches))
 

@@ -106,6 +106,7 @@ class StreamState:
 
 
 streams = {0: StreamState(0)}
+pinned_storages = weakref.WeakValueDictionary()  # address -> the tensor that holds it
 _tls = threading.local()
 
 
@@ -294,7 +295,11 @@ class HpuTensor(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
-        return dispatch(func, args, kwargs or {})
+        if torch.is_inference_mode_enabled():
+            recorder.add("inference_mode", op=str(func))  # not supported by the real device
+        # a wrapper made in inference mode could not be a view of one that was made outside of it
+        with torch.inference_mode(mode=False):
+            return dispatch(func, args, kwargs or {})
 
 
 def wrap_plain(t):
@@ -417,7 +422,7 @@ def _sentinel_(t):
 
 
 def _issue_d2h(dst, src_elem, non_blocking):
-    pinned = bool(getattr(dst, "_hpu_pinned", False))
+    pinned = _is_pinned(dst)
     sid = current_stream_id()
     recorder.add(
         "d2h", stream=sid, non_blocking=bool(non_blocking), pinned=pinned, shape=tuple(dst.shape)
@@ -447,7 +452,7 @@ def _copy_(dst, src, non_blocking):
                 "h2d",
                 shape=tuple(src.shape),
                 non_blocking=bool(non_blocking),
-                pinned=bool(getattr(src, "_hpu_pinned", False)),
+                pinned=_is_pinned(src),
             )
         torch.ops.aten.copy_.default(dst.elem, _unwrap(src))
         return dst
@@ -463,7 +468,7 @@ class _H2D(torch.autograd.Function):
             "h2d",
             shape=tuple(x.shape),
             non_blocking=bool(non_blocking),
-            pinned=bool(getattr(x, "_hpu_pinned", False)),
+            pinned=_is_pinned(x),
         )
         if capture is not None:
             recorder.add("h2d_during_capture", shape=tuple(x.shape))
@@ -491,6 +496,9 @@ class _D2H(torch.autograd.Function):
 
 
 def to_hpu(x, dtype=None, non_blocking=False):
+    if torch.is_inference_mode_enabled():
+        with torch.inference_mode(mode=False), torch.no_grad():
+            return _H2D.apply(x, dtype, non_blocking)
     return _H2D.apply(x, dtype, non_blocking)
 
 
@@ -550,13 +558,14 @@ def _pin_memory(self, device=None):
     if device is not None and not is_hpu_device(device):
         return _orig["pin_memory"](self, device)
     out = self.detach().clone()
-    out._hpu_pinned = True
+    # By storage, so that a view of pinned memory is pinned too, as on the real device.
+    pinned_storages[_storage(out)] = out
     recorder.add("pin_memory", shape=tuple(self.shape), device=str(device))
     return out
 
 
 def _is_pinned(self, device=None):
-    return bool(getattr(self, "_hpu_pinned", False))
+    return _storage(self) in pinned_storages
 
 
 def _factory(fn):
@@ -575,9 +584,9 @@ def _factory(fn):
             return wrap_plain(fn(*args, **kwargs))
         kwargs["device"] = "cpu"
         rg = kwargs.pop("requires_grad", False)
-        g = kwargs.get("generator")
-        out = fn(*args, **kwargs)
-        out = HpuTensor(out.detach() if not isinstance(out, HpuTensor) else out.elem)
+        with torch.inference_mode(mode=False):
+            out = fn(*args, **kwargs)
+            out = HpuTensor(out.detach() if not isinstance(out, HpuTensor) else out.elem)
         lazy.op(fn.__name__, [out])
         if capture is not None:
             if fn.__name__ in ("tensor", "as_tensor", "asarray"):

@@ -1,5 +1,7 @@
 import itertools
+import time
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,8 +10,12 @@ from gaudi_asr_cli.core.data.buckets import (
     GRID_S,
     Batching,
     choose_edges,
+    choose_edges_auto,
     padded_ratio,
+    plan_arrays,
     plan_epoch,
+    price_plan,
+    quantile_edges,
 )
 
 DURATIONS_S = st.lists(st.floats(0.01, 40), min_size=1, max_size=60)
@@ -95,3 +101,117 @@ def test_padding_counts_what_was_added():
     )
 
     assert padded_ratio(plan, [1.0, 2.0]) == pytest.approx(4 / 3)
+
+
+@given(DURATIONS_S, st.integers(1, 6), st.floats(0.5, 60), st.booleans(), st.integers(0, 5))
+def test_a_plan_of_arrays_takes_everyone_once_and_never_exceeds_its_budget(
+    durations_s, buckets, budget_s, static, labelled
+):
+    edges_s = tuple(choose_edges(durations_s[: len(durations_s) // 2 + 1], buckets))
+    labels = [1 + index * labelled for index in range(len(durations_s))]
+
+    plan = plan_arrays(durations_s, Batching(edges_s, budget_s, static_shapes=static), labels)
+
+    assert sorted([*plan.order, *plan.too_long]) == list(range(len(durations_s)))
+    assert (plan.rows * plan.padded_s <= budget_s + 1e-6).all()
+    for batch in range(len(plan)):
+        members = plan.members(batch)
+        assert 1 <= len(members) <= plan.rows[batch]
+        assert max(durations_s[index] for index in members) <= plan.padded_s[batch] + 2e-6
+        assert max(labels[index] for index in members) <= plan.label_tokens[batch]
+    longest_s = min(edges_s[-1], budget_s)
+    if not static:
+        assert all(durations_s[index] > longest_s for index in plan.too_long)
+
+
+@given(DURATIONS_S, st.integers(1, 6), st.floats(1, 60))
+def test_a_static_plan_has_one_shape_a_bucket(durations_s, buckets, budget_s):
+    edges_s = tuple(choose_edges(durations_s, buckets))
+    labels = [int(duration * 3) for duration in durations_s]
+
+    plan = plan_arrays(durations_s, Batching(edges_s, budget_s, static_shapes=True), labels)
+
+    price = price_plan(plan, durations_s)
+    assert price.shapes <= len(edges_s)
+    assert set(plan.padded_s) <= set(edges_s)
+    assert price.utterances + price.too_long == len(durations_s)
+    assert price.padding >= 1.0 - 1e-6
+
+
+def test_a_free_plan_puts_similar_lengths_together_the_longest_first():
+    plan = plan_arrays([1.0, 9.0, 2.0, 8.0, 1.5], Batching((), 18.0))
+
+    assert [plan.members(batch).tolist() for batch in range(len(plan))] == [[1, 3], [2, 4, 0]]
+    assert plan.padded_s.tolist() == [9.0, 2.0]
+
+
+def test_a_plan_of_nothing_is_empty():
+    assert len(plan_arrays([], Batching((), 10.0))) == 0
+    assert len(plan_arrays([], Batching((1.0,), 10.0, static_shapes=True), [])) == 0
+    assert choose_edges([], 3) == []
+    assert choose_edges_auto([], 1.0) == []
+    assert quantile_edges([], 3) == []
+
+
+def habana_edges(lengths, buckets):
+    """wav2vec.py's own lines, as they were read (gaudi.md, section 4)."""
+    lengths = sorted(lengths)
+    count = len(lengths)
+    step = count // buckets
+    return [lengths[i] for i in range(count - 1 - (buckets - 1) * step, count, step)]
+
+
+@given(st.lists(st.integers(1, 600_000), min_size=8, max_size=80), st.integers(1, 8))
+def test_quantile_edges_are_those_of_habana(lengths, buckets):
+    edges_s = quantile_edges([length / 16_000 for length in lengths], buckets)
+
+    assert edges_s == [length / 16_000 for length in sorted({*habana_edges(lengths, buckets)})]
+
+
+def test_fewer_utterances_than_buckets_are_an_edge_each():
+    assert quantile_edges([3.0, 1.0, 2.0], 8) == [1.0, 2.0, 3.0]
+
+
+@settings(max_examples=30)
+@given(DURATIONS_S, st.integers(2, 6))
+def test_optimal_edges_never_pad_more_than_as_many_quantile_edges(durations_s, buckets):
+    on_grid = [max(1, round(one / GRID_S)) * GRID_S for one in durations_s]
+
+    optimal = padded_audio(on_grid, choose_edges(on_grid, buckets))
+
+    assert optimal <= padded_audio(on_grid, quantile_edges(on_grid, buckets)) + 1e-6
+
+
+def test_the_dearer_a_shape_the_fewer_buckets_are_chosen():
+    durations_s = np.random.default_rng(0).lognormal(1.8, 0.6, 3000)
+
+    counts = [len(choose_edges_auto(durations_s, cost_s)) for cost_s in (0.0, 50.0, 500.0, 1e9)]
+
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] == 32
+    assert counts[-1] == 1
+
+
+def test_one_recording_of_hours_does_not_spoil_the_edges_of_the_rest():
+    random = np.random.default_rng(1)
+    short = random.uniform(1, 30, 20_000)
+    hours = random.uniform(60, 20_000, 3000)
+
+    edges_s = choose_edges([*short, *hours], 20)
+    few = choose_edges([*short, 10_800.0], 7)
+
+    assert len(edges_s) == 20
+    assert edges_s[-1] >= max(hours) - 1e-6
+    assert sum(edge < 30.1 for edge in few) == 6
+    assert few[-1] == pytest.approx(10_800.0)
+
+
+def test_a_million_durations_are_planned_in_no_time():
+    durations_s = np.random.default_rng(0).lognormal(1.8, 0.62, 1_000_000)
+    started = time.process_time()
+
+    edges_s = tuple(choose_edges(durations_s, 8))
+    plan_arrays(durations_s, Batching(edges_s, 160.0, static_shapes=True))
+
+    # Ten million may take 20 s; this leaves room for a busy machine.
+    assert time.process_time() - started < 4

@@ -26,7 +26,7 @@ def settings_for(corpus: Path) -> list[str]:
         "batching.batch=2", "batching.buckets=1", "max_steps=14",
         "evaluation.every=5", "evaluation.save_every=4", "evaluation.log_every=2",
         "network.hidden_dropout=0.1", "network.layerdrop=0.2", "network.mask_time_prob=0.3",
-        "network.mask_time_length=2", "architecture.hidden_size=16",
+        "network.mask_time_length=2", "augment.speed=0.1", "architecture.hidden_size=16",
         "architecture.intermediate_size=16", "architecture.num_attention_heads=2",
         "architecture.conv_dim=[8, 8, 8]", "architecture.num_conv_pos_embedding_groups=2",
         "dtype=bf16",

@@ -131,7 +131,7 @@ def test_an_existing_run_folder_is_refused_before_any_data_is_read(corpus, tmp_p
         ("trainer.weight_deccay=0.1", "trainer.weight_decay"),
         ("trainer.bf16=true", "docs/recipes.md"),
         ("architecture.hiden_size=3", ""),
-        ("network.layer_drop=0.1", "'layerdrop'"),
+        ("network.layer_drop=0.1", "'network.layerdrop'"),
     ],
 )
 def test_a_misspelt_setting_is_met_with_the_right_one(corpus, tmp_path, setting, remedy):

@@ -1,0 +1,72 @@
+"""What buckets pad: optimal edges against as many with equal numbers of utterances.
+
+    python benchmarks/padding.py                           modelled test-clean durations
+    python ../shared/data/durations.py clean-100 | python benchmarks/padding.py -
+    python benchmarks/padding.py durations.txt --batch-seconds 160
+    python benchmarks/padding.py --utterances 10000000    how long planning takes, in what memory
+
+A file has a duration in seconds on each line. Padding is padded over real audio, less one; a batch
+never holds more than its budget, and the last batch of a bucket is filled with empty rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from gaudi_asr_cli.core.data.buckets import RULES, Batching, plan_arrays, price_plan
+from gaudi_asr_cli.core.measuring.synthetic import TEST_CLEAN_UTTERANCES, draw_durations_s
+
+BUCKETS = (4, 5, 6, 8)
+
+
+def read_durations(source: str | None, utterances: int) -> np.ndarray:
+    """Durations from a file or standard input, or modelled ones."""
+    if source is None:
+        return draw_durations_s(utterances, seed=0)
+    text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+    return np.array([float(line) for line in text.split()])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("durations", nargs="?", help="file, or - for standard input")
+    parser.add_argument("--utterances", type=int, default=TEST_CLEAN_UTTERANCES)
+    parser.add_argument("--batch-seconds", type=float, default=160.0)
+    options = parser.parse_args()
+
+    durations_s = read_durations(options.durations, options.utterances)
+    print(
+        f"{len(durations_s):,} utterances, {durations_s.sum() / 3600:,.1f} h, mean "
+        f"{durations_s.mean():.2f} s, at most {durations_s.max():.1f} s"
+        + (" (modelled on LibriSpeech test-clean)" if options.durations is None else "")
+    )
+    print(
+        "buckets  rule      padding  with empty rows  batches  shapes  planned in  edges in seconds"
+    )
+    for buckets in BUCKETS:
+        for rule, choose in RULES.items():
+            started = time.perf_counter()
+            edges_s = tuple(choose(durations_s, buckets))
+            plan = plan_arrays(
+                durations_s, Batching(edges_s, options.batch_seconds, static_shapes=True)
+            )
+            seconds = time.perf_counter() - started
+            price = price_plan(plan, durations_s)
+            alone = np.array(edges_s)[np.searchsorted(np.array(edges_s) + 1e-6, durations_s)].sum()
+            print(
+                f"{buckets:7}  {rule:8}  {100 * (alone / durations_s.sum() - 1):5.1f} %  "
+                f"{100 * (price.padding - 1):13.1f} %  {price.batches:7,}  {price.shapes:6}  "
+                f"{seconds:8.2f} s  {' '.join(f'{edge:.2f}' for edge in edges_s)}"
+            )
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory {peak_mb:,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

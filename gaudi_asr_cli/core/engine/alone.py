@@ -1,0 +1,129 @@
+"""One utterance after another: long ones in chunks, failures that cost only themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from gaudi_asr_cli.core.decoding import Decoder
+from gaudi_asr_cli.core.engine.ahead import RunAhead
+from gaudi_asr_cli.core.engine.chunks import plan_chunks, stitch
+from gaudi_asr_cli.core.engine.clock import PhaseClock, Timing
+from gaudi_asr_cli.core.engine.long_audio import hear_long, open_blocks
+from gaudi_asr_cli.core.engine.read_ahead import Sound
+from gaudi_asr_cli.core.engine.results import (
+    NOT_FINITE,
+    Heard,
+    name_failure,
+    name_success,
+)
+from gaudi_asr_cli.core.errors import AsrError
+from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.models.geometry import FrameGeometry
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, Emissions, Utterance
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Listener(Protocol):
+    """The part of a `CtcModel` that the engine needs."""
+
+    @property
+    def geometry(self) -> FrameGeometry: ...
+
+    def emissions(self, batch: AudioBatch) -> Emissions: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """Who listens to one sound at a time; `noticed` is told of sound that is missing, in seconds.
+
+    `channel` is the one that long files are read from.
+    """
+
+    model: Listener
+    decoder: Decoder
+    clock: PhaseClock
+    noticed: Callable[[Utterance, float], None]
+    channel: int | None = None
+
+    def hear(self, sound: Sound) -> Heard:
+        """What became of a sound, whatever its length."""
+        if sound.error is not None:
+            return Heard(name_failure(sound, sound.error))
+        try:
+            return self._hear_long(sound) if sound.is_long else self._hear_whole(sound)
+        except AsrError as error:
+            return Heard(name_failure(sound, error.message))
+        except (RuntimeError, MemoryError) as error:
+            # torch says with RuntimeError that memory ran out: that is this utterance's fault.
+            first_line = str(error).partition("\n")[0]
+            return Heard(name_failure(sound, first_line or type(error).__name__))
+
+    def _hear_whole(self, sound: Sound) -> Heard:
+        before_s = self.clock.read("features")
+        with self.clock.time("compute") as computing:
+            emissions = emit(self.model, sound.samples, sound.utterance)
+        # Where somebody timed the features, they are no part of what the network took.
+        features_s = self.clock.read("features") - before_s
+        self.clock.add("compute", -features_s)
+        if not np.isfinite(emissions.log_probs).all():
+            return Heard(name_failure(sound, NOT_FINITE))
+        with self.clock.time("text") as writing:
+            transcript = self.decoder.decode(emissions, 0, sound.utterance)
+        timing = Timing(
+            decode_audio_s=sound.decode_s,
+            features_s=features_s,
+            compute_s=computing.seconds - features_s,
+            text_s=writing.seconds,
+            padded_s=len(sound.samples) / SAMPLE_RATE_HZ,
+        )
+        return Heard(name_success(sound, transcript), timing)
+
+    def _hear_long(self, sound: Sound) -> Heard:
+        """Blocks are decoded on a thread while the one before is heard."""
+        utterance = sound.utterance
+        blocks = open_blocks(utterance.audio, channel=self.channel)
+        with (
+            self.clock.time("compute") as watch,
+            RunAhead(blocks, lambda block: len(block.samples), 0, "read-blocks") as ahead,
+        ):
+            heard = hear_long(
+                lambda samples: self._emit_finite(samples, utterance),
+                self.model.geometry,
+                ahead,
+                self.decoder,
+                utterance,
+            )
+        self.noticed(utterance, heard.lost_s)
+        done = UtteranceDone(
+            utterance_id=utterance.id,
+            path=str(utterance.audio.path),
+            duration_s=heard.duration_s,
+            transcript=heard.transcript,
+        )
+        return Heard(done, Timing(compute_s=watch.seconds, padded_s=heard.duration_s))
+
+    def _emit_finite(self, samples: NDArray[np.float32], utterance: Utterance) -> Emissions:
+        emissions = self.model.emissions(batch_one(samples, utterance))
+        if not np.isfinite(emissions.log_probs).all():
+            raise RuntimeError(NOT_FINITE)
+        return emissions
+
+
+def emit(model: Listener, samples: NDArray[np.float32], utterance: Utterance) -> Emissions:
+    """Emissions (1, F, V) of a sound (T,) of any length, long ones heard in chunks."""
+    chunks = plan_chunks(len(samples), model.geometry)
+    parts = [
+        model.emissions(batch_one(samples[chunk.start : chunk.end], utterance)) for chunk in chunks
+    ]
+    return stitch(chunks, parts)
+
+
+def batch_one(samples: NDArray[np.float32], utterance: Utterance) -> AudioBatch:
+    """A batch of one sound, without padding."""
+    return AudioBatch((utterance,), samples[None, :], np.array([len(samples)], dtype=np.int64))

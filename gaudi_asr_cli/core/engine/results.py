@@ -1,0 +1,86 @@
+"""What became of each utterance: a transcript or an error, and how long it took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gaudi_asr_cli.core.decoding import Decoder
+from gaudi_asr_cli.core.engine.clock import PhaseClock, Timing
+from gaudi_asr_cli.core.engine.read_ahead import Sound
+from gaudi_asr_cli.core.errors import AsrError
+from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Emissions, Transcript
+
+if TYPE_CHECKING:
+    from gaudi_asr_cli.core.engine.windows import Together
+
+NOT_FINITE = "The network's numbers are not finite; try --dtype fp32."
+NOT_TIMED = Timing()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What became of one utterance, and how long each part of it took."""
+
+    done: UtteranceDone
+    timing: Timing = NOT_TIMED
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Turns the emissions of batches into text."""
+
+    decoder: Decoder
+    clock: PhaseClock
+
+    def write(self, work: Together, emissions: Emissions, compute_s: float) -> list[Heard]:
+        """What was heard in each member of a batch; `compute_s` is what the whole of it took."""
+        heard = []
+        for row, member in enumerate(work.members):
+            sound = member.sound
+            with self.clock.time("text") as watch:
+                done = self.write_row(sound, emissions, row)
+            timing = Timing(
+                decode_audio_s=sound.decode_s,
+                features_s=work.features_s,
+                compute_s=compute_s,
+                text_s=watch.seconds,
+                padded_s=work.row_s,
+            )
+            heard.append(Heard(done, timing))
+        return heard
+
+    def write_row(self, sound: Sound, emissions: Emissions, row: int) -> UtteranceDone:
+        """The transcript of one row, or the error why there is none."""
+        frames = int(emissions.frames[row])
+        if not np.isfinite(emissions.log_probs[row, :frames]).all():
+            return name_failure(sound, NOT_FINITE)
+        try:
+            transcript = self.decoder.decode(emissions, row, sound.utterance)
+        except AsrError as error:
+            return name_failure(sound, error.message)
+        return name_success(sound, transcript)
+
+
+def name_success(sound: Sound, transcript: Transcript) -> UtteranceDone:
+    """An utterance that was heard."""
+    return UtteranceDone(
+        utterance_id=sound.utterance.id,
+        path=str(sound.utterance.audio.path),
+        duration_s=len(sound.samples) / SAMPLE_RATE_HZ,
+        transcript=transcript,
+    )
+
+
+def name_failure(sound: Sound, error: str) -> UtteranceDone:
+    """An utterance that could not be heard, and why."""
+    return UtteranceDone(
+        utterance_id=sound.utterance.id,
+        path=str(sound.utterance.audio.path),
+        duration_s=sound.utterance.audio.duration_s or 0.0,
+        transcript=None,
+        error=error,
+    )

@@ -1,0 +1,84 @@
+import json
+
+import pytest
+from helpers.run import run, run_here
+
+from gaudi_asr_cli.cli.bench import count_buckets, spell_habana
+from gaudi_asr_cli.core.errors import UsageError
+
+
+@pytest.fixture
+def measured(tiny_model):
+    """Arguments that measure a tiny model in a moment."""
+    return ("--model", tiny_model, "--limit", 3, "--repeat", 1, "--dtype", "fp32", "--quiet")
+
+
+def test_the_json_is_one_object_on_standard_output(measured):
+    result = run_here("bench", *measured, "--json", "--buckets", "auto")
+
+    account = json.loads(result.stdout)
+    assert (result.exit_code, account["schema"], account["utterances"]) == (0, "bench/1", 3)
+    assert account["rtfx"] > 0
+
+
+def test_the_table_answers_how_fast_it_is(measured):
+    result = run("bench", *measured)
+
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "times faster than real time" in result.stderr
+    assert "latency in milliseconds" in result.stderr
+
+
+def test_saved_results_are_laid_side_by_side(measured, tmp_path):
+    for name in ("a.json", "b.json"):
+        run_here("bench", *measured, "--save", tmp_path / name)
+
+    shown = run("bench", "--compare", tmp_path / "a.json", tmp_path / "b.json")
+    as_json = run_here("bench", "--json", "--compare", tmp_path / "a.json", tmp_path / "b.json")
+
+    assert shown.exit_code == 0
+    assert "a.json" in shown.stderr
+    assert "b.json" in shown.stderr
+    assert [json.loads(line)["schema"] for line in as_json.stdout.splitlines()] == ["bench/1"] * 2
+
+
+def test_habanas_own_command_line_is_understood(measured):
+    result = run_here(
+        *("bench", *measured, "-dt", "fp32", "--use_graphs", "--perf", "-a", "--graph_async", "1"),
+        *("-b", 2, "-r", 1, "--multi_thread", "4", "--debug", "--json"),
+    )
+
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["graphs"] is False
+
+
+@pytest.mark.parametrize(
+    ("words", "spelt"),
+    [
+        (["-dt", "bf16"], ["--dtype", "bf16"]),
+        (["--graph_async", "0", "-a"], ["--no-graph-async", "-a"]),
+        (["--graph-async"], ["--graph-async"]),
+        (["--compare", "a", "b", "--json"], ["--compare", "a", "--compare", "b", "--json"]),
+        (["--save", "a", "--compare", "b"], ["--save", "a", "--compare", "b"]),
+        (["--limit", "0"], ["--limit", "0"]),
+    ],
+)
+def test_other_spellings(words, spelt):
+    assert spell_habana(words) == spelt
+
+
+def test_buckets_are_a_number_or_auto():
+    assert [count_buckets(word) for word in ("auto", "0", "7")] == [0, 0, 7]
+    with pytest.raises(UsageError, match="many"):
+        count_buckets("many")
+
+
+def test_infer_checks_batching_on_request(tiny_model, corpus):
+    result = run_here(
+        *("infer", corpus.parent / "u00.wav", "--model", tiny_model, "--dtype", "fp32"),
+        *("--check-batching", 1),
+    )
+
+    assert result.exit_code == 0
+    assert "Batching checked on 1 file: the same text" in result.stderr

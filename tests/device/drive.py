@@ -1,0 +1,255 @@
+"""Run in a process of its own: what one device hears and learns, written down for a comparison.
+
+python drive.py OUT DEVICE MODE     DEVICE: cpu, or hpu with the stand-in on PYTHONPATH
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+HEARD = ("wav2vec2", "hubert", "wavlm", "wav2vec2-layer-norm")
+LEARNT = ("wav2vec2", "hubert", "wavlm")
+CLIPS = 24
+EDGES = (8000, 12000, 16000)
+TINY = (
+    "architecture.hidden_size=16", "architecture.intermediate_size=16",
+    "architecture.num_attention_heads=2", "architecture.conv_dim=[8, 8, 8]",
+    "architecture.num_conv_pos_embedding_groups=2", "batching.batch=4", "batching.buckets=2",
+    "max_steps=4", "evaluation.every=4", "evaluation.save_every=2", "evaluation.log_every=1",
+    "dtype=fp32", "optimizer.warmup=0",
+)  # fmt: skip
+
+
+def open_named(name: str, mode: str) -> Any:
+    from gaudi_asr_cli.core.devices import open_device
+
+    device = open_device(name, hpu_mode=mode)
+    # The CPU is made to pad to buckets too, so that all train on one plan.
+    return dataclasses.replace(device, recompiles_on_new_shapes=True)  # type: ignore[type-var]
+
+
+def clips() -> list[Any]:
+    import numpy as np
+    from helpers.tiny_models import make_batch
+
+    draw = np.random.default_rng(3)
+    return [make_batch([int(draw.integers(3000, 16000))], seed=one) for one in range(CLIPS)]
+
+
+def padded(clip: Any, samples: int) -> Any:
+    import numpy as np
+
+    width = samples - clip.samples.shape[1]
+    return dataclasses.replace(clip, samples=np.pad(clip.samples, ((0, 0), (0, width))))
+
+
+def widths(model: Any) -> Iterator[int]:
+    """A frame more than the longest clip of each bucket."""
+    return (edge + model.geometry.frame_samples for edge in EDGES)
+
+
+def listen(out: Path, device: Any, graphs: bool) -> dict[str, Any]:
+    """Every clip, padded to its bucket, through network and copier; the words in threads."""
+    from helpers.tiny_models import save_tiny_model
+
+    from gaudi_asr_cli.core.models.ctc import open_ctc_model
+    from gaudi_asr_cli.core.models.masked_norm import padding_proof
+
+    heard = {}
+    for family in HEARD:
+        folder = save_tiny_model(out / "models" / family, family)
+        model = padding_proof(open_ctc_model(str(folder), device=device, dtype="fp32"))
+        heard[family] = listen_with(model, device, graphs=graphs, out=out / f"{family}.npz")
+    return heard
+
+
+def listen_with(model: Any, device: Any, *, graphs: bool, out: Path) -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
+    from gaudi_asr_cli.core.devices.graphs import warm_up
+    from gaudi_asr_cli.core.records import Emissions
+
+    def placed(clip: Any) -> dict[str, torch.Tensor]:
+        inputs = model.frontend.prepare(
+            padded(clip, next(w for w in widths(model) if fits(clip, w)))
+        )
+        return {name: one.to(device.torch_device) for name, one in inputs.items()}
+
+    def fits(clip: Any, width: int) -> bool:
+        return clip.samples.shape[1] <= width - model.geometry.frame_samples
+
+    def write(clip: Any, pending: Any) -> tuple[np.ndarray, str]:
+        frames = model.geometry.count_frames(int(clip.lengths[0]))
+        emissions = Emissions(pending.wait(), np.array([frames]), model.geometry.frame_s)
+        text = GreedyDecoder(model.vocabulary).decode(emissions, 0, clip.utterances[0]).text
+        return emissions.log_probs[0, :frames], text
+
+    counts = device.use_graphs(model.network, max_graphs=len(EDGES)) if graphs else None
+    if graphs:
+        assert device.use_graphs(model.network, max_graphs=1) is counts, "captured through itself"
+        for edge in EDGES:
+            longest = next(one for one in clips() if one.samples.shape[1] <= edge)
+            full = dataclasses.replace(
+                longest, samples=np.zeros((1, edge), np.float32), lengths=np.array([edge])
+            )
+            warm_up(model.network, placed(full))
+    forget_events()
+    copier = device.copier()
+    with device.listening(), ThreadPoolExecutor(2) as writers:
+        results = []
+        for clip in clips():
+            logits = model.network(**placed(clip)).logits
+            pending = copier.start(torch.log_softmax(logits.float(), dim=-1))
+            device.mark_step()
+            results.append(writers.submit(write, clip, pending))
+        written = [one.result() for one in results]
+    np.savez(out, *[log_probs for log_probs, _ in written])
+    return {
+        "texts": [text for _, text in written],
+        "graphs": None if counts is None else dataclasses.asdict(counts) | {"shapes": None},
+        "events": events(),
+    }
+
+
+def forget_events() -> None:
+    if "hpu_standin" in sys.modules:
+        sys.modules["hpu_standin"].recorder.reset()
+
+
+def events() -> dict[str, int]:
+    if "hpu_standin" not in sys.modules:
+        return {}
+    recorder = sys.modules["hpu_standin"].recorder
+    copies = recorder.of("d2h")
+    return {
+        **recorder.summary(),
+        "pinned_d2h": sum(one["pinned"] and one["non_blocking"] for one in copies),
+        "copying_streams": len({one["stream"] for one in copies}),
+    }
+
+
+def finetune(out: Path, device: Any, *settings: str) -> dict[str, Any]:
+    """Four steps of a tiny model, stopped after the second and resumed; scored at the end."""
+    from helpers.tiny_corpus import write_corpus
+
+    from gaudi_asr_cli.core.errors import StoppedError
+    from gaudi_asr_cli.core.events import StepLogged
+    from gaudi_asr_cli.core.workflows.finetune_ctc import finetune_ctc
+    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+
+    corpus = write_corpus(out / "corpus", utterances=14)
+    data = (f"train.data={corpus}", f"eval.data={corpus}", "eval.limit=3")
+    run = out / "run"
+    losses: dict[int, float] = {}
+
+    def note(event: Any) -> None:
+        if isinstance(event, StepLogged):
+            losses[event.step] = event.loss
+
+    def stop_after_two(event: Any) -> None:
+        note(event)
+        if isinstance(event, StepLogged) and event.step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    forget_events()
+    request = FinetuneRequest("digits", (*data, *TINY, *settings), run)
+    try:
+        finetune_ctc(request, device, stop_after_two)
+    except StoppedError:
+        stopped = True
+    else:
+        stopped = False
+    report = finetune_ctc(FinetuneRequest(run=run, resume=True), device, note)
+    return {
+        "stopped": stopped,
+        "losses": [losses[step] for step in sorted(losses)],
+        "resumed_step": report.outcome.resumed_step,
+        "wer": None if report.eval is None else report.eval.wer,
+        "saved": sorted(path.name for path in (run / "model").iterdir()),
+        "events": events(),
+    }
+
+
+def spoil(out: Path, device: Any) -> dict[str, Any]:
+    """A step that is far too large: what is said, and which checkpoints are left."""
+    from helpers.tiny_corpus import write_corpus
+
+    from gaudi_asr_cli.core.errors import TrainingError
+    from gaudi_asr_cli.core.workflows.finetune_ctc import finetune_ctc
+    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+
+    corpus = write_corpus(out / "corpus", utterances=14)
+    wild = ("optimizer.learning_rate=1e30", "optimizer.clip_norm=0", "evaluation.save_every=1")
+    request = FinetuneRequest("digits", (f"train.data={corpus}", *TINY, *wild), out / "run")
+    try:
+        finetune_ctc(request, device)
+    except TrainingError as error:
+        kept = [path.name for path in (out / "run" / "checkpoints").glob("checkpoint-*")]
+        return {"message": error.message, "checkpoints": kept}
+    return {"message": "nothing was said", "checkpoints": []}
+
+
+def learn(out: Path, device: Any, family: str) -> dict[str, Any]:
+    """Three steps of a pretrained tiny model of that family; which Trainer it was."""
+    from helpers.tiny_corpus import write_corpus
+    from helpers.tiny_models import save_tiny_model
+
+    from gaudi_asr_cli.core.events import StepLogged, ignore
+    from gaudi_asr_cli.core.runs import RunFolder
+    from gaudi_asr_cli.core.training import session
+    from gaudi_asr_cli.core.workflows.job import prepare
+    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
+
+    corpus = write_corpus(out / "corpus", utterances=14)
+    folder = save_tiny_model(out / "start" / family, family, letters="abcdefghijlmnorstuvw")
+    settings = [one for one in TINY if not one.startswith("architecture")]
+    request = FinetuneRequest(
+        "digits",
+        (
+            *settings, f"train.data={corpus}", f"model={folder}", "vocab=model", "max_steps=3",
+            "architecture=null", "network.mask_time_prob=0", "network.layerdrop=0",
+            "network.mask_feature_prob=0", "batching.accumulate=2", "freeze=none",
+        ),
+    )  # fmt: skip
+    job = prepare(resolve_recipe(request), device, ignore)
+    for module in job.model.network.modules():
+        if hasattr(module, "p"):
+            module.p = 0.0
+    losses = []
+    told = losses.append
+    settings_now = dataclasses.replace(job.settings, eval_every=None)
+    session.train(
+        job.model,
+        job.training_set,
+        None,
+        settings_now,
+        RunFolder.create(out / f"run-{family}"),
+        lambda event: told(event.loss) if isinstance(event, StepLogged) else None,
+    )
+    return {"losses": losses, "trainer": device.trainer_kit().trainer_class().__name__}
+
+
+def main(out: Path, name: str, mode: str) -> None:
+    device = open_named(name, mode)
+    found: dict[str, Any] = {"description": device.description}
+    found["plain"] = listen(out / "plain", device, graphs=False)
+    if mode == "lazy":
+        found["graphed"] = listen(out / "graphed", device, graphs=True)
+    found["finetune"] = finetune(out / "finetune", device)
+    found["learn"] = {one: learn(out / "learn" / one, device, one) for one in LEARNT}
+    found["spoilt"] = spoil(out / "spoilt", device)
+    found["compilations"] = device.count_compilations()
+    (out / "found.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

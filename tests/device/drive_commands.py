@@ -1,0 +1,46 @@
+"""Run in a process of its own: whole commands on one device, in one interpreter to save time.
+
+python drive_commands.py OUT DEVICE     prints JSON: exit code, output and errors by command
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from drive import TINY, events, forget_events
+from helpers.run import run_here
+from helpers.tiny_corpus import write_corpus
+
+CLIPS = 24
+
+
+def main(out: Path, device: str) -> dict[str, Any]:
+    corpus = write_corpus(out / "corpus", utterances=CLIPS)
+    clips = sorted(corpus.parent.glob("*.wav"))
+    settings = [word for one in TINY for word in ("--set", one)]
+    commands = {
+        "infer": ["infer", *clips, "--model", "demo", "--dtype", "fp32"],
+        "eval-ctc": ["eval-ctc", "--model", "demo", "--data", corpus, "--dtype", "fp32",
+                     "--run", out / "score", "--json"],
+        "finetune-ctc": ["finetune-ctc", "--recipe", "digits", "--set", f"train.data={corpus}",
+                         "--set", f"eval.data={corpus}", "--set", "eval.limit=2", *settings,
+                         "--set", "max_steps=3", "--run", out / "run", "--json"],
+    }  # fmt: skip
+    found: dict[str, Any] = {}
+    for name, words in commands.items():
+        forget_events()
+        done = run_here(*words, "--device", device)
+        found[name] = {
+            "exit_code": done.exit_code,
+            "stdout": done.stdout.replace(str(out), ""),
+            "stderr": done.stderr[-2000:],
+            "events": events(),
+        }
+    return found
+
+
+if __name__ == "__main__":
+    print("\n" + json.dumps(main(Path(sys.argv[1]), sys.argv[2])))

@@ -1,0 +1,219 @@
+"""A Gaudi in lazy and eager mode, against the CPU: the stand-in runs in processes of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+TESTS = Path(__file__).parents[1]
+STANDIN = TESTS / "hpu_standin"
+DRIVE = TESTS / "device" / "drive.py"
+FAMILIES = ("wav2vec2", "hubert", "wavlm", "wav2vec2-layer-norm")
+MODES = ("lazy", "eager")
+TIMEOUT_S = 600
+
+pytestmark = pytest.mark.slow
+
+
+def has_optimum() -> bool:
+    return any(
+        one.metadata["Name"] == "optimum-habana" for one in importlib.metadata.distributions()
+    )
+
+
+def standin_environment() -> dict[str, str]:
+    """The environment of a Gaudi host; torchvision's stub is for optimum-habana alone."""
+    paths = [TESTS, STANDIN, STANDIN / "site"]
+    if has_optimum():
+        paths.append(STANDIN / "site_optimum")
+    gaudi = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
+    # Racy: a copy reads its source only when somebody waits for it, as late as it ever could.
+    fixed = {"OMP_NUM_THREADS": "1", "HPU_STANDIN_D2H": "racy"}
+    return {**gaudi, **fixed, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+
+
+def run_python(*arguments: object, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env=standin_environment() if env is None else env,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def drive(out: Path, device: str, mode: str) -> dict[str, Any]:
+    env = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+    run_python(DRIVE, out, device, mode, env=env if device == "cpu" else None)
+    found: dict[str, Any] = json.loads((out / "found.json").read_text())
+    return {**found, "folder": out}
+
+
+@pytest.fixture(scope="session")
+def cpu(tmp_path_factory):
+    return drive(tmp_path_factory.mktemp("cpu"), "cpu", "auto")
+
+
+@pytest.fixture(scope="session")
+def driven(tmp_path_factory):
+    """What each mode found; a mode is driven when it is first asked for."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def of(mode: str) -> dict[str, Any]:
+        if mode not in found:
+            found[mode] = drive(tmp_path_factory.mktemp(mode), "hpu", mode)
+        return found[mode]
+
+    return of
+
+
+def log_probs(found: dict[str, Any], kind: str, family: str) -> list[np.ndarray]:
+    with np.load(found["folder"] / kind / f"{family}.npz") as stored:
+        return [stored[name] for name in stored.files]
+
+
+CASES = [("lazy", "plain"), ("lazy", "graphed"), ("eager", "plain")]
+
+
+@pytest.mark.parametrize(("mode", "kind"), CASES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_gaudi_hears_what_a_cpu_hears(cpu, driven, mode, kind, family):
+    heard = driven(mode)
+
+    assert heard[kind][family]["texts"] == cpu["plain"][family]["texts"]
+    expected = log_probs(cpu, "plain", family)
+    for one, other in zip(log_probs(heard, kind, family), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_graph_a_bucket_and_never_more(driven, family):
+    heard = driven("lazy")["graphed"][family]
+
+    assert heard["graphs"] == {"captured": 3, "replayed": 24, "without": 0, "shapes": None}
+    assert heard["events"].get("graph_capture", 0) == 0, "captured after the warm-up"
+    assert heard["events"]["graph_replay"] == 24
+
+
+@pytest.mark.parametrize(("mode", "kind"), CASES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_host_waits_for_copies_alone_on_at_most_four_streams(driven, mode, kind, family):
+    events = driven(mode)[kind][family]["events"]
+
+    assert events["d2h"] == 24
+    assert events["pinned_d2h"] == 24
+    # Without a graph transformers itself looks at the mask once a batch (sdpa).
+    assert events.get("host_sync", 0) <= (0 if kind == "graphed" else 24)
+    assert events.get("synchronize", 0) == 0
+    assert "inference_mode" not in events
+    assert events["copying_streams"] <= 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_stopped_and_resumed_learns_what_a_cpu_learns(cpu, driven, mode):
+    learnt, expected = driven(mode)["finetune"], cpu["finetune"]
+
+    assert learnt["stopped"]
+    assert learnt["resumed_step"] == 3
+    # Logs of transformers 4.55 are rounded to four digits.
+    assert learnt["losses"] == pytest.approx(expected["losses"], abs=1.1e-4)
+    assert len(learnt["losses"]) == 4
+    assert learnt["wer"] == expected["wer"]
+    assert {"config.json", "model.safetensors", "vocab.json"} <= set(learnt["saved"])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm"])
+def test_families_learn_what_they_learn_on_a_cpu_also_accumulating(cpu, driven, mode, family):
+    learnt, expected = driven(mode)["learn"][family], cpu["learn"][family]
+
+    assert learnt["losses"] == pytest.approx(expected["losses"], rel=1e-5, abs=1.1e-4)
+    assert len(learnt["losses"]) == 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(driven, mode):
+    spoilt = driven(mode)["spoilt"]
+
+    assert "The loss of step 2 is not finite. Utterances of that step: u" in spoilt["message"]
+    assert spoilt["checkpoints"] == ["checkpoint-1"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_trainer_is_optimums_in_lazy_mode_where_it_is_installed(driven, mode):
+    trainers = {one["trainer"] for one in driven(mode)["learn"].values()}
+
+    assert trainers == {"GaudiTrainer" if mode == "lazy" and has_optimum() else "Trainer"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_lazy_steps_are_marked_and_compilations_counted(driven, mode):
+    events = driven(mode)["finetune"]["events"]
+
+    assert driven(mode)["compilations"] > 0
+    # At least after every backward and after every optimiser step.
+    assert events.get("mark_step", 0) >= (8 if mode == "lazy" else 0)
+    assert mode == "lazy" or "mark_step" not in events
+
+
+def command_results(out: Path, device: str, mode: str | None) -> dict[str, Any]:
+    """`--hpu-mode auto` is what the environment says."""
+    env = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+    if mode is not None:
+        env = {**standin_environment(), "PT_HPU_LAZY_MODE": "1" if mode == "lazy" else "0"}
+    printed = run_python(TESTS / "device" / "drive_commands.py", out, device, env=env)
+    found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="session")
+def on_cpu(tmp_path_factory):
+    return command_results(tmp_path_factory.mktemp("commands"), "cpu", None)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_whole_commands_print_on_a_gaudi_what_they_print_on_a_cpu(tmp_path, on_cpu, mode):
+    found = command_results(tmp_path, "hpu", mode)
+
+    for name, done in found.items():
+        assert done["exit_code"] == 0, (name, done["stderr"])
+    assert found["infer"]["stdout"] == on_cpu["infer"]["stdout"]
+    assert len(found["infer"]["stdout"].splitlines()) == 24
+    score, expected = (json.loads(one["eval-ctc"]["stdout"]) for one in (found, on_cpu))
+    for key in ("wer", "cer", "hits", "substitutions", "utterances", "audio_s"):
+        assert score[key] == expected[key]
+    trained = json.loads(found["finetune-ctc"]["stdout"])
+    assert (trained["device"], trained["steps"]) == ("hpu", 3)
+    captured = found["infer"]["events"].get("graph_capture", 0)
+    assert (1 <= captured <= 6) if mode == "lazy" else captured == 0
+
+
+@pytest.mark.skipif(not has_optimum(), reason="needs optimum-habana (.venv-gaudi)")
+def test_training_graphs_and_fused_parts_run_where_they_are_right(tmp_path):
+    found = json.loads(run_python(TESTS / "device" / "drive_graphs.py", tmp_path))
+
+    assert found["graphs_losses"] == pytest.approx(found["plain_losses"], abs=1.1e-4)
+    assert found["training_graphs"] > 0
+    assert found["fused_events"]["optimizer_adamw"] > 0
+    assert found["fused_events"]["fused_clip_norm"] > 0
+    assert "LayerDrop" in found["refusals"]["layerdrop"]
+    assert "SpecAugment" in found["refusals"]["augment"]
+    assert "accumulated" in found["refusals"]["accumulate"]
+    assert "HubertForCTC" in found["refusals"]["hubert"]
+
+
+def test_the_stand_in_behaves_like_the_device():
+    # Not collected here: it would change torch for every other test of this process.
+    run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull,
+               "--rootdir", STANDIN, STANDIN / "checks" / "check_standin.py")  # fmt: skip

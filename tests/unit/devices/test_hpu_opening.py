@@ -1,0 +1,224 @@
+"""Opening a Gaudi where there is none, or half of one; what is there is opened in tests/device."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from helpers.run import run
+
+from gaudi_asr_cli.core.devices import hpu, open_device
+from gaudi_asr_cli.core.devices.gaudi_kit import why_no_training_graphs
+from gaudi_asr_cli.core.devices.hpu import HpuDevice, choose_mode, explain_hpu, prepare_environment
+from gaudi_asr_cli.core.errors import MachineError, UsageError
+
+STANDIN = Path(__file__).parents[2] / "hpu_standin"
+
+
+def run_python(code, *paths):
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
+    )
+
+
+def test_without_its_software_a_gaudi_is_refused_before_torch_is_imported():
+    done = run_python(
+        "import sys, time\n"
+        "from gaudi_asr_cli.core.devices import open_device\n"
+        "from gaudi_asr_cli.core.errors import MachineError\n"
+        "started = time.perf_counter()\n"
+        "try:\n"
+        "    open_device('hpu', hpu_mode='lazy')\n"
+        "except MachineError as error:\n"
+        "    print(error.exit_code, 'habana_frameworks is not installed' in error.message)\n"
+        "print(time.perf_counter() - started < 3, 'torch' in sys.modules)\n"
+    )
+
+    assert done.stdout.split() == ["5", "True", "True", "False"]
+
+
+def test_the_command_says_what_is_missing_and_ends_with_5(tmp_path):
+    done = run("infer", "--device", "hpu", tmp_path / "any.wav", "--model", "demo")
+
+    assert done.exit_code == 5
+    assert "habana_frameworks" in done.stderr
+    assert "container" in done.stderr
+
+
+def test_software_that_cannot_be_imported_gives_its_own_reason(tmp_path):
+    package = tmp_path / "habana_frameworks" / "torch"
+    package.mkdir(parents=True)
+    (tmp_path / "habana_frameworks" / "__init__.py").touch()
+    (package / "__init__.py").write_text("raise ImportError('libsynapse.so: no such file')")
+
+    done = run_python(
+        "from gaudi_asr_cli.core.devices import open_device\nopen_device('hpu')", tmp_path
+    )
+
+    assert "MachineError" in done.stderr
+    assert "libsynapse.so" in done.stderr
+
+
+def test_auto_passes_over_software_that_does_not_work(tmp_path):
+    package = tmp_path / "habana_frameworks"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('no driver')")
+
+    code = "from gaudi_asr_cli.core.devices import open_device\nprint(open_device().name)"
+
+    assert run_python(code, tmp_path).stdout.strip() in {"cpu", "cuda"}
+
+
+def test_auto_takes_a_gaudi_that_is_there():
+    code = "from gaudi_asr_cli.core.devices import open_device\nprint(open_device().name)"
+
+    assert run_python(code, STANDIN, STANDIN / "site").stdout.strip() == "hpu"
+
+
+def test_another_device_leaves_the_gaudi_alone():
+    code = (
+        "import sys\n"
+        "from gaudi_asr_cli.core.devices import open_device\n"
+        "open_device('cpu').torch_device\n"
+        "print('habana_frameworks.torch' in sys.modules)"
+    )
+
+    assert run_python(code, STANDIN, STANDIN / "site").stdout.strip() == "False"
+
+
+def test_a_mode_cannot_be_changed_within_a_process():
+    code = (
+        "from gaudi_asr_cli.core.devices import open_device\n"
+        "from gaudi_asr_cli.core.errors import MachineError\n"
+        "print(open_device('hpu', hpu_mode='lazy').mode)\n"
+        "try:\n"
+        "    open_device('hpu', hpu_mode='eager')\n"
+        "except MachineError as error:\n"
+        "    print(error.message)\n"
+    )
+
+    printed = run_python(code, STANDIN, STANDIN / "site").stdout.splitlines()
+
+    assert printed == ["lazy", "The Gaudi software runs in lazy mode already."]
+
+
+@pytest.mark.parametrize("name", ["hpu", "cpu", "auto"])
+def test_an_unknown_mode_is_a_usage_error_on_any_machine(name):
+    with pytest.raises(UsageError, match="'fast'") as caught:
+        open_device(name, hpu_mode="fast")
+
+    assert "lazy" in caught.value.remedy
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """An environment of the test's own, without what a Gaudi host sets."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
+    kept.pop("TORCH_DEVICE_BACKEND_AUTOLOAD", None)
+    monkeypatch.setattr(os, "environ", kept)
+    return kept
+
+
+@pytest.mark.parametrize(("mode", "value"), [("lazy", "1"), ("eager", "0"), ("compile", "0")])
+def test_the_mode_is_set_whatever_the_environment_said(environment, mode, value):
+    environment["PT_HPU_LAZY_MODE"] = "1" if value == "0" else "0"
+    environment["HABANA_PROFILE"] = "mine"
+
+    prepare_environment(mode)
+
+    assert environment["PT_HPU_LAZY_MODE"] == value
+    assert environment["HABANA_PROFILE"] == "mine"
+    assert environment["TORCH_DEVICE_BACKEND_AUTOLOAD"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("told", "optimum", "mode"),
+    [(None, True, "lazy"), (None, False, "eager"), ("1", False, "lazy"), ("0", True, "eager")],
+)
+def test_auto_is_what_the_environment_says_else_what_can_train(
+    environment, monkeypatch, told, optimum, mode
+):
+    monkeypatch.setattr(hpu, "has_optimum", lambda: optimum)
+    if told is not None:
+        environment["PT_HPU_LAZY_MODE"] = told
+
+    assert choose_mode() == mode
+
+
+def test_one_line_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(hpu, "has_bridge", lambda: False)
+
+    line = explain_hpu(tmp_path)
+
+    assert line.startswith("No HPU: no Gaudi card")
+    assert "habana_frameworks is not installed" in line
+
+
+def test_one_line_says_what_is_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(hpu, "has_bridge", lambda: True)
+    monkeypatch.setattr(hpu, "has_optimum", lambda: False)
+    for card in range(2):
+        (tmp_path / f"accel{card}").touch()
+    (tmp_path / "accel_controlD0").touch()
+
+    line = explain_hpu(tmp_path)
+
+    assert line.startswith("HPU: 2 Gaudi cards")
+    assert "transformers' own Trainer" in line
+
+
+def test_a_gaudi_computes_in_bf16_and_never_in_fp16():
+    device = HpuDevice("lazy", "GAUDI2")
+
+    assert device.choose_dtype() == "bf16"
+    assert device.choose_dtype("fp32") == "fp32"
+    with pytest.raises(MachineError):
+        device.choose_dtype("fp16")
+
+
+@pytest.mark.parametrize(
+    ("mode", "marks", "compiles"),
+    [("lazy", False, False), ("eager", True, False), ("compile", True, True)],
+)
+def test_transformers_own_trainer_stands_in_where_optimum_is_not(
+    monkeypatch, mode, marks, compiles
+):
+    monkeypatch.setattr(hpu, "has_optimum", lambda: False)
+
+    kit = HpuDevice(mode, "GAUDI2").trainer_kit()
+
+    assert kit.trainer_class().__name__ == "Trainer"
+    assert kit.marks_steps is marks
+    assert kit.values["optim"] == "adamw_torch"
+    assert (kit.values.get("torch_compile_backend") == "hpu_backend") is compiles
+
+
+class Wav2Vec2ForCTC:
+    def __init__(self, **fields):
+        calm = {"mask_time_prob": 0.0, "mask_feature_prob": 0.0, "layerdrop": 0.0}
+        self.config = SimpleNamespace(**{**calm, **fields})
+
+
+class HubertForCTC(Wav2Vec2ForCTC):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("network", "extra", "reason"),
+    [
+        (Wav2Vec2ForCTC(), {}, None),
+        (Wav2Vec2ForCTC(mask_time_prob=0.1, apply_spec_augment=False), {}, None),
+        (Wav2Vec2ForCTC(mask_time_prob=0.1), {}, "SpecAugment"),
+        (Wav2Vec2ForCTC(mask_feature_prob=0.1), {}, "SpecAugment"),
+        (Wav2Vec2ForCTC(layerdrop=0.05), {}, "LayerDrop"),
+        (Wav2Vec2ForCTC(), {"gradient_accumulation_steps": 2}, "accumulated"),
+        (HubertForCTC(), {}, "HubertForCTC"),
+    ],
+)
+def test_training_graphs_are_for_what_they_do_not_falsify(network, extra, reason):
+    found = why_no_training_graphs(network, extra)
+
+    assert (found is None) if reason is None else (reason in found)

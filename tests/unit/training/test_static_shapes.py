@@ -1,0 +1,130 @@
+"""On a device that compiles for every shape: one shape a bucket, and the same learning."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from helpers.tiny_models import save_tiny_model, tiny_vocabulary
+
+from gaudi_asr_cli.core.data.buckets import Batching
+from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.events import ignore
+from gaudi_asr_cli.core.models.masked_norm import padding_proof
+from gaudi_asr_cli.core.models.tuning import open_for_training
+from gaudi_asr_cli.core.records import AudioSpan, Utterance
+from gaudi_asr_cli.core.training.batches import OURS, PlannedBatches, TrainingSet
+
+EDGES_S = (0.4, 0.8)
+
+
+@pytest.fixture
+def training_set(tmp_path):
+    """Eleven utterances in two buckets, batches of four: both end in a short batch."""
+    draw = np.random.default_rng(0)
+    utterances, labels = [], []
+    for number, duration_s in enumerate(
+        [0.3, 0.35, 0.4, 0.31, 0.4, 0.38, 0.6, 0.7, 0.8, 0.8, 0.61]
+    ):
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, 0.1 * draw.standard_normal(int(duration_s * 16_000)), 16_000)
+        utterances.append(Utterance(path.stem, AudioSpan(path, 0.0, duration_s), "text"))
+        labels.append(
+            tuple(int(token) for token in draw.permutation(np.arange(2, 8))[: 2 + number % 3])
+        )
+    batching = Batching(EDGES_S, batch_s=99, utterances=4, static_shapes=True)
+    return TrainingSet(tuple(utterances), tuple(labels), batching, seed=1)
+
+
+def open_model(tmp_path, family="wav2vec2", **overrides):
+    folder = save_tiny_model(tmp_path / family, family)
+    calm = {
+        "ctc_zero_infinity": True, "ctc_loss_reduction": "mean", "mask_time_prob": 0.0,
+        "layerdrop": 0.0, "hidden_dropout": 0.0, "attention_dropout": 0.0,
+        "feat_proj_dropout": 0.0, "final_dropout": 0.0, "activation_dropout": 0.0,
+    }  # fmt: skip
+    model = open_for_training(
+        str(folder), device=open_device("cpu"), overrides={**calm, **overrides}, dtype="fp32"
+    )
+    return padding_proof(model)
+
+
+def gather(training_set, model, epochs=2):
+    batches = PlannedBatches(training_set, model, ignore)
+    found = []
+    for batches.epoch in range(epochs):
+        found += [batches[index] for index in range(len(batches))]
+    batches.close()
+    return found
+
+
+def learn(model, inputs):
+    """The loss as the trainer takes it, and all its gradients in a row."""
+    model.network.zero_grad()
+    heard = {name: value for name, value in inputs.items() if name not in OURS}
+    loss = model.network(**heard).loss * inputs.get("share", 1.0)
+    loss.backward()
+    gradients = [p.grad.flatten() for p in model.network.parameters() if p.grad is not None]
+    return loss.item(), torch.cat(gradients)
+
+
+def test_every_batch_of_a_bucket_has_one_shape_in_every_epoch(tmp_path, training_set):
+    batches = gather(training_set, open_model(tmp_path))
+
+    shapes = {(tuple(one["input_values"].shape), tuple(one["labels"].shape)) for one in batches}
+    assert len(batches) == 2 * 4
+    assert len(shapes) == len(EDGES_S)
+    assert sum(float(one["share"]) > 1 for one in batches) == 2 * 2
+
+
+def test_no_mask_is_all_ones(tmp_path, training_set):
+    model = open_model(tmp_path)
+
+    for one in gather(training_set, model):
+        frames = model.network._get_feature_vector_attention_mask(
+            model.geometry.count_frames(one["input_values"].shape[1]), one["attention_mask"]
+        )
+        assert not frames[:, -1].any()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wav2vec2-layer-norm"])
+def test_filled_rows_teach_nothing(tmp_path, training_set, family, reduction):
+    model = open_model(tmp_path, family, ctc_loss_reduction=reduction)
+    loose = replace(training_set, batching=replace(training_set.batching, static_shapes=False))
+
+    filled, short = gather(training_set, model, 1), gather(loose, model, 1)
+
+    assert any(len(one["planned"].indices) < len(one["labels"]) for one in filled)
+    for one, other in zip(filled, short, strict=True):
+        assert one["planned"].indices == other["planned"].indices
+        loss, gradient = learn(model, one)
+        expected, wanted = learn(model, other)
+        assert loss == pytest.approx(expected, rel=1e-5)
+        assert (gradient - wanted).norm() < 1e-4 * wanted.norm()
+
+
+def test_a_file_that_broke_is_replaced_by_a_row_that_teaches_nothing(tmp_path, training_set):
+    model = open_model(tmp_path)
+    whole = {tuple(one["labels"].shape) for one in gather(training_set, model, 1)}
+    training_set.utterances[2].audio.path.write_bytes(b"not a sound")
+
+    batches = gather(training_set, model, 1)
+
+    assert {tuple(one["labels"].shape) for one in batches} == whole
+    assert all(2 not in one["planned"].indices for one in batches)
+    assert all(np.isfinite(learn(model, one)[0]) for one in batches)
+
+
+def test_where_infinite_losses_stay_no_rows_are_filled(tmp_path, training_set):
+    model = open_model(tmp_path, ctc_zero_infinity=False)
+
+    batches = gather(training_set, model, 1)
+
+    assert {len(one["labels"]) for one in batches} == {4, 2, 1}
+    assert all(len(one["labels"]) == len(one["planned"].indices) for one in batches)
+
+
+def test_the_vocabulary_has_the_labels_of_these_tests():
+    assert len(tiny_vocabulary().tokens) > 8

@@ -1,0 +1,170 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+from helpers.tiny_corpus import write_corpus
+from helpers.tiny_models import LAYER_NORM, TINY, save_tiny_model
+
+from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.events import Noticed
+from gaudi_asr_cli.core.measuring import shapes
+from gaudi_asr_cli.core.measuring.synthetic import draw_durations_s
+from gaudi_asr_cli.core.workflows.bench import BASE, LARGE, BenchRequest, bench
+
+AGREED = {
+    *("model", "device", "dtype", "graphs", "buckets", "padding", "graphs_captured", "compile_s"),
+    *("utterances", "audio_s", "wall_s", "rtfx", "samples_per_ms", "ms_per_10k_samples"),
+    *("latency_ms", "phases_s", "peak_memory_mb", "score", "baseline", "schema"),
+}
+"""What cli.md promises."""
+
+
+@pytest.fixture(autouse=True)
+def tiny_shapes(monkeypatch):
+    monkeypatch.setitem(shapes.SHAPES, BASE, TINY)
+    monkeypatch.setitem(shapes.SHAPES, LARGE, {**TINY, **LAYER_NORM})
+
+
+def run(device=None, **choices):
+    events = []
+    usual = {"limit": 5, "repeat": 2, "dtype": "fp32"}
+    request = BenchRequest(**{**usual, **choices})
+    return bench(request, device or open_device("cpu"), events.append), events
+
+
+def notices(events):
+    return [one.message for one in events if isinstance(one, Noticed)]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_bare_it_measures_random_weights_and_says_so(large):
+    report, events = run(large=large)
+
+    account = report.to_json()
+    assert set(account) >= AGREED
+    assert account["schema"] == "bench/1"
+    assert account["random_weights"]
+    assert "random" in account["model"]
+    assert "synthetic" in account["sound"]
+    assert account["score"] is None
+    assert account["audio_s"] == pytest.approx(draw_durations_s(5, 42).sum(), abs=1e-3)
+    assert account["rtfx"] > 0
+    assert account["failed"] == 0
+    assert notices(events) == []
+    json.dumps(account)
+
+
+def test_every_figure_is_of_one_pass_and_the_spread_of_all():
+    report, _ = run(repeat=3)
+
+    assert report.repeat == 3
+    assert report.rtfx.minimum <= report.rtfx.median <= report.rtfx.maximum
+    account = report.to_json()
+    samples = report.audio_s * 16_000
+    assert account["samples_per_ms"] == pytest.approx(
+        samples / (1000 * account["wall_s"]), rel=1e-3
+    )
+    assert account["ms_per_10k_samples"] == pytest.approx(10_000 / account["samples_per_ms"])
+    assert set(account["phases_s"]) == {
+        *("read", "decode_audio", "features", "compute", "copy", "text")
+    }
+    assert account["phases_s"]["compute"] > account["phases_s"]["features"] > 0
+
+
+@pytest.mark.parametrize(("buckets", "rule"), [(1, "optimal"), (3, "quantile"), (0, "optimal")])
+def test_buckets_hold_every_utterance_once(buckets, rule):
+    report, _ = run(buckets=buckets, bucket_rule=rule, repeat=1)
+
+    assert sum(one.utterances for one in report.buckets) == 5
+    assert len(report.buckets) == buckets or not buckets
+    assert all(one.padding >= 1 - 1e-6 for one in report.buckets)
+    assert report.padding == pytest.approx(1.0)
+
+
+def test_a_device_that_batches_reports_what_it_padded():
+    device = replace(open_device("cpu"), gains_from_batches=True, recompiles_on_new_shapes=True)
+
+    report, _ = run(device=device, buckets=2, batch_s=40.0)
+
+    assert report.engine == "batched"
+    assert report.padding > 1.0
+    assert report.failed == 0
+
+
+def test_graphs_that_the_device_lacks_are_told_and_the_rest_is_measured():
+    report, events = run(graphs=True, repeat=1)
+
+    assert not report.graphs
+    assert "no graphs" in notices(events)[0]
+
+
+def test_accuracy_of_synthetic_sound_is_told_to_be_missing():
+    report, events = run(accuracy=True, repeat=1)
+
+    assert report.score is None
+    assert "no words" in notices(events)[0]
+
+
+def test_data_with_text_is_scored(tmp_path):
+    manifest = write_corpus(tmp_path / "corpus", utterances=4)
+    model = str(save_tiny_model(tmp_path / "model", letters="efhnorstuw"))
+
+    report, _ = run(model=model, data=(str(manifest),), limit=3)
+
+    assert report.score.utterances == 3
+    assert report.score.wer > 0
+    assert not report.random_weights
+    assert not report.synthetic
+
+
+def test_what_cannot_be_heard_is_counted_not_hidden(tmp_path):
+    write_corpus(tmp_path / "corpus", utterances=2)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16_000)
+    soundfile.write(tmp_path / "corpus" / "cut.flac", noise, 16_000)
+    broken = tmp_path / "corpus" / "cut.flac"
+    broken.write_bytes(broken.read_bytes()[:200])
+    model = str(save_tiny_model(tmp_path / "model"))
+
+    report, events = run(model=model, data=(f"folder:{tmp_path / 'corpus'}",), limit=0, repeat=1)
+
+    assert report.failed + len(notices(events)) == 1
+    assert report.utterances - report.failed == 2
+
+
+def test_the_pipeline_hears_the_same_in_turns_with_us():
+    report, _ = run(baseline="transformers")
+
+    baseline = report.baseline
+    assert (baseline.dtype, baseline.batch, baseline.utterances) == ("fp32", 1, 5)
+    assert baseline.same_text == 5
+    assert baseline.ratio.minimum <= baseline.ratio.median <= baseline.ratio.maximum
+    assert baseline.rtfx == pytest.approx(report.audio_s / baseline.wall_s)
+
+
+def test_results_are_written_where_asked_and_never_over_others(tmp_path):
+    save, table = tmp_path / "a.json", tmp_path / "perf.csv"
+
+    report, _ = run(save=save, perf_csv=table, repeat=1)
+
+    assert json.loads(save.read_text())["rtfx"] == pytest.approx(report.rtfx.median)
+    assert len(table.read_text().splitlines()) == 6
+    with pytest.raises(UsageError, match="exists"):
+        run(save=save)
+
+
+def test_the_profile_names_operators():
+    report, _ = run(profile=True, repeat=1, limit=2)
+
+    shares = [one.share for one in report.profile]
+    assert shares == sorted(shares, reverse=True)
+    assert 0 < sum(shares) <= 1
+    assert any("aten" in one.operator or "mkldnn" in one.operator for one in report.profile)
+
+
+@pytest.mark.parametrize("wrong", [{"bucket_rule": "magic"}, {"baseline": "magic"}])
+def test_a_wrong_choice_is_a_usage_error(wrong):
+    with pytest.raises(UsageError, match="magic"):
+        run(**wrong)
