@@ -130,7 +130,9 @@ def test_a_device_that_compiles_meets_few_shapes(open_model):
     network.forward = remember
     listen(listener, listener.vocabulary, Sounds(LENGTHS))
 
-    assert shapes == {(3, 16_000), (1, 41_600)}
+    # A frame more than the edge, so that a mask is never all ones.
+    frame = listener.geometry.frame_samples
+    assert shapes == {(3, 16_000 + frame), (1, 41_600 + frame)}
 
 
 def test_a_model_that_cannot_be_padded_is_heard_one_by_one(tmp_path):
@@ -290,6 +292,6 @@ def test_timings_say_what_was_padded(open_model):
 
     heard = list(hear(model, sounds.utterances, GreedyDecoder(model.vocabulary), load=sounds))
 
-    assert [one.timing.padded_s for one in heard] == [4.0, 4.0]
+    assert [one.timing.padded_s for one in heard] == pytest.approx([4.0, 4.0], abs=0.03)
     assert all(one.timing.compute_s > 0 for one in heard)
     assert Path(heard[0].done.path).name == "0"

