@@ -15,6 +15,7 @@ from gaudi_asr_cli.core.errors import MachineError
 from gaudi_asr_cli.core.models.ctc import CtcModel, open_ctc_model
 from gaudi_asr_cli.core.models.masked_norm import padding_proof
 from gaudi_asr_cli.core.models.packed.model import pack
+from gaudi_asr_cli.core.models.threads import is_small
 from gaudi_asr_cli.core.records import Vocabulary
 
 MOST_GRAPHS = 64
@@ -72,8 +73,13 @@ def open_wide(
 
     Packing is most exact from weights that were never rounded.
     """
+    import torch
+
     chosen = device.choose_dtype(dtype)
     model = open_ctc_model(name, device=device, dtype="fp32", language=language)
+    if is_small(model):
+        # For the rest of the process, which listens to nothing else.
+        torch.set_num_threads(1)
     return replace(model, dtype=chosen)
 
 

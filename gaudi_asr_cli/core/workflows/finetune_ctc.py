@@ -17,6 +17,7 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.engine.evaluation import Hearing, score_utterances
 from gaudi_asr_cli.core.events import Evaluated, Observer, SamplePrediction, ignore
 from gaudi_asr_cli.core.models.ctc import CtcModel
+from gaudi_asr_cli.core.models.threads import fitting_threads
 from gaudi_asr_cli.core.models.tuning import save_model
 from gaudi_asr_cli.core.recipes.loading import dump_recipe
 from gaudi_asr_cli.core.records import Score, Utterance
@@ -26,7 +27,6 @@ from gaudi_asr_cli.core.scoring.utterances import prediction_json
 from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
 from gaudi_asr_cli.core.training.card import write_card
 from gaudi_asr_cli.core.training.session import TrainingOutcome, train
-from gaudi_asr_cli.core.training.threads import fitting_threads
 from gaudi_asr_cli.core.workflows.job import (
     Job,
     count_reasons,

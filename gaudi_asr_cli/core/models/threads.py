@@ -1,4 +1,4 @@
-"""How many threads a network is trained on."""
+"""How many threads a network computes on."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ runs on the machine, threads that wait for each other cost tenfold (docs/log.md)
 
 @contextmanager
 def fitting_threads(model: CtcModel) -> Iterator[None]:
-    """Train a small network on one CPU thread; the others are left to reading and drawing."""
+    """Have a small network compute on one CPU thread; the others read and draw."""
     import torch
 
     before = torch.get_num_threads()
-    weights = sum(parameter.numel() for parameter in model.network.parameters())
-    if model.device.trains_on_cpu and weights < SMALL_WEIGHTS:
+    if is_small(model):
         torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def is_small(model: CtcModel) -> bool:
+    """Whether a network on the CPU is too small for several threads."""
+    weights = sum(parameter.numel() for parameter in model.network.parameters())
+    return model.device.trains_on_cpu and weights < SMALL_WEIGHTS
