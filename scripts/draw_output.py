@@ -4,6 +4,7 @@ gaudi-asr finetune-ctc 2> out.txt; python scripts/draw_output.py out.txt docs/im
 """
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -19,7 +20,9 @@ def draw(source: Path, target: Path, lines: int = 34) -> None:
     for line in shown:
         console.print(Text.from_ansi(line))
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(console.export_svg(title="gaudi-asr"), encoding="utf-8")
+    svg = console.export_svg(title="gaudi-asr")
+    # Nobody's browser should fetch a font to see this.
+    target.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
 
 
 if __name__ == "__main__":
