@@ -49,7 +49,7 @@ class RunFolder:
         if root.exists():
             raise UsageError(
                 f"The run folder {root} exists already.",
-                remedy="Choose another --run folder, or go on with that run with --resume.",
+                remedy="Choose another --run folder; a training run there goes on with --resume.",
             )
 
     @classmethod
