@@ -157,6 +157,10 @@ def test_without_network_the_hub_path_says_at_once_where_it_looked(hub_cache, mo
 def test_whether_the_hub_answers_is_known_at_once():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            pytest.skip("this machine's own loopback is cut off as well")
         listening = answers(f"http://127.0.0.1:{port}")
 
     assert listening
