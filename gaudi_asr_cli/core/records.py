@@ -86,6 +86,37 @@ class Emissions:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of text between two time tokens of a decoder, on the clock of what it heard."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a decoder network wrote of one utterance.
+
+    `tokens` are those it chose, time tokens included, without prompt and end; `capped` says that
+    it had not come to an end when it was stopped. `segments` are there where times were wanted.
+    """
+
+    tokens: tuple[int, ...]
+    text: str
+    language: str | None = None
+    capped: bool = False
+    segments: tuple[Segment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What a decoder network wrote of a batch, one of `rows` for each utterance."""
+
+    rows: tuple[Written, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Vocabulary:
     """Token i is column i of the emissions.
 
@@ -111,11 +142,13 @@ class WordTiming:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What the model heard."""
+    """What the model heard; `capped` where a decoder was stopped before it came to an end."""
 
     utterance_id: str
     text: str
     words: tuple[WordTiming, ...] = ()
+    language: str | None = None
+    capped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gaudi_asr_cli.core.errors import UsageError
 
@@ -101,6 +101,15 @@ class Device(Protocol):
         Raises:
             MachineError: A package that this way of training needs cannot be imported.
         """
+
+    def prepare_generation(self) -> None:
+        """Put this device's own way of writing with a decoder in place.
+
+        Before the first model is imported: some replace transformers' classes.
+        """
+
+    def generation_arguments(self) -> dict[str, Any]:
+        """What transformers' `generate` is told here beside the model's own settings."""
 
     def peak_memory_mb(self) -> float:
         """Most memory held so far, in MiB: the device's own, or the process's on a CPU."""

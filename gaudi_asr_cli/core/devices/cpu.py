@@ -6,7 +6,7 @@ import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.copies import HostCopier
@@ -91,6 +91,12 @@ class CpuDevice:
 
     def trainer_kit(self) -> NativeKit:
         return NativeKit({"use_cpu": True})
+
+    def prepare_generation(self) -> None:
+        """Nothing to put in place: transformers' own is taken."""
+
+    def generation_arguments(self) -> dict[str, Any]:
+        return {}
 
     def peak_memory_mb(self) -> float:
         import resource

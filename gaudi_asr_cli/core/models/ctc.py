@@ -4,54 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
-from gaudi_asr_cli.core.errors import DataError, RecipeError
+from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.models.adapters import load_adapter
-from gaudi_asr_cli.core.models.families import (
-    attention_arguments,
-    is_padding_harmless,
-    mend_family,
-)
+from gaudi_asr_cli.core.models.families import is_padding_harmless
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head
 from gaudi_asr_cli.core.models.frontend import Frontend, open_frontend, read_settings
 from gaudi_asr_cli.core.models.geometry import FrameGeometry, geometry_from_config
-from gaudi_asr_cli.core.models.quiet import (
-    configuration_errors,
-    loading_errors,
-    name_reason,
-    quiet_transformers,
-    silence_advice,
-)
+from gaudi_asr_cli.core.models.loading import load_network
 from gaudi_asr_cli.core.records import AudioBatch, Emissions, Vocabulary
 from gaudi_asr_cli.core.text.vocabulary import read_vocabulary
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
-
-FRESH_WEIGHTS = ("lm_head", "masked_spec_embed", "adapter_layer")
-"""Weights that a checkpoint may lack: tuning makes them, or only SpecAugment needs them."""
-
-SWITCHES = frozenset(
-    {
-        "activation_dropout",
-        "adapter_dropout",
-        "apply_spec_augment",
-        "attention_dropout",
-        "feat_proj_dropout",
-        "final_dropout",
-        "hidden_dropout",
-        "layerdrop",
-        "mask_feature_prob",
-        "mask_time_prob",
-    }
-)
-"""Fields that switch something on, which most families have and some lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +84,7 @@ class CtcModel:
         if training:
             self.network.eval()
         with self.device.listening(), self.device.autocast(computing):
-            placed = {name: _place(tensor, self.device, weights) for name, tensor in inputs.items()}
+            placed = {name: place(tensor, self.device, weights) for name, tensor in inputs.items()}
             logits = self.network(**placed).logits
             log_probs = torch.log_softmax(logits.float(), dim=-1).cpu()
         if training:
@@ -173,74 +143,6 @@ def assemble(
     )
 
 
-def load_network(folder: ModelFolder, overrides: Mapping[str, Any]) -> Any:
-    """The network of a folder with fp32 weights, its configuration changed by `overrides`.
-
-    A pretrained checkpoint gets a fresh head.
-
-    Raises:
-        DataError: transformers has no CTC model for this configuration, or weights are missing.
-        RecipeError: The configuration has no such field.
-    """
-    from transformers import AutoConfig, AutoModelForCTC
-
-    with quiet_transformers():
-        mend_family(folder.read_config().get("model_type"))
-        try:
-            config = AutoConfig.from_pretrained(folder.path, local_files_only=True)
-            _override(config, overrides)
-            network, report = AutoModelForCTC.from_pretrained(
-                folder.path,
-                config=config,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                **attention_arguments(config.to_dict()),
-                **_dtype_argument("fp32"),
-            )
-        except loading_errors() as error:
-            raise DataError(
-                f"transformers cannot open {folder.name} as a CTC model: {name_reason(error)}",
-                remedy="Choose a CTC model of a wav2vec 2.0-like family, such as "
-                "facebook/wav2vec2-base-960h.",
-            ) from error
-    _refuse_missing(folder, report["missing_keys"])
-    silence_advice()
-    return network
-
-
-def _override(config: Any, overrides: Mapping[str, Any]) -> None:
-    known = config.to_dict()
-    for key, value in overrides.items():
-        # Switching off what a family does not have (layerdrop of SEW-D) asks for nothing.
-        if key not in known and (value or key not in SWITCHES):
-            close = get_close_matches(key, known, n=1)
-            raise RecipeError(
-                f"A model of type '{config.model_type}' has no configuration field '{key}'.",
-                remedy=f"Did you mean {close[0]}?" if close else "Leave it out.",
-            )
-        try:
-            setattr(config, key, value)
-        except configuration_errors() as error:
-            raise RecipeError(
-                f"{key}: {name_reason(error)}",
-                remedy="See transformers' configuration of the model.",
-            ) from error
-
-
-def _refuse_missing(folder: ModelFolder, missing: Iterable[str]) -> None:
-    """Weights that are not in the file would be random, and nobody would be told."""
-    lacking = sorted(key for key in missing if not any(part in key for part in FRESH_WEIGHTS))
-    if lacking:
-        raise DataError(
-            f"{folder.name} lacks {len(lacking)} of the weights that its config.json asks for, "
-            f"such as {lacking[0]}.",
-            remedy="Copy or download the model again; config.json and weights must belong "
-            "together.",
-        )
-
-
 def fit_to_head(vocabulary: Vocabulary, columns: int) -> Vocabulary:
     """The vocabulary with exactly one token for each of the head's columns.
 
@@ -290,14 +192,7 @@ def join_emissions(parts: Iterable[Emissions]) -> Emissions:
     return Emissions(np.concatenate(padded), frames, gathered[0].frame_s)
 
 
-def _place(tensor: torch.Tensor, device: Device, weights: torch.dtype) -> torch.Tensor:
+def place(tensor: torch.Tensor, device: Device, weights: torch.dtype) -> torch.Tensor:
+    """The tensor on the device; numbers that are not whole in the dtype of the weights."""
     moved = tensor.to(device.torch_device)
     return moved.to(weights) if moved.is_floating_point() else moved
-
-
-def _dtype_argument(dtype: str) -> dict[str, Any]:
-    """The dtype by its name: transformers 5 says `dtype`, 4.55 knows only `torch_dtype`."""
-    import transformers
-
-    major = int(transformers.__version__.partition(".")[0])
-    return {"dtype" if major >= 5 else "torch_dtype": torch_dtype(dtype)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,8 +19,11 @@ DEMO_FOLDER = Path(__file__).resolve().parents[2] / "models" / "demo"
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 HUB_TIMEOUT_S = 5.0
-HUB_FILES = ("*.json", "vocab.txt")
-OTHER_KINDS = frozenset({"whisper", "speech-encoder-decoder", "seamless_m4t", "speech_to_text"})
+HUB_FILES = ("*.json", "vocab.txt", "merges.txt", "*.model")
+SEQ2SEQ_FAMILIES = frozenset({"whisper", "speech-encoder-decoder", "speech_to_text", "moonshine"})
+"""Families with an encoder that hears and a decoder that writes; the others are CTC models."""
+UNKNOWN_FAMILIES = frozenset({"seamless_m4t", "seamless_m4t_v2", "speecht5"})
+"""Families that hear, and are neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +58,44 @@ class ModelFolder:
         return tuple(path for path in found if not path.name.startswith("adapter."))
 
 
-def find_model(name: str, *, language: str | None = None) -> ModelFolder:
+def find_model(name: str, *, language: str | None = None, kind: str | None = "ctc") -> ModelFolder:
     """The folder of a model, downloaded first where `name` is a hub id that is not cached.
 
     Args:
         name: A folder with config.json, a run's folder (then its `model/`), `demo`, or a hub id.
         language: Language whose adapter is wanted as well (MMS).
+        kind: `ctc` or `seq2seq`, whichever is wanted; None takes either.
 
     Raises:
-        DataError: The folder is there but holds no model that can be read.
+        DataError: The folder is there but holds no model that can be read, or one of another kind.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
+    folder = _find_folder(name, language)
+    _check_folder(folder, kind)
+    return folder
+
+
+def kind_of(config: Mapping[str, Any]) -> str:
+    """Whether config.json describes a `ctc` or a `seq2seq` model: an encoder alone, or both."""
+    seq2seq = config.get("model_type") in SEQ2SEQ_FAMILIES or config.get("is_encoder_decoder")
+    return "seq2seq" if seq2seq else "ctc"
+
+
+def _find_folder(name: str, language: str | None) -> ModelFolder:
     if name == DEMO and not Path(name).is_dir():
-        return _check_folder(ModelFolder(name, DEMO_FOLDER))
+        return ModelFolder(name, DEMO_FOLDER)
     local = Path(name).expanduser()
     if name and local.is_dir():
         inside = local / "model"
         is_run = not (local / "config.json").exists() and (inside / "config.json").exists()
-        return _check_folder(ModelFolder(name, inside if is_run else local))
+        return ModelFolder(name, inside if is_run else local)
     if local.is_file() or not HUB_ID.fullmatch(name):
         raise DataError(
             f"'{name}' is neither a model folder nor a hub id.",
             remedy="Name a folder with config.json and model.safetensors, a run folder, a hub id "
             "such as facebook/wav2vec2-base-960h, or 'demo'.",
         )
-    return _check_folder(ModelFolder(name, _find_on_hub(name, language)))
+    return ModelFolder(name, _find_on_hub(name, language))
 
 
 def has_trained_head(folder: ModelFolder) -> bool:
@@ -101,20 +117,19 @@ def _read_keys(weights: Iterable[Path]) -> Iterable[str]:
             ) from error
 
 
-def _check_folder(folder: ModelFolder) -> ModelFolder:
+def _check_folder(folder: ModelFolder, kind: str | None) -> None:
     if not (folder.path / "config.json").exists():
         raise DataError(
             f"{folder.path} holds no config.json, so it is no model.",
             remedy="Name a folder that transformers' save_pretrained or gaudi-asr wrote.",
         )
-    _refuse_other_kinds(folder)
+    _refuse_other_kinds(folder, kind)
     if not folder.list_weights():
         raise DataError(
             f"{folder.path} holds no safetensors weights{_say_what_else(folder.path)}.",
             remedy="Convert the model once with save_pretrained(..., safe_serialization=True), or "
             "take a revision with model.safetensors.",
         )
-    return folder
 
 
 def _say_what_else(path: Path) -> str:
@@ -123,12 +138,25 @@ def _say_what_else(path: Path) -> str:
     return ""
 
 
-def _refuse_other_kinds(folder: ModelFolder) -> None:
-    kind = folder.read_config().get("model_type")
-    if kind in OTHER_KINDS:
+def _refuse_other_kinds(folder: ModelFolder, kind: str | None) -> None:
+    config = folder.read_config()
+    family = config.get("model_type")
+    if family in UNKNOWN_FAMILIES:
         raise DataError(
-            f"{folder.name} is a '{kind}' model, which has no CTC head.",
-            remedy="Choose a CTC model here, such as facebook/wav2vec2-base-960h.",
+            f"{folder.name} is a '{family}' model, which gaudi-asr does not know.",
+            remedy="Choose a CTC model such as facebook/wav2vec2-base-960h, or one of Whisper's.",
+        )
+    if kind == "ctc" and kind_of(config) != kind:
+        raise DataError(
+            f"{folder.name} is a '{family}' model, which has no CTC head.",
+            remedy="Choose a CTC model here, such as facebook/wav2vec2-base-960h; eval-seq2seq and "
+            "infer take models that write with a decoder.",
+        )
+    if kind == "seq2seq" and kind_of(config) != kind:
+        raise DataError(
+            f"{folder.name} is a '{family}' model, which has no decoder.",
+            remedy="Choose a model such as openai/whisper-small here; eval-ctc and infer take CTC "
+            "models.",
         )
 
 

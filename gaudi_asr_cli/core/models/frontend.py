@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 VARIANCE_FLOOR = 1e-7
 """What `Wav2Vec2FeatureExtractor` adds to the variance, so that silence stays silence."""
 
+MEL_EXTRACTORS = {
+    "wav2vec2-bert": "SeamlessM4TFeatureExtractor",
+    "speech_to_text": "Speech2TextFeatureExtractor",
+}
+"""Families that hear mel features (B, F, C), and transformers' class that makes them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frontend:
     """What is done to samples before the network.
 
-    `extractor` is transformers' own for mel features (wav2vec2-BERT), None for raw samples;
+    `extractor` is transformers' own for mel features (`MEL_EXTRACTORS`), None for raw samples;
     `minimum_samples` is what a clip is padded to with zeros: shorter ones cannot be heard at all.
     """
 
@@ -67,7 +73,13 @@ class Frontend:
             pad_to(batch.samples[row, :length], self.minimum_samples)
             for row, length in enumerate(batch.lengths)
         ]
-        features = self.extractor(sounds, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")
+        features = self.extractor(
+            sounds,
+            sampling_rate=SAMPLE_RATE_HZ,
+            padding=True,
+            return_attention_mask=True,
+            return_tensors="np",
+        )
         mask = np.asarray(features["attention_mask"], dtype=np.int64)
         # An odd mel frame at the end is masked; nobody listens to it, so it is cut off.
         heard = int(mask.sum(axis=1).max())
@@ -137,14 +149,15 @@ def open_frontend(
     settings: Mapping[str, Any], config: Mapping[str, Any], minimum_samples: int
 ) -> Frontend:
     """The frontend that these settings of a feature extractor describe."""
-    if config.get("model_type") == "wav2vec2-bert":
-        from transformers import SeamlessM4TFeatureExtractor
+    if config.get("model_type") in MEL_EXTRACTORS:
+        import transformers
 
+        kind = getattr(transformers, MEL_EXTRACTORS[config["model_type"]])
         return Frontend(
             masks=True,
             minimum_samples=minimum_samples,
             settings=settings,
-            extractor=SeamlessM4TFeatureExtractor.from_dict(dict(settings)),
+            extractor=kind.from_dict(dict(settings)),
         )
     return Frontend(
         normalizes=bool(settings.get("do_normalize", True)),

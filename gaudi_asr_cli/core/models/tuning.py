@@ -17,13 +17,10 @@ from gaudi_asr_cli.core.models.adapters import (
     replace_head,
     save_adapter,
 )
-from gaudi_asr_cli.core.models.ctc import (
-    CtcModel,
-    assemble,
-    load_network,
-)
+from gaudi_asr_cli.core.models.ctc import CtcModel, assemble
 from gaudi_asr_cli.core.models.families import processor_class
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head
+from gaudi_asr_cli.core.models.loading import load_network
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.records import Vocabulary
 from gaudi_asr_cli.core.text.vocabulary import read_vocabulary, write_tokenizer_files

@@ -1,0 +1,132 @@
+"""A network of a model's folder through transformers' Auto classes, checked for what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from gaudi_asr_cli.core.devices.base import torch_dtype
+from gaudi_asr_cli.core.errors import DataError, RecipeError
+from gaudi_asr_cli.core.models.families import attention_arguments, mend_family
+from gaudi_asr_cli.core.models.folder import ModelFolder
+from gaudi_asr_cli.core.models.quiet import (
+    configuration_errors,
+    loading_errors,
+    name_reason,
+    quiet_transformers,
+    silence_advice,
+)
+
+AUTO_CLASSES = {"ctc": "AutoModelForCTC", "seq2seq": "AutoModelForSpeechSeq2Seq"}
+"""Which of transformers' classes opens which kind of model."""
+EXAMPLES = {
+    "ctc": "Choose a CTC model of a wav2vec 2.0-like family, such as facebook/wav2vec2-base-960h.",
+    "seq2seq": "Choose a Whisper or a speech encoder-decoder model, such as openai/whisper-small.",
+}
+TITLES = {"ctc": "a CTC", "seq2seq": "a sequence-to-sequence"}
+
+FRESH_WEIGHTS = ("lm_head", "masked_spec_embed", "adapter_layer")
+"""Weights that a checkpoint may lack: tuning makes them, or only SpecAugment needs them."""
+
+SWITCHES = frozenset(
+    {
+        "activation_dropout",
+        "adapter_dropout",
+        "apply_spec_augment",
+        "attention_dropout",
+        "feat_proj_dropout",
+        "final_dropout",
+        "hidden_dropout",
+        "layerdrop",
+        "mask_feature_prob",
+        "mask_time_prob",
+    }
+)
+"""Fields that switch something on, which most families have and some lack."""
+
+
+def load_network(folder: ModelFolder, overrides: Mapping[str, Any], kind: str = "ctc") -> Any:
+    """The network of a folder with fp32 weights, its configuration changed by `overrides`.
+
+    A pretrained checkpoint gets a fresh CTC head.
+
+    Args:
+        folder: Where it lies.
+        overrides: Fields of its configuration.
+        kind: `ctc` or `seq2seq`.
+
+    Raises:
+        DataError: transformers has no such model for this configuration, or weights are missing.
+        RecipeError: The configuration has no such field.
+    """
+    import transformers
+
+    with quiet_transformers():
+        mend_family(folder.read_config().get("model_type"))
+        try:
+            config = transformers.AutoConfig.from_pretrained(folder.path, local_files_only=True)
+            override(config, overrides)
+            network, report = getattr(transformers, AUTO_CLASSES[kind]).from_pretrained(
+                folder.path,
+                config=config,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **attention_arguments(config.to_dict()),
+                **_dtype_argument("fp32"),
+            )
+        except loading_errors() as error:
+            raise DataError(
+                f"transformers cannot open {folder.name} as {TITLES[kind]} model: "
+                f"{name_reason(error)}",
+                remedy=EXAMPLES[kind],
+            ) from error
+    _refuse_missing(folder, report["missing_keys"])
+    silence_advice()
+    return network
+
+
+def override(config: Any, overrides: Mapping[str, Any]) -> None:
+    """Set fields of a configuration.
+
+    Raises:
+        RecipeError: It has no such field, or the field cannot have that value.
+    """
+    known = config.to_dict()
+    for key, value in overrides.items():
+        # Switching off what a family does not have (layerdrop of SEW-D) asks for nothing.
+        if key not in known and (value or key not in SWITCHES):
+            close = get_close_matches(key, known, n=1)
+            raise RecipeError(
+                f"A model of type '{config.model_type}' has no configuration field '{key}'.",
+                remedy=f"Did you mean {close[0]}?" if close else "Leave it out.",
+            )
+        try:
+            setattr(config, key, value)
+        except configuration_errors() as error:
+            raise RecipeError(
+                f"{key}: {name_reason(error)}",
+                remedy="See transformers' configuration of the model.",
+            ) from error
+
+
+def _refuse_missing(folder: ModelFolder, missing: Iterable[str]) -> None:
+    """Weights that are not in the file would be random, and nobody would be told."""
+    lacking = sorted(key for key in missing if not any(part in key for part in FRESH_WEIGHTS))
+    if lacking:
+        raise DataError(
+            f"{folder.name} lacks {len(lacking)} of the weights that its config.json asks for, "
+            f"such as {lacking[0]}.",
+            remedy="Copy or download the model again; config.json and weights must belong "
+            "together.",
+        )
+
+
+def _dtype_argument(dtype: str) -> dict[str, Any]:
+    """The dtype by its name: transformers 5 says `dtype`, 4.55 knows only `torch_dtype`."""
+    import transformers
+
+    major = int(transformers.__version__.partition(".")[0])
+    return {"dtype" if major >= 5 else "torch_dtype": torch_dtype(dtype)}
