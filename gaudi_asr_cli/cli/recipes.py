@@ -11,25 +11,34 @@ Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="A
 
 
 def list_command(json: options.Json = False) -> None:
-    """List the recipes: name, tab, what it does."""
+    """List the recipes: task, model, data, cards, and the published error rate and time.
+
+    A table on a terminal; elsewhere tabs between the columns, and what each is about at the end.
+    """
     from gaudi_asr_cli.core.workflows.recipes import list_recipes
-    from gaudi_asr_cli.ui.console import print_result
-    from gaudi_asr_cli.ui.json_lines import print_json
+    from gaudi_asr_cli.ui.recipes import show_recipes
+    from gaudi_asr_cli.ui.results import show_result
 
-    report = list_recipes()
-    if json:
-        print_json(report.to_json())
-        return
-    for file in report.files:
-        print_result(f"{file.name}\t{file.about}")
+    show_result(list_recipes(), show_recipes, json=json)
 
 
-def show_command(name: Name) -> None:
+def show_command(
+    name: Name,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            metavar=options.NO_VALUE,
+            help="Together with what it extends, without the comments.",
+        ),
+    ] = False,
+) -> None:
     """Print a recipe as it is written."""
-    from gaudi_asr_cli.core.workflows.recipes import read_recipe_text
+    from gaudi_asr_cli.core.workflows.recipes import read_recipe_text, read_whole_recipe
     from gaudi_asr_cli.ui.console import print_result
 
-    print_result(read_recipe_text(name).rstrip("\n"))
+    text = read_whole_recipe(name) if whole else read_recipe_text(name)
+    print_result(text.rstrip("\n"))
 
 
 def copy_command(

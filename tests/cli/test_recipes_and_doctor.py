@@ -1,7 +1,13 @@
+import contextlib
+import io
 import json
+import re
 
 import yaml
 from helpers.run import run, run_here
+
+from gaudi_asr_cli.core.workflows.recipes import list_recipes
+from gaudi_asr_cli.ui.recipes import show_recipes
 
 
 def test_recipes_are_listed_a_line_each():
@@ -12,11 +18,46 @@ def test_recipes_are_listed_a_line_each():
     assert {"demo", "digits"} <= set(names)
 
 
+def test_a_line_tells_task_model_data_cards_and_what_was_published():
+    lines = run_here("recipes").stdout.splitlines()
+
+    found = next(line.split("\t") for line in lines if line.startswith("ctc-wavlm-large-libri"))
+    assert found[1:7] == [
+        "finetune-ctc", "microsoft/wavlm-large", "openslr/librispeech_asr clean train.100",
+        "8 x V100", "WER 4.9 %", "1:30:00",
+    ]  # fmt: skip
+
+
+def test_on_a_terminal_the_recipes_are_tables_by_task(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("COLUMNS", "150")
+    screen = Terminal()
+    with contextlib.redirect_stdout(screen):
+        show_recipes(list_recipes())
+
+    shown = screen.getvalue()
+    assert "finetune-ctc" in shown
+    assert re.search(r"ctc-unispeech-large-timit .*timit_asr.* 1 x TITAN RTX +WER 22.0 % ", shown)
+
+
 def test_recipes_as_json():
     answer = json.loads(run_here("recipes", "--json").stdout)
 
     assert answer["schema"] == "recipes/1"
     assert all(recipe["about"] for recipe in answer["recipes"])
+    found = {recipe["name"]: recipe for recipe in answer["recipes"]}
+    assert found["ctc-hubert-large-librispeech100"]["published"]["wer"] == 0.088
+    assert found["demo"]["published"] is None
+
+
+def test_a_recipe_is_shown_with_what_it_extends():
+    shown = yaml.safe_load(run_here("recipes", "show", "demo", "--whole").stdout)
+
+    assert (shown["max_steps"], shown["freeze"]) == (2500, "none")
+    assert "extends" not in shown
 
 
 def test_a_recipe_is_shown_as_it_is_written():

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gaudi_asr_cli.core.errors import RecipeError
-from gaudi_asr_cli.core.recipes.schema import CtcRecipe
+from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Recipe
 
 PACKAGED = Path(__file__).parents[2] / "recipes"
 CHECKED_OUT = Path(__file__).parents[3] / "recipes"
@@ -141,8 +141,21 @@ def load_recipe(name_or_file: str, settings: Iterable[str] = ()) -> CtcRecipe:
     Raises:
         RecipeError: No such recipe, or something in it or in the settings is wrong.
     """
-    values = with_settings(_extended(find_recipe(name_or_file), ()), settings)
+    values = with_settings(read_extended(find_recipe(name_or_file)), settings)
     return check_recipe(values, origin=name_or_file)
+
+
+def read_extended(path: Path) -> dict[str, Any]:
+    """What a file says together with what it extends, unchecked; named like the file unless named.
+
+    Raises:
+        RecipeError: A file is no recipe, or extends itself.
+    """
+    return {"name": path.stem, **_extended(path, ())}
+
+
+_OF_ONE_FILE = ("name", "published")
+"""Keys that a recipe does not take from the one that it extends."""
 
 
 def _extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -154,7 +167,9 @@ def _extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     base = values.pop("extends", None)
     if base is None:
         return values
-    return _laid_over(_extended(find_recipe(str(base)), (*seen, path)), values)
+    below = _extended(find_recipe(str(base)), (*seen, path))
+    inherited = {key: value for key, value in below.items() if key not in _OF_ONE_FILE}
+    return _laid_over(inherited, values)
 
 
 def _laid_over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,26 +195,55 @@ def check_recipe(values: Mapping[str, Any], *, origin: str) -> CtcRecipe:
             f"{origin}: unknown kind of recipe {kind!r}.",
             remedy=f"Known kinds: {', '.join(KINDS)}.",
         )
-    expanded = {
+    try:
+        recipe = KINDS[kind].model_validate(_spell_out_data(values))
+    except ValidationError as error:
+        raise _as_recipe_error(error, KINDS[kind], origin, values.get("requires")) from None
+    _check_unknown(recipe, origin)
+    return recipe
+
+
+def _spell_out_data(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`train: x` as `train: {data: x}`; `test: {split: test}` as that split of what trains."""
+    spelt = {
         key: {"data": value}
         if key in {"train", "eval", "test"} and isinstance(value, (str, list))
         else value
         for key, value in values.items()
     }
-    try:
-        return KINDS[kind].model_validate(expanded)
-    except ValidationError as error:
-        raise _as_recipe_error(error, KINDS[kind], origin) from None
+    train = spelt.get("train")
+    for key in ("eval", "test"):
+        section = spelt.get(key)
+        if isinstance(train, Mapping) and isinstance(section, Mapping) and "split" in section:
+            where = {name: value for name, value in train.items() if name in _PLACE}
+            spelt[key] = section if "data" in section else {**where, **section}
+    return spelt
 
 
-def dump_recipe(recipe: BaseModel) -> str:
+_PLACE = ("data", "config", "text_column")
+
+
+def _check_unknown(recipe: Recipe, origin: str) -> None:
+    """What is said to be unknown must be something that a recipe can say."""
+    known = list_keys(type(recipe))
+    for key in recipe.published.unknown if recipe.published else ():
+        if key not in known:
+            raise RecipeError(
+                f"{origin}: published.unknown names {key!r}, which is no key of a recipe.",
+                remedy=_suggest(key, known) + "docs/recipes.md lists every key.",
+            )
+
+
+def dump_recipe(recipe: Recipe) -> str:
     """A recipe as YAML that reads back to the same recipe."""
-    return yaml.safe_dump(
-        recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
-    )
+    values = recipe.model_dump(mode="json", exclude={"requires", "published"})
+    about = recipe.model_dump(mode="json", include={"requires", "published"}, exclude_defaults=True)
+    return yaml.safe_dump({**values, **about}, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _as_recipe_error(error: ValidationError, model: type[BaseModel], origin: str) -> RecipeError:
+def _as_recipe_error(
+    error: ValidationError, model: type[BaseModel], origin: str, requires: str | None
+) -> RecipeError:
     problems, remedies = [], []
     for problem in error.errors(include_url=False):
         dotted = ".".join(str(key) for key in problem["loc"])
@@ -208,7 +252,7 @@ def _as_recipe_error(error: ValidationError, model: type[BaseModel], origin: str
             remedies.append(_suggest_key(dotted, list_keys(model)))
         elif problem["type"] == "missing":
             problems.append(f"{dotted!r} is missing")
-            remedies.append(f"Give it with --set {dotted}=... or in the file. ")
+            remedies.append(f"{requires or f'Give it with --set {dotted}=... or in the file.'} ")
         else:
             problems.append(f"{dotted!r}: {problem['msg']} (it is {problem['input']!r})")
     advice = "".join(dict.fromkeys(remedies)) + "docs/recipes.md lists every key and its type."

@@ -20,7 +20,8 @@ class Section(BaseModel):
 
 class Data(Section):
     data: str | list[str] = Field(
-        description="Hub id, path, LAYOUT:PATH or PATH#SPLIT; a list is joined."
+        description="Hub id, path, LAYOUT:PATH or PATH#SPLIT; a list is joined. "
+        "That of train, where eval or test only name a split."
     )
     config: str | None = Field(None, description="Configuration of a hub data set.")
     split: str | None = Field(None, description="Split, or several joined with +.")
@@ -100,6 +101,9 @@ class Evaluation(Section):
     save_every: PositiveInt | Literal["epoch", "end"] = Field(
         "epoch", description="Steps between checkpoints; every best one is kept besides."
     )
+    keep: Literal["best", "last"] = Field(
+        "best", description="Weights that are kept: of the best score, or of the last step."
+    )
     log_every: PositiveInt = Field(10, description="Steps between log lines.")
     patience: PositiveInt | None = Field(
         None, description="Stop after so many scores without a better word error rate."
@@ -108,11 +112,44 @@ class Evaluation(Section):
     samples: int = Field(3, ge=0, description="Predictions to show with each score.")
 
 
-class CtcRecipe(Section):
+class Published(Section):
+    """A result that was published for just this recipe; one that `extends` it does not inherit it.
+
+    What was never said is absent, or named in `unknown`.
+    """
+
+    document: str = Field(description="Where it was published.")
+    lines: tuple[PositiveInt, ...] = Field((), description="Of the document: row or command.")
+    data: str = Field(description="Data set and splits as they were called there.")
+    split: str | None = Field(None, description="Split that was scored.")
+    hardware: str | None = Field(None, description="What it ran on.")
+    cards: PositiveInt | None = Field(None, description="How many of them.")
+    dtype: str | None = Field(None, description="What it computed in.")
+    minutes: PositiveFloat | None = Field(None, description="Training time.")
+    wer: Share | None = Field(None, description="Word error rate, a fraction.")
+    per: Share | None = Field(None, description="Phoneme error rate, a fraction.")
+    loss: PositiveFloat | None = None
+    normalizer: str | None = Field(None, description="What was done to both texts before scoring.")
+    unknown: tuple[str, ...] = Field(
+        (), description="Keys and sections that were not published: here they have our defaults."
+    )
+    note: str = Field("", description="What else one should know to compare.")
+
+
+class Recipe(Section):
+    """What every kind of recipe may say of itself."""
+
+    requires: str = Field("", description="What to get or make first, and how to name it.")
+    published: Published | None = Field(None, description="What was published for it, if anything.")
+
+
+class CtcRecipe(Recipe):
     """A CTC fine-tuning run, or one from random weights."""
 
     kind: Literal["finetune-ctc"] = "finetune-ctc"
-    name: str = Field("finetune-ctc", description="Prefix of the run folder's name.")
+    name: str = Field(
+        "finetune-ctc", description="Prefix of the run folder's name; of a file, its own name."
+    )
     model: str = Field(
         "facebook/wav2vec2-base",
         description="Hub id, folder, `demo`, or `scratch` with an `architecture`.",

@@ -69,7 +69,7 @@ def train(
     """Train `model` in place, from the newest whole checkpoint of the run if there is one.
 
     At the end the network holds the weights with the best word error rate, or the last ones where
-    nothing was scored.
+    nothing was scored or the settings say so.
 
     Raises:
         TrainingError: A loss that is not finite, or a disk that is full.
@@ -97,7 +97,7 @@ def train(
                 trainer.train(resume_from_checkpoint=str(newest[0]) if newest else None)
     if stop.received is not None:
         raise stopped(stop.received, trainer.state.global_step, folder)
-    best = trainer.state.best_global_step
+    best = trainer.state.best_global_step if settings.keep == "best" else None
     if best is not None and best != trainer.state.global_step:
         load_weights(model, folder.checkpoints / f"checkpoint-{best}")
     return outcome(trainer, resumed_step, time.perf_counter() - started)

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.devices.kits import NativeKit, TrainerKit
@@ -42,6 +42,7 @@ class TrainingSettings:
     clip_norm: float = 1.0
     accumulate: int = 1
     patience: int | None = None
+    keep: Literal["best", "last"] = "best"
     dtype: str = "fp32"
     gradient_checkpointing: bool = False
     seed: int = 42

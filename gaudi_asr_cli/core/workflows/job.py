@@ -229,6 +229,7 @@ def settings_of(recipe: CtcRecipe, model: CtcModel, batches: int) -> TrainingSet
         clip_norm=recipe.optimizer.clip_norm,
         accumulate=recipe.batching.accumulate,
         patience=recipe.evaluation.patience,
+        keep=recipe.evaluation.keep,
         dtype=model.dtype,
         gradient_checkpointing=recipe.gradient_checkpointing,
         seed=recipe.seed,

@@ -6,26 +6,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from gaudi_asr_cli.core.errors import UsageError
-from gaudi_asr_cli.core.recipes.loading import RecipeFile, find_recipe, recipe_files
+from gaudi_asr_cli.core.recipes.catalogue import RecipeInfo, describe_recipes
+from gaudi_asr_cli.core.recipes.loading import find_recipe, read_extended
 
 
 @dataclass(frozen=True, slots=True)
 class RecipesReport:
     """The recipes that come with the package."""
 
-    files: tuple[RecipeFile, ...]
+    recipes: tuple[RecipeInfo, ...]
 
     def to_json(self) -> dict[str, Any]:
-        recipes = [
-            {"name": file.name, "about": file.about, "path": str(file.path)} for file in self.files
-        ]
-        return {"schema": "recipes/1", "recipes": recipes}
+        return {"schema": "recipes/1", "recipes": [one.to_json() for one in self.recipes]}
 
 
 def list_recipes() -> RecipesReport:
     """Every recipe that comes with the package, by name."""
-    return RecipesReport(tuple(recipe_files()))
+    return RecipesReport(tuple(describe_recipes()))
+
+
+def read_whole_recipe(name: str) -> str:
+    """The recipe together with what it extends, as YAML without the comments.
+
+    Raises:
+        RecipeError: There is no recipe of that name.
+    """
+    values = read_extended(find_recipe(name))
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 
 def read_recipe_text(name: str) -> str:

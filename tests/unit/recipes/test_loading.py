@@ -17,11 +17,13 @@ from gaudi_asr_cli.core.recipes.loading import (
 def test_every_recipe_loads_says_what_it_is_for_and_how_to_run_it(name):
     file = next(file for file in recipe_files() if file.name == name)
 
-    recipe = load_recipe(name, ["train=some-data"])
+    recipe = load_recipe(name, ["train.data=some-data"])
 
     assert recipe.train.sources == ("some-data",)
     assert file.about
-    assert "gaudi-asr finetune-ctc" in file.path.read_text(encoding="utf-8").splitlines()[1]
+    command = file.path.read_text(encoding="utf-8").splitlines()[1]
+    assert f"gaudi-asr {recipe.kind}" in command
+    assert name == "demo" or f"--recipe {name}" in command
 
 
 def test_a_resolved_recipe_reads_back_to_itself(tmp_path):

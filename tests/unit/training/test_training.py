@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from helpers.tiny_corpus import write_corpus
+from safetensors.torch import load_file
 
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import (
@@ -201,3 +202,15 @@ def test_a_plan_counts_what_a_run_would_do_and_writes_nothing(corpus, tmp_path, 
 )
 def test_a_full_disk_is_told_from_other_errors(error, full, tmp_path):
     assert is_disk_full(error, tmp_path) is full
+
+
+@pytest.mark.parametrize(("keep", "step"), [("best", 2), ("last", 4)])
+def test_the_weights_that_are_kept_are_the_best_or_the_last(corpus, tmp_path, keep, step):
+    run = tmp_path / "run"
+
+    report = finetune_ctc(request(corpus, run, f"evaluation.keep={keep}"), open_device("cpu"))
+
+    assert report.outcome.best_step == 2  # nothing is learnt in four steps: the scores are equal
+    kept = load_file(run / "model" / "model.safetensors")
+    then = load_file(run / "checkpoints" / f"checkpoint-{step}" / "model.safetensors")
+    assert all(bool((kept[name] == then[name]).all()) for name in kept)

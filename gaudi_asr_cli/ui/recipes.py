@@ -1,0 +1,69 @@
+"""The recipes as tables for people, or as lines with tabs for programs."""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+
+from rich.console import Console
+from rich.text import Text
+
+from gaudi_asr_cli.core.recipes.catalogue import RecipeInfo
+from gaudi_asr_cli.core.recipes.schema import Published
+from gaudi_asr_cli.core.workflows.recipes import RecipesReport
+from gaudi_asr_cli.ui.console import print_result
+from gaudi_asr_cli.ui.numbers import clock, percent
+from gaudi_asr_cli.ui.tables import new_table, show_table
+
+_WIDE_COLUMNS = 110
+"""A terminal that has room for whole names beside the rest."""
+
+
+def show_recipes(report: RecipesReport) -> None:
+    """On standard output: the list is the command's result."""
+    if not sys.stdout.isatty():
+        for one in report.recipes:
+            print_result("\t".join([one.name, one.kind, *_cells(one), one.file.about]))
+        return
+    console = Console(highlight=False)
+    by_task = sorted(report.recipes, key=lambda one: one.kind)
+    for task, recipes in groupby(by_task, key=lambda one: one.kind):
+        table = new_table("recipe", "model", "data", "cards", ">published", ">time")
+        table.columns[0].no_wrap = console.width >= _WIDE_COLUMNS
+        for one in recipes:
+            table.add_row(*map(Text, (one.name, *_cells(one))))
+        show_table(task, table, console=console)
+
+
+def _cells(recipe: RecipeInfo) -> tuple[str, ...]:
+    published = recipe.published
+    return (
+        recipe.model,
+        recipe.data,
+        published_hardware(published),
+        published_rate(published),
+        published_time(published),
+    )
+
+
+def published_hardware(published: Published | None) -> str:
+    """`8 x V100`; a dash where it was not published."""
+    if published is None or published.hardware is None:
+        return "-"
+    return f"{published.cards or '?'} x {published.hardware}"
+
+
+def published_rate(published: Published | None) -> str:
+    """`WER 4.2 %` or `PER 9.9 %`; a dash where nothing was published."""
+    if published is None:
+        return "-"
+    if published.per is not None:
+        return f"PER {percent(published.per)}"
+    return "-" if published.wer is None else f"WER {percent(published.wer)}"
+
+
+def published_time(published: Published | None) -> str:
+    """Hours, minutes and seconds of training; a dash where it was not published."""
+    if published is None or published.minutes is None:
+        return "-"
+    return clock(60 * published.minutes)

@@ -1,0 +1,137 @@
+"""Every recipe of a published command or row plans on data like its own."""
+
+import re
+
+import pytest
+from helpers import standins
+from helpers.tiny_models import save_tiny_model
+
+from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.errors import RecipeError
+from gaudi_asr_cli.core.recipes.catalogue import describe_recipes
+from gaudi_asr_cli.core.recipes.loading import check_recipe, load_recipe
+from gaudi_asr_cli.core.workflows.finetune_ctc import plan_finetune
+from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+
+TRANSFORMERS = "transformers, examples/pytorch/speech-recognition/README.md"
+RECIPES = {one.name: one for one in describe_recipes()}
+CTC = [name for name, one in RECIPES.items() if one.kind == "finetune-ctc" and one.published]
+
+ROWS = {
+    143: 0.21, 144: 0.21, 145: 0.22, 146: 0.30, 147: 0.68,
+    156: 0.049, 157: 0.068, 158: 0.042, 159: 0.042, 160: 0.088, 161: 0.167,
+    173: 0.36, 174: 0.31, 175: 0.35, 176: 0.31, 177: 0.21,
+    186: 0.13, 187: 0.15,
+}  # fmt: skip
+"""Line of transformers' tables of CTC results -> the rate that stands there."""
+
+FAMILIES = {
+    "facebook/wav2vec2-base": "wav2vec2",
+    "facebook/wav2vec2-base-960h": "wav2vec2",
+    "facebook/wav2vec2-large-lv60": "wav2vec2-layer-norm",
+    "facebook/wav2vec2-large-xlsr-53": "wav2vec2-layer-norm",
+    "facebook/wav2vec2-xls-r-300m": "wav2vec2-layer-norm",
+    "facebook/wav2vec2-xls-r-1b": "wav2vec2-layer-norm",
+    "facebook/hubert-large-ll60k": "hubert-layer-norm",
+    "microsoft/wavlm-large": "wavlm-layer-norm",
+    "microsoft/wavlm-base-plus": "wavlm",
+    "microsoft/unispeech-large-1500h-cv": "unispeech-layer-norm",
+    "asapp/sew-mid-100k": "sew",
+    "ntu-spml/distilhubert": "hubert",
+}
+"""Model on the hub -> its family among the tiny ones."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Options that put a data set of the same columns and splits in a recipe's place."""
+    root = tmp_path_factory.mktemp("standins")
+    librispeech = standins.write_librispeech(root / "librispeech")
+    mls = standins.write_multilingual_librispeech(root / "mls")
+    timit = standins.write_timit(root / "timit")
+
+    def settings(name):
+        if "timit" in name:
+            return [f"train.data={timit}/TRAIN.jsonl", f"eval.data={timit}/TEST.jsonl"]
+        if "librispeech" in name:
+            return [f"train.data=parquet:{librispeech}"]
+        if "mls" in name:
+            return [f"train.data=parquet:{mls}"]
+        code = re.search(r"-cv-(\w+)", name)[1]
+        language = {"tr": "turkish", "it": "italian", "sv": "swedish"}[code]
+        release = root / code
+        if not release.exists():
+            standins.write_common_voice(release, language)
+        return [f"train.data=commonvoice:{release}"]
+
+    return settings
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A tiny model of the same family as one of the hub; only base-960h has a head."""
+    root = tmp_path_factory.mktemp("models")
+
+    def folder(model):
+        name = model.replace("/", "--")
+        if not (root / name).exists():
+            trained = model.endswith("960h")
+            letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ',"
+            save_tiny_model(root / name, FAMILIES[model], letters=letters, head=trained)
+        return root / name
+
+    return folder
+
+
+def test_every_row_of_the_tables_is_a_recipe_with_what_was_published():
+    rates = {
+        line: published.wer if published.per is None else published.per
+        for published in (one.published for one in RECIPES.values())
+        if published and published.document == TRANSFORMERS
+        for line in published.lines
+        if line in ROWS
+    }
+
+    assert rates == ROWS
+
+
+@pytest.mark.parametrize("name", CTC)
+def test_a_published_recipe_plans_on_data_with_the_columns_and_splits_of_its_own(
+    name, data, models
+):
+    settings = [*data(name), f"model={models(RECIPES[name].model)}"]
+    if not name.endswith("hpu") and "auto" not in name:
+        settings.append("dtype=fp32")
+
+    plan = plan_finetune(FinetuneRequest(name, tuple(settings)), open_device("cpu"))
+
+    assert plan.utterances >= 3
+    assert plan.steps > 0
+    assert not plan.refused
+
+
+@pytest.mark.parametrize("name", [name for name in CTC if RECIPES[name].requires])
+def test_a_recipe_without_data_says_where_to_get_it(name):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(name)
+
+    assert "https://" in caught.value.remedy
+    assert "--train" in caught.value.remedy
+
+
+def test_what_was_published_for_a_recipe_is_not_inherited(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: ctc-wav2vec2-large-librispeech100\nepochs: 1\n", encoding="utf-8")
+
+    recipe = load_recipe(str(path))
+
+    assert (recipe.name, recipe.published, recipe.epochs) == ("mine", None, 1)
+
+
+def test_what_is_said_to_be_unknown_must_be_a_key():
+    published = {"document": "x", "data": "y", "unknown": ["optimiser"]}
+
+    with pytest.raises(RecipeError, match="'optimiser'") as caught:
+        check_recipe({"train": "x", "published": published}, origin="mine")
+
+    assert "'optimizer'" in caught.value.remedy
