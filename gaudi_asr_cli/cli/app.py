@@ -14,7 +14,17 @@ from typing import Annotated
 import typer
 
 from gaudi_asr_cli import __version__
-from gaudi_asr_cli.cli import bench, check, doctor, eval_ctc, finetune_ctc, infer, recipes, vocab
+from gaudi_asr_cli.cli import (
+    bench,
+    check,
+    doctor,
+    eval_ctc,
+    finetune_ctc,
+    infer,
+    recipes,
+    results,
+    vocab,
+)
 from gaudi_asr_cli.cli.failures import as_user_error
 from gaudi_asr_cli.cli.options import NO_VALUE
 from gaudi_asr_cli.cli.parsing import TrainingCommand, add_command, asked_for_help
@@ -36,6 +46,7 @@ add_command(app, "finetune-ctc", finetune_ctc.command, TrainingCommand)
 add_command(app, "eval-ctc", eval_ctc.command)
 add_command(app, "infer", infer.command)
 add_command(app, "bench", bench.command, bench.BenchCommand)
+add_command(app, "results", results.command)
 add_command(app, "doctor", doctor.command)
 
 recipes_app = typer.Typer()

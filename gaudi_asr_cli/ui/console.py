@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 
 from rich.console import Console
 
 CONSOLE = Console(stderr=True, highlight=False)
 """The one console for people; rich leaves colours and control codes out where nobody watches."""
+
+
+UNWATCHED_COLUMNS = 160
+"""How wide a table is that goes into a file: wide enough not to break names."""
+
+
+def open_result_console() -> Console:
+    """For tables that are a command's result and go to standard output."""
+    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, width=None if told else UNWATCHED_COLUMNS)
 
 
 def prepare_streams() -> None:

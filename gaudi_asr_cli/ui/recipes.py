@@ -5,17 +5,16 @@ from __future__ import annotations
 import sys
 from itertools import groupby
 
-from rich.console import Console
 from rich.text import Text
 
 from gaudi_asr_cli.core.recipes.catalogue import RecipeInfo
 from gaudi_asr_cli.core.recipes.schema import Published
 from gaudi_asr_cli.core.workflows.recipes import RecipesReport
-from gaudi_asr_cli.ui.console import print_result
+from gaudi_asr_cli.ui.console import open_result_console, print_result
 from gaudi_asr_cli.ui.numbers import clock, percent
 from gaudi_asr_cli.ui.tables import new_table, show_table
 
-_WIDE_COLUMNS = 110
+WIDE_COLUMNS = 110
 """A terminal that has room for whole names beside the rest."""
 
 
@@ -25,11 +24,11 @@ def show_recipes(report: RecipesReport) -> None:
         for one in report.recipes:
             print_result("\t".join([one.name, one.kind, *_cells(one), one.file.about]))
         return
-    console = Console(highlight=False)
+    console = open_result_console()
     by_task = sorted(report.recipes, key=lambda one: one.kind)
     for task, recipes in groupby(by_task, key=lambda one: one.kind):
         table = new_table("recipe", "model", "data", "cards", ">published", ">time")
-        table.columns[0].no_wrap = console.width >= _WIDE_COLUMNS
+        table.columns[0].no_wrap = console.width >= WIDE_COLUMNS
         for one in recipes:
             table.add_row(*map(Text, (one.name, *_cells(one))))
         show_table(task, table, console=console)

@@ -24,6 +24,7 @@ COMMANDS = {
     "recipes-list": ["recipes", "list"],
     "recipes-show": ["recipes", "show"],
     "recipes-copy": ["recipes", "copy"],
+    "results": ["results"],
     "doctor": ["doctor"],
 }
 HEAVY = ("torch", "transformers", "datasets", "pydantic", "numpy", "yaml", "accelerate", "jiwer")

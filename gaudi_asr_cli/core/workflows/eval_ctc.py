@@ -73,6 +73,7 @@ class EvalReport:
     device: str
     dtype: str
     run: Path
+    data: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """SCORE, the whole JSON of the command."""
@@ -83,6 +84,7 @@ class EvalReport:
         return {
             **score_json(self.score),
             "model": self.model,
+            "data": self.data,
             "device": self.device,
             "dtype": self.dtype,
             "worst": [prediction_json(one) for one in self.worst],
@@ -141,9 +143,16 @@ def eval_ctc(request: EvalCtcRequest, device: Device, observe: Observer = ignore
             device=device.name,
             dtype=model.dtype,
             run=run.root,
+            data=describe_data(request),
         )
         write_json(run.report, report.account_json())
     return report
+
+
+def describe_data(request: EvalCtcRequest) -> dict[str, Any]:
+    """What was scored, as a recipe says it: `{data, config, split}`."""
+    sources = list(request.data)
+    return {"data": sources, "config": request.read.config, "split": request.read.split}
 
 
 def gather(request: EvalCtcRequest, observe: Observer) -> Gathered:

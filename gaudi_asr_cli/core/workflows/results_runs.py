@@ -1,0 +1,219 @@
+"""What the runs of a folder achieved: read from their reports, whatever command wrote them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gaudi_asr_cli.core.recipes.catalogue import name_data
+from gaudi_asr_cli.core.runs import RunFolder
+
+DEEPEST = 4
+"""Folders below the one that is asked for; what lies deeper is nobody's run."""
+BENCH, TRAINING = "bench", ("finetune-ctc", "finetune-seq2seq")
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One score of one run; None where the report does not say.
+
+    `part` is `eval` or `test` of a training; `base` is the model that was trained, or that the
+    scored model was trained from; `train` and `data` are what it learnt from and was scored on.
+    `rate` is of `unit`s: words or phonemes. `recipe` holds the run's resolved recipe.
+    """
+
+    run: Path
+    kind: str
+    part: str = ""
+    model: str | None = None
+    base: str | None = None
+    train: str | None = None
+    data: str | None = None
+    split: str | None = None
+    unit: str = "word"
+    rate: float | None = None
+    rate_low: float | None = None
+    rate_high: float | None = None
+    normalizer: str | None = None
+    utterances: int | None = None
+    utterances_total: int | None = None
+    device: str | None = None
+    cards: int = 1
+    dtype: str | None = None
+    minutes: float | None = None
+    rtfx: float | None = None
+    recipe: Mapping[str, Any] | None = None
+
+    @property
+    def task(self) -> str:
+        """`ctc` or `seq2seq`."""
+        return "seq2seq" if "seq2seq" in self.kind else "ctc"
+
+    def to_json(self) -> dict[str, Any]:
+        values = {**asdict(self), "run": str(self.run)}
+        return {key: value for key, value in values.items() if key != "recipe"}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Scores of finished runs, and the folders of runs that did not finish or cannot be read."""
+
+    results: tuple[RunResult, ...]
+    unfinished: tuple[Path, ...]
+    unreadable: tuple[Path, ...]
+
+
+def read_runs(folder: Path) -> Found:
+    """Every run in `folder` or below it, by path; `folder` may be a run itself."""
+    results: list[RunResult] = []
+    unfinished: list[Path] = []
+    unreadable: list[Path] = []
+    for path in sorted(_find_reports(folder)):
+        if path.is_dir():
+            unfinished.append(path)
+            continue
+        try:
+            results += _read_report(path)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError):
+            # A report of another version, or cut off by a full disk: told, not fatal.
+            unreadable.append(path)
+    return Found(tuple(results), tuple(unfinished), tuple(unreadable))
+
+
+def _find_reports(folder: Path) -> Iterator[Path]:
+    """Reports of runs, files of `bench --save`, and folders of runs that have no report."""
+    for place, inner, files in os.walk(folder):
+        here = RunFolder(Path(place))
+        if here.report.name in files or here.recipe.name in files:
+            inner.clear()
+            yield here.report if here.report.name in files else here.root
+            continue
+        if len(here.root.relative_to(folder).parts) >= DEEPEST:
+            inner.clear()
+        yield from (here.root / name for name in files if _is_saved_bench(here.root / name))
+
+
+def _is_saved_bench(path: Path) -> bool:
+    if path.suffix != ".json":
+        return False
+    try:
+        with path.open("rb") as file:
+            return b'"schema": "bench/' in file.read(200)
+    except OSError:
+        return False
+
+
+def _read_report(path: Path) -> list[RunResult]:
+    report = json.loads(path.read_text(encoding="utf-8"))
+    schema = str(report["schema"]).partition("/")[0]
+    if schema == BENCH:
+        return [_of_bench(path, report)]
+    if schema in TRAINING:
+        return _of_training(RunFolder(path.parent), schema, report)
+    return [_of_evaluation(path.parent, schema, report)]
+
+
+def _of_bench(path: Path, report: Mapping[str, Any]) -> RunResult:
+    return RunResult(
+        run=path,
+        kind=BENCH,
+        model=report["model"],
+        base=report["model"],
+        data=report["sound"],
+        device=report["device_name"],
+        dtype=report["dtype"],
+        rtfx=report["rtfx"],
+        utterances=report["utterances"],
+        utterances_total=report["utterances"],
+        **_rates(report.get("score") or {}),
+    )
+
+
+def _of_training(run: RunFolder, kind: str, report: Mapping[str, Any]) -> list[RunResult]:
+    recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+    common: dict[str, Any] = {
+        "run": run.root,
+        "kind": kind,
+        "model": str(run.model),
+        "base": report["base"],
+        "train": name_data(recipe["train"]),
+        "device": _describe_device(run) or report["device"],
+        "cards": report.get("cards") or 1,
+        "dtype": report["dtype"],
+        "minutes": report["wall_s"] / 60,
+        "recipe": recipe,
+    }
+    scored = [
+        RunResult(
+            **common,
+            part=part,
+            data=name_data(recipe.get(part) or {}),
+            split=(recipe.get(part) or {}).get("split"),
+            **_coverage(report[part]),
+            **_rates(report[part]),
+            rtfx=report[part]["rtfx"],
+        )
+        for part in ("eval", "test")
+        if report.get(part)
+    ]
+    return scored or [RunResult(**common)]
+
+
+def _of_evaluation(root: Path, kind: str, report: Mapping[str, Any]) -> RunResult:
+    trained = _trained_by(report["model"])
+    data = report.get("data") or {}
+    return RunResult(
+        run=root,
+        kind=kind,
+        model=report["model"],
+        base=trained["model"] if trained else report["model"],
+        train=name_data(trained["train"]) if trained else None,
+        data=name_data(data) or None,
+        split=data.get("split"),
+        device=report["device"],
+        dtype=report["dtype"],
+        rtfx=report["rtfx"],
+        recipe=trained,
+        **_coverage(report),
+        **_rates(report),
+    )
+
+
+def _rates(score: Mapping[str, Any]) -> dict[str, Any]:
+    unit = score.get("unit", "word")
+    short = "per" if unit == "phoneme" else "wer"
+    return {
+        "unit": unit,
+        "rate": score.get(short),
+        "rate_low": score.get(f"{short}_low"),
+        "rate_high": score.get(f"{short}_high"),
+        "normalizer": score.get("normalizer"),
+    }
+
+
+def _coverage(score: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: score[key] for key in ("utterances", "utterances_total")}
+
+
+def _describe_device(run: RunFolder) -> str | None:
+    try:
+        device = json.loads(run.environment.read_text(encoding="utf-8"))["device"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return str(device["description"])
+
+
+def _trained_by(model: str) -> Mapping[str, Any] | None:
+    """The recipe of the run that a scored model comes from, where its folder is still there."""
+    for root in (Path(model), Path(model).parent):
+        recipe = RunFolder(root).recipe
+        if recipe.is_file():
+            values = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+            return values if isinstance(values, dict) and "train" in values else None
+    return None

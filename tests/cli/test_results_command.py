@@ -1,0 +1,63 @@
+import json
+
+import pytest
+from helpers.run import run_here
+
+RECIPE = "ctc-wav2vec2-base-timit"
+
+
+@pytest.fixture(scope="module")
+def runs(corpus, tiny_model, tmp_path_factory):
+    """A training of a published recipe with a small model in its place, and an evaluation of it."""
+    folder = tmp_path_factory.mktemp("results") / "runs"
+    words = ["--train", corpus, "--eval", corpus, "--model", tiny_model, "--run", folder / "timit"]
+    small = ["--max-steps", 2, "--dtype", "fp32", "--device", "cpu", "--quiet"]
+    trained = run_here("finetune-ctc", "--recipe", RECIPE, *words, *small)
+    scored = run_here(
+        "eval-ctc", folder / "timit", "--data", corpus, "--run", folder / "scored", "--quiet"
+    )
+    assert (trained.exit_code, scored.exit_code) == (0, 0)
+    return folder
+
+
+def test_runs_stand_beside_the_published_row_with_what_is_not_the_same(runs):
+    result = run_here("results", runs)
+
+    assert result.exit_code == 0
+    assert RECIPE in result.stdout
+    assert "not comparable" in result.stdout
+    assert "training data" in result.stdout
+    assert "ctc-xls-r-1b-cv-tr" in result.stdout  # every published row, with a run or without
+
+
+def test_the_ledger_as_json(runs):
+    answer = json.loads(run_here("results", runs, "--json").stdout)
+
+    assert answer["schema"] == "results/1"
+    kinds = {run["kind"]: run for run in answer["runs"]}
+    assert set(kinds) == {"finetune-ctc", "eval-ctc"}
+    (beside,) = kinds["finetune-ctc"]["beside"]
+    assert (beside["recipe"], beside["published"]["wer"]) == (RECIPE, 0.21)
+    same = {one["name"]: one["same"] for one in beside["aspects"]}
+    assert (same["unit"], same["model"], same["training data"]) == (True, False, None)
+    row = next(one for one in answer["published"] if one["name"] == RECIPE)
+    assert sorted(row["runs"]) == [str(runs / "scored"), str(runs / "timit")]
+
+
+def test_the_ledger_as_markdown(runs):
+    lines = run_here("results", runs, "--markdown").stdout.splitlines()
+
+    tables = [line for line in lines if line.startswith("|")]
+    assert f"### runs in {runs}" in lines
+    assert any(line.startswith(f"| {RECIPE} | timit_asr") for line in tables)
+    assert all(line.endswith("|") for line in tables)
+
+
+def test_without_runs_the_published_rows_are_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    bare, named = run_here("results"), run_here("results", "nowhere")
+
+    assert bare.exit_code == 0
+    assert RECIPE in bare.stdout.replace("\n", "")
+    assert (named.exit_code, "no folder" in named.stderr) == (4, True)
