@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from gaudi_asr_cli.cli.app import app
 from gaudi_asr_cli.cli.training_options import ALIASES
-from gaudi_asr_cli.core.recipes.schema import CtcRecipe
+from gaudi_asr_cli.core.recipes.loading import KINDS
 from gaudi_asr_cli.ui.help import help_panels, subcommands, usage
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -68,20 +68,30 @@ def recipes_markdown() -> str:
         "written `section.key` with `--set`. Unknown keys are errors.",
         "",
     ]
-    lines += _section_lines("finetune-ctc", CtcRecipe)
-    for name, model in _sections(CtcRecipe).items():
+    for kind, recipe in KINDS.items():
+        lines += _section_lines(kind, recipe)
+    for name, model in _sections(KINDS.values()).items():
         lines += _section_lines(name, model)
     return "\n".join(lines) + "\n"
 
 
-def _sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+def _sections(recipes: Iterable[type[BaseModel]]) -> dict[str, type[BaseModel]]:
     """The models inside, those of several keys once: `train`, `eval`, `test`."""
     keys: dict[type[BaseModel], list[str]] = {}
-    for key, field in model.model_fields.items():
-        for part in [field.annotation, *typing.get_args(field.annotation)]:
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                keys.setdefault(part, []).append(f"`{key}`")
-    return {", ".join(names): part for part, names in keys.items()}
+    homes: dict[type[BaseModel], list[str]] = {}
+    for recipe in recipes:
+        for key, field in recipe.model_fields.items():
+            for part in [field.annotation, *typing.get_args(field.annotation)]:
+                if isinstance(part, type) and issubclass(part, BaseModel):
+                    keys.setdefault(part, []).append(f"`{key}`")
+                    homes.setdefault(part, []).append(recipe.model_fields["kind"].default)
+    return {_section_title(names, homes[part]): part for part, names in keys.items()}
+
+
+def _section_title(keys: list[str], kinds: list[str]) -> str:
+    """The keys, and the kind of recipe where only one has them."""
+    title = ", ".join(dict.fromkeys(keys))
+    return title if len(set(kinds)) > 1 else f"{title} ({kinds[0]})"
 
 
 def _section_lines(title: str, model: type[BaseModel]) -> list[str]:

@@ -96,7 +96,7 @@ def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of 
     """
     from gaudi_asr_cli.cli.passthrough import trainer_settings
     from gaudi_asr_cli.core.devices import open_device
-    from gaudi_asr_cli.core.workflows.finetune_ctc import finetune_ctc, plan_finetune
+    from gaudi_asr_cli.core.workflows.finetune import finetune, plan_finetune
     from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
     from gaudi_asr_cli.ui.live import opened_view
     from gaudi_asr_cli.ui.results import show_result
@@ -113,5 +113,5 @@ def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of 
         show_result(plan, show_plan, json=json)
         return
     with opened_view(quiet=quiet) as observe:
-        report = finetune_ctc(request, opened, observe)
+        report = finetune(request, opened, observe)
     show_result(report, show_finetune, json=json)

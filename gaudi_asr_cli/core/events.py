@@ -54,7 +54,11 @@ class TrainingStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepLogged:
-    """Means since the last log; `blank_share` is the share of frames whose argmax is blank."""
+    """Means since the last log.
+
+    `blank_share` (CTC) is the share of frames whose argmax is blank, `token_accuracy` (a decoder)
+    that of tokens which are right after the right ones.
+    """
 
     step: int
     epoch: float
@@ -65,7 +69,8 @@ class StepLogged:
     utterances_per_s: float
     padding: float
     loading_share: float
-    blank_share: float
+    blank_share: float | None = None
+    token_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

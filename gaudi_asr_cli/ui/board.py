@@ -153,8 +153,15 @@ class Board:
             "padding",
             padding(step.padding),
         )
-        grid.add_row("blank", percent(step.blank_share), "bottleneck", bottleneck(step))
+        grid.add_row(*learning(step), "bottleneck", bottleneck(step))
         return grid
+
+
+def learning(step: StepLogged) -> tuple[str, str]:
+    """What tells beside the loss whether the model learns: its name, its value."""
+    if step.token_accuracy is not None:
+        return "tokens right", percent(step.token_accuracy)
+    return "blank", "unknown" if step.blank_share is None else percent(step.blank_share)
 
 
 def bottleneck(step: StepLogged) -> Text:

@@ -28,7 +28,7 @@ from gaudi_asr_cli.core.events import (
     UtteranceDone,
     ignore,
 )
-from gaudi_asr_cli.ui.board import Board
+from gaudi_asr_cli.ui.board import Board, learning
 from gaudi_asr_cli.ui.console import CONSOLE
 from gaudi_asr_cli.ui.messages import show_line, show_notice
 from gaudi_asr_cli.ui.numbers import clock, count, padding, percent, span
@@ -160,7 +160,7 @@ def describe_step(event: StepLogged, total_steps: int) -> str:
     """A logged step on one line."""
     return (
         f"step {event.step:,}/{total_steps:,}, epoch {event.epoch:.2f}: loss {event.loss:.3f}, "
-        f"lr {event.learning_rate:.1e}, blank {percent(event.blank_share)}, "
+        f"lr {event.learning_rate:.1e}, {' '.join(learning(event))}, "
         f"{event.audio_s_per_s:.0f} s/s, padding {padding(event.padding)}, "
         f"loading {percent(event.loading_share)}"
     )

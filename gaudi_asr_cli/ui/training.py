@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from gaudi_asr_cli.core.workflows.finetune_ctc import FinetunePlan, FinetuneReport
+from gaudi_asr_cli.core.training.session import TrainingOutcome
+from gaudi_asr_cli.core.workflows.finetune import FinetunePlan, FinetuneReport
 from gaudi_asr_cli.ui.messages import show_line
 from gaudi_asr_cli.ui.numbers import clock, count, padding, percent, size
 from gaudi_asr_cli.ui.score import show_score
@@ -23,7 +24,7 @@ def show_plan(plan: FinetunePlan) -> None:
         ("device", f"{plan.device}, {plan.dtype}"),
         ("data", f"{count(plan.utterances, 'utterance')}, {plan.hours:.2f} h"),
         ("left out", _refused(plan.refused)),
-        ("vocabulary", count(len(plan.vocabulary), "token")),
+        ("vocabulary", count(plan.tokens, "token")),
         ("batches", f"{plan.batches_per_epoch:,} an epoch, padding {padding(plan.padding)}"),
         ("steps", f"{plan.steps:,}, which are {plan.epochs:.2f} epochs"),
         ("memory", f"{size(plan.memory_mb * 1e6)} for weights, gradients and optimiser"),
@@ -40,7 +41,7 @@ def show_finetune(report: FinetuneReport) -> None:
         ("model", f"{report.base}, seed {report.seed}, on {report.device}, {report.dtype}"),
         ("steps", f"{outcome.steps:,}, {outcome.epochs:.2f} epochs{best}"),
         ("loss", f"{_number(outcome.loss_first)} to {_number(outcome.loss_last)}"),
-        ("blank", f"{_share(outcome.blank_first)} to {_share(outcome.blank_last)} of the frames"),
+        *_learning(outcome),
         (
             "speed",
             f"{outcome.audio_s_per_s:,.0f} seconds of audio a second, "
@@ -54,6 +55,15 @@ def show_finetune(report: FinetuneReport) -> None:
             show_score(score, f"{name} data")
     show_line(f"\nWritten: {report.run}", "dim")
     show_line(f"Try: gaudi-asr infer FILE --model {report.model}")
+
+
+def _learning(outcome: TrainingOutcome) -> Iterator[tuple[str, str]]:
+    if outcome.blank_last is not None:
+        first, last = _share(outcome.blank_first), _share(outcome.blank_last)
+        yield "blank", f"{first} to {last} of the frames"
+    if outcome.accuracy_last is not None:
+        first, last = _share(outcome.accuracy_first), _share(outcome.accuracy_last)
+        yield "tokens", f"{first} to {last} right after the right ones"
 
 
 def _weights(weights: int, trained: int) -> str:

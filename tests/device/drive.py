@@ -145,7 +145,7 @@ def finetune(out: Path, device: Any, *settings: str) -> dict[str, Any]:
 
     from gaudi_asr_cli.core.errors import StoppedError
     from gaudi_asr_cli.core.events import StepLogged
-    from gaudi_asr_cli.core.workflows.finetune_ctc import finetune_ctc
+    from gaudi_asr_cli.core.workflows.finetune import finetune
     from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
 
     corpus = write_corpus(out / "corpus", utterances=14)
@@ -165,12 +165,12 @@ def finetune(out: Path, device: Any, *settings: str) -> dict[str, Any]:
     forget_events()
     request = FinetuneRequest("digits", (*data, *TINY, *settings), run)
     try:
-        finetune_ctc(request, device, stop_after_two)
+        finetune(request, device, stop_after_two)
     except StoppedError:
         stopped = True
     else:
         stopped = False
-    report = finetune_ctc(FinetuneRequest(run=run, resume=True), device, note)
+    report = finetune(FinetuneRequest(run=run, resume=True), device, note)
     return {
         "stopped": stopped,
         "losses": [losses[step] for step in sorted(losses)],
@@ -186,14 +186,14 @@ def spoil(out: Path, device: Any) -> dict[str, Any]:
     from helpers.tiny_corpus import write_corpus
 
     from gaudi_asr_cli.core.errors import TrainingError
-    from gaudi_asr_cli.core.workflows.finetune_ctc import finetune_ctc
+    from gaudi_asr_cli.core.workflows.finetune import finetune
     from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
 
     corpus = write_corpus(out / "corpus", utterances=14)
     wild = ("optimizer.learning_rate=1e30", "optimizer.clip_norm=0", "evaluation.save_every=1")
     request = FinetuneRequest("digits", (f"train.data={corpus}", *TINY, *wild), out / "run")
     try:
-        finetune_ctc(request, device)
+        finetune(request, device)
     except TrainingError as error:
         kept = [path.name for path in (out / "run" / "checkpoints").glob("checkpoint-*")]
         return {"message": error.message, "checkpoints": kept}
@@ -223,14 +223,14 @@ def learn(out: Path, device: Any, family: str) -> dict[str, Any]:
         ),
     )  # fmt: skip
     job = prepare(resolve_recipe(request), device, ignore)
-    for module in job.model.network.modules():
+    for module in job.task.network.modules():
         if hasattr(module, "p"):
             module.p = 0.0
     losses = []
     told = losses.append
     settings_now = dataclasses.replace(job.settings, eval_every=None)
     session.train(
-        job.model,
+        job.task,
         job.training_set,
         None,
         settings_now,

@@ -38,7 +38,7 @@ def learnt(out: Path, device: Any, *settings: str) -> list[float]:
     extra = {one: True for one in settings if one.startswith("use_")}
     losses: list[float] = []
     session.train(
-        job.model,
+        job.task,
         job.training_set,
         None,
         dataclasses.replace(job.settings, eval_every=None, extra=extra),

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
-from gaudi_asr_cli.core.models.ctc import CtcModel
+from gaudi_asr_cli.core.devices.base import Device
 
 SMALL_WEIGHTS = 5_000_000
 """Below this many weights a second thread gains little in the best case, and where anything else
 runs on the machine, threads that wait for each other cost tenfold (docs/log.md)."""
 
 
+class Placed(Protocol):
+    """A network on its device."""
+
+    @property
+    def network(self) -> Any: ...
+
+    @property
+    def device(self) -> Device: ...
+
+
 @contextmanager
-def fitting_threads(model: CtcModel) -> Iterator[None]:
+def fitting_threads(model: Placed) -> Iterator[None]:
     """Have a small network compute on one CPU thread; the others read and draw."""
     import torch
 
@@ -26,7 +37,7 @@ def fitting_threads(model: CtcModel) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def is_small(model: CtcModel) -> bool:
+def is_small(model: Placed) -> bool:
     """Whether a network on the CPU is too small for several threads."""
     weights = sum(parameter.numel() for parameter in model.network.parameters())
     return model.device.trains_on_cpu and weights < SMALL_WEIGHTS

@@ -13,12 +13,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gaudi_asr_cli.core.errors import RecipeError
-from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Recipe
+from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Recipe, TrainingRecipe
 
 PACKAGED = Path(__file__).parents[2] / "recipes"
 CHECKED_OUT = Path(__file__).parents[3] / "recipes"
 
-KINDS: dict[str, type[CtcRecipe]] = {"finetune-ctc": CtcRecipe}
+KINDS: dict[str, type[TrainingRecipe]] = {
+    "finetune-ctc": CtcRecipe,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def _put(values: dict[str, Any], keys: list[str], value: Any, setting: str) -> N
     here[last] = value
 
 
-def load_recipe(name_or_file: str, settings: Iterable[str] = ()) -> CtcRecipe:
+def load_recipe(name_or_file: str, settings: Iterable[str] = ()) -> TrainingRecipe:
     """The recipe of that name or file, what it extends, and settings on top, checked.
 
     Raises:
@@ -183,7 +185,7 @@ def _laid_over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def check_recipe(values: Mapping[str, Any], *, origin: str) -> CtcRecipe:
+def check_recipe(values: Mapping[str, Any], *, origin: str) -> TrainingRecipe:
     """A recipe whose names and types are right.
 
     Raises:

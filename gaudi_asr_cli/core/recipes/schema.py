@@ -143,7 +143,35 @@ class Recipe(Section):
     published: Published | None = Field(None, description="What was published for it, if anything.")
 
 
-class CtcRecipe(Recipe):
+class TrainingRecipe(Recipe):
+    """What every training run says."""
+
+    kind: str
+    name: str = Field(
+        "finetune", description="Prefix of the run folder's name; of a file, its own name."
+    )
+    model: str
+    language: str | None = None
+    freeze: str = "none"
+    train: Data
+    eval: Data | None = Field(None, description="Chooses the checkpoint that is kept.")
+    test: Data | None = Field(None, description="Scored once, at the end.")
+    text: Text = Text()
+    batching: Batching = Batching()
+    augment: Augment = Augment()
+    optimizer: Optimizer = Optimizer()
+    evaluation: Evaluation = Evaluation()
+    epochs: PositiveFloat = 3.0
+    max_steps: PositiveInt | None = Field(None, description="Steps in all; then epochs follow.")
+    gradient_checkpointing: bool = False
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    seed: int = 42
+    trainer: dict[str, Any] = Field(
+        default_factory=dict, description="Any other field of transformers' TrainingArguments."
+    )
+
+
+class CtcRecipe(TrainingRecipe):
     """A CTC fine-tuning run, or one from random weights."""
 
     kind: Literal["finetune-ctc"] = "finetune-ctc"
@@ -155,27 +183,11 @@ class CtcRecipe(Recipe):
         description="Hub id, folder, `demo`, or `scratch` with an `architecture`.",
     )
     language: str | None = Field(None, description="Adapter to load and train (MMS).")
+    freeze: Literal["none", "feature-encoder", "encoder", "all-but-adapter"] = Field(
+        "feature-encoder", description="Parts whose weights stay."
+    )
     architecture: dict[str, Any] | None = Field(
         None, description="With `model: scratch`: fields of Wav2Vec2Config, and first_convolution."
     )
     vocab: str = Field("auto", description="auto, model, data, or a folder that `vocab` wrote.")
-    freeze: Literal["none", "feature-encoder", "encoder", "all-but-adapter"] = Field(
-        "feature-encoder", description="Parts whose weights stay."
-    )
-    train: Data
-    eval: Data | None = Field(None, description="Chooses the checkpoint that is kept.")
-    test: Data | None = Field(None, description="Scored once, at the end.")
-    text: Text = Text()
-    batching: Batching = Batching()
-    augment: Augment = Augment()
     network: Network = Network()
-    optimizer: Optimizer = Optimizer()
-    evaluation: Evaluation = Evaluation()
-    epochs: PositiveFloat = 3.0
-    max_steps: PositiveInt | None = Field(None, description="Steps in all; then epochs follow.")
-    gradient_checkpointing: bool = False
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    seed: int = 42
-    trainer: dict[str, Any] = Field(
-        default_factory=dict, description="Any other field of transformers' TrainingArguments."
-    )

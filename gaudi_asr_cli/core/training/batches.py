@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +14,11 @@ from gaudi_asr_cli.core.data.augment import Augmentation
 from gaudi_asr_cli.core.data.batches import LoadedBatch, load_batch
 from gaudi_asr_cli.core.data.buckets import Batching, plan_epoch
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
-from gaudi_asr_cli.core.models.ctc import CtcModel
-from gaudi_asr_cli.core.records import AudioBatch, BucketPlan, PlannedBatch, Utterance
-from gaudi_asr_cli.core.text.alignment import alignment_needs
-
-if TYPE_CHECKING:
-    import torch
+from gaudi_asr_cli.core.records import BucketPlan, PlannedBatch, Utterance
+from gaudi_asr_cli.core.training.task import Labels, Task
 
 AHEAD = 4
 """Batches that are loaded before they are needed."""
-
-IGNORED_LABEL = -100
-"""What transformers takes for padding among labels."""
-
-OURS = frozenset({"planned", "share"})
-"""Entries of a batch that are not the network's: what was planned, and the share of rows that is
-real, inverted: what a mean over all rows has to be multiplied by."""
-
 
 AS_IT_IS = Augmentation()
 
@@ -41,13 +28,15 @@ class TrainingSet:
     """What is trained on: utterances with labels, and how they are put into batches.
 
     `labels[i]` are the token ids of `utterances[i]`; every epoch is planned from (seed, epoch).
+    With `window_s` every sound takes up that much, whatever its length.
     """
 
     utterances: tuple[Utterance, ...]
-    labels: tuple[tuple[int, ...], ...]
+    labels: tuple[Labels, ...]
     batching: Batching
     seed: int
     augmentation: Augmentation = AS_IT_IS
+    window_s: float | None = None
 
     @property
     def durations_s(self) -> list[float]:
@@ -60,7 +49,8 @@ class TrainingSet:
     def plan(self, epoch: int) -> BucketPlan:
         """The batches of an epoch, in the order they are run."""
         widths = [len(labels) for labels in self.labels]
-        return plan_epoch(self.durations_s, widths, self.batching, seed=self.seed, epoch=epoch)
+        taken_s = [one if self.window_s is None else self.window_s for one in self.durations_s]
+        return plan_epoch(taken_s, widths, self.batching, seed=self.seed, epoch=epoch)
 
     def padded_s(self, planned: PlannedBatch) -> float:
         """Seconds that every sound of the batch fits into, however it is augmented."""
@@ -77,23 +67,17 @@ class PlannedBatches:
     is told once of each, and `broken` holds them all.
 
     With static shapes every batch of a bucket has the same size: what is missing at the end of a
-    bucket, or could not be decoded, is filled with rows that teach nothing (`fill_rows`), where
-    the model allows it; elsewhere a shorter batch is a shape of its own.
+    bucket, or could not be decoded, is filled with rows that teach nothing, where the task has
+    such; elsewhere a shorter batch is a shape of its own.
     """
 
-    def __init__(
-        self, training_set: TrainingSet, model: CtcModel, observe: Observer = ignore
-    ) -> None:
+    def __init__(self, training_set: TrainingSet, task: Task, observe: Observer = ignore) -> None:
         self.training_set = training_set
-        self.model = model
+        self.task = task
         self.epoch = 0
         self.broken: dict[str, str] = {}
         self._shortened: set[str] = set()
         self._observe = observe
-        config = model.config
-        self._takes_mean = config.get("ctc_loss_reduction") == "mean"
-        # Silent rows teach nothing only where they are masked and their infinite loss is zeroed.
-        self._fills = model.frontend.masks and bool(config.get("ctc_zero_infinity"))
         self._plan = lru_cache(maxsize=2)(training_set.plan)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
         self._loading: dict[tuple[int, int], Future[tuple[dict[str, Any], LoadedBatch]]] = {}
@@ -121,23 +105,19 @@ class PlannedBatches:
         planned = plan.batches[index]
         if not self.training_set.batching.static_shapes:
             return self.load(planned, epoch=epoch)
-        whole = bucket_rows(plan, planned.padded_s)
-        rows = whole if self._fills else len(planned.indices)
-        return self.load(planned, rows=rows, epoch=epoch)
+        return self.load(planned, rows=bucket_rows(plan, planned.padded_s), epoch=epoch)
 
     def load(
         self, planned: PlannedBatch, *, rows: int | None = None, epoch: int | None = None
     ) -> tuple[dict[str, Any], LoadedBatch]:
         """The network's inputs with `labels` (B, L) and the batch as planned; and as loaded.
 
-        With `rows` the batch has the bucket's one shape: so many rows, the bucket's length, and
-        the factor `share` beside it. With `epoch` sounds are augmented as that epoch has them.
+        With `rows` the batch has the bucket's one shape: so many rows and the bucket's length.
+        With `epoch` sounds are augmented as that epoch has them.
         """
         training_set = self.training_set
-        # A frame more than the longest: a mask that happened to be all ones would take another
-        # way through transformers, which a device compiles anew, or a graph has not captured.
-        frame_s = self.model.geometry.frame_s
-        padded_s = 0.0 if rows is None else training_set.padded_s(planned) + frame_s
+        margin_s = self.task.margin_s
+        padded_s = 0.0 if rows is None else training_set.padded_s(planned) + margin_s
         loaded = load_batch(
             [training_set.utterances[index] for index in planned.indices],
             padded_s=padded_s,
@@ -145,33 +125,22 @@ class PlannedBatches:
         )
         indices = tuple(planned.indices[position] for position in loaded.kept)
         labels = [training_set.labels[index] for index in indices]
-        batch, width, share = loaded.batch, planned.label_tokens, None
-        if rows is not None:
-            width = max(2, width)
-            rows = rows if self._fills else len(indices)
-            share = rows / len(indices) if self._takes_mean else 1.0
-            labels = [*labels, *([(labels[0][0],) * width] * (rows - len(indices)))]
-            batch = fill_rows(batch, rows)
-        inputs: dict[str, Any] = dict(self.model.frontend.prepare(batch))
-        inputs["labels"] = padded_labels(labels, width)
+        inputs: dict[str, Any] = dict(
+            self.task.inputs(loaded.batch, labels, width=planned.label_tokens, rows=rows)
+        )
         inputs["planned"] = replace(planned, indices=indices)
-        if share is not None:
-            inputs["share"] = scalar(share)
         return inputs, loaded
 
     def _augment(
         self, indices: tuple[int, ...], epoch: int, position: int, samples: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         index, training_set = indices[position], self.training_set
-        needed = alignment_needs(training_set.labels[index])
         return training_set.augmentation.change(
             samples,
             seed=training_set.seed,
             epoch=epoch,
             index=index,
-            # A frame more than CTC needs: faster sound must still hold its text.
-            shortest=self.model.geometry.minimum_samples
-            + needed * self.model.geometry.frame_samples,
+            shortest=self.task.shortest_samples(training_set.labels[index]),
         )
 
     def _tell(self, loaded: LoadedBatch) -> None:
@@ -188,34 +157,3 @@ class PlannedBatches:
 def bucket_rows(plan: BucketPlan, padded_s: float) -> int:
     """Rows of every batch of the bucket that ends there: those of its largest."""
     return max(len(batch.indices) for batch in plan.batches if batch.padded_s == padded_s)
-
-
-def fill_rows(batch: AudioBatch, rows: int) -> AudioBatch:
-    """The batch with silent rows of no length behind it, up to so many.
-
-    A silent row is heard as one frame, and gets more labels than one frame can hold: its CTC loss
-    is infinite, which `ctc_zero_infinity` makes zero together with its gradient.
-    """
-    missing = rows - len(batch.utterances)
-    return AudioBatch(
-        utterances=(*batch.utterances, *batch.utterances[:1] * missing),
-        samples=np.pad(batch.samples, ((0, missing), (0, 0))),
-        lengths=np.pad(batch.lengths, (0, missing)),
-    )
-
-
-def scalar(value: float) -> torch.Tensor:
-    """A number as a tensor: a device that compiles would take a plain one for part of a program."""
-    import torch
-
-    return torch.tensor(value, dtype=torch.float32)
-
-
-def padded_labels(labels: Sequence[Sequence[int]], width: int) -> torch.Tensor:
-    """Labels as an int64 tensor (B, L) of that width, padded with what the loss ignores."""
-    import torch
-
-    padded = np.full((len(labels), width), IGNORED_LABEL, dtype=np.int64)
-    for row, tokens in zip(padded, labels, strict=True):
-        row[: len(tokens)] = tokens
-    return torch.from_numpy(padded)

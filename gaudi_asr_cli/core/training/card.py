@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 from gaudi_asr_cli.core.records import Score
 
+TITLES = {"finetune-ctc": "A CTC model", "finetune-seq2seq": "An encoder-decoder model"}
+TAGS = {"finetune-ctc": "ctc", "finetune-seq2seq": "seq2seq"}
+
 
 def write_card(  # noqa: PLR0913 - a card has many lines, each by name
     *,
+    kind: str,
     name: str,
     base: str,
     sources: Sequence[str],
@@ -20,6 +24,7 @@ def write_card(  # noqa: PLR0913 - a card has many lines, each by name
     """The card as Markdown with the metadata that model hubs read.
 
     Args:
+        kind: The command that trained it.
         name: Of the run.
         base: The model it started from, or `scratch`.
         sources: What it was trained on.
@@ -42,12 +47,12 @@ def write_card(  # noqa: PLR0913 - a card has many lines, each by name
         "---",
         "library_name: transformers",
         "pipeline_tag: automatic-speech-recognition",
-        "tags: [ctc, gaudi-asr]",
+        f"tags: [{TAGS[kind]}, gaudi-asr]",
         *([] if base == "scratch" else [f"base_model: {base}"]),
         "---",
         f"# {name}",
         "",
-        f"A CTC model trained for {steps} steps on {hours:.2f} hours ({', '.join(sources)}), "
+        f"{TITLES[kind]} trained for {steps} steps on {hours:.2f} hours ({', '.join(sources)}), "
         + ("from random weights." if base == "scratch" else f"from {base}."),
         "",
         *(table if rows else ["It was not scored."]),

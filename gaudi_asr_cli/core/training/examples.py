@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gaudi_asr_cli.core.errors import DataError
-from gaudi_asr_cli.core.models.geometry import FrameGeometry
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Utterance, Vocabulary
-from gaudi_asr_cli.core.text.alignment import alignment_needs
+from gaudi_asr_cli.core.records import Utterance, Vocabulary
 from gaudi_asr_cli.core.text.rules import TextRules
-from gaudi_asr_cli.core.text.vocabulary import encode, suggest_case, unknown_characters
+from gaudi_asr_cli.core.text.vocabulary import suggest_case, unknown_characters
+from gaudi_asr_cli.core.training.task import Labels, Task
 
 UNKNOWN_LIMIT = 0.05
 """A vocabulary that lacks more of the data's characters than this share belongs to other data."""
@@ -31,7 +30,7 @@ class Examples:
     """Utterances with their labels, and those that were refused."""
 
     utterances: tuple[Utterance, ...]
-    labels: tuple[tuple[int, ...], ...]
+    labels: tuple[Labels, ...]
     refused: tuple[Refusal, ...] = ()
 
     @property
@@ -51,24 +50,20 @@ class Limits:
 def select_examples(
     utterances: Iterable[Utterance],
     rules: TextRules,
-    vocabulary: Vocabulary,
-    geometry: FrameGeometry,
+    task: Task,
     limits: Limits,
 ) -> Examples:
-    """Label what CTC can align; refuse the rest, each with its reason.
-
-    CTC needs a frame for every label and one more between two equal neighbours; an utterance
-    with fewer has an infinite loss.
+    """Label what the task can learn; refuse the rest, each with its reason.
 
     Raises:
         DataError: Nothing is left to train on.
     """
     kept: list[Utterance] = []
-    labels: list[tuple[int, ...]] = []
+    labels: list[Labels] = []
     refused: list[Refusal] = []
     for utterance in utterances:
-        tokens = encode(vocabulary, rules.clean(utterance.text or ""))
-        refusal = _refuse(utterance, tokens, geometry, limits)
+        tokens = task.label(rules.clean(utterance.text or ""))
+        refusal = _refuse(utterance, tokens, task, limits)
         if refusal is not None:
             refused.append(refusal)
         else:
@@ -85,9 +80,7 @@ def select_examples(
     return Examples(tuple(kept), tuple(labels), tuple(refused))
 
 
-def _refuse(
-    utterance: Utterance, tokens: Sequence[int], geometry: FrameGeometry, limits: Limits
-) -> Refusal | None:
+def _refuse(utterance: Utterance, tokens: Labels, task: Task, limits: Limits) -> Refusal | None:
     duration_s = utterance.audio.duration_s or 0.0
     if not tokens:
         return Refusal(utterance.id, "no text")
@@ -95,15 +88,8 @@ def _refuse(
         return Refusal(utterance.id, "too short", f"{duration_s:.2f} s")
     if limits.max_s is not None and duration_s > limits.max_s:
         return Refusal(utterance.id, "too long", f"{duration_s:.2f} s")
-    frames, needed = (
-        geometry.count_frames(round(duration_s * SAMPLE_RATE_HZ)),
-        alignment_needs(tokens),
-    )
-    if frames < needed:
-        return Refusal(
-            utterance.id, "too few frames for its text", f"{frames} frames, {needed} needed"
-        )
-    return None
+    obstacle = task.obstacle(duration_s, tokens)
+    return None if obstacle is None else Refusal(utterance.id, *obstacle)
 
 
 def check_vocabulary(vocabulary: Vocabulary, texts: Iterable[str]) -> dict[str, int]:

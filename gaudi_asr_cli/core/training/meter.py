@@ -1,13 +1,14 @@
-"""What a stretch of training steps did: sound heard, time spent loading, frames of blank."""
+"""What a stretch of training steps did: sound heard, time spent loading, what was answered."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from gaudi_asr_cli.core.models.ctc import CtcModel
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, PlannedBatch
+from gaudi_asr_cli.core.records import PlannedBatch
 from gaudi_asr_cli.core.training.batches import TrainingSet
+from gaudi_asr_cli.core.training.task import Task
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 class StepMeter:
     """Adds up from log to log; tensors stay on their device until they are read."""
 
-    def __init__(self, training_set: TrainingSet) -> None:
+    def __init__(self, training_set: TrainingSet, task: Task) -> None:
+        self._task = task
         self._durations_s = training_set.durations_s
         self.audio_s_total = 0.0
         self.padded_s_total = 0.0
@@ -28,7 +30,7 @@ class StepMeter:
         self._start = time.perf_counter()
         self._audio_s = self._padded_s = self._loading_s = 0.0
         self._utterances = 0
-        self._answers: list[tuple[PlannedBatch, torch.Tensor]] = []
+        self._glances: list[Any] = []
 
     def add_loading(self, seconds: float) -> None:
         """Time in which the network waited for sound."""
@@ -38,14 +40,16 @@ class StepMeter:
         """Leave out time that was not training."""
         self._start += seconds
 
-    def add_batch(self, planned: PlannedBatch, logits: torch.Tensor) -> None:
-        """A batch that went through the network, with what it said: logits (B, F, V)."""
+    def add_batch(
+        self, planned: PlannedBatch, inputs: Mapping[str, torch.Tensor], logits: torch.Tensor
+    ) -> None:
+        """A batch that went through the network, with what it said: logits (B, F or L, V)."""
         self._audio_s += sum(self._durations_s[index] for index in planned.indices)
         self._padded_s += planned.padded_s * len(planned.indices)
         self._utterances += len(planned.indices)
-        self._answers.append((planned, logits.argmax(dim=-1)))
+        self._glances.append(self._task.glance(planned, inputs, logits))
 
-    def read(self, model: CtcModel) -> dict[str, float]:
+    def read(self) -> dict[str, float]:
         """The stretch's measures as entries of a trainer log; starts the next stretch."""
         seconds = max(time.perf_counter() - self._start, 1e-9)
         self.audio_s_total += self._audio_s
@@ -57,18 +61,7 @@ class StepMeter:
             "utterances_per_s": self._utterances / seconds,
             "padding": self._padded_s / self._audio_s if self._audio_s else 1.0,
             "loading_share": min(1.0, self._loading_s / seconds),
-            "blank_share": self._blank_share(model),
+            **self._task.sum_up(self._glances, self._durations_s),
         }
         self._clear()
         return measures
-
-    def _blank_share(self, model: CtcModel) -> float:
-        blanks = frames = 0
-        for planned, answers in self._answers:
-            said = (answers == model.vocabulary.blank).cpu().numpy()
-            for row, index in enumerate(planned.indices):
-                samples = round(self._durations_s[index] * SAMPLE_RATE_HZ)
-                heard = min(model.geometry.count_frames(samples), said.shape[1])
-                blanks += int(said[row, :heard].sum())
-                frames += heard
-        return blanks / frames if frames else 1.0

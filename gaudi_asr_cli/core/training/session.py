@@ -22,23 +22,24 @@ from gaudi_asr_cli.core.events import (
     StepLogged,
     TrainingStarted,
 )
-from gaudi_asr_cli.core.models.ctc import CtcModel
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.records import Score
 from gaudi_asr_cli.core.runs import RunFolder, checkpoint_step
 from gaudi_asr_cli.core.training.batches import PlannedBatches, TrainingSet
 from gaudi_asr_cli.core.training.blanks import BlankWatch
 from gaudi_asr_cli.core.training.settings import TrainingSettings, training_arguments
+from gaudi_asr_cli.core.training.task import Task
 from gaudi_asr_cli.core.training.trainer import ScoreNow
 
-ScoreModel = Callable[[CtcModel, int], Evaluated]
-"""Scores a model at a step; `best` of the result is filled in here."""
+ScoreModel = Callable[[Task, int], Evaluated]
+"""Scores a task's model at a step; `best` of the result is filled in here."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
     """The account of a training run; first and last are of the logs, over all its sessions.
 
+    Blanks are CTC's, the accuracy of tokens (after the right ones) is that of a decoder.
     `broken` are utterances that could not be decoded when their turn came, with the reason.
     """
 
@@ -53,20 +54,22 @@ class TrainingOutcome:
     loss_last: float | None
     blank_first: float | None
     blank_last: float | None
+    accuracy_first: float | None
+    accuracy_last: float | None
     wall_s: float
     broken: dict[str, str]
     curve: tuple[dict[str, float], ...] = field(default=())
 
 
 def train(
-    model: CtcModel,
+    task: Task,
     training_set: TrainingSet,
     score: ScoreModel | None,
     settings: TrainingSettings,
     folder: RunFolder,
     observe: Observer,
 ) -> TrainingOutcome:
-    """Train `model` in place, from the newest whole checkpoint of the run if there is one.
+    """Train the task's network in place, from the newest whole checkpoint if there is one.
 
     At the end the network holds the weights with the best word error rate, or the last ones where
     nothing was scored or the settings say so.
@@ -75,7 +78,6 @@ def train(
         TrainingError: A loss that is not finite, or a disk that is full.
         StoppedError: Ctrl-C or SIGTERM; a checkpoint of the last whole step was written.
     """
-    from gaudi_asr_cli.core.models.masked_norm import padding_proof
     from gaudi_asr_cli.core.training.callbacks import StopAtSignal, remove_unfinished
 
     for path in remove_unfinished(folder):
@@ -83,7 +85,7 @@ def train(
     newest = folder.whole_checkpoints()[-1:]
     resumed_step = checkpoint_step(newest[0]) if newest else 0
     # Shapes that are padded to their bucket need a network that does not hear the padding.
-    proof = padding_proof(model) if training_set.batching.static_shapes else model
+    proof = task.with_static_shapes() if training_set.batching.static_shapes else task
     batches = PlannedBatches(training_set, proof, observe)
     stop = StopAtSignal()
     started = time.perf_counter()
@@ -96,10 +98,10 @@ def train(
             else:
                 trainer.train(resume_from_checkpoint=str(newest[0]) if newest else None)
     if stop.received is not None:
-        raise stopped(stop.received, trainer.state.global_step, folder)
+        raise stopped(task, stop.received, trainer.state.global_step, folder)
     best = trainer.state.best_global_step if settings.keep == "best" else None
     if best is not None and best != trainer.state.global_step:
-        load_weights(model, folder.checkpoints / f"checkpoint-{best}")
+        load_weights(task, folder.checkpoints / f"checkpoint-{best}")
     return outcome(trainer, resumed_step, time.perf_counter() - started)
 
 
@@ -112,29 +114,29 @@ def open_trainer(
     stop: Any,
 ) -> Any:
     """The device's trainer with our batches, our scores and our callbacks."""
-    model = batches.model
+    task = batches.task
     # First: a device's own trainer may change transformers when it is imported.
-    kit = model.device.trainer_kit()
-    kit.check(model.network, {"gradient_accumulation_steps": settings.accumulate, **settings.extra})
+    kit = task.device.trainer_kit()
+    kit.check(task.network, {"gradient_accumulation_steps": settings.accumulate, **settings.extra})
     arguments = training_arguments(settings, folder.checkpoints, kit)
     from transformers import PrinterCallback, ProgressCallback
 
     from gaudi_asr_cli.core.training import callbacks
     from gaudi_asr_cli.core.training.trainer import StepMarker, planned_trainer
 
-    mark = {"vocabulary": list(model.vocabulary.tokens), "seed": settings.seed}
+    mark = {**task.mark(), "seed": settings.seed}
 
     trainer = planned_trainer(kit.trainer_class())(
         batches=batches,
         kit=kit,
-        score_now=scoring(score, model, lambda: trainer.state.best_metric, observe),
-        model=model.network,
+        score_now=scoring(score, task, lambda: trainer.state.best_metric, observe),
+        model=task.network,
         args=arguments,
         callbacks=[
             LogTeller(observe, BlankWatch(settings.steps, settings.warmup_steps)).callback(),
             callbacks.LastStep(),
             *([callbacks.Patience(settings.patience)] if settings.patience else []),
-            *([] if kit.marks_steps else [StepMarker(model.device).callback()]),
+            *([] if kit.marks_steps else [StepMarker(task.device).callback()]),
             stop,
             callbacks.CheckpointKeeper(
                 folder,
@@ -151,7 +153,7 @@ def open_trainer(
 
 def scoring(
     score: ScoreModel | None,
-    model: CtcModel,
+    task: Task,
     best_rate: Callable[[], float | None],
     observe: Observer,
 ) -> ScoreNow | None:
@@ -160,7 +162,7 @@ def scoring(
         return None
 
     def score_now(step: int) -> dict[str, float]:
-        found = score(model, step)
+        found = score(task, step)
         best = best_rate()
         is_best = best is None or found.score.wer < best
         observe(dataclasses.replace(found, best=is_best))
@@ -209,9 +211,12 @@ class LogTeller:
                 utterances_per_s=logs["utterances_per_s"],
                 padding=logs["padding"],
                 loading_share=logs["loading_share"],
-                blank_share=logs["blank_share"],
+                blank_share=logs.get("blank_share"),
+                token_accuracy=logs.get("token_accuracy"),
             )
         )
+        if "blank_share" not in logs:
+            return
         verdict = self.blanks.look(step, logs["loss"], logs["blank_share"])
         if verdict is not None:
             self.observe(Noticed(verdict.message, verdict.remedy))
@@ -265,11 +270,11 @@ def is_disk_full(error: Exception, root: Path) -> bool:
     return any(word in str(error) for word in words)
 
 
-def stopped(number: int, step: int, folder: RunFolder) -> StoppedError:
+def stopped(task: Task, number: int, step: int, folder: RunFolder) -> StoppedError:
     """The end of a run that somebody stopped."""
     return StoppedError(
         f"Stopped by {signal.Signals(number).name} after step {step}; its checkpoint is written.",
-        remedy=f"Go on with: gaudi-asr finetune-ctc --resume --run {folder.root}",
+        remedy=f"Go on with: gaudi-asr {task.kind} --resume --run {folder.root}",
         exit_code=128 + number,
     )
 
@@ -291,15 +296,15 @@ def take_up(trainer: Any, checkpoint: Path) -> None:
     from transformers import TrainerState
 
     trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    load_weights(trainer.batches.model, checkpoint)
+    load_weights(trainer.batches.task, checkpoint)
 
 
-def load_weights(model: CtcModel, checkpoint: Path) -> None:
-    """Put a checkpoint's weights into the model."""
-    from safetensors.torch import load_file
+def load_weights(task: Task, checkpoint: Path) -> None:
+    """Put a checkpoint's weights into the network."""
+    from safetensors.torch import load_model
 
-    state = load_file(checkpoint / "model.safetensors")
-    model.network.load_state_dict(state, strict=True)
+    # Weights that share their memory are written once, under one of their names.
+    load_model(task.network, checkpoint / "model.safetensors", strict=True)
 
 
 def outcome(trainer: Any, resumed_step: int, wall_s: float) -> TrainingOutcome:
@@ -318,8 +323,10 @@ def outcome(trainer: Any, resumed_step: int, wall_s: float) -> TrainingOutcome:
         padding=meter.padded_s_total / meter.audio_s_total if meter.audio_s_total else 1.0,
         loss_first=logs[0]["loss"] if logs else None,
         loss_last=logs[-1]["loss"] if logs else None,
-        blank_first=logs[0]["blank_share"] if logs else None,
-        blank_last=logs[-1]["blank_share"] if logs else None,
+        blank_first=logs[0].get("blank_share") if logs else None,
+        blank_last=logs[-1].get("blank_share") if logs else None,
+        accuracy_first=logs[0].get("token_accuracy") if logs else None,
+        accuracy_last=logs[-1].get("token_accuracy") if logs else None,
         wall_s=wall_s,
         broken=dict(trainer.batches.broken),
         curve=tuple(

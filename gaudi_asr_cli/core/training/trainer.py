@@ -18,8 +18,9 @@ from gaudi_asr_cli.core.devices.copies import PendingCopy
 from gaudi_asr_cli.core.devices.kits import TrainerKit
 from gaudi_asr_cli.core.errors import TrainingError
 from gaudi_asr_cli.core.records import PlannedBatch
-from gaudi_asr_cli.core.training.batches import OURS, PlannedBatches
+from gaudi_asr_cli.core.training.batches import PlannedBatches
 from gaudi_asr_cli.core.training.meter import StepMeter
+from gaudi_asr_cli.core.training.task import OURS
 
 ScoreNow = Callable[[int], dict[str, float]]
 """Scores the network as it stands at a step: metrics whose names begin with `eval_`."""
@@ -57,13 +58,13 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
         super().__init__(train_dataset=batches, eval_dataset=batches, **rest)
         self.batches = batches
         self.kit = kit
-        self.device = batches.model.device
+        self.device = batches.task.device
         self.copier = self.device.copier()
         self.unread: UnreadLoss | None = None
         self.score_now = score_now
-        self.meter = StepMeter(batches.training_set)
-        # A CTC loss is a mean over the batch; transformers 5 would take it for one that is
-        # divided by the number of labels of all accumulated batches, and not divide it.
+        self.meter = StepMeter(batches.training_set, batches.task)
+        # Our losses are means over the batch; transformers 5 would take them for ones that are
+        # divided by the number of labels of all accumulated batches, and not divide them.
         self.model_accepts_loss_kwargs = False
 
     def get_train_dataloader(self) -> Any:
@@ -114,7 +115,7 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
         more["return_outputs"] = True
         heard = {name: value for name, value in inputs.items() if name not in OURS}
         loss, outputs = super().compute_loss(model, heard, *rest, **more)
-        self.meter.add_batch(inputs["planned"], outputs["logits"].detach())
+        self.meter.add_batch(inputs["planned"], inputs, outputs["logits"].detach())
         if "share" in inputs:
             loss = loss * inputs["share"]
         if not self.kit.divides_loss(self.args):
@@ -125,7 +126,7 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
         measured = {}
         if "loss" in logs:
             self._read_last()
-            measured = self.meter.read(self.batches.model)
+            measured = self.meter.read()
         super().log({**logs, **measured}, *rest, **more)
 
     def _save_checkpoint(self, *rest: Any, **more: Any) -> None:

@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 
 from gaudi_asr_cli.core.data.augment import Augmentation
 from gaudi_asr_cli.core.data.buckets import Batching, choose_edges
 from gaudi_asr_cli.core.data.measure import Measured, measure
 from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.errors import DataError, RecipeError
 from gaudi_asr_cli.core.events import Noticed, Observer
-from gaudi_asr_cli.core.models.ctc import CtcModel
-from gaudi_asr_cli.core.models.folder import find_model, has_trained_head
-from gaudi_asr_cli.core.models.scratch import build_from_scratch
-from gaudi_asr_cli.core.models.tuning import freeze, open_for_training
-from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Data
-from gaudi_asr_cli.core.records import Vocabulary
+from gaudi_asr_cli.core.recipes.schema import Data, TrainingRecipe
 from gaudi_asr_cli.core.text.rules import TextRules
-from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, read_vocabulary
 from gaudi_asr_cli.core.training.batches import TrainingSet
-from gaudi_asr_cli.core.training.examples import Limits, Refusal, check_vocabulary, select_examples
+from gaudi_asr_cli.core.training.examples import Limits, Refusal, select_examples
 from gaudi_asr_cli.core.training.schedule import (
     count_interval,
     count_steps,
@@ -31,6 +23,8 @@ from gaudi_asr_cli.core.training.schedule import (
     count_warmup,
 )
 from gaudi_asr_cli.core.training.settings import TrainingSettings, check_extra
+from gaudi_asr_cli.core.training.task import Task
+from gaudi_asr_cli.core.workflows.tasks import open_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +40,16 @@ class Splits:
 class Job:
     """Everything that is known before the first step."""
 
-    recipe: CtcRecipe
+    recipe: TrainingRecipe
     splits: Splits
-    model: CtcModel
+    task: Task
     training_set: TrainingSet
     refused: tuple[Refusal, ...]
     settings: TrainingSettings
 
 
-def prepare(recipe: CtcRecipe, device: Device, observe: Observer) -> Job:
-    """Data read, vocabulary chosen, model opened, batches planned; nothing is written.
+def prepare(recipe: TrainingRecipe, device: Device, observe: Observer) -> Job:
+    """Data read, model opened, texts labelled, batches planned; nothing is written.
 
     Raises:
         DataError: The data cannot be read, or nothing of it can be learnt.
@@ -64,29 +58,31 @@ def prepare(recipe: CtcRecipe, device: Device, observe: Observer) -> Job:
     check_extra(recipe.trainer, device)
     splits = read_splits(recipe, observe)
     rules = rules_of(recipe)
-    model = open_model(recipe, texts_of(splits.train, rules), device, observe)
+    task = open_task(recipe, texts_of(splits.train, rules), device, observe)
     limits = Limits(recipe.batching.min_seconds, recipe.batching.max_seconds)
-    examples = select_examples(
-        splits.train.utterances, rules, model.vocabulary, model.geometry, limits
-    )
+    examples = select_examples(splits.train.utterances, rules, task, limits)
     refused = (*broken_files(splits.train), *examples.refused)
     tell_refused(refused, observe)
     durations_s = [one.audio.duration_s or 0.0 for one in examples.utterances]
+    # Where every sound takes up a whole window there is one bucket.
+    edges_s = (
+        [task.window_s] if task.window_s else choose_edges(durations_s, recipe.batching.buckets)
+    )
     batching = Batching(
-        edges_s=tuple(choose_edges(durations_s, recipe.batching.buckets)),
+        edges_s=tuple(edges_s),
         batch_s=recipe.batching.batch_seconds,
         utterances=recipe.batching.batch,
         static_shapes=device.recompiles_on_new_shapes,
     )
     augmentation = Augmentation(speed=recipe.augment.speed)
     training_set = TrainingSet(
-        examples.utterances, examples.labels, batching, recipe.seed, augmentation
+        examples.utterances, examples.labels, batching, recipe.seed, augmentation, task.window_s
     )
     batches = len(training_set.plan(0).batches)
-    return Job(recipe, splits, model, training_set, refused, settings_of(recipe, model, batches))
+    return Job(recipe, splits, task, training_set, refused, settings_of(recipe, task, batches))
 
 
-def read_splits(recipe: CtcRecipe, observe: Observer) -> Splits:
+def read_splits(recipe: TrainingRecipe, observe: Observer) -> Splits:
     """All utterances of the recipe's data, with durations from headers."""
 
     def read(data: Data | None) -> Measured | None:
@@ -101,7 +97,7 @@ def read_splits(recipe: CtcRecipe, observe: Observer) -> Splits:
     return Splits(train, read(recipe.eval), read(recipe.test))
 
 
-def rules_of(recipe: CtcRecipe) -> TextRules:
+def rules_of(recipe: TrainingRecipe) -> TextRules:
     """How the recipe cleans text."""
     text = recipe.text
     return TextRules(strip_chars=text.strip_chars, case=text.case, unicode=text.unicode)
@@ -110,74 +106,6 @@ def rules_of(recipe: CtcRecipe) -> TextRules:
 def texts_of(measured: Measured, rules: TextRules) -> list[str]:
     """Cleaned texts, where there are any."""
     return [rules.clean(one.text) for one in measured.utterances if one.text]
-
-
-def open_model(recipe: CtcRecipe, texts: list[str], device: Device, observe: Observer) -> CtcModel:
-    """The model to train, with the vocabulary that the recipe asks for.
-
-    Raises:
-        DataError: The vocabulary lacks the data's characters.
-        RecipeError: `scratch` without an architecture, or the other way round.
-    """
-    vocabulary = choose_vocabulary(recipe, texts)
-    if recipe.model == "scratch":
-        if recipe.architecture is None or vocabulary is None:
-            raise RecipeError(
-                "model: scratch needs an `architecture` and a vocabulary.",
-                remedy="`gaudi-asr recipes show digits` has one; set vocab: data.",
-            )
-        fields = {**recipe.architecture, **recipe.network.overrides()}
-        model = build_from_scratch(
-            fields, vocabulary, recipe.seed, device=device, dtype=recipe.dtype
-        )
-    else:
-        model = open_for_training(
-            recipe.model,
-            device=device,
-            vocabulary=vocabulary,
-            overrides=recipe.network.overrides(),
-            language=recipe.language,
-            dtype=recipe.dtype,
-            seed=recipe.seed,
-        )
-    unknown = check_vocabulary(model.vocabulary, texts)
-    if unknown:
-        shown = ", ".join(f"{character!r} {count}x" for character, count in unknown.items())
-        observe(
-            Noticed(
-                f"Not in the vocabulary, trained as unknown: {shown}.",
-                remedy="Strip them with --strip-chars, or take --vocab data.",
-            )
-        )
-    freeze(model, recipe.freeze)
-    return model
-
-
-def choose_vocabulary(recipe: CtcRecipe, texts: list[str]) -> Vocabulary | None:
-    """The vocabulary to give the model; None keeps its own."""
-    choice = recipe.vocab
-    if choice == "auto":
-        own = recipe.model != "scratch" and has_trained_head(find_model(recipe.model))
-        choice = "model" if own else "data"
-    if choice == "model":
-        return None
-    if choice != "data":
-        return read_vocabulary(Path(choice))
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(text.replace(" ", ""))
-    if not counts:
-        raise DataError(
-            "The training data has no text to learn from.",
-            remedy="Name the column that holds it with --text-column.",
-        )
-    return build_vocabulary(
-        counts,
-        delimiter=recipe.text.word_delimiter_token,
-        unknown=recipe.text.unk_token,
-        blank=recipe.text.pad_token,
-        min_count=recipe.text.min_count,
-    )
 
 
 def broken_files(measured: Measured) -> tuple[Refusal, ...]:
@@ -210,7 +138,7 @@ def tell_refused(refused: tuple[Refusal, ...], observe: Observer) -> None:
         )
 
 
-def settings_of(recipe: CtcRecipe, model: CtcModel, batches: int) -> TrainingSettings:
+def settings_of(recipe: TrainingRecipe, task: Task, batches: int) -> TrainingSettings:
     """The recipe's numbers as steps."""
     updates = count_updates(batches, recipe.batching.accumulate)
     steps = count_steps(updates, recipe.epochs, recipe.max_steps)
@@ -230,7 +158,7 @@ def settings_of(recipe: CtcRecipe, model: CtcModel, batches: int) -> TrainingSet
         accumulate=recipe.batching.accumulate,
         patience=recipe.evaluation.patience,
         keep=recipe.evaluation.keep,
-        dtype=model.dtype,
+        dtype=task.dtype,
         gradient_checkpointing=recipe.gradient_checkpointing,
         seed=recipe.seed,
         extra=recipe.trainer,

@@ -15,9 +15,8 @@ from gaudi_asr_cli.core.recipes.loading import (
     read_recipe,
     with_settings,
 )
-from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Data
+from gaudi_asr_cli.core.recipes.schema import Data, TrainingRecipe
 from gaudi_asr_cli.core.runs import RunFolder, write_json, write_whole
-from gaudi_asr_cli.core.text.vocabulary import vocabulary_hash
 from gaudi_asr_cli.core.training.environment import (
     describe_environment,
     fingerprint_data,
@@ -32,33 +31,36 @@ class FinetuneRequest:
     """What to train: a recipe by name or file with settings on top, and where.
 
     With `resume` the recipe is the run's own; one that is given beside it must say the same.
+    `kind` is the command, which takes recipes of its kind alone.
     """
 
     recipe: str | None = None
     settings: tuple[str, ...] = ()
     run: Path | None = None
     resume: bool = False
+    kind: str = "finetune-ctc"
 
 
-def resolve_recipe(request: FinetuneRequest) -> CtcRecipe:
+def resolve_recipe(request: FinetuneRequest) -> TrainingRecipe:
     """The recipe of the request; bare, the demo; resumed, the run's own.
 
     Raises:
         RecipeError: The recipe is wrong, or says something else than the run that is resumed.
     """
     if not request.resume:
-        return absolute(new_recipe(request))
+        return of_kind(absolute(new_recipe(request)), request.kind)
     if request.run is None:
         raise UsageError("--resume needs the run's folder.", remedy="Name it with --run DIR.")
     folder = RunFolder.existing(request.run)
     stored = check_recipe(read_recipe(folder.recipe), origin=str(folder.recipe))
+    of_kind(stored, request.kind)
     if request.recipe is not None:
         asked = absolute(new_recipe(request))
     else:
         values = with_settings(stored.model_dump(mode="json"), request.settings)
         asked = absolute(check_recipe(values, origin="the settings"))
     different = [
-        key for key in CtcRecipe.model_fields if getattr(asked, key) != getattr(stored, key)
+        key for key in type(stored).model_fields if getattr(asked, key) != getattr(stored, key)
     ]
     if different:
         raise RecipeError(
@@ -68,16 +70,32 @@ def resolve_recipe(request: FinetuneRequest) -> CtcRecipe:
     return stored
 
 
-def new_recipe(request: FinetuneRequest) -> CtcRecipe:
+def new_recipe(request: FinetuneRequest) -> TrainingRecipe:
     """The recipe that is named; without a name the demo, or with data of one's own the defaults."""
     if request.recipe is not None:
         return load_recipe(request.recipe, request.settings)
-    if any(setting.startswith(("train=", "train.data=")) for setting in request.settings):
-        return check_recipe(with_settings({}, request.settings), origin="the command line")
+    has_data = any(setting.startswith(("train=", "train.data=")) for setting in request.settings)
+    if has_data or request.kind != "finetune-ctc":
+        values = with_settings({"kind": request.kind}, request.settings)
+        return check_recipe(values, origin="the command line")
     return load_recipe("demo", request.settings)
 
 
-def absolute(recipe: CtcRecipe) -> CtcRecipe:
+def of_kind(recipe: TrainingRecipe, kind: str) -> TrainingRecipe:
+    """The recipe, if it is what the command trains.
+
+    Raises:
+        RecipeError: It is another command's.
+    """
+    if recipe.kind != kind:
+        raise RecipeError(
+            f"{kind} does not train a recipe of kind {recipe.kind}.",
+            remedy=f"Give it to gaudi-asr {recipe.kind}.",
+        )
+    return recipe
+
+
+def absolute(recipe: TrainingRecipe) -> TrainingRecipe:
     """The recipe with local paths spelt out, so that it means the same from any folder."""
 
     def spelt_out(source: str) -> str:
@@ -104,7 +122,7 @@ def open_folder(request: FinetuneRequest, job: Job) -> RunFolder:
     recipe_text = dump_recipe(job.recipe)
     identity = {
         "data": fingerprint_data(job.training_set.utterances),
-        "vocabulary": vocabulary_hash(job.model.vocabulary),
+        "vocabulary": job.task.vocabulary_hash,
         "recipe": fingerprint_text(recipe_text),
     }
     if request.resume and request.run is not None:
@@ -117,7 +135,7 @@ def open_folder(request: FinetuneRequest, job: Job) -> RunFolder:
         else RunFolder.create_numbered(job.recipe.name)
     )
     folder.checkpoints.mkdir()
-    environment = describe_environment(job.model.device)
+    environment = describe_environment(job.task.device)
     write_json(folder.environment, {**environment, "seed": job.recipe.seed, "hashes": identity})
     write_refused(folder, job.refused)
     # Last: a folder with a recipe in it is one that can be resumed.

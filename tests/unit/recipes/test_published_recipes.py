@@ -10,7 +10,7 @@ from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import RecipeError
 from gaudi_asr_cli.core.recipes.catalogue import describe_recipes
 from gaudi_asr_cli.core.recipes.loading import check_recipe, load_recipe
-from gaudi_asr_cli.core.workflows.finetune_ctc import plan_finetune
+from gaudi_asr_cli.core.workflows.finetune import plan_finetune
 from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
 
 TRANSFORMERS = "transformers, examples/pytorch/speech-recognition/README.md"

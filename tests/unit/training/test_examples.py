@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -7,12 +8,14 @@ from gaudi_asr_cli.core.models.geometry import FrameGeometry, geometry_from_conf
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.text.vocabulary import build_vocabulary
+from gaudi_asr_cli.core.training.ctc_task import CtcTask
 from gaudi_asr_cli.core.training.examples import Limits, check_vocabulary, select_examples
 
 VOCABULARY = build_vocabulary({"a": 1, "b": 1})
 GEOMETRY: FrameGeometry = geometry_from_config(
     {"model_type": "wav2vec2", "conv_kernel": [320], "conv_stride": [320]}
 )
+TASK = CtcTask(SimpleNamespace(vocabulary=VOCABULARY, geometry=GEOMETRY))
 
 
 def utterance(name, text, duration_s):
@@ -20,7 +23,7 @@ def utterance(name, text, duration_s):
 
 
 def select(*utterances, limits=Limits()):  # noqa: B008
-    return select_examples(utterances, TextRules(), VOCABULARY, GEOMETRY, limits)
+    return select_examples(utterances, TextRules(), TASK, limits)
 
 
 def test_labels_follow_the_cleaned_text():

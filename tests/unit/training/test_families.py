@@ -6,7 +6,7 @@ from helpers.tiny_models import FAMILIES, save_tiny_model
 
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.events import UtteranceDone
-from gaudi_asr_cli.core.workflows.finetune_ctc import finetune_ctc
+from gaudi_asr_cli.core.workflows.finetune import finetune
 from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
 from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
 
@@ -27,7 +27,7 @@ def test_a_pretrained_model_is_trained_saved_and_hears(family, corpus, tmp_path)
     )  # fmt: skip
     device = open_device("cpu")
 
-    report = finetune_ctc(FinetuneRequest(None, settings, tmp_path / "run"), device)
+    report = finetune(FinetuneRequest(None, settings, tmp_path / "run"), device)
     heard = []
     account = infer(
         InferRequest((str(corpus.parent / "u00.wav"),), model=str(report.model), dtype="fp32"),

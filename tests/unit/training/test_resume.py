@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import RecipeError
-from gaudi_asr_cli.core.workflows.finetune_ctc import finetune_ctc
+from gaudi_asr_cli.core.workflows.finetune import finetune
 from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
 
 KILLER = Path(__file__).parents[2] / "helpers" / "killed.py"
@@ -35,7 +35,7 @@ def settings_for(corpus: Path) -> list[str]:
 
 def train(corpus: Path, run: Path, *, resume: bool = False) -> dict:
     request = FinetuneRequest("digits", tuple(settings_for(corpus)), run, resume)
-    return finetune_ctc(request, open_device("cpu")).to_json()
+    return finetune(request, open_device("cpu")).to_json()
 
 
 def weights(run: Path) -> dict[str, bytes]:
@@ -98,7 +98,7 @@ def test_a_run_is_not_resumed_with_another_recipe(corpus, uninterrupted):
     run, _ = uninterrupted
 
     with pytest.raises(RecipeError, match="optimizer"):
-        finetune_ctc(
+        finetune(
             FinetuneRequest(None, ("optimizer.learning_rate=1.0",), run, resume=True),
             open_device("cpu"),
         )

@@ -14,7 +14,9 @@ from gaudi_asr_cli.core.events import ignore
 from gaudi_asr_cli.core.models.masked_norm import padding_proof
 from gaudi_asr_cli.core.models.tuning import open_for_training
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
-from gaudi_asr_cli.core.training.batches import OURS, PlannedBatches, TrainingSet
+from gaudi_asr_cli.core.training.batches import PlannedBatches, TrainingSet
+from gaudi_asr_cli.core.training.ctc_task import CtcTask
+from gaudi_asr_cli.core.training.task import OURS
 
 EDGES_S = (0.4, 0.8)
 
@@ -51,7 +53,7 @@ def open_model(tmp_path, family="wav2vec2", **overrides):
 
 
 def gather(training_set, model, epochs=2):
-    batches = PlannedBatches(training_set, model, ignore)
+    batches = PlannedBatches(training_set, CtcTask(model), ignore)
     found = []
     for batches.epoch in range(epochs):
         found += [batches[index] for index in range(len(batches))]

@@ -20,7 +20,7 @@ from gaudi_asr_cli.core.errors import (
 from gaudi_asr_cli.core.events import Evaluated, Noticed, StepLogged, TrainingStarted, ignore
 from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.training.session import is_disk_full, train
-from gaudi_asr_cli.core.workflows.finetune_ctc import finetune_ctc, plan_finetune
+from gaudi_asr_cli.core.workflows.finetune import finetune, plan_finetune
 from gaudi_asr_cli.core.workflows.job import prepare
 from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
 
@@ -47,7 +47,7 @@ def test_a_run_tells_its_story_and_leaves_a_whole_folder(corpus, tmp_path):
     events = []
     run = tmp_path / "run"
 
-    report = finetune_ctc(request(corpus, run), open_device("cpu"), events.append)
+    report = finetune(request(corpus, run), open_device("cpu"), events.append)
 
     assert [one.step for one in events if isinstance(one, StepLogged)] == [1, 2, 3, 4]
     assert [one.step for one in events if isinstance(one, Evaluated)] == [2, 4]
@@ -70,7 +70,7 @@ def test_the_logged_loss_is_that_of_the_plan_whatever_is_accumulated(corpus, tmp
             "max_steps=1",
             "optimizer.learning_rate=1e-9",
         )
-        finetune_ctc(
+        finetune(
             request(corpus, tmp_path / str(accumulate), *settings),
             open_device("cpu"),
             events.append,
@@ -85,7 +85,7 @@ def test_a_step_too_large_stops_with_the_weights_named(corpus, tmp_path):
     wild = ("optimizer.learning_rate=1e30", "optimizer.warmup=0", "optimizer.clip_norm=0")
 
     with pytest.raises(TrainingError, match="not finite") as caught:
-        finetune_ctc(request(corpus, tmp_path / "run", *wild), open_device("cpu"))
+        finetune(request(corpus, tmp_path / "run", *wild), open_device("cpu"))
 
     assert "--resume" in caught.value.remedy
 
@@ -102,7 +102,7 @@ def test_an_infinite_loss_names_its_utterance(corpus, tmp_path):
     settings = dataclasses.replace(job.settings, eval_every=None, steps=6)
 
     with pytest.raises(TrainingError, match=r"such a loss: u07\."):
-        train(job.model, job.training_set, None, settings, folder, ignore)
+        train(job.task, job.training_set, None, settings, folder, ignore)
 
 
 def test_ctrl_c_finishes_the_step_and_can_be_resumed(corpus, tmp_path):
@@ -113,8 +113,8 @@ def test_ctrl_c_finishes_the_step_and_can_be_resumed(corpus, tmp_path):
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(StoppedError) as caught:
-        finetune_ctc(request(corpus, run), open_device("cpu"), interrupt)
-    report = finetune_ctc(request(corpus, run, resume=True), open_device("cpu"))
+        finetune(request(corpus, run), open_device("cpu"), interrupt)
+    report = finetune(request(corpus, run, resume=True), open_device("cpu"))
 
     assert caught.value.exit_code == 130
     assert report.outcome.resumed_step in {1, 2}
@@ -123,7 +123,7 @@ def test_ctrl_c_finishes_the_step_and_can_be_resumed(corpus, tmp_path):
 
 def test_an_existing_run_folder_is_refused_before_any_data_is_read(corpus, tmp_path):
     with pytest.raises(UsageError, match="exists already"):
-        finetune_ctc(request("nothing-there", tmp_path), open_device("cpu"))
+        finetune(request("nothing-there", tmp_path), open_device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_misspelt_setting_is_met_with_the_right_one(corpus, tmp_path, setting,
 
 
 def test_a_vocabulary_without_the_datas_characters_is_refused(corpus, tmp_path):
-    finetune_ctc(request(corpus, tmp_path / "run"), open_device("cpu"))
+    finetune(request(corpus, tmp_path / "run"), open_device("cpu"))
     shouting = tmp_path / "shouting"
     shouting.mkdir()
     lines = [json.loads(line) for line in corpus.read_text().splitlines()]
@@ -170,7 +170,7 @@ def test_unreadable_audio_is_left_out_and_listed(tmp_path):
     events = []
 
     # The manifest declares durations, so only decoding can tell.
-    report = finetune_ctc(
+    report = finetune(
         request(corpus, tmp_path / "run", "max_steps=7"), open_device("cpu"), events.append
     )
 
@@ -208,7 +208,7 @@ def test_a_full_disk_is_told_from_other_errors(error, full, tmp_path):
 def test_the_weights_that_are_kept_are_the_best_or_the_last(corpus, tmp_path, keep, step):
     run = tmp_path / "run"
 
-    report = finetune_ctc(request(corpus, run, f"evaluation.keep={keep}"), open_device("cpu"))
+    report = finetune(request(corpus, run, f"evaluation.keep={keep}"), open_device("cpu"))
 
     assert report.outcome.best_step == 2  # nothing is learnt in four steps: the scores are equal
     kept = load_file(run / "model" / "model.safetensors")

@@ -1,24 +1,21 @@
-"""`finetune-ctc`: from speech to a CTC model and its word error rate."""
+"""`finetune-ctc` and `finetune-seq2seq`: from speech to a model and its word error rate."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.data.buckets import padded_ratio
 from gaudi_asr_cli.core.data.measure import Measured
-from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.engine.evaluation import Hearing, score_utterances
+from gaudi_asr_cli.core.engine.evaluation import Hearing
 from gaudi_asr_cli.core.events import Evaluated, Observer, SamplePrediction, ignore
-from gaudi_asr_cli.core.models.ctc import CtcModel
 from gaudi_asr_cli.core.models.threads import fitting_threads
-from gaudi_asr_cli.core.models.tuning import save_model
 from gaudi_asr_cli.core.recipes.loading import dump_recipe
 from gaudi_asr_cli.core.records import Score, Utterance
 from gaudi_asr_cli.core.runs import RunFolder, write_json, write_whole
@@ -27,6 +24,7 @@ from gaudi_asr_cli.core.scoring.utterances import prediction_json
 from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
 from gaudi_asr_cli.core.training.card import write_card
 from gaudi_asr_cli.core.training.session import TrainingOutcome, train
+from gaudi_asr_cli.core.training.task import Task
 from gaudi_asr_cli.core.workflows.job import (
     Job,
     count_reasons,
@@ -49,17 +47,25 @@ BYTES_PER_WEIGHT_IN_MEMORY = 16
 """In memory there is the gradient besides."""
 
 
+LEARNING = {
+    "finetune-ctc": ("blank_first", "blank_last"),
+    "finetune-seq2seq": ("accuracy_first", "accuracy_last"),
+}
+"""What tells beside the loss whether a model of a kind learns."""
+
+
 @dataclass(frozen=True, slots=True)
 class FinetunePlan:
     """What a run would do (`--dry-run`); sizes are forecasts, in MB."""
 
+    kind: str
     model: str
     device: str
     dtype: str
     utterances: int
     hours: float
     refused: dict[str, int]
-    vocabulary: tuple[str, ...]
+    tokens: int
     edges_s: tuple[float, ...]
     utterances_per_bucket: tuple[int, ...]
     batches_per_epoch: int
@@ -72,13 +78,15 @@ class FinetunePlan:
     disk_mb: float
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": "finetune-ctc-plan/1", **asdict(self)}
+        plan = asdict(self)
+        return {"schema": f"{plan.pop('kind')}-plan/1", **plan}
 
 
 @dataclass(frozen=True, slots=True)
 class FinetuneReport:
     """The closing account of a run; `eval` and `test` are None where nothing was scored."""
 
+    kind: str
     run: Path
     model: Path
     base: str
@@ -97,11 +105,11 @@ class FinetuneReport:
             key: trained[key]
             for key in (
                 "audio_s_per_s", "utterances_per_s", "padding",
-                "loss_first", "loss_last", "blank_first", "blank_last",
+                "loss_first", "loss_last", *LEARNING[self.kind],
             )
         }  # fmt: skip
         return {
-            "schema": "finetune-ctc/1",
+            "schema": f"{self.kind}/1",
             "run": str(self.run),
             "model": str(self.model),
             "base": self.base,
@@ -119,7 +127,7 @@ class FinetuneReport:
         }
 
 
-def finetune_ctc(
+def finetune(
     request: FinetuneRequest, device: Device, observe: Observer = ignore
 ) -> FinetuneReport:
     """Train as the recipe says, keep the best weights, score them, write the run folder.
@@ -138,8 +146,8 @@ def finetune_ctc(
     folder = open_folder(request, job)
     told = recording(observe, folder)
     score = scorer(job) if job.splits.eval else None
-    with fitting_threads(job.model):
-        outcome = train(job.model, job.training_set, score, job.settings, folder, told)
+    with fitting_threads(job.task):
+        outcome = train(job.task, job.training_set, score, job.settings, folder, told)
         return finish(job, folder, outcome, told, started)
 
 
@@ -156,17 +164,18 @@ def plan_finetune(
     plan = job.training_set.plan(0)
     durations_s = job.training_set.durations_s
     edges_s = job.training_set.batching.edges_s
-    sizes = [parameter.numel() for parameter in job.model.network.parameters()]
-    trained = [p.numel() for p in job.model.network.parameters() if p.requires_grad]
-    held = Counter(next(edge for edge in edges_s if edge + 1e-6 >= one) for one in durations_s)
+    sizes = [parameter.numel() for parameter in job.task.network.parameters()]
+    trained = [p.numel() for p in job.task.network.parameters() if p.requires_grad]
+    held = Counter(edge_of(one, edges_s) for one in durations_s)
     return FinetunePlan(
-        model=job.model.name,
+        kind=job.task.kind,
+        model=job.task.name,
         device=device.description,
-        dtype=job.model.dtype,
+        dtype=job.task.dtype,
         utterances=len(job.training_set.utterances),
         hours=job.training_set.audio_s / 3600,
         refused=count_reasons(job.refused),
-        vocabulary=job.model.vocabulary.tokens,
+        tokens=job.task.vocabulary_size,
         edges_s=edges_s,
         utterances_per_bucket=tuple(held[edge] for edge in edges_s),
         batches_per_epoch=len(plan.batches),
@@ -181,16 +190,19 @@ def plan_finetune(
     )
 
 
+def edge_of(duration_s: float, edges_s: Sequence[float]) -> float:
+    """The bucket of a sound: the shortest that holds it."""
+    return next(edge for edge in edges_s if edge + 1e-6 >= duration_s)
+
+
 def hear(
-    job: Job, model: CtcModel, split: Measured, stage: str, observe: Observer = ignore
+    job: Job, task: Task, split: Measured, stage: str, observe: Observer = ignore
 ) -> tuple[Hearing, Score]:
     """Score the model on a split with the recipe's rules and normaliser."""
     rules, name = rules_of(job.recipe), job.recipe.evaluation.normalizer
     normalize = open_normalizer(name)
-    heard = score_utterances(
-        model,
+    heard = task.hear(
         scorable(split),
-        GreedyDecoder(model.vocabulary),
         lambda text: normalize(rules.clean(text)),
         stage=stage,
         observe=observe,
@@ -212,14 +224,14 @@ def scorable(split: Measured) -> list[Utterance]:
     return [one for one in split.utterances if one.text is not None]
 
 
-def scorer(job: Job) -> Callable[[CtcModel, int], Evaluated]:
+def scorer(job: Job) -> Callable[[Task, int], Evaluated]:
     """Scores a model on the evaluation split while it is trained."""
     split = job.splits.eval
     shown = job.recipe.evaluation.samples
 
-    def score(model: CtcModel, step: int) -> Evaluated:
+    def score(task: Task, step: int) -> Evaluated:
         assert split is not None  # noqa: S101 - no scorer is made without it
-        heard, found = hear(job, model, split, "evaluate")
+        heard, found = hear(job, task, split, "evaluate")
         samples = tuple(
             SamplePrediction(one.reference, one.hypothesis) for one in heard.scored[:shown]
         )
@@ -237,11 +249,12 @@ def finish(
     scores: dict[str, Score] = {}
     for name, split in (("eval", job.splits.eval), ("test", job.splits.test)):
         if split is not None:
-            heard, scores[name] = hear(job, job.model, split, f"score {name}", observe)
+            heard, scores[name] = hear(job, job.task, split, f"score {name}", observe)
             lines = [json.dumps(prediction_json(one), ensure_ascii=False) for one in heard.scored]
             write_whole(folder.predictions, "".join(f"{line}\n" for line in lines))
-    save_model(job.model, folder.model)
+    job.task.save(folder.model)
     card = write_card(
+        kind=job.task.kind,
         name=folder.root.name,
         base=job.recipe.model,
         sources=job.recipe.train.sources,
@@ -252,12 +265,13 @@ def finish(
     )
     write_whole(folder.model / "README.md", card)
     report = FinetuneReport(
+        kind=job.task.kind,
         run=folder.root,
         model=folder.model,
         base=job.recipe.model,
         seed=job.recipe.seed,
-        device=job.model.device.name,
-        dtype=job.model.dtype,
+        device=job.task.device.name,
+        dtype=job.task.dtype,
         outcome=outcome,
         refused=count_reasons(refused),
         eval=scores.get("eval"),

@@ -1,0 +1,101 @@
+"""The model that a recipe trains, opened and made ready to learn, by the recipe's kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.errors import DataError, RecipeError
+from gaudi_asr_cli.core.events import Noticed, Observer
+from gaudi_asr_cli.core.models.folder import find_model, has_trained_head
+from gaudi_asr_cli.core.models.scratch import build_from_scratch
+from gaudi_asr_cli.core.models.tuning import freeze, open_for_training
+from gaudi_asr_cli.core.recipes.schema import CtcRecipe, TrainingRecipe
+from gaudi_asr_cli.core.records import Vocabulary
+from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, read_vocabulary
+from gaudi_asr_cli.core.training.ctc_task import CtcTask
+from gaudi_asr_cli.core.training.examples import check_vocabulary
+from gaudi_asr_cli.core.training.task import Task
+
+
+def open_task(recipe: TrainingRecipe, texts: list[str], device: Device, observe: Observer) -> Task:
+    """What the recipe trains; `texts` are the cleaned ones of the training data.
+
+    Raises:
+        DataError: The model cannot write what the data says.
+        RecipeError: A setting does not fit the model.
+        UnreachableError: A hub id that is neither cached nor reachable.
+    """
+    assert isinstance(recipe, CtcRecipe)  # noqa: S101 - there is one kind so far
+    return open_ctc_task(recipe, texts, device, observe)
+
+
+def open_ctc_task(
+    recipe: CtcRecipe, texts: list[str], device: Device, observe: Observer
+) -> CtcTask:
+    """The CTC model to train, with the vocabulary that the recipe asks for.
+
+    Raises:
+        DataError: The vocabulary lacks the data's characters.
+        RecipeError: `scratch` without an architecture, or the other way round.
+    """
+    vocabulary = choose_vocabulary(recipe, texts)
+    if recipe.model == "scratch":
+        if recipe.architecture is None or vocabulary is None:
+            raise RecipeError(
+                "model: scratch needs an `architecture` and a vocabulary.",
+                remedy="`gaudi-asr recipes show digits` has one; set vocab: data.",
+            )
+        fields = {**recipe.architecture, **recipe.network.overrides()}
+        model = build_from_scratch(
+            fields, vocabulary, recipe.seed, device=device, dtype=recipe.dtype
+        )
+    else:
+        model = open_for_training(
+            recipe.model,
+            device=device,
+            vocabulary=vocabulary,
+            overrides=recipe.network.overrides(),
+            language=recipe.language,
+            dtype=recipe.dtype,
+            seed=recipe.seed,
+        )
+    unknown = check_vocabulary(model.vocabulary, texts)
+    if unknown:
+        shown = ", ".join(f"{character!r} {count}x" for character, count in unknown.items())
+        observe(
+            Noticed(
+                f"Not in the vocabulary, trained as unknown: {shown}.",
+                remedy="Strip them with --strip-chars, or take --vocab data.",
+            )
+        )
+    freeze(model, recipe.freeze)
+    return CtcTask(model)
+
+
+def choose_vocabulary(recipe: CtcRecipe, texts: list[str]) -> Vocabulary | None:
+    """The vocabulary to give the model; None keeps its own."""
+    choice = recipe.vocab
+    if choice == "auto":
+        own = recipe.model != "scratch" and has_trained_head(find_model(recipe.model))
+        choice = "model" if own else "data"
+    if choice == "model":
+        return None
+    if choice != "data":
+        return read_vocabulary(Path(choice))
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text.replace(" ", ""))
+    if not counts:
+        raise DataError(
+            "The training data has no text to learn from.",
+            remedy="Name the column that holds it with --text-column.",
+        )
+    return build_vocabulary(
+        counts,
+        delimiter=recipe.text.word_delimiter_token,
+        unknown=recipe.text.unk_token,
+        blank=recipe.text.pad_token,
+        min_count=recipe.text.min_count,
+    )
