@@ -19,6 +19,7 @@ from gaudi_asr_cli.cli import (
     check,
     doctor,
     eval_ctc,
+    eval_seq2seq,
     finetune_ctc,
     infer,
     recipes,
@@ -44,6 +45,7 @@ add_command(app, "vocab", vocab.command)
 add_command(app, "check", check.command)
 add_command(app, "finetune-ctc", finetune_ctc.command, TrainingCommand)
 add_command(app, "eval-ctc", eval_ctc.command)
+add_command(app, "eval-seq2seq", eval_seq2seq.command)
 add_command(app, "infer", infer.command)
 add_command(app, "bench", bench.command, bench.BenchCommand)
 add_command(app, "results", results.command)

@@ -64,10 +64,14 @@ def command(  # noqa: PLR0913 - a parameter is an option
         raise typer.Exit(DataError.exit_code)
 
 
-def one_model(argument: str | None, option: str | None) -> str:
+def one_model(
+    argument: str | None,
+    option: str | None,
+    example: str = "gaudi-asr eval-ctc demo --data FOLDER",
+) -> str:
     """The model, which may be given either way."""
     models = {model for model in (argument, option) if model is not None}
     if len(models) != 1:
         given = "Two models were named" if models else "No model was named"
-        raise UsageError(f"{given}.", remedy="For example: gaudi-asr eval-ctc demo --data FOLDER")
+        raise UsageError(f"{given}.", remedy=f"For example: {example}")
     return models.pop()

@@ -53,6 +53,17 @@ class NormalizerName(str, Enum):
     WHISPER_ENGLISH = "whisper-english"
 
 
+class TaskName(str, Enum):
+    TRANSCRIBE = "transcribe"
+    TRANSLATE = "translate"
+
+
+class LongName(str, Enum):
+    AUTO = "auto"
+    SEQUENTIAL = "sequential"
+    BATCHED = "batched"
+
+
 DataArgument = Annotated[
     list[str],
     typer.Argument(
@@ -140,6 +151,71 @@ Language = Annotated[
         show_default=False,
         metavar="CODE",
         help="Adapter and vocabulary of a multilingual model (MMS), such as deu.",
+    ),
+]
+OptionalSeq2SeqModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        show_default=False,
+        help="Hub id, model folder or run folder.",
+    ),
+]
+SpokenLanguage = Annotated[
+    str | None,
+    typer.Option(
+        "--language",
+        rich_help_panel=MODEL,
+        show_default=False,
+        metavar="NAME",
+        help="What is spoken, such as hindi or hi; a multilingual model finds out without it.",
+    ),
+]
+Task = Annotated[
+    TaskName | None,
+    typer.Option(
+        "--task",
+        rich_help_panel=MODEL,
+        show_default=False,
+        help="Write what was said, or its English.",
+    ),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-tokens",
+        rich_help_panel=MODEL,
+        show_default=False,
+        metavar="N",
+        min=1,
+        help="Most tokens of a text; without it as many as the model can.",
+    ),
+]
+Beams = Annotated[
+    int,
+    typer.Option(
+        "--beams", rich_help_panel=MODEL, metavar="N", min=1, help="Texts followed at once."
+    ),
+]
+Long = Annotated[
+    LongName,
+    typer.Option(
+        "--long",
+        rich_help_panel=MODEL,
+        help="Audio longer than a window: on from the last time written, or many at once.",
+    ),
+]
+WrittenTogether = Annotated[
+    int | None,
+    typer.Option(
+        "--batch",
+        rich_help_panel=MACHINE,
+        show_default=False,
+        metavar="N",
+        min=1,
+        help="Utterances written at once.",
     ),
 ]
 Normalizer = Annotated[

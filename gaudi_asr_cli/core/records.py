@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,6 +84,12 @@ class Emissions:
     frames: NDArray[np.int64]
     frame_s: float
 
+    def is_finite(self, row: int) -> bool:
+        """Whether all that the network says of a row are numbers."""
+        import numpy as np
+
+        return bool(np.isfinite(self.log_probs[row, : int(self.frames[row])]).all())
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -114,6 +120,16 @@ class Generated:
     """What a decoder network wrote of a batch, one of `rows` for each utterance."""
 
     rows: tuple[Written, ...]
+
+    def is_finite(self, row: int) -> bool:
+        """Whether a row is text; see `Emissions`."""
+        return 0 <= row < len(self.rows)
+
+
+class Output(Protocol):
+    """What a network says of a batch: `Emissions` or `Generated`."""
+
+    def is_finite(self, row: int) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rich.text import Text
 
 from gaudi_asr_cli.core.records import Score, ScoredUtterance
 from gaudi_asr_cli.core.scoring.confusions import Confusion
-from gaudi_asr_cli.core.workflows.eval_ctc import EvalReport
+from gaudi_asr_cli.core.scoring.writing import WritingReport
+from gaudi_asr_cli.core.workflows.evaluation import EvalReport
 from gaudi_asr_cli.ui.messages import show_line, show_notice
 from gaudi_asr_cli.ui.numbers import count, percent, span
 from gaudi_asr_cli.ui.tables import new_table, show_facts, show_table
@@ -24,6 +26,7 @@ def show_evaluation(report: EvalReport) -> None:
     show_confusions(report.confusions[:MOST_CONFUSIONS])
     show_slices(report.score.slices)
     show_score(report.score, f"{report.model} on {report.device}, {report.dtype}")
+    show_writing(report.writing, report.run)
     left_out = [*report.broken, *report.without_text]
     if left_out:
         first = left_out[0]
@@ -33,6 +36,18 @@ def show_evaluation(report: EvalReport) -> None:
             f"All are listed in {report.run}/report.json.",
         )
     show_line(f"Written: {report.run}", "dim")
+
+
+def show_writing(writing: WritingReport | None, run: Path) -> None:
+    """Texts that a decoder may have made up."""
+    if writing is None or not writing.suspects:
+        return
+    first = writing.suspects[0]
+    show_notice(
+        f"{count(writing.capped, 'text')} stopped at the most tokens and {writing.looping} that "
+        f"turn round and round, the first {first.path}: {first.text[:60]!r}",
+        f"They count as they are. All are listed in {run}/report.json; --max-tokens moves the cap.",
+    )
 
 
 def show_score(score: Score, title: str = "score") -> None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "check": ["check"],
     "finetune-ctc": ["finetune-ctc"],
     "eval-ctc": ["eval-ctc"],
+    "eval-seq2seq": ["eval-seq2seq"],
     "infer": ["infer"],
     "bench": ["bench"],
     "recipes": ["recipes"],

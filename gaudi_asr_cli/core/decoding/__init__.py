@@ -1,4 +1,4 @@
-"""Emissions to transcripts."""
+"""From what a network says to transcripts."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
-from gaudi_asr_cli.core.records import Emissions, Transcript, Utterance, Vocabulary
+from gaudi_asr_cli.core.records import Transcript, Utterance, Vocabulary
 
 
 class Decoder(Protocol):
-    """Anything that turns a row of emissions into a transcript."""
+    """Anything that turns a row of what a network says into a transcript.
 
-    def decode(self, emissions: Emissions, index: int, utterance: Utterance) -> Transcript:
+    Which kind of output it takes (`Emissions`, `Generated`) is that of the model it is used with.
+    """
+
+    def decode(self, output: Any, index: int, utterance: Utterance) -> Transcript:
         """The transcript of row `index` of the batch."""
         ...
 
-    def condense(self, emissions: Emissions, index: int) -> Any:
+    def condense(self, output: Any, index: int) -> Any:
         """What `spell` needs of row `index`: little enough to keep for hours of sound."""
         ...
 

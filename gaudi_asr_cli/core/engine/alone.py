@@ -1,18 +1,20 @@
-"""One utterance after another: long ones in chunks, failures that cost only themselves."""
+"""One utterance after another: long ones in pieces, failures that cost only themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.decoding import Decoder
 from gaudi_asr_cli.core.engine.ahead import RunAhead
 from gaudi_asr_cli.core.engine.chunks import plan_chunks, stitch
 from gaudi_asr_cli.core.engine.clock import PhaseClock, Timing
-from gaudi_asr_cli.core.engine.long_audio import hear_long, open_blocks
+from gaudi_asr_cli.core.engine.long_audio import HeardLong, hear_long, open_blocks
 from gaudi_asr_cli.core.engine.read_ahead import Sound
 from gaudi_asr_cli.core.engine.results import (
     NOT_FINITE,
@@ -23,10 +25,13 @@ from gaudi_asr_cli.core.engine.results import (
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.models.geometry import FrameGeometry
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, Emissions, Utterance
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, Emissions, Output, Utterance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+Blocks = Callable[[], Iterator[LoadedAudio]]
+"""Opens a long sound anew: its blocks, in order."""
 
 
 class Listener(Protocol):
@@ -38,6 +43,49 @@ class Listener(Protocol):
     def emissions(self, batch: AudioBatch) -> Emissions: ...
 
 
+@runtime_checkable
+class Ear(Protocol):
+    """Whoever hears one sound of any length; a decoder makes text of what comes out."""
+
+    def hear(self, samples: NDArray[np.float32], utterance: Utterance) -> Output:
+        """What is said of a sound (T,), as the only row of a batch."""
+
+    def hear_blocks(self, blocks: Blocks, decoder: Decoder, utterance: Utterance) -> HeardLong:
+        """The transcript of a sound that is too long for the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class CtcEar:
+    """See `Ear`: long sounds are heard in overlapping chunks."""
+
+    model: Listener
+
+    def hear(self, samples: NDArray[np.float32], utterance: Utterance) -> Emissions:
+        return emit(self.model, samples, utterance)
+
+    def hear_blocks(self, blocks: Blocks, decoder: Decoder, utterance: Utterance) -> HeardLong:
+        """Blocks are decoded on a thread while the one before is heard."""
+        with RunAhead(blocks(), lambda block: len(block.samples), 0, "read-blocks") as ahead:
+            return hear_long(
+                partial(self._emit_finite, utterance=utterance),
+                self.model.geometry,
+                ahead,
+                decoder,
+                utterance,
+            )
+
+    def _emit_finite(self, samples: NDArray[np.float32], utterance: Utterance) -> Emissions:
+        emissions = self.model.emissions(batch_one(samples, utterance))
+        if not np.isfinite(emissions.log_probs).all():
+            raise RuntimeError(NOT_FINITE)
+        return emissions
+
+
+def ear_of(model: Any) -> Ear:
+    """Who listens with a model: the model itself where it can, else somebody who chunks."""
+    return model if isinstance(model, Ear) else CtcEar(model)
+
+
 @dataclass(frozen=True, slots=True)
 class Alone:
     """Who listens to one sound at a time; `noticed` is told of sound that is missing, in seconds.
@@ -45,7 +93,7 @@ class Alone:
     `channel` is the one that long files are read from.
     """
 
-    model: Listener
+    ear: Ear
     decoder: Decoder
     clock: PhaseClock
     noticed: Callable[[Utterance, float], None]
@@ -67,14 +115,14 @@ class Alone:
     def _hear_whole(self, sound: Sound) -> Heard:
         before_s = self.clock.read("features")
         with self.clock.time("compute") as computing:
-            emissions = emit(self.model, sound.samples, sound.utterance)
+            output = self.ear.hear(sound.samples, sound.utterance)
         # Where somebody timed the features, they are no part of what the network took.
         features_s = self.clock.read("features") - before_s
         self.clock.add("compute", -features_s)
-        if not np.isfinite(emissions.log_probs).all():
+        if not output.is_finite(0):
             return Heard(name_failure(sound, NOT_FINITE))
         with self.clock.time("text") as writing:
-            transcript = self.decoder.decode(emissions, 0, sound.utterance)
+            transcript = self.decoder.decode(output, 0, sound.utterance)
         timing = Timing(
             decode_audio_s=sound.decode_s,
             features_s=features_s,
@@ -85,20 +133,10 @@ class Alone:
         return Heard(name_success(sound, transcript), timing)
 
     def _hear_long(self, sound: Sound) -> Heard:
-        """Blocks are decoded on a thread while the one before is heard."""
         utterance = sound.utterance
-        blocks = open_blocks(utterance.audio, channel=self.channel)
-        with (
-            self.clock.time("compute") as watch,
-            RunAhead(blocks, lambda block: len(block.samples), 0, "read-blocks") as ahead,
-        ):
-            heard = hear_long(
-                lambda samples: self._emit_finite(samples, utterance),
-                self.model.geometry,
-                ahead,
-                self.decoder,
-                utterance,
-            )
+        blocks = partial(open_blocks, utterance.audio, channel=self.channel)
+        with self.clock.time("compute") as watch:
+            heard = self.ear.hear_blocks(blocks, self.decoder, utterance)
         self.noticed(utterance, heard.lost_s)
         done = UtteranceDone(
             utterance_id=utterance.id,
@@ -107,12 +145,6 @@ class Alone:
             transcript=heard.transcript,
         )
         return Heard(done, Timing(compute_s=watch.seconds, padded_s=heard.duration_s))
-
-    def _emit_finite(self, samples: NDArray[np.float32], utterance: Utterance) -> Emissions:
-        emissions = self.model.emissions(batch_one(samples, utterance))
-        if not np.isfinite(emissions.log_probs).all():
-            raise RuntimeError(NOT_FINITE)
-        return emissions
 
 
 def emit(model: Listener, samples: NDArray[np.float32], utterance: Utterance) -> Emissions:

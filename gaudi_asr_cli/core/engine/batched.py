@@ -1,9 +1,9 @@
-"""A CTC model that hears many utterances at once, without waiting for each batch."""
+"""Hearing many utterances at once; a CTC model that does not wait for each batch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -11,9 +11,10 @@ from gaudi_asr_cli.core.data.buckets import Batching
 from gaudi_asr_cli.core.devices.base import torch_dtype
 from gaudi_asr_cli.core.devices.copies import Copier, PendingCopy
 from gaudi_asr_cli.core.devices.graphs import GraphCounts
+from gaudi_asr_cli.core.engine.chunks import LONGEST_S
 from gaudi_asr_cli.core.models.ctc import CtcModel
 from gaudi_asr_cli.core.models.geometry import FrameGeometry
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, Emissions, Vocabulary
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, Emissions, Output, Vocabulary
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,33 @@ class PreparedBatch:
 
     batch: AudioBatch
     inputs: dict[str, torch.Tensor]
+
+
+class PendingOutput(Protocol):
+    """What a device may still be at; any thread may wait for it."""
+
+    def wait(self) -> Output: ...
+
+
+@runtime_checkable
+class BatchListener(Protocol):
+    """Whoever hears batches: prepared on one thread, started on another, awaited on a third."""
+
+    @property
+    def batching(self) -> Batching: ...
+
+    @property
+    def buckets(self) -> int: ...
+
+    @property
+    def longest_s(self) -> float:
+        """Longer sound is heard alone."""
+
+    def width_of(self, padded_s: float) -> int: ...
+
+    def prepare(self, batch: AudioBatch) -> PreparedBatch: ...
+
+    def start(self, prepared: PreparedBatch) -> PendingOutput: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +99,10 @@ class BatchedModel:
     @property
     def dtype(self) -> str:
         return self.model.dtype
+
+    @property
+    def longest_s(self) -> float:
+        return LONGEST_S
 
     def width_of(self, padded_s: float) -> int:
         """Samples of a row that is padded to so many seconds.

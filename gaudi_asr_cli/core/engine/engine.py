@@ -8,8 +8,8 @@ from functools import partial
 
 from gaudi_asr_cli.core.data.audio import load_audio, read_duration_s
 from gaudi_asr_cli.core.decoding import Decoder
-from gaudi_asr_cli.core.engine.alone import Alone, Listener, batch_one, emit
-from gaudi_asr_cli.core.engine.batched import BatchedModel
+from gaudi_asr_cli.core.engine.alone import Alone, Ear, Listener, batch_one, ear_of, emit
+from gaudi_asr_cli.core.engine.batched import BatchListener
 from gaudi_asr_cli.core.engine.clock import PhaseClock
 from gaudi_asr_cli.core.engine.long_audio import LONG_S
 from gaudi_asr_cli.core.engine.pipeline import hear_batches
@@ -28,7 +28,7 @@ READERS = 4
 
 
 def transcribe(  # noqa: PLR0913 - the last four have defaults that callers keep
-    model: Listener,
+    model: Listener | Ear,
     utterances: Iterable[Utterance],
     decoder: Decoder,
     *,
@@ -47,7 +47,7 @@ def transcribe(  # noqa: PLR0913 - the last four have defaults that callers keep
 
 
 def hear(  # noqa: PLR0913 - the last four have defaults that callers keep
-    model: Listener,
+    model: Listener | Ear,
     utterances: Iterable[Utterance],
     decoder: Decoder,
     *,
@@ -58,7 +58,7 @@ def hear(  # noqa: PLR0913 - the last four have defaults that callers keep
 ) -> Generator[Heard, None, None]:
     """What the model hears in each utterance, in their order, as soon as it is known.
 
-    Audio is decoded on threads ahead of the network; with a `BatchedModel` batches are prepared
+    Audio is decoded on threads ahead of the network; with a `BatchListener` batches are prepared
     and text is written on others, while the network runs on the caller's. An utterance that fails
     costs only itself: it comes with an `error`. Memory does not grow with their number or length.
     Closing the iterator, or an interrupt, ends the threads.
@@ -66,7 +66,7 @@ def hear(  # noqa: PLR0913 - the last four have defaults that callers keep
     Args:
         model: What listens.
         utterances: Whom to listen to; read lazily, on another thread.
-        decoder: Turns emissions into text.
+        decoder: Turns what it says into text.
         observe: Told of audio that is shorter than its header promised.
         channel: Which channel of the files (from 0); all mixed down without it.
         clock: Adds up seconds by phase, to be read when the run is over.
@@ -78,13 +78,13 @@ def hear(  # noqa: PLR0913 - the last four have defaults that callers keep
         partial(load_audio, channel=channel) if load is None else load,
         ticking,
         int(READ_AHEAD_S * SAMPLE_RATE_HZ),
-        readers=READERS if isinstance(model, BatchedModel) else 1,
+        readers=READERS if isinstance(model, BatchListener) else 1,
         # Sound that does not come from files has no blocks to be read in.
         is_long=is_long if load is None else lambda span: False,
     )
     noticed = partial(_notice_loss, observe)
-    alone = Alone(model, decoder, ticking, noticed, channel)
-    if isinstance(model, BatchedModel):
+    alone = Alone(ear_of(model), decoder, ticking, noticed, channel)
+    if isinstance(model, BatchListener):
         yield from hear_batches(model, reader, Writer(decoder, ticking), alone, noticed)
         return
     with reader as sounds:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from gaudi_asr_cli.core.decoding import Decoder
 from gaudi_asr_cli.core.engine.clock import PhaseClock
-from gaudi_asr_cli.core.engine.engine import Listener, transcribe
+from gaudi_asr_cli.core.engine.engine import transcribe
 from gaudi_asr_cli.core.events import (
     Observer,
     StageAdvanced,
@@ -19,6 +20,13 @@ from gaudi_asr_cli.core.events import (
 )
 from gaudi_asr_cli.core.records import ScoredUtterance, Utterance
 from gaudi_asr_cli.core.scoring.utterances import score_utterance
+
+
+class OpenHearer(Protocol):
+    """A `Listener` or an `Ear` that says in what it computes."""
+
+    @property
+    def dtype(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ class Hearing:
 
 
 def score_utterances(  # noqa: PLR0913 - the last three have defaults that callers keep
-    model: Listener,
+    model: Any,
     utterances: Sequence[Utterance],
     decoder: Decoder,
     normalize: Callable[[str], str],
@@ -49,9 +57,9 @@ def score_utterances(  # noqa: PLR0913 - the last three have defaults that calle
     """Score what the model hears in each utterance.
 
     Args:
-        model: What listens.
+        model: What listens: a `Listener` or an `Ear`.
         utterances: With text; an empty reference counts as such.
-        decoder: Turns emissions into text.
+        decoder: Turns what it says into text.
         normalize: Applied to both sides before they are compared.
         stage: Name under which progress is told.
         observe: Told of progress and of every utterance.

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from gaudi_asr_cli.core.engine.ahead import RunAhead, until_failure
 from gaudi_asr_cli.core.engine.alone import Alone
-from gaudi_asr_cli.core.engine.batched import BatchedModel, PendingEmissions
+from gaudi_asr_cli.core.engine.batched import BatchListener, PendingOutput
 from gaudi_asr_cli.core.engine.read_ahead import ReadAhead
 from gaudi_asr_cli.core.engine.results import Heard, Writer
 from gaudi_asr_cli.core.engine.windows import Single, Together, Work, cut_windows
@@ -24,7 +24,7 @@ Result = tuple[int, Heard]
 
 
 def hear_batches(
-    model: BatchedModel,
+    model: BatchListener,
     reader: ReadAhead,
     writer: Writer,
     alone: Alone,
@@ -70,7 +70,7 @@ class _Line:
 
     def __init__(
         self,
-        model: BatchedModel,
+        model: BatchListener,
         writer: Writer,
         alone: Alone,
         pool: ThreadPoolExecutor,
@@ -106,11 +106,11 @@ class _Line:
         job = self._pool.submit(self._write, work, pending, watch.seconds)
         self._flying.append((work, job))
 
-    def _write(self, work: Together, pending: PendingEmissions, compute_s: float) -> list[Heard]:
+    def _write(self, work: Together, pending: PendingOutput, compute_s: float) -> list[Heard]:
         # The device works behind our back: waiting for it is the rest of what it took.
         with self._clock.time("compute") as watch:
-            emissions = pending.wait()
-        return self._writer.write(work, emissions, compute_s + watch.seconds)
+            output = pending.wait()
+        return self._writer.write(work, output, compute_s + watch.seconds)
 
     def _land(self) -> Iterator[Result]:
         work, job = self._flying.popleft()

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gaudi_asr_cli.core.decoding import Decoder
 from gaudi_asr_cli.core.engine.clock import PhaseClock, Timing
 from gaudi_asr_cli.core.engine.read_ahead import Sound
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.events import UtteranceDone
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Emissions, Transcript
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Output, Transcript
 
 if TYPE_CHECKING:
     from gaudi_asr_cli.core.engine.windows import Together
@@ -31,18 +29,18 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Turns the emissions of batches into text."""
+    """Turns what was heard in batches into text."""
 
     decoder: Decoder
     clock: PhaseClock
 
-    def write(self, work: Together, emissions: Emissions, compute_s: float) -> list[Heard]:
+    def write(self, work: Together, output: Output, compute_s: float) -> list[Heard]:
         """What was heard in each member of a batch; `compute_s` is what the whole of it took."""
         heard = []
         for row, member in enumerate(work.members):
             sound = member.sound
             with self.clock.time("text") as watch:
-                done = self.write_row(sound, emissions, row)
+                done = self.write_row(sound, output, row)
             timing = Timing(
                 decode_audio_s=sound.decode_s,
                 features_s=work.features_s,
@@ -53,13 +51,12 @@ class Writer:
             heard.append(Heard(done, timing))
         return heard
 
-    def write_row(self, sound: Sound, emissions: Emissions, row: int) -> UtteranceDone:
+    def write_row(self, sound: Sound, output: Output, row: int) -> UtteranceDone:
         """The transcript of one row, or the error why there is none."""
-        frames = int(emissions.frames[row])
-        if not np.isfinite(emissions.log_probs[row, :frames]).all():
+        if not output.is_finite(row):
             return name_failure(sound, NOT_FINITE)
         try:
-            transcript = self.decoder.decode(emissions, row, sound.utterance)
+            transcript = self.decoder.decode(output, row, sound.utterance)
         except AsrError as error:
             return name_failure(sound, error.message)
         return name_success(sound, transcript)

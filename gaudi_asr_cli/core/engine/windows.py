@@ -9,8 +9,7 @@ import numpy as np
 
 from gaudi_asr_cli.core.data.buckets import ArrayPlan, Batching, choose_edges, plan_arrays
 from gaudi_asr_cli.core.engine.ahead import until_failure
-from gaudi_asr_cli.core.engine.batched import BatchedModel, PreparedBatch
-from gaudi_asr_cli.core.engine.chunks import LONGEST_S
+from gaudi_asr_cli.core.engine.batched import BatchListener, PreparedBatch
 from gaudi_asr_cli.core.engine.clock import PhaseClock
 from gaudi_asr_cli.core.engine.read_ahead import Sound
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
@@ -47,7 +46,7 @@ class Together:
 Work = Single | Together
 
 
-def cut_windows(sounds: Iterable[Sound], model: BatchedModel, clock: PhaseClock) -> Iterator[Work]:
+def cut_windows(sounds: Iterable[Sound], model: BatchListener, clock: PhaseClock) -> Iterator[Work]:
     """All sounds, those of a window in batches of similar length, each ready for the network.
 
     A window holds `WINDOW_BATCHES` budgets of sound, the first only one: somebody is waiting.
@@ -59,34 +58,34 @@ def cut_windows(sounds: Iterable[Sound], model: BatchedModel, clock: PhaseClock)
     failures: list[Exception] = []
     for number, sound in enumerate(until_failure(sounds, failures)):
         member = Numbered(number, sound)
-        if is_heard_alone(sound):
+        if is_heard_alone(sound, model.longest_s):
             yield Single(member)
             continue
         window.append(member)
         held += len(sound.samples)
         if held >= most:
-            batching = _settle_edges(batching, window, model.buckets)
+            batching = _settle_edges(batching, window, model)
             yield from _cut(window, batching, model, clock)
             window, held, most = [], 0, WINDOW_BATCHES * budget
     if window:
-        yield from _cut(window, _settle_edges(batching, window, model.buckets), model, clock)
+        yield from _cut(window, _settle_edges(batching, window, model), model, clock)
     for failure in failures:
         raise failure
 
 
-def is_heard_alone(sound: Sound) -> bool:
-    """Whether a sound is cut into chunks, or could not be loaded at all."""
+def is_heard_alone(sound: Sound, longest_s: float) -> bool:
+    """Whether a sound is cut into pieces, or could not be loaded at all."""
     if sound.error is not None or sound.is_long:
         return True
-    return len(sound.samples) > LONGEST_S * SAMPLE_RATE_HZ
+    return len(sound.samples) > longest_s * SAMPLE_RATE_HZ
 
 
-def _settle_edges(batching: Batching, window: Sequence[Numbered], buckets: int) -> Batching:
+def _settle_edges(batching: Batching, window: Sequence[Numbered], model: BatchListener) -> Batching:
     """Edges that suit the first window, and one that holds whatever comes later."""
     if not batching.static_shapes or batching.edges_s:
         return batching
-    edges_s = choose_edges(_durations_s(window), max(1, buckets - 1))
-    return replace(batching, edges_s=tuple(sorted({*edges_s, LONGEST_S})))
+    edges_s = choose_edges(_durations_s(window), max(1, model.buckets - 1))
+    return replace(batching, edges_s=tuple(sorted({*edges_s, model.longest_s})))
 
 
 def _durations_s(window: Sequence[Numbered]) -> list[float]:
@@ -94,7 +93,7 @@ def _durations_s(window: Sequence[Numbered]) -> list[float]:
 
 
 def _cut(
-    window: Sequence[Numbered], batching: Batching, model: BatchedModel, clock: PhaseClock
+    window: Sequence[Numbered], batching: Batching, model: BatchListener, clock: PhaseClock
 ) -> Iterator[Work]:
     plan = plan_arrays(_durations_s(window), batching)
     for batch in range(len(plan)):
@@ -108,7 +107,7 @@ def _prepare(
     members: tuple[Numbered, ...],
     plan: ArrayPlan,
     batch: int,
-    model: BatchedModel,
+    model: BatchListener,
     clock: PhaseClock,
 ) -> Together:
     rows, width = int(plan.rows[batch]), model.width_of(float(plan.padded_s[batch]))

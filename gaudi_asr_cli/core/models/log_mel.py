@@ -6,7 +6,7 @@ so nobody needs to transform it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,21 +60,45 @@ class LogMel:
             sound: Samples.
             whole: The sound ends here, mirrored as torch does; otherwise silence follows it.
         """
-        import torch
-
+        half = self.n_fft // 2
         padded = sound
         if not whole:
             frames = min(-(-(len(sound) + self.n_fft) // self.hop_samples), self.window_frames)
             padded = np.pad(sound, (0, frames * self.hop_samples - len(sound)))
-        samples = torch.from_numpy(np.ascontiguousarray(padded))
+        return self._transform(np.pad(padded, (half, half), mode="reflect"))[:, :-1]
+
+    def stream(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Tensor]:
+        """The `spectrum` (M, f) of a sound that comes in blocks (T,), stretch by stretch."""
+        half = self.n_fft // 2
+        held, started = np.zeros(0, np.float32), False
+        for block in blocks:
+            held = np.concatenate([held, block])
+            if not started and len(held) > self.n_fft:
+                held, started = np.concatenate([held[half:0:-1], held]), True
+            frames = (len(held) - self.n_fft - half) // self.hop_samples
+            # What the end is mirrored from stays behind.
+            if started and frames > 0:
+                yield self._transform(held[: (frames - 1) * self.hop_samples + self.n_fft])
+                held = held[frames * self.hop_samples :]
+        if not started:
+            padded = np.pad(held, (0, max(0, self.n_fft - len(held))))
+            yield self.spectrum(padded)[:, : max(1, len(held) // self.hop_samples)]
+            return
+        yield self._transform(np.concatenate([held, held[-2 : -2 - half : -1]]))[:, :-1]
+
+    def _transform(self, samples: NDArray[np.float32]) -> Tensor:
+        """Powers (M, F) of the stretches of `n_fft` that begin at every hop of samples (T,)."""
+        import torch
+
         turned = torch.stft(
-            samples,
+            torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)),
             self.n_fft,
             self.hop_samples,
             window=torch.hann_window(self.n_fft),
+            center=False,
             return_complex=True,
         )
-        power = (turned[:, :-1].abs() ** 2).contiguous()
+        power = turned.abs().square_()
         return torch.clamp(self.filters @ power, min=1e-10).log10()
 
     def fill_window(self, scaled: Tensor, loudest: Tensor | float) -> Tensor:

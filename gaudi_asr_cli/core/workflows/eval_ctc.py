@@ -2,195 +2,46 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
-from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gaudi_asr_cli.core.data.measure import Measured, measure
-from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
-from gaudi_asr_cli.core.decoding import DECODERS, Decoder
+from gaudi_asr_cli.core.decoding import DECODERS
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.errors import DataError
-from gaudi_asr_cli.core.events import Noticed, Observer, UtteranceDone, ignore
-from gaudi_asr_cli.core.records import Score, ScoredUtterance, Utterance, Vocabulary
-from gaudi_asr_cli.core.runs import RunFolder, write_json
-from gaudi_asr_cli.core.scoring.confusions import Confusion, count_confusions
-from gaudi_asr_cli.core.scoring.score import find_worst, score_json, summarize
-from gaudi_asr_cli.core.scoring.utterances import prediction_json
-from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
-from gaudi_asr_cli.core.text.rules import TextRules
+from gaudi_asr_cli.core.events import Noticed, Observer, ignore
+from gaudi_asr_cli.core.records import Utterance, Vocabulary
 from gaudi_asr_cli.core.text.vocabulary import suggest_case
+from gaudi_asr_cli.core.workflows.evaluation import (
+    EvalReport,
+    EvalRequest,
+    Gathered,
+    Opened,
+    evaluate,
+)
 
 if TYPE_CHECKING:
-    from gaudi_asr_cli.core.engine.evaluation import Hearing
     from gaudi_asr_cli.core.engine.listening import OpenListener
 
 _SAMPLE_UTTERANCES = 50  # enough text to see which case the references are written in
 
 
 @dataclass(frozen=True, slots=True)
-class EvalCtcRequest:
-    """Which model on which data; `rules` are applied to both sides before the normaliser."""
+class EvalCtcRequest(EvalRequest):
+    """See `EvalRequest`; `language` is the adapter of a multilingual model."""
 
-    model: str
-    data: tuple[str, ...]
-    read: ReadOptions = field(default_factory=ReadOptions)
-    normalizer: str = "basic"
-    rules: TextRules = field(default_factory=TextRules)
-    language: str | None = None
-    dtype: str = "auto"
     int8: bool = False
     decoder: str = "greedy"
-    run: Path | None = None
-    limit: int | None = None
-    seed: int = 42
-
-
-@dataclass(frozen=True, slots=True)
-class NotScored:
-    """An utterance that the score leaves out, and why."""
-
-    id: str
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class EvalReport:
-    """The score and what to look at; `broken` could not be read or transcribed."""
-
-    score: Score
-    worst: tuple[ScoredUtterance, ...]
-    confusions: tuple[Confusion, ...]
-    broken: tuple[NotScored, ...]
-    without_text: tuple[NotScored, ...]
-    model: str
-    device: str
-    dtype: str
-    run: Path
-    data: dict[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """SCORE, the whole JSON of the command."""
-        return score_json(self.score)
-
-    def account_json(self) -> dict[str, Any]:
-        """What report.json holds: SCORE and all that the tables show."""
-        return {
-            **score_json(self.score),
-            "model": self.model,
-            "data": self.data,
-            "device": self.device,
-            "dtype": self.dtype,
-            "worst": [prediction_json(one) for one in self.worst],
-            "confusions": [asdict(one) for one in self.confusions],
-            "broken": [asdict(one) for one in self.broken],
-            "without_text": [asdict(one) for one in self.without_text],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """The data, sorted by what can be scored; totals are of everything that was read."""
-
-    scorable: tuple[Utterance, ...]
-    without_text: tuple[NotScored, ...]
-    broken: tuple[NotScored, ...]
-    utterances_total: int
-    audio_s_total: float
 
 
 def eval_ctc(request: EvalCtcRequest, device: Device, observe: Observer = ignore) -> EvalReport:
-    """Transcribe the data with the model and score every utterance that can be scored.
+    """Score what a CTC model hears; see `evaluate`."""
 
-    Writes predictions.jsonl while it runs and report.json when it is done, in a new run folder.
-
-    Raises:
-        UsageError: The run folder exists, or there is no such normaliser.
-        DataError: Nothing can be scored, or the model is none.
-        UnreachableError: A hub id that is neither cached nor reachable.
-    """
-    normalize = _comparing(request)
-    with _new_run(request.run) as run:
-        started_s = time.perf_counter()
-        gathered = gather(request, observe)
-        read_s = time.perf_counter() - started_s
+    def opened(gathered: Gathered) -> Opened:
         model = open_model(request, device)
         _warn_of_case(request, model.vocabulary, gathered.scorable, observe)
-        decoder = DECODERS[request.decoder](model.vocabulary)
-        hearing = _hear(model, decoder, gathered.scorable, normalize, run, observe)
-        score = summarize(
-            hearing.scored,
-            normalizer=_label(request),
-            utterances_total=gathered.utterances_total,
-            audio_s_total=gathered.audio_s_total,
-            rtfx=hearing.rtfx,
-            phases_s={"read": read_s, **hearing.phases_s},
-            seed=request.seed,
-        )
-        report = EvalReport(
-            score=score,
-            worst=find_worst(hearing.scored),
-            confusions=count_confusions(hearing.scored),
-            broken=(*gathered.broken, *map(_not_heard, hearing.failed)),
-            without_text=gathered.without_text,
-            model=request.model,
-            device=device.name,
-            dtype=model.dtype,
-            run=run.root,
-            data=describe_data(request),
-        )
-        write_json(run.report, report.account_json())
-    return report
+        return model, DECODERS[request.decoder](model.vocabulary)
 
-
-def describe_data(request: EvalCtcRequest) -> dict[str, Any]:
-    """What was scored, as a recipe says it: `{data, config, split}`."""
-    sources = list(request.data)
-    return {"data": sources, "config": request.read.config, "split": request.read.split}
-
-
-def gather(request: EvalCtcRequest, observe: Observer) -> Gathered:
-    """Read and measure all of the data; what cannot be scored is listed, not dropped.
-
-    Raises:
-        DataError: No utterance has both sound and text.
-    """
-    sources = (read_utterances(source, request.read) for source in request.data)
-    measured = measure(chain.from_iterable(sources), observe)
-    texts = tuple(one for one in measured.utterances if one.text is not None)
-    gathered = Gathered(
-        scorable=texts[: request.limit],
-        without_text=tuple(
-            NotScored(one.id, str(one.audio.path), "no text")
-            for one in measured.utterances
-            if one.text is None
-        ),
-        broken=tuple(
-            NotScored(one.utterance.id, str(one.utterance.audio.path), one.reason)
-            for one in measured.broken
-        ),
-        utterances_total=len(measured.utterances) + len(measured.broken),
-        audio_s_total=measured.audio_s,
-    )
-    _refuse_nothing(gathered, measured)
-    return gathered
-
-
-def _refuse_nothing(gathered: Gathered, measured: Measured) -> None:
-    if gathered.scorable:
-        return
-    raise DataError(
-        f"Nothing can be scored: of {gathered.utterances_total} utterances "
-        f"{len(gathered.without_text)} have no text and {len(measured.broken)} cannot be read.",
-        remedy="Check the path and --split; name the column that holds the text with "
-        "--text-column.",
-    )
+    return evaluate(request, device, observe, command="eval-ctc", open_model=opened)
 
 
 def open_model(request: EvalCtcRequest, device: Device) -> OpenListener:
@@ -205,48 +56,6 @@ def open_model(request: EvalCtcRequest, device: Device) -> OpenListener:
         language=request.language,
         choices=Choices(int8=request.int8),
     )
-
-
-def _hear(
-    model: OpenListener,
-    decoder: Decoder,
-    utterances: Sequence[Utterance],
-    normalize: Callable[[str], str],
-    run: RunFolder,
-    observe: Observer,
-) -> Hearing:
-    """Score everything, each line of predictions.jsonl written as soon as it is known."""
-    from gaudi_asr_cli.core.engine.evaluation import score_utterances
-
-    with run.predictions.open("w", encoding="utf-8") as predictions:
-
-        def keep(one: ScoredUtterance) -> None:
-            predictions.write(json.dumps(prediction_json(one), ensure_ascii=False) + "\n")
-
-        return score_utterances(model, utterances, decoder, normalize, observe=observe, keep=keep)
-
-
-def _not_heard(done: UtteranceDone) -> NotScored:
-    return NotScored(done.utterance_id, done.path, done.error or "no transcript")
-
-
-def _comparing(request: EvalCtcRequest) -> Callable[[str], str]:
-    normalize = open_normalizer(request.normalizer)
-    if request.rules == TextRules():
-        return normalize
-    return lambda text: normalize(request.rules.clean(text))
-
-
-def _label(request: EvalCtcRequest) -> str:
-    """The normaliser's name and version, and the rules that came before it, if any."""
-    label = label_normalizer(request.normalizer)
-    rules, default = request.rules, TextRules()
-    changed = [
-        f"{name}={value!r}"
-        for name, value in asdict(rules).items()
-        if value != getattr(default, name)
-    ]
-    return " ".join([label, *changed])
 
 
 def _warn_of_case(
@@ -269,15 +78,3 @@ def _warn_of_case(
                 remedy=f"Compare with --normalizer basic, or fold with --case {case}.",
             )
         )
-
-
-@contextmanager
-def _new_run(root: Path | None) -> Iterator[RunFolder]:
-    """A new run folder; taken away again where the work fails before anything is in it."""
-    run = RunFolder.create_numbered("eval-ctc") if root is None else RunFolder.create(root)
-    try:
-        yield run
-    except BaseException:
-        with suppress(OSError):  # not empty: predictions are there, and stay
-            run.root.rmdir()
-        raise

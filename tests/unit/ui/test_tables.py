@@ -3,7 +3,7 @@ from pathlib import Path
 
 from gaudi_asr_cli.core.records import ErrorCounts, Score, ScoredUtterance
 from gaudi_asr_cli.core.scoring.confusions import Confusion
-from gaudi_asr_cli.core.workflows.eval_ctc import EvalReport, NotScored
+from gaudi_asr_cli.core.workflows.evaluation import EvalReport, NotScored
 from gaudi_asr_cli.ui.score import show_confusions, show_evaluation, show_slices
 
 SCORE = Score(

@@ -1,0 +1,75 @@
+"""`gaudi-asr eval-seq2seq`: the word error rate of a model that writes with a decoder."""
+
+from typing import Annotated
+
+import typer
+
+from gaudi_asr_cli.cli import options
+from gaudi_asr_cli.cli.eval_ctc import one_model
+from gaudi_asr_cli.core.errors import DataError
+
+EXAMPLE = "gaudi-asr eval-seq2seq openai/whisper-tiny --data FOLDER"
+
+
+def command(  # noqa: PLR0913 - a parameter is an option
+    data: options.Data,
+    model_argument: Annotated[
+        str | None, typer.Argument(metavar="MODEL", show_default=False, help="The same as --model.")
+    ] = None,
+    model: options.OptionalSeq2SeqModel = None,
+    split: options.Split = None,
+    config: options.Config = None,
+    text_column: options.TextColumn = None,
+    limit: options.Limit = None,
+    strip_chars: options.StripChars = "",
+    case: options.Case = options.CaseName.KEEP,
+    unicode: options.Unicode = options.UnicodeName.NFC,
+    normalizer: options.Normalizer = options.NormalizerName.BASIC,
+    language: options.SpokenLanguage = None,
+    task: options.Task = None,
+    max_tokens: options.MaxTokens = None,
+    beams: options.Beams = 1,
+    long: options.Long = options.LongName.AUTO,
+    batch: options.WrittenTogether = None,
+    device: options.Device = options.DeviceName.AUTO,
+    hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
+    dtype: options.Dtype = options.DtypeName.AUTO,
+    seed: options.Seed = 42,
+    run: options.Run = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Score MODEL (Whisper, speech encoder-decoder) on DATA: word error rate, and what went wrong.
+
+    Nothing is left out silently: texts that did not end or turn round and round are listed.
+    """
+    from gaudi_asr_cli.core.data.sources import ReadOptions
+    from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.text.rules import TextRules
+    from gaudi_asr_cli.core.workflows.eval_seq2seq import EvalSeq2SeqRequest, eval_seq2seq
+    from gaudi_asr_cli.ui.live import opened_view
+    from gaudi_asr_cli.ui.results import show_result
+    from gaudi_asr_cli.ui.score import show_evaluation
+
+    request = EvalSeq2SeqRequest(
+        model=one_model(model_argument, model, EXAMPLE),
+        data=tuple(data),
+        read=ReadOptions(split=split, config=config, text_column=text_column),
+        normalizer=normalizer.value,
+        rules=TextRules(strip_chars=strip_chars, case=case.value, unicode=unicode.value),
+        language=language,
+        task=None if task is None else task.value,
+        max_tokens=max_tokens,
+        beams=beams,
+        long=long.value,
+        rows=batch,
+        dtype=dtype.value,
+        run=run,
+        limit=limit,
+        seed=seed,
+    )
+    with opened_view(quiet=quiet) as observe:
+        report = eval_seq2seq(request, open_device(device.value, hpu_mode=hpu_mode.value), observe)
+    show_result(report, show_evaluation, json=json)
+    if report.broken:
+        raise typer.Exit(DataError.exit_code)

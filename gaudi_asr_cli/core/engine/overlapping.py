@@ -1,0 +1,101 @@
+"""Long sound in windows that overlap, many at once: faster than one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gaudi_asr_cli.core.decoding.written import join_windows, share_time
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Segment, WordTiming, Written
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+
+OVERLAP = 1 / 3
+"""Share of a window that the next one hears as well: with 30 s a border has 5 s on either side."""
+
+Placed = tuple[float, "Samples"]
+"""Where a window begins, in seconds, and its samples (T,)."""
+
+
+def cut_windows(blocks: Iterable[Samples], window_s: float) -> Iterator[Placed]:
+    """Windows of a sound that comes in blocks; the last one may be shorter."""
+    size = round(window_s * SAMPLE_RATE_HZ)
+    step = size - round(size * OVERLAP)
+    held, first = np.zeros(0, np.float32), 0
+    for block in blocks:
+        held = np.concatenate([held, block])
+        while len(held) > size:
+            yield first / SAMPLE_RATE_HZ, held[:size]
+            held, first = held[step:], first + step
+    yield first / SAMPLE_RATE_HZ, held
+
+
+def write_overlapping(
+    windows: Iterable[Placed],
+    write: Callable[[list[Samples]], tuple[Written, ...]],
+    rows: int,
+    window_s: float,
+) -> Written:
+    """The text of a sound of any length; times are those of the sound.
+
+    Args:
+        windows: From `cut_windows`.
+        write: Writes so many windows at once.
+        rows: How many.
+        window_s: Length of a window.
+    """
+    words: list[WordTiming] = []
+    reached_s = 0.0
+    capped, languages = False, list[str]()
+    for placed in _in_batches(windows, rows):
+        for (start_s, sound), written in zip(
+            placed, write([sound for _, sound in placed]), strict=True
+        ):
+            length_s = len(sound) / SAMPLE_RATE_HZ
+            heard = _on_clock(written, start_s, length_s)
+            _join(words, heard, start_s, reached_s)
+            reached_s = start_s + length_s
+            capped = capped or written.capped
+            languages += [written.language] if written.language else []
+    text = " ".join(word.word for word in words)
+    segments = tuple(Segment(word.word, word.start_s, word.end_s) for word in words)
+    language = max(set(languages), key=languages.count) if languages else None
+    return Written((), text, language, capped, segments)
+
+
+def _join(
+    words: list[WordTiming], heard: list[WordTiming], start_s: float, reached_s: float
+) -> None:
+    """Add what a window heard, which overlaps with the words from `start_s` to `reached_s`."""
+    # Only the tail can be in the overlap: hours of words need not be looked at.
+    cut = len(words)
+    while cut and words[cut - 1].end_s > 2 * start_s - reached_s:
+        cut -= 1
+    words[cut:] = join_windows(words[cut:], heard, start_s, reached_s)
+
+
+def _on_clock(written: Written, start_s: float, length_s: float) -> list[WordTiming]:
+    """Words with their times in the sound; without segments they share the window."""
+    segments = written.segments or (Segment(written.text, 0.0, length_s),)
+    return [
+        replace(word, start_s=start_s + word.start_s, end_s=start_s + min(word.end_s, length_s))
+        for one in segments
+        for word in share_time(one)
+    ]
+
+
+def _in_batches(windows: Iterable[Placed], rows: int) -> Iterator[list[Placed]]:
+    batch: list[Placed] = []
+    for window in windows:
+        batch.append(window)
+        if len(batch) == rows:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

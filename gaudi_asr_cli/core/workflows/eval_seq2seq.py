@@ -1,0 +1,67 @@
+"""`eval-seq2seq`: a model that writes with a decoder against data with text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gaudi_asr_cli.core.decoding.written import WrittenDecoder
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.events import Observer, ignore
+from gaudi_asr_cli.core.workflows.evaluation import (
+    EvalReport,
+    EvalRequest,
+    Gathered,
+    Opened,
+    evaluate,
+)
+
+if TYPE_CHECKING:
+    from gaudi_asr_cli.core.engine.scribe import Scribe
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSeq2SeqRequest(EvalRequest):
+    """See `EvalRequest`, `Generation` for what is written, `open_scribe` for `long` and `rows`."""
+
+    task: str | None = None
+    max_tokens: int | None = None
+    beams: int = 1
+    long: str = "auto"
+    rows: int | None = None
+
+
+def eval_seq2seq(
+    request: EvalSeq2SeqRequest, device: Device, observe: Observer = ignore
+) -> EvalReport:
+    """Score what the model writes, and list what looks made up; see `evaluate`.
+
+    Raises:
+        UsageError: Also where the model knows no such language or task.
+    """
+
+    def opened(gathered: Gathered) -> Opened:
+        return open_model(request, device), WrittenDecoder()
+
+    return evaluate(request, device, observe, command="eval-seq2seq", open_model=opened)
+
+
+def open_model(request: EvalSeq2SeqRequest, device: Device) -> Scribe:
+    """The model of the request, on the device."""
+    # Here, not above: transformers takes seconds to import, and bad data should be told at once.
+    from gaudi_asr_cli.core.engine.scribe import open_scribe
+    from gaudi_asr_cli.core.models.prompts import Generation
+
+    return open_scribe(
+        request.model,
+        device=device,
+        dtype=request.dtype,
+        how=Generation(
+            language=request.language,
+            task=request.task,
+            max_tokens=request.max_tokens,
+            beams=request.beams,
+        ),
+        long=request.long,
+        rows=request.rows,
+    )
