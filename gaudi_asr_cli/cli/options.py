@@ -178,6 +178,7 @@ Task = Annotated[
     typer.Option(
         "--task",
         rich_help_panel=MODEL,
+        metavar="|".join(TaskName),
         show_default=False,
         help="Write what was said, or its English.",
     ),
