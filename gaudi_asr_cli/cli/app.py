@@ -17,6 +17,7 @@ from gaudi_asr_cli import __version__
 from gaudi_asr_cli.cli import (
     bench,
     check,
+    create_seq2seq,
     doctor,
     eval_ctc,
     eval_seq2seq,
@@ -46,6 +47,7 @@ add_command(app, "check", check.command)
 add_command(app, "finetune-ctc", finetune_ctc.command, TrainingCommand)
 add_command(app, "eval-ctc", eval_ctc.command)
 add_command(app, "eval-seq2seq", eval_seq2seq.command)
+add_command(app, "create-seq2seq", create_seq2seq.command)
 add_command(app, "infer", infer.command)
 add_command(app, "bench", bench.command, bench.BenchCommand)
 add_command(app, "results", results.command)

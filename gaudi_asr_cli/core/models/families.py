@@ -12,6 +12,13 @@ Not data2vec-audio (five positional convolutions, only the first of which sees c
 wav2vec2-conformer (convolutions inside the blocks without a mask), not SEW (pools frames in pairs).
 """
 
+PROCESSORS = {
+    "wav2vec2-bert": "Wav2Vec2BertProcessor",
+    "whisper": "WhisperProcessor",
+    "speech_to_text": "Speech2TextProcessor",
+}
+"""transformers' processors of families that do not have wav2vec 2.0's."""
+
 EAGER_ONLY = frozenset({"wavlm"})
 """Families whose attention transformers 5 writes out only in the eager way."""
 
@@ -38,8 +45,7 @@ def attention_arguments(config: Mapping[str, Any]) -> dict[str, str]:
 
 def processor_class(config: Mapping[str, Any]) -> str:
     """Name of transformers' processor for a model of this family."""
-    is_mel = config.get("model_type") == "wav2vec2-bert"
-    return "Wav2Vec2BertProcessor" if is_mel else "Wav2Vec2Processor"
+    return PROCESSORS.get(str(config.get("model_type")), "Wav2Vec2Processor")
 
 
 def mend_family(model_type: str | None) -> None:

@@ -75,7 +75,7 @@ def load_network(folder: ModelFolder, overrides: Mapping[str, Any], kind: str = 
                 trust_remote_code=False,
                 output_loading_info=True,
                 **attention_arguments(config.to_dict()),
-                **_dtype_argument("fp32"),
+                **dtype_argument("fp32"),
             )
         except loading_errors() as error:
             raise DataError(
@@ -103,6 +103,11 @@ def override(config: Any, overrides: Mapping[str, Any]) -> None:
                 f"A model of type '{config.model_type}' has no configuration field '{key}'.",
                 remedy=f"Did you mean {close[0]}?" if close else "Leave it out.",
             )
+        inner = getattr(config, key, None)
+        if isinstance(value, Mapping) and hasattr(inner, "to_dict"):
+            # An encoder-decoder has a configuration for each half.
+            override(inner, value)
+            continue
         try:
             setattr(config, key, value)
         except configuration_errors() as error:
@@ -124,7 +129,7 @@ def _refuse_missing(folder: ModelFolder, missing: Iterable[str]) -> None:
         )
 
 
-def _dtype_argument(dtype: str) -> dict[str, Any]:
+def dtype_argument(dtype: str) -> dict[str, Any]:
     """The dtype by its name: transformers 5 says `dtype`, 4.55 knows only `torch_dtype`."""
     import transformers
 

@@ -1,0 +1,32 @@
+"""A model that was joined from two: what it knows already, what it has to learn."""
+
+from __future__ import annotations
+
+from gaudi_asr_cli.core.workflows.create_seq2seq import CreateReport
+from gaudi_asr_cli.ui.messages import show_line, show_notice
+from gaudi_asr_cli.ui.numbers import count
+from gaudi_asr_cli.ui.tables import new_table, show_facts, show_table
+
+
+def show_created(report: CreateReport) -> None:
+    """Weights by part, the pace of both halves, and what to do next."""
+    table = new_table("part", ">pretrained", ">random")
+    for part in report.weights:
+        table.add_row(part.part, f"{part.pretrained:,}", f"{part.random:,}")
+    pretrained = sum(part.pretrained for part in report.weights)
+    random = sum(part.random for part in report.weights)
+    table.add_row("all", f"{pretrained:,}", f"{random:,}")
+    show_table("weights", table)
+    show_facts(
+        ("encoder", f"{report.encoder}, a state each {1000 * report.state_s:.0f} ms"),
+        (
+            "decoder",
+            f"{report.decoder}, {count(report.tokens, 'token')}, about "
+            f"{report.characters_per_token:.1f} characters each",
+        ),
+        ("text", f"at most {count(report.max_tokens, 'token')}, {count(report.beams, 'beam')}"),
+    )
+    if report.warning is not None:
+        show_notice(report.warning, "Fewer --adapter-layers make more states, twice as many each.")
+    show_line(f"\nWritten: {report.out}", "dim")
+    show_line(f"Try: gaudi-asr finetune-seq2seq --model {report.out} --train DATA --eval DATA")
