@@ -33,7 +33,7 @@ from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.engine.engine import batch_one
 from gaudi_asr_cli.core.models.ctc import CtcModel, open_ctc_model
 from gaudi_asr_cli.core.models.frontend import default_settings, standardize
-from gaudi_asr_cli.core.models.packed.linear import can_quantise
+from gaudi_asr_cli.core.models.packed.int8 import can_quantise
 from gaudi_asr_cli.core.models.packed.model import pack
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Utterance

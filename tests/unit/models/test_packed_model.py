@@ -10,7 +10,8 @@ from helpers.tiny_models import FAMILIES, TINY, make_batch, save_tiny_model
 from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.errors import MachineError
 from gaudi_asr_cli.core.models.ctc import open_ctc_model
-from gaudi_asr_cli.core.models.packed.linear import can_fuse, can_quantise
+from gaudi_asr_cli.core.models.packed.int8 import can_quantise
+from gaudi_asr_cli.core.models.packed.linear import can_fuse
 from gaudi_asr_cli.core.models.packed.model import pack
 
 SUPPORTED = [

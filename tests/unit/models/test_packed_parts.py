@@ -6,17 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from gaudi_asr_cli.core.models.geometry import Convolution
 from gaudi_asr_cli.core.models.packed import convolution
 from gaudi_asr_cli.core.models.packed.attention import Attention, plan_tiles
-from gaudi_asr_cli.core.models.packed.convolution import GroupNormed
-from gaudi_asr_cli.core.models.packed.linear import (
+from gaudi_asr_cli.core.models.packed.convolution import GroupNormed, window_maker
+from gaudi_asr_cli.core.models.packed.int8 import (
     INT8_ZERO,
-    can_fuse,
     can_quantise,
+    find_span,
     int8_linear_maker,
-    linear_maker,
+    int8_window_maker,
+    quantise,
     quantise_rows,
 )
+from gaudi_asr_cli.core.models.packed.linear import can_fuse, linear_maker
 from gaudi_asr_cli.core.models.packed.positions import BLOCK_FRAMES, plan_blocks
 
 
@@ -53,6 +56,39 @@ def test_an_int8_linear_errs_by_a_few_percent(dtype, bias):
     ):
         assert found.dtype == dtype
         assert (found.float() - expected).norm() / expected.norm() < 0.03
+
+
+@pytest.mark.parametrize("bias", [draw(64), None])
+def test_an_int8_convolution_errs_by_a_few_percent(bias):
+    if not can_quantise():
+        pytest.skip("this torch multiplies no 8-bit integers")
+    shape = Convolution(3, 2)
+    rows, weight = functional.gelu(draw(41, 32)), draw(64, 3 * 32, seed=1)
+    exact = window_maker(torch.float32)(weight, bias, shape)
+    made = int8_window_maker(weight, bias, shape)
+
+    for found, expected in ((made(rows), exact(rows)), (made.gelu(rows), exact.gelu(rows))):
+        assert found.shape == expected.shape
+        assert (found - expected).norm() / expected.norm() < 0.02
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_an_int8_convolution_hides_no_number_that_is_none(bad):
+    rows = draw(41, 32)
+    rows[3, 3] = bad
+    found = int8_window_maker(draw(64, 3 * 32), None, Convolution(3, 2))(rows)
+
+    assert found.shape == (20, 64)
+    assert found.isnan().all()
+
+
+@given(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4), st.sampled_from([torch.float32, torch.bfloat16]))
+def test_quantised_numbers_stay_within_a_step(first, second, dtype):
+    rows = torch.tensor([[first, second, 0.0]], dtype=dtype)
+    span = find_span(rows)
+
+    restored = (quantise(rows, span).float() - span.zero) * span.scale
+    assert torch.allclose(restored, rows.float(), atol=span.scale, rtol=1e-5)
 
 
 @given(st.floats(1e-3, 1e4), st.sampled_from([torch.float32, torch.bfloat16]))

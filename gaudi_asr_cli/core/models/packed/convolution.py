@@ -6,16 +6,16 @@ overlap: nothing is copied. A block of frames goes through all layers while it i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.nn import functional
 
 from gaudi_asr_cli.core.models.geometry import Convolution
-from gaudi_asr_cli.core.models.packed.linear import Linear, LinearMaker, unpacked_linear
+from gaudi_asr_cli.core.models.packed.linear import Linear, linear_maker, unpacked_linear
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,24 +79,54 @@ class LayerNormed:
     norm: Norm
 
 
+class WindowProduct(Protocol):
+    """A convolution over frames: rows (N, C) to rows (n, D)."""
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """The plain convolution."""
+
+    def gelu(self, rows: Tensor) -> Tensor:
+        """The convolution through a GELU."""
+
+
+WindowMaker = Callable[["Tensor", "Tensor | None", Convolution], WindowProduct]
+"""Makes a `WindowProduct` of a weight (D, kernel x C), a bias (D,) and kernel and stride."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinearWindows:
+    """See `WindowProduct`; in floating point."""
+
+    linear: Linear
+    shape: Convolution
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return self.linear(slide(rows, self.shape))
+
+    def gelu(self, rows: Tensor) -> Tensor:
+        return self.linear.gelu(slide(rows, self.shape))
+
+
+def slide(rows: Tensor, shape: Convolution) -> Tensor:
+    """Rows (N, C) as the windows (n, kernel x C) over them; they overlap in memory."""
+    channels = rows.shape[1]
+    count = shape.count_outputs(rows.shape[0])
+    return rows.as_strided((count, shape.kernel * channels), (shape.stride * channels, 1))
+
+
 @dataclass(frozen=True, slots=True)
 class LaterConvolution:
     """A convolution over frames (F, C) and its GELU, with a layer norm between them or none."""
 
-    linear: Linear
+    product: WindowProduct
     norm: Norm | None
     shape: Convolution
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Rows (N, C) to rows (n, D)."""
-        channels = rows.shape[1]
-        count = self.shape.count_outputs(rows.shape[0])
-        windows = rows.as_strided(
-            (count, self.shape.kernel * channels), (self.shape.stride * channels, 1)
-        )
         if self.norm is None:
-            return self.linear.gelu(windows)
-        return functional.gelu(self.norm(self.linear(windows)))
+            return self.product.gelu(rows)
+        return functional.gelu(self.norm(self.product(rows)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +234,21 @@ def _exact_linear(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Linear:
     return unpacked_linear(torch.cat(columns, 1).contiguous(), None)
 
 
-def pack_features(module: Any, make: LinearMaker, dtype: torch.dtype) -> FeatureEncoder:
-    """The feature encoder of transformers' network (its `conv_layers`)."""
+def window_maker(dtype: torch.dtype) -> WindowMaker:
+    """Makes convolutions that compute in `dtype`."""
+    make = linear_maker(dtype)
+
+    def made(weight: Tensor, bias: Tensor | None, shape: Convolution) -> WindowProduct:
+        return LinearWindows(make(weight, bias), shape)
+
+    return made
+
+
+def pack_features(module: Any, make: WindowMaker, dtype: torch.dtype) -> FeatureEncoder:
+    """The feature encoder of transformers' network (its `conv_layers`).
+
+    `make` makes all convolutions but the first, which hears the samples themselves.
+    """
     layers = list(module.conv_layers)
     return FeatureEncoder(
         first=_pack_first(layers[0], dtype),
@@ -243,14 +286,15 @@ def _pack_first(layer: Any, dtype: torch.dtype) -> GroupNormed | LayerNormed:
     return LayerNormed(weight.float().contiguous(), shift, pack_norm(norm, dtype))
 
 
-def _pack_later(layer: Any, make: LinearMaker, dtype: torch.dtype) -> LaterConvolution:
+def _pack_later(layer: Any, make: WindowMaker, dtype: torch.dtype) -> LaterConvolution:
     conv = layer.conv
     norm = getattr(layer, "layer_norm", None)
     bias = None if conv.bias is None else conv.bias.detach()
     # (out, in, kernel) to (out, kernel x in): the order in which frames lie in memory.
     weight = conv.weight.detach().permute(0, 2, 1).reshape(conv.out_channels, -1)
     packed = None if norm is None else pack_norm(norm, dtype)
-    return LaterConvolution(make(weight, bias), packed, _shape(conv))
+    shape = _shape(conv)
+    return LaterConvolution(make(weight, bias, shape), packed, shape)
 
 
 def _shape(conv: Any) -> Convolution:
