@@ -1,0 +1,104 @@
+"""Whether our CPU path writes what plain transformers writes in fp32, in each precision.
+
+    python benchmarks/text_parity.py MODEL DATA      # any --data with text, a model that hears it
+
+Rates are of raw text. `same text` counts utterances; `frames` is the share of frames whose best
+token is transformers' own.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gaudi_asr_cli.core.data.audio import load_audio
+from gaudi_asr_cli.core.data.sources import read_utterances
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
+from gaudi_asr_cli.core.devices.cpu import open_cpu
+from gaudi_asr_cli.core.engine.engine import Listener, batch_one
+from gaudi_asr_cli.core.engine.listening import open_wide
+from gaudi_asr_cli.core.models.packed.model import pack
+from gaudi_asr_cli.core.records import Utterance
+from gaudi_asr_cli.core.scoring.counts import count_errors
+
+WAYS = (("fp32", False), ("bf16", False), ("bf16", True))
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one way of computing made of every utterance."""
+
+    texts: tuple[str, ...]
+    best: NDArray[np.int64]
+    """The best token of every frame of all utterances (F,)."""
+
+    def error_rate(self, references: Sequence[str]) -> float:
+        counts = [
+            count_errors(reference.split(), text.split())
+            for reference, text in zip(references, self.texts, strict=True)
+        ]
+        return sum(counts[1:], counts[0]).rate
+
+
+def listen(model: Listener, decoder: GreedyDecoder, utterances: Sequence[Utterance]) -> Heard:
+    texts, best = [], []
+    for utterance in utterances:
+        emissions = model.emissions(batch_one(load_audio(utterance.audio).samples, utterance))
+        texts.append(decoder.decode(emissions, 0, utterance).text)
+        best.append(emissions.log_probs[0].argmax(-1))
+    return Heard(tuple(texts), np.concatenate(best))
+
+
+def listen_with_transformers(folder: str, utterances: Sequence[Utterance]) -> Heard:
+    """The model class and the processor that transformers chooses, with their defaults."""
+    from transformers import AutoModelForCTC, AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(folder)
+    network = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32).eval()
+    texts, best = [], []
+    for utterance in utterances:
+        samples = load_audio(utterance.audio).samples
+        inputs = processor(samples, sampling_rate=16_000, return_tensors="pt")
+        with torch.inference_mode():
+            tokens = network(**inputs).logits.argmax(-1)
+        texts.append(processor.batch_decode(tokens)[0])
+        best.append(tokens[0].numpy())
+    return Heard(tuple(texts), np.concatenate(best))
+
+
+def tabulate(name: str, utterances: Sequence[Utterance]) -> Iterator[str]:
+    references = [utterance.text or "" for utterance in utterances]
+    expected = listen_with_transformers(name, utterances)
+    yield "| way | WER | same text | frames |"
+    yield "|---|---|---|---|"
+    yield f"| transformers fp32 | {expected.error_rate(references):.2%} | | |"
+    for dtype, int8 in WAYS:
+        wide = open_wide(name, device=open_cpu(), dtype=dtype)
+        packed = pack(wide, int8=int8)
+        assert packed is not None, "the model's shape is not one that is packed"
+        heard = listen(packed, GreedyDecoder(packed.vocabulary), utterances)
+        same = sum(a == b for a, b in zip(heard.texts, expected.texts, strict=True))
+        frames = float((heard.best == expected.best).mean())
+        way = "int8" if int8 else dtype
+        yield (
+            f"| ours {way} | {heard.error_rate(references):.2%} "
+            f"| {same} of {len(references)} | {frames:.4f} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model")
+    parser.add_argument("data")
+    arguments = parser.parse_args()
+    for line in tabulate(arguments.model, list(read_utterances(arguments.data))):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
