@@ -1,13 +1,20 @@
 """`gaudi-asr vocab`: from transcripts to a vocabulary."""
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gaudi_asr_cli.cli import options
+from gaudi_asr_cli.core.errors import UsageError
 
 _SPACE, _UNKNOWN, _BLANK = "|", "[UNK]", "[PAD]"
+
+
+class UnitName(str, Enum):
+    CHARACTER = "character"
+    PHONEME = "phoneme"
 
 
 def command(  # noqa: PLR0913 - a parameter is an option
@@ -64,10 +71,26 @@ def command(  # noqa: PLR0913 - a parameter is an option
             help="Padding, which is the blank of CTC.",
         ),
     ] = _BLANK,
+    unit: Annotated[
+        UnitName,
+        typer.Option(
+            "--unit", rich_help_panel=options.MODEL, help="Phonemes are espeak-ng's (extra demo)."
+        ),
+    ] = UnitName.CHARACTER,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            rich_help_panel=options.MODEL,
+            metavar="CODE",
+            show_default=False,
+            help="Whose phonemes, as espeak-ng calls it: tr, it, sv, en-us.",
+        ),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Make a character vocabulary from the transcripts of DATA.
+    """Make a vocabulary of characters or phonemes from the transcripts of DATA.
 
     Writes tokenizer and processor files that transformers loads, and shows each character,
     how often it occurs, and whether it is kept.
@@ -88,7 +111,17 @@ def command(  # noqa: PLR0913 - a parameter is an option
         word_delimiter_token=word_delimiter_token,
         unk_token=unk_token,
         pad_token=pad_token,
+        phonemes_of=_phonemes_of(unit, language),
     )
     with opened_view(quiet=quiet) as observe:
         report = vocab(request, observe)
     show_result(report, show_vocab, json=json)
+
+
+def _phonemes_of(unit: UnitName, language: str | None) -> str | None:
+    if (unit is UnitName.PHONEME) != (language is not None):
+        raise UsageError(
+            "--unit phoneme and --language belong together.",
+            remedy="For example: gaudi-asr vocab DATA --unit phoneme --language tr --out DIR",
+        )
+    return language

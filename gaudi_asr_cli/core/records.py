@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+Unit = Literal["word", "phoneme"]
+"""What errors are counted in."""
 
 SAMPLE_RATE_HZ = 16_000
 """Every model family served here hears 16 kHz; audio is resampled to it when it is loaded."""
@@ -136,7 +139,8 @@ class Output(Protocol):
 class Vocabulary:
     """Token i is column i of the emissions.
 
-    `special` holds columns that never become text (blank, `<s>`, `</s>`, unknown).
+    `special` holds columns that never become text (blank, `<s>`, `</s>`, unknown). `phonemes_of` is
+    the language (of espeak-ng) whose phonemes the tokens are; None: they are characters.
     """
 
     tokens: tuple[str, ...]
@@ -144,6 +148,7 @@ class Vocabulary:
     delimiter: int | None = None
     unknown: int | None = None
     special: frozenset[int] = frozenset()
+    phonemes_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +227,7 @@ class ScoredUtterance:
 class Score:
     """The account of an evaluation; rates are fractions, `words` counts normalised words.
 
+    Where `unit` is phoneme, a word is one: `wer` is the phoneme error rate.
     `audio_s` and `utterances` are what was scored, the `_total` ones what the data holds.
     """
 
@@ -241,3 +247,9 @@ class Score:
     rtfx: float | None = None
     phases_s: dict[str, float] = field(default_factory=dict)
     slices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    unit: Unit = "word"
+
+    @property
+    def rate_name(self) -> str:
+        """What `wer` is called among those who use it."""
+        return "WER" if self.unit == "word" else "PER"

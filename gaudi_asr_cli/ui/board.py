@@ -47,6 +47,7 @@ class Board:
         self.step: StepLogged | None = None
         self.losses: list[float] = []
         self.scores: list[float] = []
+        self.rate_name = "WER"
         self.samples: tuple[SamplePrediction, ...] = ()
 
     def follow_stage(
@@ -98,6 +99,7 @@ class Board:
 
     def show_samples(self, event: Evaluated) -> None:
         self.scores.append(event.score.wer)
+        self.rate_name = event.score.rate_name
         self.samples = event.samples
 
     def __rich__(self) -> RenderableType:
@@ -143,7 +145,12 @@ class Board:
         best = f" (best {percent(min(self.scores))})" if len(self.scores) > 1 else ""
         loss = Text.assemble((f"{step.loss:.3f} ", "bold"), sparkline(self.losses, _HISTORY // 3))
         grid.add_row(
-            "loss", loss, "WER", Text(wer + best, style="bold"), "epoch", f"{step.epoch:.2f}"
+            "loss",
+            loss,
+            self.rate_name,
+            Text(wer + best, style="bold"),
+            "epoch",
+            f"{step.epoch:.2f}",
         )
         grid.add_row(
             "speed",

@@ -171,10 +171,10 @@ def describe_evaluation(event: Evaluated) -> str:
     score = event.score
     loss = "" if event.loss is None else f", loss {event.loss:.3f}"
     best = "  (best so far)" if event.best else ""
+    characters = f", CER {percent(score.cer)}" if score.unit == "word" else ""
     return (
-        f"step {event.step:,}: WER {percent(score.wer)} "
-        f"[{percent(score.wer_low)} to {percent(score.wer_high)}], CER {percent(score.cer)}"
-        f"{loss}{best}"
+        f"step {event.step:,}: {score.rate_name} {percent(score.wer)} "
+        f"[{percent(score.wer_low)} to {percent(score.wer_high)}]{characters}{loss}{best}"
     )
 
 

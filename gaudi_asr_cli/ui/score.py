@@ -24,7 +24,7 @@ def show_evaluation(report: EvalReport) -> None:
     """The whole account: what went wrong first, the score last, where the eye rests."""
     show_worst(report.worst)
     show_confusions(report.confusions[:MOST_CONFUSIONS])
-    show_slices(report.score.slices)
+    show_slices(report.score.slices, report.score.rate_name)
     show_score(report.score, f"{report.model} on {report.device}, {report.dtype}")
     show_writing(report.writing, report.run)
     left_out = [*report.broken, *report.without_text]
@@ -55,9 +55,13 @@ def show_score(score: Score, title: str = "score") -> None:
     table = new_table("", ">normalised", "95 % interval", ">as written")
     interval = f"{percent(score.wer_low)} to {percent(score.wer_high)}"
     table.add_row(
-        "word error rate", Text(percent(score.wer), "bold"), interval, percent(score.raw_wer)
+        f"{score.unit} error rate",
+        Text(percent(score.wer), "bold"),
+        interval,
+        percent(score.raw_wer),
     )
-    table.add_row("character error rate", percent(score.cer), "", percent(score.raw_cer))
+    if score.unit == "word":
+        table.add_row("character error rate", percent(score.cer), "", percent(score.raw_cer))
     table.add_row("utterances with errors", percent(score.sentence_error_rate), "", "")
     show_table(title, table)
     show_facts(*_facts(score))
@@ -66,7 +70,7 @@ def show_score(score: Score, title: str = "score") -> None:
 def _facts(score: Score) -> Iterable[tuple[str, str]]:
     words = score.words
     yield (
-        "words",
+        f"{score.unit}s",
         f"{words.reference_length:,} said: {words.hits:,} right, {words.substitutions:,} "
         f"substituted, {words.deletions:,} dropped, {words.insertions:,} made up",
     )
@@ -86,14 +90,16 @@ def describe_coverage(score: Score) -> str:
     )
 
 
-def show_slices(slices: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+def show_slices(
+    slices: Mapping[str, Mapping[str, Mapping[str, float]]], rate_name: str = "WER"
+) -> None:
     """The score of each part of the data, the worst first where there are too many to show."""
     for name, parts in slices.items():
         shown, title = list(parts.items()), f"by {name}"
         if len(shown) > MOST_SLICES:
             shown = sorted(shown, key=lambda part: -part[1]["wer"])[:MOST_SLICES]
             title += f", the worst {MOST_SLICES} of {len(parts)}"
-        table = new_table(name, ">utterances", ">audio", ">WER", ">CER")
+        table = new_table(name, ">utterances", ">audio", f">{rate_name}", ">CER")
         for part, numbers in shown:
             table.add_row(
                 Text(part),

@@ -14,7 +14,8 @@ _STYLES = {"kept": "green", "removed": "dim", "unknown": "yellow"}
 
 def show_vocab(report: VocabReport) -> None:
     """Every character, then what deserves a second look, then where the files are."""
-    table = new_table("character", "name", ">count", "", "why")
+    unit = "character" if report.vocabulary.phonemes_of is None else "phoneme"
+    table = new_table(unit, "name", ">count", "", "why")
     for row in report.characters:
         table.add_row(
             Text(repr(row.character)[1:-1] if row.character.strip() else "space"),
@@ -23,7 +24,7 @@ def show_vocab(report: VocabReport) -> None:
             Text(row.fate, _STYLES[row.fate]),
             Text(row.why),
         )
-    show_table("characters", table)
+    show_table(f"{unit}s", table)
     for warning in report.warnings:
         show_notice(warning)
     size = count(len(report.vocabulary.tokens), "token")

@@ -1,17 +1,20 @@
-"""The espeak-ng speech synthesiser, called through ctypes (extra `demo`)."""
+"""espeak-ng, called through ctypes (extra `demo`): it speaks, and tells how text is pronounced."""
 
 from __future__ import annotations
 
 import ctypes
+import difflib
 import importlib.metadata
+import re
 import tempfile
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gaudi_asr_cli.core.errors import AsrError, MachineError
+from gaudi_asr_cli.core.errors import AsrError, DataError, MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +29,12 @@ _DO_NOT_EXIT = 0x8000
 _CHARS_UTF8 = 1
 _PARAMETER_RATE = 1
 _PARAMETER_PITCH = 3
+
+# International alphabet (2), and a space between phonemes (bits 8 to 23).
+_IPA_SPACED = 0x02 | ord(" ") << 8
+# Where it changes the language in the middle it says so: (en)...(tr).
+_SWITCHES = re.compile(r"\([a-z-]+\)")
+_NO_STRESS = str.maketrans("", "", "ˈˌ'-")
 
 # espeak-ng copies the path of its data into 160 bytes, cuts what is longer, and then finds nothing.
 _LONGEST_DATA_PATH = 120
@@ -45,7 +54,7 @@ def read_espeak_version() -> str:
         return importlib.metadata.version("espeakng-loader")
     except importlib.metadata.PackageNotFoundError:
         raise MachineError(
-            "The demo's speech synthesiser, espeak-ng, is not installed.",
+            "espeak-ng, which speaks the demo and knows phonemes, is not installed.",
             remedy="Run pip install 'gaudi-asr[demo]', or bring your own data with --train.",
         ) from None
 
@@ -56,10 +65,12 @@ class Espeak:
     def __init__(self, library: ctypes.CDLL, data: Path) -> None:
         self._library = library
         self._variants = data / "voices" / "!v"
+        self._languages = data / "lang"
         self._heard: list[NDArray[np.int16]] = []
         # Kept on the object: the library holds only the address.
         self._on_samples = _OnSamples(self._hear)
         library.espeak_SetSynthCallback(self._on_samples)
+        library.espeak_TextToPhonemes.restype = ctypes.c_char_p
 
     def say(self, text: str, *, voice: str, rate_wpm: int, pitch: int) -> NDArray[np.float32]:
         """Speak `text` with a voice like `en-us+f3`.
@@ -90,6 +101,48 @@ class Espeak:
         if not self._heard:
             return np.zeros(0, dtype=np.float32)
         return np.concatenate(self._heard).astype(np.float32) / np.float32(32768)
+
+    def pronounce(self, text: str, language: str) -> tuple[str, ...]:
+        """The phonemes of `text` in the International Phonetic Alphabet, without stress.
+
+        Words that espeak-ng takes for another language are pronounced as in that one.
+
+        Args:
+            text: What is said.
+            language: espeak-ng's name of it, such as `tr` or `en-us`.
+
+        Raises:
+            DataError: espeak-ng does not know the language; near ones are suggested.
+        """
+        self._set_language(language)
+        encoded = ctypes.create_string_buffer(text.encode() + b"\0")
+        rest = ctypes.c_void_p(ctypes.addressof(encoded))
+        clauses: list[str] = []
+        # A clause at a time; espeak-ng moves the pointer on, and sets it to null at the end.
+        while rest.value:
+            clause = self._library.espeak_TextToPhonemes(
+                ctypes.byref(rest), _CHARS_UTF8, _IPA_SPACED
+            )
+            clauses.append((clause or b"").decode())
+        plain = _SWITCHES.sub(" ", " ".join(clauses)).translate(_NO_STRESS)
+        return tuple(plain.split())
+
+    def _set_language(self, language: str) -> None:
+        known = self.languages
+        if language.lower() not in known:
+            near = ", ".join(difflib.get_close_matches(language.lower(), known, n=3, cutoff=0.4))
+            raise DataError(
+                f"espeak-ng knows no language {language!r}.",
+                remedy=f"Near it are {near}. "
+                if near
+                else "Use its codes, such as tr, it, sv, de.",
+            )
+        self._set_voice(language)
+
+    @cached_property
+    def languages(self) -> frozenset[str]:
+        """The languages that it has rules for, by the names of their files in lower case."""
+        return frozenset(path.name.lower() for path in self._languages.rglob("*") if path.is_file())
 
     def _set_voice(self, voice: str) -> None:
         _, _, variant = voice.partition("+")

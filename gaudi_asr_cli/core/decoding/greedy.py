@@ -104,7 +104,8 @@ class GreedyDecoder:
         spelt = ["".join(letters[a:b]) for a, b in zip(firsts, lasts, strict=True)]
         timed = zip(spelt, starts_s, ends_s, confidences, strict=True)
         words = tuple(WordTiming(*word) for word in timed)
-        return Transcript(utterance.id, "".join(letters).strip(), words)
+        between = "" if self.vocabulary.phonemes_of is None else " "
+        return Transcript(utterance.id, between.join(letters).strip(), words)
 
     def _drop_silent(self, runs: Runs) -> Runs:
         """Without blanks, specials, and columns that the vocabulary does not name."""
@@ -119,7 +120,13 @@ class GreedyDecoder:
         return [" " if token == delimiter else tokens[token] for token in runs.tokens.tolist()]
 
     def _find_words(self, runs: Runs) -> tuple[Integers, Integers]:
-        """First run and run after the last of each word: what lies between delimiters."""
+        """First run and run after the last of each word: what lies between delimiters.
+
+        A phoneme is a word of its own.
+        """
+        if self.vocabulary.phonemes_of is not None:
+            places = np.arange(len(runs.tokens) + 1)
+            return places[:-1], places[1:]
         delimiter = -1 if self.vocabulary.delimiter is None else self.vocabulary.delimiter
         cuts = np.concatenate(([-1], np.flatnonzero(runs.tokens == delimiter), [len(runs.tokens)]))
         firsts, lasts = cuts[:-1] + 1, cuts[1:]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -41,6 +41,23 @@ class Text(Section):
     word_delimiter_token: str = Field("|", description="Token that stands for a space.")
     unk_token: str = Field("[UNK]", description="Token for characters outside the vocabulary.")
     pad_token: str = Field("[PAD]", description="Padding token, which is CTC's blank.")
+    unit: Literal["character", "phoneme"] = Field(
+        "character", description="What is learnt: characters, or phonemes as espeak-ng says them."
+    )
+    language: str | None = Field(
+        None, description="With `unit: phoneme`: espeak-ng's name of the language, such as tr."
+    )
+
+    @property
+    def phonemes_of(self) -> str | None:
+        """The language whose phonemes are learnt; None where characters are."""
+        return self.language if self.unit == "phoneme" else None
+
+    @model_validator(mode="after")
+    def _say_which_phonemes(self) -> Text:
+        if self.unit == "phoneme" and self.language is None:
+            raise ValueError("unit: phoneme needs a language, such as language: tr")
+        return self
 
 
 class Batching(Section):

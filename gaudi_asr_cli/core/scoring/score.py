@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gaudi_asr_cli.core.records import ErrorCounts, Score, ScoredUtterance
+from gaudi_asr_cli.core.records import ErrorCounts, Score, ScoredUtterance, Unit
 from gaudi_asr_cli.core.scoring.intervals import bootstrap_wer
 
 Slice = dict[str, float]
@@ -23,6 +23,7 @@ def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by 
     rtfx: float | None = None,
     phases_s: Mapping[str, float] | None = None,
     seed: int = 42,
+    unit: Unit = "word",
 ) -> Score:
     """Add the counts up and derive the rates, with a 95 % interval and slices.
 
@@ -34,6 +35,7 @@ def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by 
         rtfx: Seconds of audio per second of work.
         phases_s: Seconds spent in each phase of the work.
         seed: Of the bootstrap.
+        unit: What white space separates in the texts.
     """
     words = sum((one.words for one in scored), ErrorCounts())
     low, high = bootstrap_wer(scored, seed=seed)
@@ -54,6 +56,7 @@ def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by 
         rtfx=rtfx,
         phases_s=dict(phases_s or {}),
         slices=slice_scores(scored),
+        unit=unit,
     )
 
 
@@ -113,26 +116,41 @@ def find_worst(scored: Sequence[ScoredUtterance], limit: int = 10) -> tuple[Scor
 
 
 def score_json(score: Score, *, schema: str = "eval-ctc/1") -> dict[str, Any]:
-    """SCORE of the command line contract: rates as fractions, counts of normalised words."""
+    """SCORE of the command line contract: rates as fractions, counts of normalised words.
+
+    Of phonemes it has `per` where it has `wer` of words, and `reference_phonemes`.
+    """
+    rate = "wer" if score.unit == "word" else "per"
     return {
         "schema": schema,
-        "wer": score.wer,
-        "wer_low": score.wer_low,
-        "wer_high": score.wer_high,
+        "unit": score.unit,
+        rate: score.wer,
+        f"{rate}_low": score.wer_low,
+        f"{rate}_high": score.wer_high,
         "cer": score.cer,
         "hits": score.words.hits,
         "substitutions": score.words.substitutions,
         "deletions": score.words.deletions,
         "insertions": score.words.insertions,
-        "reference_words": score.words.reference_length,
+        f"reference_{score.unit}s": score.words.reference_length,
         "sentence_error_rate": score.sentence_error_rate,
         "utterances": score.utterances,
         "utterances_total": score.utterances_total,
         "audio_s": score.audio_s,
         "audio_s_total": score.audio_s_total,
         "normalizer": score.normalizer,
-        "raw": {"wer": score.raw_wer, "cer": score.raw_cer},
+        "raw": {rate: score.raw_wer, "cer": score.raw_cer},
         "rtfx": score.rtfx,
         "phases_s": score.phases_s,
-        "slices": score.slices,
+        "slices": {
+            name: {part: _name_slice(numbers, score.unit) for part, numbers in parts.items()}
+            for name, parts in score.slices.items()
+        },
     }
+
+
+def _name_slice(numbers: Mapping[str, float], unit: Unit) -> dict[str, float]:
+    if unit == "word":
+        return dict(numbers)
+    renamed = {"wer": "per", "reference_words": "reference_phonemes"}
+    return {renamed.get(key, key): value for key, value in numbers.items()}

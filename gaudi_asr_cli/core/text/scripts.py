@@ -29,8 +29,8 @@ _WRITTEN_TOGETHER = {
 
 
 def name_character(character: str) -> str:
-    """Unicode's name, or the code point where it has none."""
-    return unicodedata.name(character, f"U+{ord(character):04X}")
+    """Unicode's name, or the code point where it has none; of a phoneme those of its signs."""
+    return " + ".join(unicodedata.name(sign, f"U+{ord(sign):04X}") for sign in character)
 
 
 def find_suspects(counts: Mapping[str, int]) -> tuple[str, ...]:

@@ -25,19 +25,33 @@ def write_tokenizer_files(vocabulary: Vocabulary, directory: Path) -> None:
         directory / "vocab.json",
         {token: column for column, token in enumerate(vocabulary.tokens)},
     )
-    _write_json(
-        directory / "tokenizer_config.json",
-        {
+    _write_json(directory / "tokenizer_config.json", {**_tokenizer_settings(vocabulary), **names})
+    special = {key: token for key, token in names.items() if key != "word_delimiter_token"}
+    _write_json(directory / "special_tokens_map.json", special)
+
+
+PHONEME_TOKENIZER = "Wav2Vec2PhonemeCTCTokenizer"
+
+
+def _tokenizer_settings(vocabulary: Vocabulary) -> dict[str, Any]:
+    """Which of transformers' tokenizers it is, and what that one wants to know."""
+    if vocabulary.phonemes_of is None:
+        return {
             "tokenizer_class": "Wav2Vec2CTCTokenizer",
             "clean_up_tokenization_spaces": False,
             "do_lower_case": False,
             "replace_word_delimiter_char": " ",
             "target_lang": None,
-            **names,
-        },
-    )
-    special = {key: token for key, token in names.items() if key != "word_delimiter_token"}
-    _write_json(directory / "special_tokens_map.json", special)
+        }
+    return {
+        "tokenizer_class": PHONEME_TOKENIZER,
+        "clean_up_tokenization_spaces": False,
+        # Else transformers wants the package phonemizer only to open the tokenizer.
+        "do_phonemize": False,
+        "phonemizer_backend": "espeak",
+        "phonemizer_lang": vocabulary.phonemes_of,
+        "phone_delimiter_token": " ",
+    }
 
 
 def _special_names(vocabulary: Vocabulary) -> dict[str, str | None]:
@@ -118,13 +132,15 @@ def _assemble(
         )
     special = {blank, unknown, column("bos_token", "<s>"), column("eos_token", "</s>")}
     gaps = {index for index, token in enumerate(tokens) if token not in columns}
-    delimiter = column("word_delimiter_token", "|")
+    is_phonemes = config.get("tokenizer_class") == PHONEME_TOKENIZER
+    delimiter = column("word_delimiter_token", "" if is_phonemes else "|")
     return Vocabulary(
         tokens=_lower_letters(tokens) if config.get("do_lower_case") else tokens,
         blank=blank,
         delimiter=delimiter,
         unknown=unknown,
         special=frozenset(index for index in special | gaps if index not in (None, delimiter)),
+        phonemes_of=config.get("phonemizer_lang", "en-us") if is_phonemes else None,
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from gaudi_asr_cli.core.errors import DataError
@@ -19,6 +20,7 @@ from gaudi_asr_cli.core.text.tokenizer_files import (
 
 __all__ = [
     "build_vocabulary",
+    "count_units",
     "encode",
     "read_vocabulary",
     "suggest_case",
@@ -38,11 +40,13 @@ def build_vocabulary(
     unknown: str = "[UNK]",
     blank: str = "[PAD]",
     min_count: int = 1,
+    phonemes_of: str | None = None,
 ) -> Vocabulary:
     """A vocabulary of the characters that were counted at least `min_count` times.
 
     Columns: the word delimiter, the characters in code point order, unknown, blank. White space
-    is never a token of its own: the delimiter stands for it.
+    is never a token of its own: the delimiter stands for it. Phonemes of a language have no
+    delimiter, because nobody hears where a word ends.
 
     Raises:
         DataError: No character is left, or one of the special tokens is also a character of the
@@ -51,16 +55,26 @@ def build_vocabulary(
     characters = sorted(
         token for token, count in counts.items() if count >= min_count and not token.isspace()
     )
-    specials = (delimiter, unknown, blank)
-    _check_tokens(characters, specials)
-    tokens = (delimiter, *characters, unknown, blank)
+    delimiters = (delimiter,) if phonemes_of is None else ()
+    _check_tokens(characters, (*delimiters, unknown, blank))
+    tokens = (*delimiters, *characters, unknown, blank)
     return Vocabulary(
         tokens=tokens,
         blank=len(tokens) - 1,
-        delimiter=0,
+        delimiter=0 if delimiters else None,
         unknown=len(tokens) - 2,
         special=frozenset({len(tokens) - 1, len(tokens) - 2}),
+        phonemes_of=phonemes_of,
     )
+
+
+def count_units(texts: Iterable[str], *, phonemes: bool = False) -> Counter[str]:
+    """How often each character occurs, white space apart, or each phoneme between spaces."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        units = text.split()
+        counts.update(units if phonemes else "".join(units))
+    return counts
 
 
 def _check_tokens(characters: list[str], specials: tuple[str, ...]) -> None:
@@ -85,8 +99,8 @@ def _check_tokens(characters: list[str], specials: tuple[str, ...]) -> None:
 def encode(vocabulary: Vocabulary, text: str) -> tuple[int, ...]:
     """Label ids of a cleaned text: white space is the delimiter, what is not known is unknown.
 
-    The longest token wins where tokens of several characters exist. Without a delimiter
-    (languages written without spaces) spaces are skipped.
+    The longest token wins where tokens of several characters exist; phonemes are told apart by
+    spaces. Without a delimiter (languages written without spaces) spaces are skipped.
 
     Raises:
         DataError: A character is not in a vocabulary that has no unknown token.
@@ -120,6 +134,8 @@ def _encoder(vocabulary: Vocabulary) -> _Encoder:
         for column, token in enumerate(vocabulary.tokens)
         if column != vocabulary.delimiter and column not in vocabulary.special
     }
+    if vocabulary.phonemes_of is not None:
+        return re.compile(r"\S+"), columns
     longest_first = sorted((token for token in columns if len(token) > 1), key=len, reverse=True)
     pattern = "|".join([*map(re.escape, longest_first), "."])
     return re.compile(pattern, re.DOTALL), columns
@@ -156,5 +172,7 @@ def vocabulary_hash(vocabulary: Vocabulary) -> str:
         vocabulary.delimiter,
         vocabulary.unknown,
         sorted(vocabulary.special),
+        # Appended, so that the fingerprints of characters stay what they were.
+        *([vocabulary.phonemes_of] if vocabulary.phonemes_of is not None else []),
     ]
     return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()

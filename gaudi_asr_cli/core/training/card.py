@@ -38,8 +38,9 @@ def write_card(  # noqa: PLR0913 - a card has many lines, each by name
         f"| {score.utterances} of {score.utterances_total} | {score.normalizer} |"
         for split, score in scores.items()
     ]
+    rate = next((score.rate_name for score in scores.values()), "WER")
     table = [
-        "| data | WER (95 % interval) | CER | utterances | normaliser |",
+        f"| data | {rate} (95 % interval) | CER | utterances | normaliser |",
         "|---|---|---|---|---|",
         *rows,
     ]

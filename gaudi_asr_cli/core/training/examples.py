@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import Utterance, Vocabulary
 from gaudi_asr_cli.core.text.rules import TextRules
-from gaudi_asr_cli.core.text.vocabulary import suggest_case, unknown_characters
+from gaudi_asr_cli.core.text.vocabulary import count_units, suggest_case, unknown_characters
 from gaudi_asr_cli.core.training.task import Labels, Task
 
 UNKNOWN_LIMIT = 0.05
@@ -102,10 +102,9 @@ def check_vocabulary(vocabulary: Vocabulary, texts: Iterable[str]) -> dict[str, 
     Raises:
         DataError: So many that the vocabulary cannot be meant for this data.
     """
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(text.replace(" ", ""))
-    missing = unknown_characters(vocabulary, "".join(counts))
+    phonemes = vocabulary.phonemes_of is not None
+    counts = count_units(texts, phonemes=phonemes)
+    missing = unknown_characters(vocabulary, (" " if phonemes else "").join(counts))
     unknown = {character: counts[character] for character in sorted(missing)}
     if sum(unknown.values()) > UNKNOWN_LIMIT * max(1, sum(counts.values())):
         shown = " ".join(list(unknown)[:30])

@@ -39,7 +39,8 @@ def eval_ctc(request: EvalCtcRequest, device: Device, observe: Observer = ignore
     def opened(gathered: Gathered) -> Opened:
         model = open_model(request, device)
         _warn_of_case(request, model.vocabulary, gathered.scorable, observe)
-        return model, DECODERS[request.decoder](model.vocabulary)
+        decoder = DECODERS[request.decoder](model.vocabulary)
+        return Opened(model, decoder, model.vocabulary.phonemes_of)
 
     return evaluate(request, device, observe, command="eval-ctc", open_model=opened)
 
@@ -64,7 +65,7 @@ def _warn_of_case(
     utterances: Sequence[Utterance],
     observe: Observer,
 ) -> None:
-    if request.normalizer != "none":
+    if request.normalizer != "none" or vocabulary.phonemes_of is not None:
         return
     sample = " ".join(
         request.rules.clean(one.text or "") for one in utterances[:_SAMPLE_UTTERANCES]

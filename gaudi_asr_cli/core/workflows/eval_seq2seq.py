@@ -41,7 +41,7 @@ def eval_seq2seq(
     """
 
     def opened(gathered: Gathered) -> Opened:
-        return open_model(request, device), WrittenDecoder()
+        return Opened(open_model(request, device), WrittenDecoder())
 
     return evaluate(request, device, observe, command="eval-seq2seq", open_model=opened)
 

@@ -6,19 +6,20 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.data.measure import Measured, measure
+from gaudi_asr_cli.core.data.phonemes import label_phonemes, pronounce_texts
 from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
 from gaudi_asr_cli.core.decoding import Decoder
 from gaudi_asr_cli.core.decoding.written import WrittenDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Event, Observer, UtteranceDone
-from gaudi_asr_cli.core.records import Score, ScoredUtterance, Utterance
+from gaudi_asr_cli.core.records import Score, ScoredUtterance, Unit, Utterance
 from gaudi_asr_cli.core.runs import RunFolder, write_json
 from gaudi_asr_cli.core.scoring.confusions import Confusion, count_confusions
 from gaudi_asr_cli.core.scoring.score import find_worst, score_json, summarize
@@ -47,8 +48,22 @@ class EvalRequest:
     seed: int = 42
 
 
-Opened = tuple["OpenHearer", Decoder]
-"""A model, and what makes text of what it says."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model, what makes text of what it says, and whose phonemes that text is, if it is none."""
+
+    model: OpenHearer
+    decoder: Decoder
+    phonemes_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparing:
+    """What is done to both texts, what that is called, and what errors are counted in."""
+
+    normalize: Callable[[str], str]
+    label: str
+    unit: Unit = "word"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,23 +147,26 @@ def evaluate(
         DataError: Nothing can be scored, or the model is none.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
-    normalize = _comparing(request)
+    comparing = _comparing(request)
     with _new_run(request.run, command) as run:
         started_s = time.perf_counter()
         gathered = gather(request, observe)
         read_s = time.perf_counter() - started_s
-        model, decoder = open_model(gathered)
-        guard = WritingGuard() if isinstance(decoder, WrittenDecoder) else None
+        opened = open_model(gathered)
+        if opened.phonemes_of is not None:
+            gathered, comparing = _as_phonemes(gathered, request, opened.phonemes_of)
+        guard = WritingGuard() if isinstance(opened.decoder, WrittenDecoder) else None
         watched = observe if guard is None else _both(guard, observe)
-        hearing = _hear(model, decoder, gathered.scorable, normalize, run, watched)
+        hearing = _hear(opened, gathered.scorable, comparing.normalize, run, watched)
         score = summarize(
             hearing.scored,
-            normalizer=_label(request),
+            normalizer=comparing.label,
             utterances_total=gathered.utterances_total,
             audio_s_total=gathered.audio_s_total,
             rtfx=hearing.rtfx,
             phases_s={"read": read_s, **hearing.phases_s},
             seed=request.seed,
+            unit=comparing.unit,
         )
         report = EvalReport(
             score=score,
@@ -158,7 +176,7 @@ def evaluate(
             without_text=gathered.without_text,
             model=request.model,
             device=device.name,
-            dtype=model.dtype,
+            dtype=opened.model.dtype,
             run=run.root,
             data=describe_data(request),
             command=command,
@@ -221,8 +239,7 @@ def _refuse_nothing(gathered: Gathered, measured: Measured) -> None:
 
 
 def _hear(
-    model: OpenHearer,
-    decoder: Decoder,
+    opened: Opened,
     utterances: Sequence[Utterance],
     normalize: Callable[[str], str],
     run: RunFolder,
@@ -236,18 +253,29 @@ def _hear(
         def keep(one: ScoredUtterance) -> None:
             predictions.write(json.dumps(prediction_json(one), ensure_ascii=False) + "\n")
 
-        return score_utterances(model, utterances, decoder, normalize, observe=observe, keep=keep)
+        return score_utterances(
+            opened.model, utterances, opened.decoder, normalize, observe=observe, keep=keep
+        )
 
 
 def _not_heard(done: UtteranceDone) -> NotScored:
     return NotScored(done.utterance_id, done.path, done.error or "no transcript")
 
 
-def _comparing(request: EvalRequest) -> Callable[[str], str]:
+def _comparing(request: EvalRequest) -> Comparing:
     normalize = open_normalizer(request.normalizer)
     if request.rules == TextRules():
-        return normalize
-    return lambda text: normalize(request.rules.clean(text))
+        return Comparing(normalize, _label(request))
+    return Comparing(lambda text: normalize(request.rules.clean(text)), _label(request))
+
+
+def _as_phonemes(
+    gathered: Gathered, request: EvalRequest, language: str
+) -> tuple[Gathered, Comparing]:
+    """References as the model's phonemes, which no normaliser must touch."""
+    spoken = pronounce_texts(gathered.scorable, language, request.rules.clean)
+    comparing = Comparing(open_normalizer("none"), label_phonemes(language), "phoneme")
+    return replace(gathered, scorable=spoken), comparing
 
 
 def _label(request: EvalRequest) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from gaudi_asr_cli.core.data.buckets import padded_ratio
 from gaudi_asr_cli.core.data.measure import Measured
+from gaudi_asr_cli.core.data.phonemes import label_phonemes
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.engine.evaluation import Hearing
 from gaudi_asr_cli.core.events import Evaluated, Observer, SamplePrediction, ignore
@@ -199,7 +200,8 @@ def hear(
     job: Job, task: Task, split: Measured, stage: str, observe: Observer = ignore
 ) -> tuple[Hearing, Score]:
     """Score the model on a split with the recipe's rules and normaliser."""
-    rules, name = rules_of(job.recipe), job.recipe.evaluation.normalizer
+    rules, language = rules_of(job.recipe), job.recipe.text.phonemes_of
+    name = "none" if language else job.recipe.evaluation.normalizer
     normalize = open_normalizer(name)
     heard = task.hear(
         scorable(split),
@@ -209,12 +211,13 @@ def hear(
     )
     score = summarize(
         heard.scored,
-        normalizer=label_normalizer(name),
+        normalizer=label_phonemes(language) if language else label_normalizer(name),
         utterances_total=len(split.utterances) + len(split.broken),
         audio_s_total=split.audio_s,
         rtfx=heard.rtfx,
         phases_s=heard.phases_s,
         seed=job.recipe.seed,
+        unit="phoneme" if language else "word",
     )
     return heard, score
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 from gaudi_asr_cli.core.data.augment import Augmentation
 from gaudi_asr_cli.core.data.buckets import Batching, choose_edges
 from gaudi_asr_cli.core.data.measure import Measured, measure
+from gaudi_asr_cli.core.data.phonemes import pronounce_texts
 from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.events import Noticed, Observer
@@ -90,15 +91,30 @@ def read_splits(recipe: TrainingRecipe, observe: Observer) -> Splits:
             return None
         options = ReadOptions(split=data.split, config=data.config, text_column=data.text_column)
         sources = [read_utterances(source, options) for source in data.sources]
-        return measure(islice(chain.from_iterable(sources), data.limit), observe)
+        measured = measure(islice(chain.from_iterable(sources), data.limit), observe)
+        return pronounced(measured, recipe)
 
     train = read(recipe.train)
     assert train is not None  # noqa: S101 - the schema requires it
     return Splits(train, read(recipe.eval), read(recipe.test))
 
 
+def pronounced(measured: Measured, recipe: TrainingRecipe) -> Measured:
+    """The same with phonemes for texts, where that is what the recipe learns."""
+    language = recipe.text.phonemes_of
+    if language is None:
+        return measured
+    spoken = pronounce_texts(measured.utterances, language, written_rules(recipe).clean)
+    return replace(measured, utterances=spoken)
+
+
 def rules_of(recipe: TrainingRecipe) -> TextRules:
-    """How the recipe cleans text."""
+    """How the recipe cleans the texts of its splits; phonemes are clean when they are read."""
+    return written_rules(recipe) if recipe.text.phonemes_of is None else TextRules()
+
+
+def written_rules(recipe: TrainingRecipe) -> TextRules:
+    """How the recipe cleans text as it is written."""
     text = recipe.text
     return TextRules(strip_chars=text.strip_chars, case=text.case, unicode=text.unicode)
 

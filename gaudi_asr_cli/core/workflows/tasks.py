@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 from gaudi_asr_cli.core.devices.base import Device
@@ -13,7 +12,7 @@ from gaudi_asr_cli.core.models.scratch import build_from_scratch
 from gaudi_asr_cli.core.models.tuning import freeze, open_for_training
 from gaudi_asr_cli.core.recipes.schema import CtcRecipe, TrainingRecipe
 from gaudi_asr_cli.core.records import Vocabulary
-from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, read_vocabulary
+from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, count_units, read_vocabulary
 from gaudi_asr_cli.core.training.ctc_task import CtcTask
 from gaudi_asr_cli.core.training.examples import check_vocabulary
 from gaudi_asr_cli.core.training.task import Task
@@ -84,9 +83,8 @@ def choose_vocabulary(recipe: CtcRecipe, texts: list[str]) -> Vocabulary | None:
         return None
     if choice != "data":
         return read_vocabulary(Path(choice))
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(text.replace(" ", ""))
+    text = recipe.text
+    counts = count_units(texts, phonemes=text.unit == "phoneme")
     if not counts:
         raise DataError(
             "The training data has no text to learn from.",
@@ -94,8 +92,9 @@ def choose_vocabulary(recipe: CtcRecipe, texts: list[str]) -> Vocabulary | None:
         )
     return build_vocabulary(
         counts,
-        delimiter=recipe.text.word_delimiter_token,
-        unknown=recipe.text.unk_token,
-        blank=recipe.text.pad_token,
-        min_count=recipe.text.min_count,
+        delimiter=text.word_delimiter_token,
+        unknown=text.unk_token,
+        blank=text.pad_token,
+        min_count=text.min_count,
+        phonemes_of=text.phonemes_of,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 from gaudi_asr_cli.core.data.measure import Measured, measure
+from gaudi_asr_cli.core.data.phonemes import pronounce_texts
 from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
@@ -18,6 +19,7 @@ from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.text.scripts import find_suspects, name_character
 from gaudi_asr_cli.core.text.vocabulary import (
     build_vocabulary,
+    count_units,
     write_processor_files,
     write_tokenizer_files,
 )
@@ -27,7 +29,10 @@ Fate = Literal["kept", "removed", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class VocabRequest:
-    """What to read, what to strip and fold, and where the files go."""
+    """What to read, what to strip and fold, and where the files go.
+
+    `phonemes_of` is the language whose phonemes are counted; None: characters are.
+    """
 
     sources: tuple[str, ...]
     out: Path
@@ -37,6 +42,7 @@ class VocabRequest:
     word_delimiter_token: str = "|"  # noqa: S105
     unk_token: str = "[UNK]"  # noqa: S105
     pad_token: str = "[PAD]"  # noqa: S105
+    phonemes_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,10 @@ class VocabReport:
 
 
 def vocab(request: VocabRequest, observe: Observer = ignore) -> VocabReport:
-    """Count the characters of all transcripts and write tokenizer and processor files.
+    """Count the characters (or phonemes) of all transcripts; write tokenizer and processor files.
 
     Raises:
+        MachineError: Phonemes are asked for and espeak-ng, the `demo` extra, is not installed.
         UsageError: The output folder exists and is not empty.
         DataError: No utterance has text, or no character is left.
     """
@@ -85,13 +92,14 @@ def vocab(request: VocabRequest, observe: Observer = ignore) -> VocabReport:
     sources = (read_utterances(source, request.read) for source in request.sources)
     measured = measure(chain.from_iterable(sources), observe)
     utterances = _with_text(measured, observe)
-    counts, removed = _count_characters(utterances, request.rules)
+    counts, removed = _count_units(utterances, request)
     vocabulary = build_vocabulary(
         counts,
         delimiter=request.word_delimiter_token,
         unknown=request.unk_token,
         blank=request.pad_token,
         min_count=request.min_count,
+        phonemes_of=request.phonemes_of,
     )
     write_tokenizer_files(vocabulary, request.out)
     write_processor_files(request.out)
@@ -101,7 +109,7 @@ def vocab(request: VocabRequest, observe: Observer = ignore) -> VocabReport:
         characters=_explain(counts, removed, request),
         counts=_commonest_first(counts),
         removed=_commonest_first(removed),
-        warnings=find_suspects(counts),
+        warnings=() if request.phonemes_of else find_suspects(counts),
         utterances=len(utterances),
         audio_s=measured.audio_s,
     )
@@ -136,15 +144,19 @@ def _with_text(measured: Measured, observe: Observer) -> tuple[Utterance, ...]:
     return utterances
 
 
-def _count_characters(
-    utterances: Iterable[Utterance], rules: TextRules
+def _count_units(
+    utterances: Sequence[Utterance], request: VocabRequest
 ) -> tuple[Counter[str], Counter[str]]:
-    """Characters that are left after the rules, and those that the rules stripped."""
-    counts: Counter[str] = Counter()
+    """Characters (or phonemes) that are left after the rules, and characters that were stripped."""
     removed: Counter[str] = Counter()
     for utterance in utterances:
-        counts.update(rules.clean(utterance.text or ""))
-        removed.update(rules.removed(utterance.text or ""))
+        removed.update(request.rules.removed(utterance.text or ""))
+    if request.phonemes_of is not None:
+        spoken = pronounce_texts(utterances, request.phonemes_of, request.rules.clean)
+        return count_units((one.text or "" for one in spoken), phonemes=True), removed
+    counts: Counter[str] = Counter()
+    for utterance in utterances:
+        counts.update(request.rules.clean(utterance.text or ""))
     return counts, removed
 
 

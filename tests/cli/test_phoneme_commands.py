@@ -1,0 +1,94 @@
+"""Recognisers of phonemes through whole commands, on speech of espeak-ng."""
+
+import json
+
+import pytest
+from helpers.run import run_here
+from helpers.spoken import speak_corpus
+from helpers.tiny_models import save_tiny_model
+
+LANGUAGES = ("tr", "it", "sv")
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory):
+    root = tmp_path_factory.mktemp("spoken")
+    return {language: speak_corpus(root / language, language) for language in LANGUAGES}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """In XLS-R's place: the same family, no head."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return save_tiny_model(folder, "wav2vec2-layer-norm", head=False)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_phoneme_recipe_trains_two_steps_and_prints_a_phoneme_error_rate(
+    language, corpora, pretrained, tmp_path
+):
+    data = corpora[language]
+    words = ["--train", data, "--test", data, "--model", pretrained, "--run", tmp_path / "run"]
+    # The recipe names splits of Common Voice; a manifest is one whole.
+    whole = ["--set", "train.split=null", "--set", "test.split=null"]
+    small = ["--max-steps", 2, "--dtype", "fp32", "--device", "cpu"]
+
+    result = run_here(
+        "finetune-ctc", "--recipe", f"ctc-xls-r-300m-cv-{language}-phonemes", *words, *whole, *small
+    )
+
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert (result.exit_code, report["steps"]) == (0, 2)
+    assert "phoneme error rate" in result.stderr
+    assert "word error rate" not in result.stderr
+    test = report["test"]
+    assert (test["unit"], test["utterances"]) == ("phoneme", 4)
+    assert test["normalizer"].startswith(f"phonemes {language}, espeak-ng ")
+    assert test["per"] > 0
+
+
+def test_a_model_of_phonemes_is_scored_on_text_in_phonemes_too(corpora, pretrained, tmp_path):
+    data, run = corpora["it"], tmp_path / "run"
+    settings = ["--set", "text.unit=phoneme", "--set", "text.language=it"]
+    words = ["--train", data, "--model", pretrained, "--run", run, "--max-steps", 1, "--quiet"]
+    trained = run_here("finetune-ctc", *words, *settings, "--dtype", "fp32", "--device", "cpu")
+
+    scored = run_here(
+        "eval-ctc", run, "--data", data, "--run", tmp_path / "eval", "--json", "--quiet"
+    )
+
+    answer = json.loads(scored.stdout)
+    lines = (tmp_path / "eval" / "predictions.jsonl").read_text().splitlines()
+    assert trained.exit_code == 0
+    assert (answer["unit"], answer["utterances"]) == ("phoneme", 4)
+    assert json.loads(lines[-1])["reference"] == "s i"
+
+
+def test_a_vocabulary_of_phonemes_is_told_and_written(corpora, tmp_path):
+    out = tmp_path / "vocab"
+
+    result = run_here(
+        "vocab", corpora["tr"], "--unit", "phoneme", "--language", "tr", "--out", out, "--json"
+    )
+
+    answer = json.loads(result.stdout)
+    assert {"tʃ", "ø"} <= set(answer["counts"])
+    assert "|" not in answer["tokens"]
+    assert json.loads((out / "vocab.json").read_text())["tʃ"] == answer["tokens"].index("tʃ")
+
+
+@pytest.mark.parametrize(
+    "words", [["--unit", "phoneme"], ["--language", "tr"]], ids=["no language", "no unit"]
+)
+def test_phonemes_and_their_language_belong_together(words, corpora, tmp_path):
+    result = run_here("vocab", corpora["tr"], *words, "--out", tmp_path / "vocab")
+
+    assert result.exit_code == 2
+    assert "--language" in result.stderr
+
+
+def test_a_recipe_of_phonemes_without_a_language_is_refused(corpora):
+    result = run_here("finetune-ctc", "--train", corpora["tr"], "--set", "text.unit=phoneme")
+
+    assert result.exit_code == 3
+    assert "language: tr" in result.stderr
