@@ -14,7 +14,7 @@ SAID = [
     ("c", "six", "", 12.0, None),
 ]
 FIELDS = [
-    *("schema", "wer", "wer_low", "wer_high", "cer"),
+    *("schema", "unit", "wer", "wer_low", "wer_high", "cer"),
     *("hits", "substitutions", "deletions", "insertions", "reference_words"),
     *("sentence_error_rate", "utterances", "utterances_total", "audio_s", "audio_s_total"),
     *("normalizer", "raw", "rtfx", "phases_s", "slices"),
