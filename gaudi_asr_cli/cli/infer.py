@@ -88,6 +88,11 @@ def command(  # noqa: PLR0913 - a parameter is an option
     model: options.Model = "facebook/wav2vec2-base-960h",
     channel: Channel = None,
     language: options.Language = None,
+    task: options.Task = None,
+    max_tokens: options.MaxTokens = None,
+    beams: options.Beams = 1,
+    long: options.Long = options.LongName.AUTO,
+    batch: options.WrittenTogether = None,
     device: options.Device = options.DeviceName.AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.Dtype = options.DtypeName.AUTO,
@@ -105,10 +110,14 @@ def command(  # noqa: PLR0913 - a parameter is an option
     """
     # Here, not above: torch takes a second to import, and `--help` should not wait for it.
     from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.models.prompts import Generation
     from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
     from gaudi_asr_cli.ui.live import both, opened_view
     from gaudi_asr_cli.ui.transcripts import transcript_observer
 
+    chosen = ("jsonl",) if json else tuple(name.value for name in formats or ())
+    # A decoder writes times only where somebody reads them.
+    timeless = set(chosen) <= {"txt"}
     request = InferRequest(
         sources=tuple(files),
         model=model,
@@ -116,11 +125,15 @@ def command(  # noqa: PLR0913 - a parameter is an option
         int8=int8,
         language=language,
         channel=channel,
-        timestamps=timestamps.value,
+        timestamps="none" if timeless else timestamps.value,
         check_batching=check_batching,
+        how=Generation(
+            task=None if task is None else task.value, max_tokens=max_tokens, beams=beams
+        ),
+        long=long.value,
+        rows=batch,
         stdin=sys.stdin.buffer,
     )
-    chosen = ("jsonl",) if json else tuple(name.value for name in formats or ())
     write = transcript_observer(
         formats=chosen, out_dir=out_dir, language=language, timestamps=timestamps.value
     )

@@ -150,7 +150,7 @@ Language = Annotated[
         rich_help_panel=MODEL,
         show_default=False,
         metavar="CODE",
-        help="Adapter and vocabulary of a multilingual model (MMS), such as deu.",
+        help="Adapter of a multilingual CTC model (MMS: deu), or what is spoken (Whisper: de).",
     ),
 ]
 OptionalSeq2SeqModel = Annotated[

@@ -153,12 +153,15 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class WordTiming:
-    """A word, when it was said in the file's own clock, and how sure the model is (0 to 1)."""
+    """A word, when it was said in the file's own clock, and how sure the model is (0 to 1).
+
+    `confidence` is None where the model does not say.
+    """
 
     word: str
     start_s: float
     end_s: float
-    confidence: float
+    confidence: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class WrittenDecoder:
     """Passes text on; there is nothing to search.
 
     A decoder network tells when a segment begins and ends, not when a word does: the words of a
-    segment share its time by their letters. Nor does it say how sure it is of a word: that is 1.
+    segment share its time by their letters. Nor does it say how sure it is of a word.
     """
 
     def decode(self, output: Generated, index: int, utterance: Utterance) -> Transcript:
@@ -60,7 +60,7 @@ def share_time(segment: Segment) -> Iterator[WordTiming]:
             word=word,
             start_s=round(segment.start_s + lasted_s * before / letters, 3),
             end_s=round(segment.start_s + lasted_s * behind / letters, 3),
-            confidence=1.0,
+            confidence=None,
         )
 
 

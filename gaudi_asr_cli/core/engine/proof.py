@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gaudi_asr_cli.core.data.buckets import Batching
 from gaudi_asr_cli.core.decoding import Decoder
-from gaudi_asr_cli.core.engine.alone import Listener
+from gaudi_asr_cli.core.engine.alone import Ear, Listener
 from gaudi_asr_cli.core.engine.batched import BATCH_S, BatchedModel
 from gaudi_asr_cli.core.engine.engine import transcribe
 from gaudi_asr_cli.core.engine.read_ahead import Loader
+from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.models.ctc import CtcModel
 from gaudi_asr_cli.core.models.masked_norm import padding_proof
 from gaudi_asr_cli.core.records import Utterance
@@ -59,16 +61,27 @@ def check_batching(
         channel: Which channel of the files; all mixed down without it.
         load: Loads audio; see `transcribe`.
     """
-
-    def hear(listener: Listener) -> list[str]:
-        heard = transcribe(listener, utterances, decoder, channel=channel, load=load)
-        return ["" if one.transcript is None else one.transcript.text for one in heard]
-
-    ways: dict[str, Listener] = {} if usual is model else {"as usual": usual}
+    ways: dict[str, Listener | Ear] = {} if usual is model else {"as usual": usual}
     batched = _in_padded_batches(model)
     if batched is not None and not isinstance(usual, BatchedModel):
         ways["in padded batches"] = batched
-    alone = hear(model)
+    hear = partial(transcribe, decoder=decoder, channel=channel, load=load)
+    return compare_ways(model, ways, utterances, hear)
+
+
+def compare_ways(
+    single: Listener | Ear,
+    ways: Mapping[str, Listener | Ear],
+    utterances: Sequence[Utterance],
+    hear_with: Callable[[Listener | Ear, Sequence[Utterance]], Iterable[UtteranceDone]],
+) -> BatchingCheck:
+    """Compare the texts of some ways of listening with those of listening to each alone."""
+
+    def hear(listener: Listener | Ear) -> list[str]:
+        heard = hear_with(listener, utterances)
+        return ["" if one.transcript is None else one.transcript.text for one in heard]
+
+    alone = hear(single)
     differences = [
         TextDifference(str(utterance.audio.path), way, single, other)
         for way, listener in ways.items()

@@ -23,6 +23,7 @@ from gaudi_asr_cli.core.engine.sequential import MelTape, find_loudest, write_se
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.models.frontend import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
+from gaudi_asr_cli.core.models.packed.writing import pack_writer
 from gaudi_asr_cli.core.models.prompts import Generation, settle, writes_times
 from gaudi_asr_cli.core.models.seq2seq import open_seq2seq_model
 from gaudi_asr_cli.core.models.sequences import SequenceReader
@@ -224,7 +225,8 @@ def open_scribe(
     model = open_seq2seq_model(name, device=device, dtype=dtype)
     settle(how, model.settings, model.name)
     check_long(long, model.settings, model.name)
-    return Scribe(model, how, plan_rows(model, rows), long)
+    author = pack_writer(model) or model
+    return Scribe(author, how, plan_rows(author, rows), long)
 
 
 def plan_rows(model: Author, rows: int | None) -> Batching:

@@ -26,4 +26,6 @@ def format_ctm(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
 
 def _format_word(name: str, word: PlacedWord) -> str:
     start_s, length_s = word.start_ms / 1000, (word.end_ms - word.start_ms) / 1000
-    return f"{name} {CHANNEL} {start_s:.3f} {length_s:.3f} {word.text} {word.confidence:.4f}\n"
+    # The column may be left out.
+    sure = "" if word.confidence is None else f" {word.confidence:.4f}"
+    return f"{name} {CHANNEL} {start_s:.3f} {length_s:.3f} {word.text}{sure}\n"

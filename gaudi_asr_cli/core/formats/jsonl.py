@@ -17,7 +17,10 @@ def format_jsonl(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
 
 
 def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict[str, Any]:
-    """The JSON line of the command line contract; `text` is null where `error` is not."""
+    """The JSON line of the command line contract; `text` is null where `error` is not.
+
+    `language` is what the model found, or else what it was told.
+    """
     transcript = done.transcript
     return {
         "schema": "infer/1",
@@ -25,7 +28,7 @@ def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict
         "duration_s": done.duration_s,
         "text": None if transcript is None else transcript.text,
         "words": [] if transcript is None else [_word_json(word) for word in transcript.words],
-        "language": language,
+        "language": language if transcript is None else transcript.language or language,
         "error": done.error,
     }
 
@@ -36,5 +39,5 @@ def _word_json(word: WordTiming) -> dict[str, Any]:
         "word": word.word,
         "start_s": round(word.start_s, 3),
         "end_s": round(word.end_s, 3),
-        "confidence": round(word.confidence, 4),
+        "confidence": None if word.confidence is None else round(word.confidence, 4),
     }

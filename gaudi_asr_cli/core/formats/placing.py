@@ -17,7 +17,7 @@ class PlacedWord:
     text: str
     start_ms: int
     end_ms: int
-    confidence: float
+    confidence: float | None
 
 
 def place_words(done: UtteranceDone) -> tuple[PlacedWord, ...]:
@@ -32,9 +32,13 @@ def place_words(done: UtteranceDone) -> tuple[PlacedWord, ...]:
     heard = [(text, word) for text, word in spelt if text]
     starts, ends = _place_times([word for _, word in heard], end_of_file_ms(done))
     return tuple(
-        PlacedWord(text, start, end, min(max(word.confidence, 0.0), 1.0))
+        PlacedWord(text, start, end, _clamp(word.confidence))
         for (text, word), start, end in zip(heard, starts, ends, strict=True)
     )
+
+
+def _clamp(confidence: float | None) -> float | None:
+    return None if confidence is None else min(max(confidence, 0.0), 1.0)
 
 
 def end_of_file_ms(done: UtteranceDone) -> int:

@@ -101,7 +101,7 @@ class Seq2SeqModel:
 
     def most_tokens(self, how: Generation) -> int:
         """Tokens that may be written behind the prompt."""
-        room = self.token_limit - self.reader.prompt_tokens(how)
+        room = self.token_limit - len(self.reader.plan_prompt(how))
         if how.max_tokens is not None:
             return min(how.max_tokens, room)
         own = self.settings.max_new_tokens

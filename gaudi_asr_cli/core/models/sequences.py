@@ -24,6 +24,7 @@ class SequenceReader:
         filler: What rows are filled up with behind their end.
         prompts: Ids that stand in a prompt and nowhere else.
         languages: Ids of languages, and the codes of these.
+        tasks: Ids of tasks by their names.
         first_time: The id of 0.00 s; all from there on are times. None where there are none.
         prompt: Ids of a prompt where nobody says how it should be; None for those of a language
             and a task.
@@ -34,6 +35,7 @@ class SequenceReader:
     filler: int
     prompts: frozenset[int]
     languages: Mapping[int, str]
+    tasks: Mapping[str, int]
     first_time: int | None
     prompt: tuple[int, ...]
 
@@ -45,28 +47,37 @@ class SequenceReader:
         known = getattr(settings, "lang_to_id", None) or {}
         start = settings.decoder_start_token_id
         silent = getattr(settings, "no_timestamps_token_id", None) if whisper else None
-        tasks = (getattr(settings, "task_to_id", None) or {}).values()
+        tasks = getattr(settings, "task_to_id", None) or {}
         forced = tuple(pair[1] for pair in getattr(settings, "forced_decoder_ids", None) or ())
         prompt = tuple(one for one in (start, *forced) if one is not None) if whisper else (start,)
-        special = {start, silent, *known.values(), *tasks, *forced} - {None}
+        special = {start, silent, *known.values(), *tasks.values(), *forced} - {None}
         return cls(
             tokenizer=tokenizer,
             ends=ends,
             filler=next(one for one in fillers if one is not None),
             prompts=frozenset(special) if whisper else frozenset(),
             languages={number: language_code(name) for name, number in known.items()},
+            tasks=tasks,
             first_time=None if silent is None else silent + 1,
             prompt=prompt,
         )
 
-    def prompt_tokens(self, how: Generation) -> int:
-        """How many ids stand before the text."""
-        if not self.prompts:
-            return 1
+    def plan_prompt(self, how: Generation) -> list[int | None]:
+        """The ids before the text, as transformers chooses them; None is a language to find out.
+
+        `how` is settled: it names a task iff the model is multilingual, and languages are tokens.
+        """
         silent = None if self.first_time is None else self.first_time - 1
-        asked = (0, 0, 0) if how.task else self.prompt
-        plain = tuple(one for one in asked if one != silent)
-        return len(plain) + (silent is not None and not how.timestamps)
+        prompt: list[int | None] = [one for one in self.prompt if one != silent]
+        if how.task is not None:
+            prompt = [self.prompt[0], self._language_id(how.language), self.tasks[how.task]]
+        return prompt if how.timestamps or silent is None else [*prompt, silent]
+
+    def _language_id(self, token: str | None) -> int | None:
+        if token is None:
+            return None
+        code = language_code(token)
+        return next(number for number, known in self.languages.items() if known == code)
 
     def read(self, rows: Iterable[Sequence[int]], *, times: bool) -> Generated:
         """What was written in each row of ids (P + L), prompt first."""

@@ -5,21 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, BinaryIO
 
-from gaudi_asr_cli.core.decoding import DECODERS
+from gaudi_asr_cli.core.decoding import DECODERS, Decoder
+from gaudi_asr_cli.core.decoding.written import WrittenDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.engine.clock import PhaseClock
 from gaudi_asr_cli.core.engine.engine import transcribe
+from gaudi_asr_cli.core.engine.evaluation import OpenHearer
 from gaudi_asr_cli.core.engine.inputs import STDIN, AudioInputs, opened_inputs
 from gaudi_asr_cli.core.engine.listening import (
     Choices,
-    OpenListener,
     choose_listener,
     narrow,
     open_wide,
 )
-from gaudi_asr_cli.core.engine.proof import BatchingCheck, check_batching
+from gaudi_asr_cli.core.engine.proof import BatchingCheck, check_batching, compare_ways
+from gaudi_asr_cli.core.engine.scribe import open_scribe, plan_rows
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import (
     Noticed,
@@ -29,6 +32,8 @@ from gaudi_asr_cli.core.events import (
     UtteranceDone,
     ignore,
 )
+from gaudi_asr_cli.core.models.folder import find_model, kind_of
+from gaudi_asr_cli.core.models.prompts import USUAL, Generation
 
 DEFAULT_MODEL = "facebook/wav2vec2-base-960h"
 TIMESTAMPS = ("word", "none")
@@ -42,6 +47,8 @@ class InferRequest:
     `sources` are files, folders, globs, or `-` for the bytes of an audio file on `stdin`;
     `channel` counts from 0; `timestamps` is one of `TIMESTAMPS`;
     `check_batching` files are first heard alone and in batches, and the texts compared.
+    `how`, `long` and `rows` are for models that write with a decoder: see `open_scribe`; what is
+    spoken is `language`.
     """
 
     sources: tuple[str, ...]
@@ -53,6 +60,9 @@ class InferRequest:
     timestamps: str = "word"
     decoder: str = "greedy"
     check_batching: int = 0
+    how: Generation = USUAL
+    long: str = "auto"
+    rows: int | None = None
     stdin: BinaryIO | None = None
 
 
@@ -96,12 +106,14 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
     _check(request)
     with opened_inputs(request.sources, request.stdin) as inputs:
         _notice_passed_over(inputs, observe)
-        model, proof = _open(request, inputs, device, observe)
+        model, decoder, proof = _open(request, inputs, device)
+        if proof is not None:
+            observe(_tell_proof(proof))
         clock = PhaseClock()
         observe(StageStarted(LISTENING, len(inputs.utterances), "files"))
         started = time.perf_counter()
         files, failed, audio_s = 0, 0, 0.0
-        for done in _listen(request, model, inputs, observe, clock):
+        for done in _listen(request, (model, decoder), inputs, observe, clock):
             observe(done)
             files, failed = files + 1, failed + (done.error is not None)
             audio_s += done.duration_s
@@ -121,20 +133,59 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
     )
 
 
-def _open(
-    request: InferRequest, inputs: AudioInputs, device: Device, observe: Observer
-) -> tuple[OpenListener, BatchingCheck | None]:
-    """The model, and if asked for the proof that what it writes does not depend on batches."""
+Opened = tuple[OpenHearer, Decoder, "BatchingCheck | None"]
+"""A model, what makes text of what it says, and the proof that batches change nothing."""
+
+
+def _open(request: InferRequest, inputs: AudioInputs, device: Device) -> Opened:
+    """The model of the request, whichever kind it is, in the fastest way that changes nothing."""
+    folder = find_model(request.model, language=request.language, kind=None)
+    if kind_of(folder.read_config()) == "seq2seq":
+        return _open_seq2seq(request, inputs, device)
+    return _open_ctc(request, inputs, device)
+
+
+def _open_ctc(request: InferRequest, inputs: AudioInputs, device: Device) -> Opened:
+    if request.how != USUAL or request.long != "auto" or request.rows is not None:
+        raise UsageError(
+            f"{request.model} is a CTC model: it has no task, tokens or beams to choose.",
+            remedy="Leave --task, --max-tokens, --beams, --long and --batch out, or take a model "
+            "that writes with a decoder, such as openai/whisper-small.",
+        )
     opened = open_wide(request.model, device=device, dtype=request.dtype, language=request.language)
     listener = choose_listener(opened, Choices(int8=request.int8))
-    if not request.check_batching:
-        return listener, None
-    narrow(opened)
     decoder = DECODERS[request.decoder](listener.vocabulary)
+    if not request.check_batching:
+        return listener, decoder, None
+    narrow(opened)
     few = inputs.utterances[: request.check_batching]
     proof = check_batching(opened, listener, few, decoder, channel=request.channel)
-    observe(_tell_proof(proof))
-    return listener, proof
+    return listener, decoder, proof
+
+
+def _open_seq2seq(request: InferRequest, inputs: AudioInputs, device: Device) -> Opened:
+    if request.int8:
+        raise UsageError(
+            f"{request.model} writes with a decoder, which is not computed in 8 bits here.",
+            remedy="Leave --int8 out; --dtype bf16 is the fastest.",
+        )
+    scribe = open_scribe(
+        request.model,
+        device=device,
+        dtype=request.dtype,
+        how=replace(
+            request.how, language=request.language, timestamps=request.timestamps == "word"
+        ),
+        long=request.long,
+        rows=request.rows,
+    )
+    decoder = WrittenDecoder()
+    if not request.check_batching:
+        return scribe, decoder, None
+    alone = replace(scribe, batching=plan_rows(scribe.model, 1))
+    few = inputs.utterances[: request.check_batching]
+    hear = partial(transcribe, decoder=decoder, channel=request.channel)
+    return scribe, decoder, compare_ways(alone, {"as usual": scribe}, few, hear)
 
 
 def _tell_proof(proof: BatchingCheck) -> Noticed:
@@ -153,15 +204,14 @@ def _tell_proof(proof: BatchingCheck) -> Noticed:
 
 def _listen(
     request: InferRequest,
-    model: OpenListener,
+    hearing: tuple[Any, Decoder],
     inputs: AudioInputs,
     observe: Observer,
     clock: PhaseClock,
 ) -> Iterator[UtteranceDone]:
-    decoder = DECODERS[request.decoder](model.vocabulary)
-    utterances = inputs.utterances
+    model, decoder = hearing
     results = transcribe(
-        model, utterances, decoder, observe=observe, channel=request.channel, clock=clock
+        model, inputs.utterances, decoder, observe=observe, channel=request.channel, clock=clock
     )
     for done in results:
         # What came on standard input is called so, not by the file it lay in meanwhile.

@@ -1,0 +1,91 @@
+"""`infer` with a model that writes with a decoder: the same formats."""
+
+import json
+
+import pytest
+import srt
+import webvtt
+from helpers.run import run_here
+from helpers.tiny_seq2seq import save_tiny_whisper
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_tiny_whisper(tmp_path_factory.mktemp("whisper"))
+
+
+def infer(model, *more):
+    return run_here("infer", *more, "--model", model, "--device", "cpu", "--dtype", "fp32")
+
+
+def test_files_give_path_tab_text_in_order(model, corpus):
+    files = [corpus.with_name(f"u0{number}.wav") for number in (2, 0, 1)]
+
+    done = infer(model, *files, "--language", "hindi", "--max-tokens", 8)
+
+    assert done.exit_code == 0, done.stderr
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == list(map(str, files))
+
+
+def test_json_has_the_language_that_was_found_and_words_in_time(model, corpus):
+    done = infer(model, corpus.with_name("u02.wav"), "--json")
+
+    line = json.loads(done.stdout)
+    assert line["language"] in {"en", "hi", "de", "zh"}
+    spoken = "".join(word["word"] for word in line["words"])
+    assert spoken == "".join(line["text"].split())
+    times = [time for word in line["words"] for time in (word["start_s"], word["end_s"])]
+    assert times == sorted(times)
+    assert line["words"][0]["confidence"] is None
+
+
+def test_subtitles_can_be_read_by_others(model, corpus, tmp_path):
+    done = infer(
+        model, corpus.with_name("u02.wav"), "--language", "de", "--out-dir", tmp_path / "out",
+        "-f", "srt", "-f", "vtt", "-f", "tsv", "-f", "ctm", "-f", "json",
+    )  # fmt: skip
+
+    assert done.exit_code == 0, done.stderr
+    cues = list(srt.parse((tmp_path / "out" / "u02.srt").read_text()))
+    assert cues
+    assert len(webvtt.read(tmp_path / "out" / "u02.vtt")) == len(cues)
+    assert json.loads((tmp_path / "out" / "u02.json").read_text())["language"] == "de"
+    assert len((tmp_path / "out" / "u02.ctm").read_text().splitlines()[0].split()) == 5
+
+
+def test_a_bad_file_costs_only_itself(model, corpus, tmp_path):
+    broken = tmp_path / "broken.wav"
+    broken.write_text("this is no sound")
+
+    done = infer(model, broken, corpus.with_name("u00.wav"), "--language", "en")
+
+    assert done.exit_code == 4
+    assert len(done.stdout.splitlines()) == 1
+    assert f"error: {broken}" in done.stderr
+
+
+def test_batching_can_be_checked(model, corpus):
+    files = [corpus.with_name(f"u0{number}.wav") for number in range(4)]
+
+    done = infer(model, *files, "--language", "en", "--check-batching", 4, "--max-tokens", 10)
+
+    assert done.exit_code == 0
+    assert "Batching checked on 4 files: the same text" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [(("--language", "hindy"), "Did you mean hindi?"), (("--int8",), "8 bits")],
+)
+def test_what_the_model_cannot_is_refused(model, corpus, more, said):
+    done = infer(model, corpus.with_name("u00.wav"), *more)
+
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_a_ctc_model_has_no_task(tiny_model, corpus):
+    done = infer(tiny_model, corpus.with_name("u00.wav"), "--task", "translate")
+
+    assert done.exit_code == 2
+    assert "is a CTC model" in done.stderr

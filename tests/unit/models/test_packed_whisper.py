@@ -1,0 +1,102 @@
+import copy
+
+import pytest
+import torch
+from helpers.tiny_models import make_batch
+from helpers.tiny_seq2seq import save_tiny_whisper
+
+from gaudi_asr_cli.core.devices.cpu import CpuDevice
+from gaudi_asr_cli.core.models.packed.writing import pack_writer
+from gaudi_asr_cli.core.models.prompts import Generation
+from gaudi_asr_cli.core.models.seq2seq import open_seq2seq_model
+
+CPU = CpuDevice(frozenset(), "a test's CPU")
+LENGTHS = (32_000, 20_003, 9_600, 700, 25_000, 14_000, 3_000)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = save_tiny_whisper(tmp_path_factory.mktemp("whisper"))
+    return open_seq2seq_model(str(folder), device=CPU, dtype="fp32")
+
+
+@pytest.fixture(scope="module")
+def packed(model):
+    return pack_writer(model)
+
+
+def test_scores_of_the_first_step_are_those_of_transformers(model, packed):
+    inputs = model.frontend.prepare(make_batch(LENGTHS))
+    prompt = torch.tensor(
+        [packed.reader.plan_prompt(Generation(language="<|de|>", task="translate"))]
+    )
+    prompt = prompt.expand(len(LENGTHS), -1)
+
+    heard = [packed.encoder(one) for one in inputs["input_features"]]
+    scores = packed.decoder.write(prompt, packed.decoder.begin(heard, 20))
+
+    expected = model.network(**inputs, decoder_input_ids=prompt).logits[:, -1]
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("times", [False, True])
+@pytest.mark.parametrize("language", ["hindi", None])
+@pytest.mark.parametrize("tokens", [None, 5])
+def test_greedy_texts_are_those_of_transformers(model, packed, times, language, tokens):
+    inputs = model.frontend.prepare(make_batch(LENGTHS, seed=3))
+    how = Generation(language=language, max_tokens=tokens, timestamps=times)
+
+    assert packed.generate_from(inputs, how) == model.generate_from(inputs, how)
+
+
+def test_rows_that_end_early_are_taken_out_and_come_back_in_their_place(model, packed):
+    inputs = model.frontend.prepare(make_batch(LENGTHS, seed=5))
+    network, settings = model.network, copy.deepcopy(model.settings)
+    first = packed.generate_from(inputs, Generation(language="en", max_tokens=12)).rows
+    # What some rows write after a while is from now on the end.
+    often = sorted({token for row in first for token in row.tokens[2:]})
+    try:
+        for end in often[:6]:
+            network.generation_config.eos_token_id = [settings.eos_token_id, end]
+            how = Generation(language="en", max_tokens=12)
+            got = packed.generate_from(inputs, how)
+            lengths = {len(row.tokens) for row in got.rows}
+            assert got == model.generate_from(inputs, how)
+            if len(lengths) > 3:
+                break
+        assert len(lengths) > 1
+    finally:
+        network.generation_config.eos_token_id = settings.eos_token_id
+
+
+def test_beams_are_left_to_transformers(model, packed):
+    inputs = model.frontend.prepare(make_batch(LENGTHS[:3]))
+    how = Generation(language="en", beams=3, max_tokens=6)
+
+    assert packed.generate_from(inputs, how) == model.generate_from(inputs, how)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        ("settings", "no_repeat_ngram_size", 3),
+        ("settings", "repetition_penalty", 1.3),
+        ("config", "activation_function", "relu"),
+        ("config", "scale_embedding", True),
+    ],
+)
+def test_what_is_not_written_out_is_left_to_transformers(tmp_path, where, name, value):
+    model = open_seq2seq_model(str(save_tiny_whisper(tmp_path)), device=CPU, dtype="fp32")
+    setattr(model.network.config if where == "config" else model.settings, name, value)
+
+    assert pack_writer(model) is None
+
+
+def test_an_english_model_is_written_out_too(tmp_path):
+    folder = save_tiny_whisper(tmp_path, multilingual=False)
+    model = open_seq2seq_model(str(folder), device=CPU, dtype="fp32")
+    inputs = model.frontend.prepare(make_batch(LENGTHS))
+
+    written = pack_writer(model).generate_from(inputs, Generation(max_tokens=9))
+
+    assert written == model.generate_from(inputs, Generation(max_tokens=9))
