@@ -27,6 +27,7 @@ from gaudi_asr_cli.core.models.packed.writing import pack_writer
 from gaudi_asr_cli.core.models.prompts import Generation, settle, writes_times
 from gaudi_asr_cli.core.models.seq2seq import open_seq2seq_model
 from gaudi_asr_cli.core.models.sequences import SequenceReader
+from gaudi_asr_cli.core.models.threads import is_small
 from gaudi_asr_cli.core.records import (
     SAMPLE_RATE_HZ,
     AudioBatch,
@@ -222,9 +223,14 @@ def open_scribe(
         DataError: The folder holds no such model.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
+    import torch
+
     model = open_seq2seq_model(name, device=device, dtype=dtype)
     settle(how, model.settings, model.name)
     check_long(long, model.settings, model.name)
+    if is_small(model):
+        # For the rest of the process, which listens to nothing else.
+        torch.set_num_threads(1)
     author = pack_writer(model) or model
     return Scribe(author, how, plan_rows(author, rows), long)
 

@@ -53,7 +53,7 @@ def reference(folder, scribe, path, **more):
     features = torch.nn.functional.pad(features, (0, max(0, window - features.shape[-1])))
     network = AutoModelForSpeechSeq2Seq.from_pretrained(folder).eval()
     ids = network.generate(features, task="transcribe", **more)[0]
-    return scribe.model.tokenizer.decode(ids, skip_special_tokens=True).strip()
+    return scribe.model.reader.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
 
 def test_batches_write_in_order_what_each_sound_gives_alone(folder, tmp_path):
