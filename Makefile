@@ -11,7 +11,7 @@ help:
 	@echo 'make test        format, lint, types, import contracts, docs and tests'
 	@echo 'make test-gaudi  the tests with optimum-habana and its transformers'
 	@echo 'make setup       only create .venv; make setup-gaudi: only .venv-gaudi'
-	@echo 'make docs        write docs/commands.md and docs/recipes.md anew'
+	@echo 'make docs        write docs/commands.md, recipes.md and old-commands.md anew'
 
 setup: .venv/.done
 setup-gaudi: .venv-gaudi/.done

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write docs/commands.md from the commands and docs/recipes.md from the recipes' schema."""
+"""Write what of docs/ the code says itself: commands.md, recipes.md and old-commands.md."""
 
 from __future__ import annotations
 
@@ -15,19 +15,34 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gaudi_asr_cli.cli.app import app
+from gaudi_asr_cli.cli.old_commands import spell_key
 from gaudi_asr_cli.cli.training_options import ALIASES
 from gaudi_asr_cli.core.recipes.loading import KINDS
+from gaudi_asr_cli.core.recipes.old.ctc_flags import CTC_FLAGS
+from gaudi_asr_cli.core.recipes.old.ctc_script import CTC_DEFAULTS
+from gaudi_asr_cli.core.recipes.old.defaults import todays_defaults, unlike_todays
+from gaudi_asr_cli.core.recipes.old.flags import OldFlag
+from gaudi_asr_cli.core.recipes.old.trainer_flags import TRAINER_FLAGS
+from gaudi_asr_cli.core.recipes.old.wav2vec_flags import WAV2VEC_FLAGS
 from gaudi_asr_cli.ui.help import help_panels, subcommands, usage
 
 DOCS = Path(__file__).parent.parent / "docs"
+OLD_COMMANDS = Path(__file__).parent / "old-commands.md"
+"""What stands above the tables of docs/old-commands.md."""
+OLD_TABLES = {
+    "run_speech_recognition_ctc.py": CTC_FLAGS,
+    "Both Hugging Face scripts": TRAINER_FLAGS,
+    "wav2vec.py": WAV2VEC_FLAGS,
+}
 NOTICE = "<!-- Written by scripts/write_docs.py: change the code, then run `make docs`. -->"
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the files."""
     DOCS.mkdir(exist_ok=True)
     (DOCS / "commands.md").write_text(commands_markdown(), encoding="utf-8")
     (DOCS / "recipes.md").write_text(recipes_markdown(), encoding="utf-8")
+    (DOCS / "old-commands.md").write_text(old_commands_markdown(), encoding="utf-8")
 
 
 def commands_markdown() -> str:
@@ -73,6 +88,32 @@ def recipes_markdown() -> str:
     for name, model in _sections(KINDS.values()).items():
         lines += _section_lines(name, model)
     return "\n".join(lines) + "\n"
+
+
+def old_commands_markdown() -> str:
+    """Every flag of the old scripts and what became of it; the prose is in OLD_COMMANDS."""
+    lines = [*OLD_COMMANDS.read_text(encoding="utf-8").rstrip().splitlines(), ""]
+    lines.insert(2, f"{NOTICE}\n")
+    for title, flags in OLD_TABLES.items():
+        lines += [f"## {title}", "", "| flag | fate | what became of it |", "|---|---|---|"]
+        lines += [_flag_row(flag) for flag in sorted(flags, key=lambda flag: flag.name)]
+        lines.append("")
+    lines += ["## Defaults", "", "Set as the scripts had them, where no flag says otherwise:", ""]
+    lines += ["| key | the script | a recipe of today |", "|---|---|---|"]
+    todays = todays_defaults("finetune-ctc")
+    for key, value in unlike_todays(CTC_DEFAULTS, "finetune-ctc").items():
+        today = "as the model has it" if todays.get(key) is None else f"`{todays[key]}`"
+        lines.append(f"| `{key}` | `{_plain(value)}` | {_plain(today)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _flag_row(flag: OldFlag) -> str:
+    told = flag.told(spell_key) or "as ever"
+    return f"| `{flag.spelling}` | {flag.fate.value} | {_cell(told)} |"
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _sections(recipes: Iterable[type[BaseModel]]) -> dict[str, type[BaseModel]]:

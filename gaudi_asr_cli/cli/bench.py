@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -12,33 +13,28 @@ from gaudi_asr_cli.cli.parsing import KebabCommand
 from gaudi_asr_cli.core.errors import UsageError
 
 TIMING = "Timing"
-HABANA_ALIASES = {"--use-graphs": "--graphs", "--data-path": "--data"}
-"""Options of Habana's wav2vec.py under the names that they have here."""
-SWITCH_VALUES = {"1": "--graph-async", "0": "--no-graph-async"}
 
 
 class BenchCommand(KebabCommand):
     """The command, which also takes the words that Habana's wav2vec.py took."""
 
-    aliases = HABANA_ALIASES
+    aliases = MappingProxyType({"--use-graphs": "--graphs", "--data-path": "--data"})
+    old_script = "wav2vec"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, spell_habana(args))
+        return super().parse_args(ctx, spell_compared(args))
 
 
-def spell_habana(words: Sequence[str]) -> list[str]:
-    """`-dt` becomes `--dtype`, `--graph_async 0` a switch, `--compare a b` two options."""
+def spell_compared(words: Sequence[str]) -> list[str]:
+    """`--compare a b` becomes two options."""
     spelt: list[str] = []
     last = ""
     for word in words:
-        if last == "--graph_async" and word in SWITCH_VALUES:
-            spelt[-1] = SWITCH_VALUES[word]
-        elif last == "--compare" and spelt[-1] != "--compare" and not word.startswith("-"):
+        if last == "--compare" and spelt[-1] != "--compare" and not word.startswith("-"):
             spelt += ["--compare", word]
         else:
-            spelt.append("--dtype" if word == "-dt" else word)
-        last = word.replace("-", "_").replace("__", "--", 1) if word.startswith("-") else last
-        last = last if word.startswith("-") or last == "--compare" else ""
+            spelt.append(word)
+        last = word if word.startswith("-") else last
     return spelt
 
 
@@ -219,8 +215,6 @@ Compare = Annotated[
         help="Measure nothing; lay saved results side by side.",
     ),
 ]
-MultiThread = Annotated[int | None, typer.Option("--multi-thread", hidden=True)]
-Debug = Annotated[bool, typer.Option("--debug", hidden=True)]
 
 
 def command(  # noqa: PLR0913 - a parameter is an option
@@ -232,6 +226,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     config: options.Config = None,
     text_column: options.TextColumn = None,
     limit: Limit = None,
+    in_place: options.InPlace = None,
     dev_clean: DevClean = False,
     buckets: Buckets = "5",
     rule: Rule = RuleName.OPTIMAL,
@@ -253,8 +248,6 @@ def command(  # noqa: PLR0913 - a parameter is an option
     compare: Compare = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
-    multi_thread: MultiThread = None,
-    debug: Debug = False,
 ) -> None:
     """Measure how fast a model hears: rate, latency, phases, memory.
 
@@ -265,15 +258,22 @@ def command(  # noqa: PLR0913 - a parameter is an option
     # Here, not above: torch takes a second to import, and `--help` should not wait for it.
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
     from gaudi_asr_cli.core.workflows.bench import BenchRequest, bench
     from gaudi_asr_cli.ui.bench import show_bench
     from gaudi_asr_cli.ui.live import opened_view
     from gaudi_asr_cli.ui.results import show_result
 
+    asked = Reading(
+        model,
+        tuple(data or ()),
+        ReadOptions(split=split, config=config, text_column=text_column),
+    )
+    reading = place_reading(asked, in_place or ())
     request = BenchRequest(
-        model=model,
-        data=tuple(data or ()),
-        read=ReadOptions(split=split, config=config, text_column=text_column),
+        model=reading.model,
+        data=reading.data,
+        read=reading.read,
         large=large,
         dev_clean=dev_clean,
         accuracy=accuracy,

@@ -5,10 +5,19 @@ from typing import Annotated
 import typer
 
 from gaudi_asr_cli.cli import options
+from gaudi_asr_cli.cli.old_commands import fitting_parameters
+from gaudi_asr_cli.cli.parsing import KebabCommand
 from gaudi_asr_cli.core.errors import DataError, UsageError
 
 
+class EvalCtcCommand(KebabCommand):
+    """The command, which also takes the words of run_speech_recognition_ctc.py --do_eval."""
+
+    old_script = "ctc"
+
+
 def command(  # noqa: PLR0913 - a parameter is an option
+    context: typer.Context,
     data: options.Data,
     model_argument: Annotated[
         str | None, typer.Argument(metavar="MODEL", show_default=False, help="The same as --model.")
@@ -18,6 +27,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     config: options.Config = None,
     text_column: options.TextColumn = None,
     limit: options.Limit = None,
+    in_place: options.InPlace = None,
     strip_chars: options.StripChars = "",
     case: options.Case = options.CaseName.KEEP,
     unicode: options.Unicode = options.UnicodeName.NFC,
@@ -38,27 +48,37 @@ def command(  # noqa: PLR0913 - a parameter is an option
     """
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
     from gaudi_asr_cli.core.text.rules import TextRules
     from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
     from gaudi_asr_cli.ui.live import opened_view
     from gaudi_asr_cli.ui.results import show_result
     from gaudi_asr_cli.ui.score import show_evaluation
 
+    opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    reading = place_reading(
+        Reading(
+            one_model(model_argument, model),
+            tuple(data),
+            ReadOptions(split=split, config=config, text_column=text_column),
+        ),
+        in_place or (),
+    )
     request = EvalCtcRequest(
-        model=one_model(model_argument, model),
-        data=tuple(data),
-        read=ReadOptions(split=split, config=config, text_column=text_column),
+        model=str(reading.model),
+        data=reading.data,
+        read=reading.read,
         normalizer=normalizer.value,
         rules=TextRules(strip_chars=strip_chars, case=case.value, unicode=unicode.value),
         language=language,
-        dtype=dtype.value,
+        dtype=fitting_parameters(context, opened)["dtype"].value,
         int8=int8,
         run=run,
         limit=limit,
         seed=seed,
     )
     with opened_view(quiet=quiet) as observe:
-        report = eval_ctc(request, open_device(device.value, hpu_mode=hpu_mode.value), observe)
+        report = eval_ctc(request, opened, observe)
     show_result(report, show_evaluation, json=json)
     if report.broken:
         raise typer.Exit(DataError.exit_code)

@@ -6,6 +6,8 @@ import typer
 
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli import training_options as training
+from gaudi_asr_cli.cli.old_commands import fitting_parameters, former_pattern
+from gaudi_asr_cli.cli.parsing import TrainingCommand
 
 Recipe = Annotated[
     str | None,
@@ -44,6 +46,20 @@ DryRun = Annotated[
         help="Show the plan and do no work.",
     ),
 ]
+NoTrain = Annotated[
+    bool,
+    typer.Option(
+        "--no-train",
+        metavar=options.NO_VALUE,
+        help="Only score --model on --eval, as eval-ctc does.",
+    ),
+]
+
+
+class FinetuneCtcCommand(TrainingCommand):
+    """The command, which also takes the words of run_speech_recognition_ctc.py."""
+
+    old_script = "ctc"
 
 
 def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of the recipe
@@ -54,6 +70,7 @@ def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of 
     test: training.Test = None,
     model: training.Model = None,
     set_: Set = None,
+    no_train: NoTrain = False,
     train_split: training.TrainSplit = None,
     eval_split: training.EvalSplit = None,
     test_split: training.TestSplit = None,
@@ -61,6 +78,7 @@ def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of 
     text_column: training.TextColumn = None,
     train_limit: training.TrainLimit = None,
     eval_limit: training.EvalLimit = None,
+    in_place: options.InPlace = None,
     max_seconds: training.MaxSeconds = None,
     min_seconds: training.MinSeconds = None,
     strip_chars: training.StripChars = None,
@@ -96,17 +114,33 @@ def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of 
     """
     from gaudi_asr_cli.cli.passthrough import trainer_settings
     from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.recipes.in_place import read_in_place
     from gaudi_asr_cli.core.workflows.finetune import finetune, plan_finetune
     from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+    from gaudi_asr_cli.core.workflows.score_recipe import score_recipe
     from gaudi_asr_cli.ui.live import opened_view
     from gaudi_asr_cli.ui.results import show_result
+    from gaudi_asr_cli.ui.score import show_evaluation
     from gaudi_asr_cli.ui.training import show_finetune, show_plan
 
     # First: a Gaudi's software must be imported before transformers.
     opened = open_device(device.value, hpu_mode=hpu_mode.value)
     extra = trainer_settings(context.args, context)
-    settings = (*training.settings_of(context.params), *extra, *(set_ or ()))
-    request = FinetuneRequest(recipe=recipe, settings=settings, run=run, resume=resume)
+    parameters = fitting_parameters(context, opened)
+    settings = (*training.settings_of(parameters), *extra, *(set_ or ()))
+    request = FinetuneRequest(
+        recipe=recipe,
+        settings=settings,
+        in_place=read_in_place(in_place or ()),
+        run=run,
+        resume=resume,
+        former_pattern=former_pattern(context),
+    )
+    if no_train:
+        with opened_view(quiet=quiet) as observe:
+            score = score_recipe(request, opened, observe)
+        show_result(score, show_evaluation, json=json)
+        return
     if dry_run:
         with opened_view(quiet=quiet) as observe:
             plan = plan_finetune(request, opened, observe)

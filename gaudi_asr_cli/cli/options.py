@@ -122,6 +122,16 @@ Limit = Annotated[
         help="Take only the first N utterances.",
     ),
 ]
+InPlace = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--in-place",
+        rich_help_panel=DATA,
+        show_default=False,
+        metavar="ID=PATH",
+        help="Take PATH where the model or data ID is named; ID#SPLIT for one split.",
+    ),
+]
 StripChars = Annotated[
     str,
     typer.Option(

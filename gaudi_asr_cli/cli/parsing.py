@@ -11,6 +11,7 @@ from typing import Any, cast
 import typer
 from typer.core import TyperCommand
 
+from gaudi_asr_cli.cli.old_commands import modernise
 from gaudi_asr_cli.cli.training_options import ALIASES
 from gaudi_asr_cli.core.errors import UsageError
 
@@ -21,12 +22,16 @@ CommandLineError = cast(type[Exception], typer.BadParameter.__mro__[1])
 class KebabCommand(TyperCommand):
     """A command whose long options may be written with underscores, as scripts write them.
 
-    `aliases` are other names of its options, which `--help` need not be full of.
+    `aliases` are other names of its options, which `--help` need not be full of; `old_script` is
+    the script whose command lines it takes as they are, one of `SCRIPTS`.
     """
 
     aliases: Mapping[str, str] = MappingProxyType({})
+    old_script: str | None = None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if self.old_script is not None and not ctx.resilient_parsing:
+            args = modernise(self.old_script, args, ctx)
         return super().parse_args(ctx, spell_as_declared(args, self.aliases))
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from gaudi_asr_cli.cli.options import DATA, MACHINE, MODEL, CaseName, DtypeName, UnicodeName
+from gaudi_asr_cli.core.recipes.old.scripts import SCRIPTS
 
 TRAINING = "Training"
 
@@ -232,21 +233,28 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 }
 """Which keys of the recipe a parameter sets."""
 
+OPTION_OF: dict[str, str] = {
+    **{
+        key: f"--{name.removesuffix('_data').replace('_', '-')}"
+        for name, keys in SETTINGS.items()
+        for key in keys
+    },
+    "*.config": "--config",
+    "*.text_column": "--text-column",
+}
+"""The option that sets a key of the recipe; `*` stands for each part of the data."""
+
+_OLD_NAMES = {
+    f"--{flag.name.replace('_', '-')}": OPTION_OF[flag.key]
+    for flag in SCRIPTS["ctc"].table.values()
+    if flag.key in OPTION_OF and flag.takes != "switch"
+}
 ALIASES: dict[str, str] = {
     "--dataset-config-name": "--config",
-    "--gradient-accumulation-steps": "--accumulate",
-    "--learning-rate": "--lr",
-    "--mask-time-prob": "--spec-augment",
-    "--max-duration-in-seconds": "--max-seconds",
-    "--max-eval-samples": "--eval-limit",
-    "--max-train-samples": "--train-limit",
-    "--min-duration-in-seconds": "--min-seconds",
-    "--model-name-or-path": "--model",
-    "--num-train-epochs": "--epochs",
-    "--per-device-train-batch-size": "--batch",
     "--text-column-name": "--text-column",
+    **{name: option for name, option in _OLD_NAMES.items() if name != option},
 }
-"""Spellings of the example scripts that mean the same here."""
+"""Spellings of the example scripts that mean the same here, in any command line."""
 
 _OF_EVERY_SPLIT = ("config", "text_column")
 _SPLITS = {"train": "train", "eval": "eval_data", "test": "test"}

@@ -26,3 +26,9 @@ def test_the_recipes_are_documented_as_they_are(write_docs):
     committed = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 
     assert committed == write_docs.recipes_markdown(), "run `make docs`"
+
+
+def test_the_old_flags_are_documented_as_they_are_translated(write_docs):
+    committed = (ROOT / "docs" / "old-commands.md").read_text(encoding="utf-8")
+
+    assert committed == write_docs.old_commands_markdown(), "run `make docs`"

@@ -22,6 +22,7 @@ COMMANDS = {
     "eval-seq2seq": ["eval-seq2seq"],
     "infer": ["infer"],
     "bench": ["bench"],
+    "import-command": ["import-command"],
     "recipes": ["recipes"],
     "recipes-list": ["recipes", "list"],
     "recipes-show": ["recipes", "show"],

@@ -22,6 +22,12 @@ MOVED_IDS = {
 }
 """Pattern of the id -> what to use instead."""
 
+RENAMED_IDS = {
+    "librispeech_asr": "openslr/librispeech_asr",
+    "multilingual_librispeech": "facebook/multilingual_librispeech",
+}
+"""Those whose speech is on the hub under another name, with the same configurations and splits."""
+
 
 def find_replacement(name: str) -> str | None:
     """What to use in place of the dataset `name`; None where it may well be alive."""

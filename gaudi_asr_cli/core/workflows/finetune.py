@@ -26,6 +26,7 @@ from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalize
 from gaudi_asr_cli.core.training.card import write_card
 from gaudi_asr_cli.core.training.session import TrainingOutcome, train
 from gaudi_asr_cli.core.training.task import Task
+from gaudi_asr_cli.core.workflows.former_text import tell_formerly_removed
 from gaudi_asr_cli.core.workflows.job import (
     Job,
     count_reasons,
@@ -144,6 +145,7 @@ def finetune(
     if request.run is not None and not request.resume:
         RunFolder.refuse_existing(request.run)
     job = prepare(resolve_recipe(request), device, observe)
+    tell_formerly_removed(request.former_pattern, job, observe)
     folder = open_folder(request, job)
     told = recording(observe, folder)
     score = scorer(job) if job.splits.eval else None
@@ -162,6 +164,7 @@ def plan_finetune(
         DataError: The data cannot be read, or nothing of it can be learnt.
     """
     job = prepare(resolve_recipe(request), device, observe)
+    tell_formerly_removed(request.former_pattern, job, observe)
     plan = job.training_set.plan(0)
     durations_s = job.training_set.durations_s
     edges_s = job.training_set.batching.edges_s

@@ -8,6 +8,12 @@ from pathlib import Path
 
 from gaudi_asr_cli.core.errors import RecipeError, UsageError
 from gaudi_asr_cli.core.events import Event, Observer
+from gaudi_asr_cli.core.recipes.in_place import (
+    InPlace,
+    check_all_used,
+    place_model,
+    place_split,
+)
 from gaudi_asr_cli.core.recipes.loading import (
     check_recipe,
     dump_recipe,
@@ -25,6 +31,9 @@ from gaudi_asr_cli.core.training.environment import (
 from gaudi_asr_cli.core.training.examples import Refusal
 from gaudi_asr_cli.core.workflows.job import Job
 
+PARTS = ("train", "eval", "test")
+"""The data of a recipe."""
+
 
 @dataclass(frozen=True, slots=True)
 class FinetuneRequest:
@@ -32,13 +41,17 @@ class FinetuneRequest:
 
     With `resume` the recipe is the run's own; one that is given beside it must say the same.
     `kind` is the command, which takes recipes of its kind alone.
+    `in_place` stands for models and data that are named. `former_pattern` is what an old script
+    would have removed from the text: what that is in the data is told.
     """
 
     recipe: str | None = None
     settings: tuple[str, ...] = ()
+    in_place: tuple[InPlace, ...] = ()
     run: Path | None = None
     resume: bool = False
     kind: str = "finetune-ctc"
+    former_pattern: str | None = None
 
 
 def resolve_recipe(request: FinetuneRequest) -> TrainingRecipe:
@@ -48,14 +61,14 @@ def resolve_recipe(request: FinetuneRequest) -> TrainingRecipe:
         RecipeError: The recipe is wrong, or says something else than the run that is resumed.
     """
     if not request.resume:
-        return of_kind(absolute(new_recipe(request)), request.kind)
+        return of_kind(absolute(asked_recipe(request)), request.kind)
     if request.run is None:
         raise UsageError("--resume needs the run's folder.", remedy="Name it with --run DIR.")
     folder = RunFolder.existing(request.run)
     stored = check_recipe(read_recipe(folder.recipe), origin=str(folder.recipe))
     of_kind(stored, request.kind)
     if request.recipe is not None:
-        asked = absolute(new_recipe(request))
+        asked = absolute(asked_recipe(request))
     else:
         values = with_settings(stored.model_dump(mode="json"), request.settings)
         asked = absolute(check_recipe(values, origin="the settings"))
@@ -68,6 +81,25 @@ def resolve_recipe(request: FinetuneRequest) -> TrainingRecipe:
             remedy="Resume it without options of its own, or start a new run with another --run.",
         )
     return stored
+
+
+def asked_recipe(request: FinetuneRequest) -> TrainingRecipe:
+    """The new recipe with local models and data in place of those that it names.
+
+    Raises:
+        RecipeError: The recipe is wrong.
+        UsageError: A replacement is of nothing that it names.
+    """
+    recipe = new_recipe(request)
+    parts = {name: part for name in PARTS if (part := getattr(recipe, name)) is not None}
+    sources = [source for part in parts.values() for source in part.sources]
+    check_all_used(request.in_place, [recipe.model], sources)
+    return recipe.model_copy(
+        update={
+            "model": place_model(recipe.model, request.in_place),
+            **{name: place_split(part, request.in_place) for name, part in parts.items()},
+        }
+    )
 
 
 def new_recipe(request: FinetuneRequest) -> TrainingRecipe:
@@ -107,9 +139,7 @@ def absolute(recipe: TrainingRecipe) -> TrainingRecipe:
             return None
         return data.model_copy(update={"data": [spelt_out(source) for source in data.sources]})
 
-    return recipe.model_copy(
-        update={name: moved(getattr(recipe, name)) for name in ("train", "eval", "test")}
-    )
+    return recipe.model_copy(update={name: moved(getattr(recipe, name)) for name in PARTS})
 
 
 def open_folder(request: FinetuneRequest, job: Job) -> RunFolder:

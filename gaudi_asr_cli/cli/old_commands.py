@@ -1,0 +1,276 @@
+"""Commands of the old scripts, typed after today's names, become today's words."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gaudi_asr_cli.cli.options import DtypeName
+from gaudi_asr_cli.cli.training_options import OPTION_OF, settings_of
+from gaudi_asr_cli.core.errors import MachineError, UsageError
+from gaudi_asr_cli.core.recipes.old.launchers import find_script, read_launcher
+from gaudi_asr_cli.core.recipes.old.scripts import SCRIPTS, translate
+from gaudi_asr_cli.core.recipes.old.translating import Translation
+
+if TYPE_CHECKING:
+    from gaudi_asr_cli.core.devices import Device
+
+EVAL_OPTION_OF: dict[str, str] = {
+    "model": "--model",
+    "eval.data": "--data",
+    "eval.split": "--split",
+    "eval.limit": "--limit",
+    "*.config": "--config",
+    "*.text_column": "--text-column",
+    "text.strip_chars": "--strip-chars",
+    "text.case": "--case",
+    "evaluation.normalizer": "--normalizer",
+    "language": "--language",
+    "dtype": "--dtype",
+    "seed": "--seed",
+}
+"""Key of a recipe -> the option of a command that only scores."""
+_TRANSLATION = "gaudi_asr_cli.old"
+COMMANDS = {"ctc": "finetune-ctc", "wav2vec": "bench"}
+"""The command of today that takes an old script's place."""
+TRAINING_ALONE = frozenset({"--no-train", "--dry-run"})
+
+
+def spell_key(key: str) -> str:
+    """The option that sets a key of a recipe when training."""
+    return OPTION_OF.get(key, f"--set {key}" if key else "")
+
+
+def modern_words(translation: Translation, *, scores: bool = False) -> list[str]:
+    """Today's command line without the command's name.
+
+    Args:
+        translation: Of an old command.
+        scores: Whether the command only scores, and knows nothing of recipes.
+    """
+    settings, options = translation.settings, list(translation.options)
+    if scores:
+        words = list(_option_words(settings, EVAL_OPTION_OF))
+        options = [word for word in options if word not in TRAINING_ALONE]
+    else:
+        words = [*_option_words(settings, OPTION_OF), *_set_words(settings)]
+    return [*words, *options, *translation.rest]
+
+
+def _option_words(settings: Mapping[str, Any], options: Mapping[str, str]) -> Iterator[str]:
+    for key, value in settings.items():
+        if key in options:
+            yield from _pair(options[key], str(value))
+
+
+def _set_words(settings: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in settings.items():
+        if key not in OPTION_OF:
+            yield from ("--set", f"{key}={json.dumps(value, ensure_ascii=False)}")
+
+
+def _pair(option: str, value: str) -> Iterator[str]:
+    """A value that looks like an option is glued to its own."""
+    if value.startswith("-"):
+        yield f"{option}={value}"
+    else:
+        yield from (option, value)
+
+
+def with_free_folder(words: Sequence[str]) -> tuple[list[str], str | None]:
+    """The words with the first free DIR, DIR-2, ... behind --run, and that folder if it is new."""
+    words = list(words)
+    if "--run" not in words:
+        return words, None
+    place = len(words) - words[::-1].index("--run")
+    free = free_folder(Path(words[place]))
+    if free == Path(words[place]):
+        return words, None
+    words[place] = str(free)
+    return words, str(free)
+
+
+def free_folder(folder: Path) -> Path:
+    """The folder, or the first of FOLDER-2, FOLDER-3, ... where nothing is."""
+    number, free = 1, folder
+    while os.path.lexists(free):
+        number += 1
+        free = folder.with_name(f"{folder.name}-{number}")
+    return free
+
+
+def modernise(script: str, words: list[str], context: Any) -> list[str]:
+    """Today's words of a command line that may be an old script's; what became of it is told.
+
+    Raises:
+        UsageError: It is an old one, but wrong.
+    """
+    translation = read_old(script, words, context.command)
+    if translation is None:
+        return words
+    modern = modern_words(translation, scores=not _takes_recipes(context.command))
+    moved_to = None
+    if translation.numbers_run:
+        modern, moved_to = with_free_folder(modern)
+    context.meta[_TRANSLATION] = translation
+    if not {"--quiet", "-q"} & set(modern):
+        from gaudi_asr_cli.ui.old_commands import show_translation
+
+        show_translation(translation, moved_to)
+    return modern
+
+
+def former_pattern(context: Any) -> str | None:
+    """What the old script removed from the text, where the command is one of its."""
+    translation: Translation | None = context.meta.get(_TRANSLATION)
+    return None if translation is None else translation.former_pattern
+
+
+def fitting_parameters(context: Any, device: Device) -> dict[str, Any]:
+    """The command's parameters; an old command's fp16 gives way where the device has none.
+
+    The scripts' --fp16 meant half precision, and here `auto` is that wherever it gains.
+    """
+    parameters: dict[str, Any] = dict(context.params)
+    if _TRANSLATION in context.meta and parameters.get("dtype") is DtypeName.FP16:
+        try:
+            device.choose_dtype("fp16")
+        except MachineError:
+            parameters["dtype"] = DtypeName.AUTO
+    return parameters
+
+
+def _takes_recipes(command: Any) -> bool:
+    return any(one.name == "recipe" for one in command.params)
+
+
+def read_old(script: str, words: Sequence[str], command: Any) -> Translation | None:
+    """The translation of a command line, if it is one of the old script's.
+
+    Args:
+        script: One of `SCRIPTS`.
+        words: What follows today's command.
+        command: Today's command, whose options are not the script's business.
+
+    Raises:
+        UsageError: It is one, but wrong.
+    """
+    if not SCRIPTS[script].looks_old(words):
+        return None
+    return translate_for(script, words, command)
+
+
+def translate_for(script: str, words: Sequence[str], command: Any) -> Translation:
+    """The translation of an old script's words for today's command.
+
+    Raises:
+        UsageError: They are wrong.
+    """
+    names = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    return translate(
+        SCRIPTS[script],
+        words,
+        spell=spell_key,
+        is_ours=lambda word: _modern(word) in names,
+        has_arguments=any(one.param_type_name == "argument" for one in command.params),
+    )
+
+
+def _modern(word: str) -> str:
+    name = word.partition("=")[0]
+    return "--" + name[2:].replace("_", "-") if name.startswith("--") else name
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """An old line in today's words, and the recipe that it would train, if it trains."""
+
+    command: str
+    recipe: dict[str, Any] | None
+    translation: Translation
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": "import-command/1",
+            "command": self.command,
+            "recipe": self.recipe,
+            "notices": [asdict(one) for one in self.translation.notices],
+        }
+
+
+def import_line(line: Sequence[str], program: Any) -> Imported:
+    """Translate a line as it stands in a shell script or README.
+
+    Args:
+        line: One word that holds it all, or its words.
+        program: The program, which knows today's commands.
+
+    Raises:
+        UsageError: No command of an old script, or a wrong one.
+        RecipeError: Its values make no recipe.
+    """
+    words = split_line(line[0]) if len(line) == 1 else list(line)
+    started, name, own = at_script(words)
+    command = program.commands[COMMANDS[name]]
+    launch = read_launcher(started)
+    translation = translate_for(name, own, command)
+    translation = replace(
+        translation,
+        options=(*translation.options, *launch.options_beside(translation.options)),
+        notices=(*launch.notices, *translation.notices),
+    )
+    modern = modern_words(translation, scores=not _takes_recipes(command))
+    return Imported(
+        command=shlex.join(["gaudi-asr", COMMANDS[name], *modern]),
+        recipe=_resolve(command, modern) if _takes_recipes(command) else None,
+        translation=translation,
+    )
+
+
+def split_line(text: str) -> list[str]:
+    """Words as a shell has them; lines that end in a backslash go on.
+
+    Raises:
+        UsageError: A quotation mark is never closed.
+    """
+    try:
+        words = shlex.split(text.replace("\\\n", " "))
+    except ValueError as error:
+        raise UsageError(
+            f"The line cannot be taken apart: {error}.",
+            remedy="Put it in the other kind of quotes, or escape those inside.",
+        ) from error
+    ends = [place for place, word in enumerate(words) if word in {"&&", "||"}]
+    return next((words[:end] for end in ends if find_script(words[:end]) is not None), words)
+
+
+def at_script(words: Sequence[str]) -> tuple[list[str], str, list[str]]:
+    """What stood before the script, which of `SCRIPTS` it is, and its own words.
+
+    Raises:
+        UsageError: None of them is there.
+    """
+    place = find_script(words)
+    if place is None:
+        names = ", ".join(script.name for script in SCRIPTS.values())
+        raise UsageError(
+            "No old script is called in this line.", remedy=f"Those that are known: {names}."
+        )
+    file = Path(words[place]).name.removesuffix(".py")
+    name = next(key for key, script in SCRIPTS.items() if script.name == f"{file}.py")
+    return list(words[:place]), name, list(words[place + 1 :])
+
+
+def _resolve(command: Any, words: Sequence[str]) -> dict[str, Any]:
+    """The recipe that a training command makes of its words."""
+    from gaudi_asr_cli.core.recipes.loading import check_recipe, with_settings
+
+    context = command.make_context(command.name, list(words), resilient_parsing=False)
+    settings = (*settings_of(context.params), *(context.params["set_"] or ()))
+    recipe = check_recipe(with_settings({}, settings), origin="the old command")
+    return recipe.model_dump(mode="json")

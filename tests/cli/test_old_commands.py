@@ -1,0 +1,245 @@
+"""Every command of the READMEs: each value arrives, each notice is told once."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import pytest
+import typer
+from helpers.old_commands import TODAY, OldCommand, read_commands, read_flag_map
+from helpers.run import run_here
+
+from gaudi_asr_cli.cli.app import app
+from gaudi_asr_cli.cli.old_commands import modern_words, read_old
+
+MAP = read_flag_map()
+COMMANDS = read_commands()
+TRAINING = read_commands("ctc")
+BENCHES = read_commands("bench")
+
+
+def named(commands: list[OldCommand]) -> Any:
+    return pytest.mark.parametrize("old", commands, ids=[one.id for one in commands])
+
+
+def find(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values[int(part)] if isinstance(values, list) else values[part]
+    return values
+
+
+def expected(value: Any, key: str) -> Any:
+    """What a flag's value is, as the recipe has it."""
+    if isinstance(value, list):
+        return "".join(value)
+    return MAP["today"].get(value, value) if key.endswith("data.0") else value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, or equal numbers however they are spelt."""
+    if one == other:
+        return True
+    try:
+        return float(one) == float(other)
+    except (TypeError, ValueError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def imported():
+    """What import-command says of a command, asked once."""
+    answers: dict[str, Any] = {}
+
+    def of(old: OldCommand) -> Any:
+        if old.id not in answers:
+            result = run_here("import-command", old.command, "--json")
+            assert result.exit_code == 0, result.stderr
+            answers[old.id] = json.loads(result.stdout)
+        return answers[old.id]
+
+    return of
+
+
+def test_all_commands_are_here():
+    assert len(TRAINING) == 7
+    assert len(BENCHES) == 6
+
+
+@named(TRAINING)
+def test_every_mapped_value_arrives_in_the_recipe(old, imported):
+    recipe = imported(old)["recipe"]
+
+    for flag, value in old.flags.items():
+        for target in MAP[old.script].get(flag, ()):
+            key, fixed, wanted = target.partition("=")
+            assert same(find(recipe, key), wanted if fixed else expected(value, key)), flag
+
+
+@named(TRAINING)
+def test_defaults_of_the_scripts_are_set_where_no_flag_says_otherwise(old, imported):
+    recipe = imported(old)["recipe"]
+    defaults = dict(MAP["defaults"][old.script])
+    for flag, others in MAP["defaults_of"].items():
+        defaults |= others if flag in old.flags else {}
+    said = {
+        target.partition("=")[0].removesuffix(".0").removesuffix(".1")
+        for flag in old.flags
+        for target in MAP[old.script].get(flag, ())
+    }
+
+    for key, value in defaults.items():
+        if key not in said:
+            assert same(find(recipe, key), value), key
+
+
+@named(BENCHES)
+def test_every_value_of_a_benchmark_arrives_in_its_options(old):
+    command = typer.main.get_command(app).commands["bench"]
+    translation = read_old("wav2vec", old.words, command)
+    given = command.make_context("bench", modern_words(translation, scores=True)).params
+
+    for flag, value in old.flags.items():
+        for key in MAP["bench"].get(flag.lstrip("-"), ()):
+            assert str(getattr(given[key], "value", given[key])) == str(value)
+    assert given["rule"].value == "quantile"
+    assert given["data"] == [
+        "hf-internal-testing/librispeech_asr_dummy"
+        if "dev_clean_ds" in old.flags
+        else "openslr/librispeech_asr"
+    ]
+
+
+@named(COMMANDS)
+def test_each_notice_is_told_once(old, imported):
+    told = [one["flag"] for one in imported(old)["notices"] if one["fate"] != "repeated"]
+
+    flags = [flag for flag in told if flag]
+    assert len(flags) == len(set(flags))
+    shown = run_here("import-command", old.command).stderr
+    for flag in flags:
+        names = [line for line in shown.splitlines() if f"{flag}:" in line or f"{flag} " in line]
+        assert names, flag
+    assert shown.count("An old command, of") == 1
+
+
+@named([one for one in COMMANDS if "8" not in one.id])
+def test_what_is_printed_is_a_command_of_today_that_says_the_same(old, imported):
+    program, name, *words = shlex.split(imported(old)["command"])
+    command = typer.main.get_command(app).commands[name]
+
+    assert (program, name) == ("gaudi-asr", TODAY[old.script])
+    assert read_old(command.old_script, words, command) is None
+    assert command.make_context(name, words).args == []
+
+
+def fates(answer: Any) -> dict[str, str]:
+    return {one["flag"]: one["fate"] for one in answer["notices"]}
+
+
+def message(answer: Any, flag: str) -> str:
+    return next(one["message"] for one in answer["notices"] if one["flag"] == flag)
+
+
+def test_the_flags_of_the_first_readme_are_told_by_what_became_of_them(imported):
+    answer = imported(COMMANDS[0])
+
+    assert fates(answer)["--use_habana"] == "renamed"
+    assert fates(answer)["--gaudi_config_name"] == "dropped"
+    assert fates(answer)["--trust_remote_code"] == "dangerous"
+    assert fates(answer)["ctc_zero_infinity"] == "dangerous"
+    assert "mask_time_prob" in message(answer, "--use_hpu_graphs_for_training")
+    assert "#$&'()*+/0123456789" in message(answer, "--chars_to_ignore")
+    assert "openslr/librispeech_asr" in message(answer, "--dataset_name")
+    assert "--device hpu --hpu-mode lazy" in answer["command"]
+
+
+LAUNCHES = {
+    "python -m torch.distributed.launch --nproc_per_node 8": "--cards 8",
+    "torchrun --nproc_per_node=8 --nnodes 2": "--cards 8 --nodes 2",
+    "python gaudi_spawn.py --world_size 8 --use_mpi": "--cards 8 --launcher mpi",
+    "gaudi_spawn.py --hostfile hosts --world_size 4 --use_deepspeed": (
+        "--cards 4 --hostfile hosts --launcher deepspeed"
+    ),
+    "mpirun -np 8 --bind-to core --map-by socket:PE=6 python3": "--cards 8 --launcher mpi",
+    "deepspeed --num_nodes 1 --num_gpus 8 --no_local_rank": "--cards 8 --launcher deepspeed",
+    "OMP_NUM_THREADS=1 $PYTHON": "",
+    "PT_HPU_LAZY_MODE=0 python": "--hpu-mode eager",
+    "PT_HPU_LAZY_MODE=1 HF_HOME=/x python3 -u": "--hpu-mode lazy",
+}
+LITTLE = "--dataset_name a/b --model_name_or_path c --do_train"
+
+
+@pytest.mark.parametrize("launcher", LAUNCHES)
+def test_launcher_words_in_front_are_understood(launcher):
+    plain = json.loads(
+        run_here(
+            "import-command", f"python run_speech_recognition_ctc.py {LITTLE}", "--json"
+        ).stdout
+    )
+
+    line = f"{launcher} examples/run_speech_recognition_ctc.py {LITTLE}"
+    answer = json.loads(run_here("import-command", line, "--json").stdout)
+
+    assert answer["command"] == f"{plain['command']} {LAUNCHES[launcher]}".strip()
+    assert answer["recipe"] == plain["recipe"]
+
+
+def test_environment_that_is_still_good_is_named():
+    line = f"HF_HOME=/x OMP_NUM_THREADS=1 python run_speech_recognition_ctc.py {LITTLE}"
+
+    answer = json.loads(run_here("import-command", line, "--json").stdout)
+
+    assert fates(answer)["HF_HOME=/x"] == "kept"
+    assert fates(answer)["OMP_NUM_THREADS=1"] == "dropped"
+
+
+def test_launcher_words_pasted_behind_the_script_are_not_followed():
+    script = "run_speech_recognition_ctc.py"
+    line = f"python {script} --nproc_per_node 8 {script} {LITTLE}"
+
+    answer = json.loads(run_here("import-command", line, "--json").stdout)
+
+    assert "--cards" not in answer["command"]
+    assert "not followed (add --cards 8 if it was meant)" in str(answer["notices"])
+
+
+def test_lines_that_go_on_and_other_commands_behind_are_fine():
+    line = (
+        "cd x && python run_speech_recognition_ctc.py \\\n  --dataset_name a \\\n --do_train && ls"
+    )
+
+    answer = json.loads(run_here("import-command", line, "--json").stdout)
+
+    assert answer["recipe"]["train"]["data"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "tries"),
+    [
+        (["python train.py --dataset_name a"], "No old script", "wav2vec.py"),
+        ([f"python run_speech_recognition_ctc.py {LITTLE} --lerning_rate 3e-4"],
+         "--lerning_rate", "--learning_rate"),
+        ([f"python run_speech_recognition_ctc.py {LITTLE} --chars_to_ignore 'x"], "quotation", ""),
+        (["python run_speech_recognition_ctc.py --dataset_name a"], "Neither", "--do_eval"),
+        (["python run_speech_recognition_ctc.py --dataset_name --do_train"], "no value", ""),
+        ([f"python run_speech_recognition_ctc.py {LITTLE} --warmup_steps many"], "no number", ""),
+        ([f"python run_speech_recognition_ctc.py {LITTLE} --bf16=maybe"], "true or false", ""),
+        (["$PYTHON wav2vec.py --use_graphs --bukets 5"], "--bukets", "--buckets"),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_is_refused_with_a_remedy(words, says, tries):
+    result = run_here("import-command", *words)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr
+    assert tries in result.stderr
+
+
+def test_a_misspelt_flag_swallows_nothing_and_gets_a_suggestion():
+    result = run_here("finetune-ctc", *LITTLE.split(), "--freze_feature_encoder", "file.wav")
+
+    assert result.exit_code == 2
+    assert "has an option --freze_feature_encoder" in result.stderr
+    assert "--freeze_feature_encoder" in result.stderr.partition("Did you mean")[2]
