@@ -246,6 +246,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     save: Save = None,
     perf_csv: PerfCsv = None,
     compare: Compare = None,
+    recipe: options.Recipe = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

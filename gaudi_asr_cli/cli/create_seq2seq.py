@@ -74,6 +74,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         ),
     ] = None,
     seed: options.Seed = 42,
+    recipe: options.Recipe = None,
     json: options.Json = False,
 ) -> None:
     """Join a speech encoder and a text decoder into a model for finetune-seq2seq.

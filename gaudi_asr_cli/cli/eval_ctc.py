@@ -39,6 +39,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     int8: options.Int8 = False,
     seed: options.Seed = 42,
     run: options.Run = None,
+    recipe: options.Recipe = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

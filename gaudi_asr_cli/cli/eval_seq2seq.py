@@ -36,6 +36,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     dtype: options.Dtype = options.DtypeName.AUTO,
     seed: options.Seed = 42,
     run: options.Run = None,
+    recipe: options.Recipe = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

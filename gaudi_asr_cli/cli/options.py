@@ -64,6 +64,38 @@ class LongName(str, Enum):
     BATCHED = "batched"
 
 
+def _take_from_recipe(context: typer.Context, name: str | None) -> str | None:
+    """Let the recipe's values stand where the command line says nothing."""
+    if name is None:
+        return None
+    # Here, not above: pydantic takes a while to import, and `--help` should not wait for it.
+    from gaudi_asr_cli.core.recipes.loading import load_options
+
+    parameters = {
+        option.lstrip("-").replace("-", "_"): parameter.name
+        for parameter in context.command.params
+        for option in parameter.opts
+    }
+    told = load_options(name, str(context.info_name))
+    context.default_map = {
+        parameters[key]: [value] if key == "data" and isinstance(value, str) else value
+        for key, value in told.items()
+    }
+    return name
+
+
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        callback=_take_from_recipe,
+        is_eager=True,
+        rich_help_panel=OUTPUT,
+        metavar="NAME|FILE",
+        show_default=False,
+        help="Take the options that are not given from a recipe; see gaudi-asr recipes.",
+    ),
+]
 DataArgument = Annotated[
     list[str],
     typer.Argument(

@@ -80,6 +80,8 @@ def _name_model(values: Mapping[str, Any]) -> str:
 
 def _name_data(values: Mapping[str, Any], published: Published | None) -> str:
     """The recipe's own data as somebody would type it; else what was published, else yours."""
+    if "encoder" in values:
+        return "-"
     named = name_data(values.get("train", values))
     if named:
         return named

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from gaudi_asr_cli.core.errors import RecipeError
+from gaudi_asr_cli.core.recipes.option_kinds import OPTION_KINDS
 from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Recipe, TrainingRecipe
 
 PACKAGED = Path(__file__).parents[2] / "recipes"
@@ -193,14 +194,43 @@ def check_recipe(values: Mapping[str, Any], *, origin: str) -> TrainingRecipe:
     """
     kind = values.get("kind", "finetune-ctc")
     if kind not in KINDS:
-        raise RecipeError(
-            f"{origin}: unknown kind of recipe {kind!r}.",
-            remedy=f"Known kinds: {', '.join(KINDS)}.",
+        raise _wrong_kind(kind, origin)
+    return _validate(KINDS[kind], _spell_out_data(values), origin)
+
+
+def load_options(name_or_file: str, command: str) -> dict[str, Any]:
+    """What a recipe of a command that trains nothing says: options of that command, by name.
+
+    Raises:
+        RecipeError: No such recipe, it is another command's, or something in it is wrong.
+    """
+    values = read_extended(find_recipe(name_or_file))
+    kind = values.get("kind", "finetune-ctc")
+    if kind != command or kind not in OPTION_KINDS:
+        raise _wrong_kind(kind, name_or_file)
+    recipe = _validate(OPTION_KINDS[kind], values, name_or_file)
+    return recipe.model_dump(exclude={"kind", "name", "requires", "published"}, exclude_none=True)
+
+
+def _wrong_kind(kind: str, origin: str) -> RecipeError:
+    known = [*KINDS, *OPTION_KINDS]
+    if kind in known:
+        return RecipeError(
+            f"{origin} is a recipe for {kind}.", remedy=f"Give it to gaudi-asr {kind} --recipe."
         )
+    return RecipeError(
+        f"{origin}: unknown kind of recipe {kind!r}.", remedy=f"Known kinds: {', '.join(known)}."
+    )
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
+def _validate(model: type[AnyRecipe], values: Mapping[str, Any], origin: str) -> AnyRecipe:
     try:
-        recipe = KINDS[kind].model_validate(_spell_out_data(values))
+        recipe = model.model_validate(values)
     except ValidationError as error:
-        raise _as_recipe_error(error, KINDS[kind], origin, values.get("requires")) from None
+        raise _as_recipe_error(error, model, origin, values.get("requires")) from None
     _check_unknown(recipe, origin)
     return recipe
 

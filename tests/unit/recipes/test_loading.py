@@ -1,29 +1,57 @@
 import pytest
+import typer
 
+from gaudi_asr_cli.cli.app import app
 from gaudi_asr_cli.core.errors import RecipeError
 from gaudi_asr_cli.core.recipes.loading import (
     check_recipe,
     dump_recipe,
     find_recipe,
+    load_options,
     load_recipe,
     parse_value,
+    read_extended,
     read_recipe,
     recipe_files,
     with_settings,
 )
+from gaudi_asr_cli.core.recipes.option_kinds import OPTION_KINDS
 
 
 @pytest.mark.parametrize("name", [file.name for file in recipe_files()])
 def test_every_recipe_loads_says_what_it_is_for_and_how_to_run_it(name):
     file = next(file for file in recipe_files() if file.name == name)
 
-    recipe = load_recipe(name, ["train.data=some-data"])
-
-    assert recipe.train.sources == ("some-data",)
+    kind = read_extended(file.path)["kind"]
+    if kind in OPTION_KINDS:
+        assert load_options(name, kind)
+    else:
+        assert load_recipe(name, ["train.data=some-data"]).train.sources == ("some-data",)
     assert file.about
     command = file.path.read_text(encoding="utf-8").splitlines()[1]
-    assert f"gaudi-asr {recipe.kind}" in command
+    assert f"gaudi-asr {kind}" in command
     assert name == "demo" or f"--recipe {name}" in command
+
+
+@pytest.mark.parametrize("kind", OPTION_KINDS)
+def test_every_key_of_such_a_recipe_is_an_option_of_its_command(kind):
+    command = typer.main.get_command(app).commands[kind]
+    spelt = {
+        option.lstrip("-").replace("-", "_") for param in command.params for option in param.opts
+    }
+
+    keys = set(OPTION_KINDS[kind].model_fields) - {"kind", "name", "requires", "published"}
+
+    assert keys <= spelt
+
+
+def test_a_recipe_of_another_command_names_that_command():
+    with pytest.raises(RecipeError, match="a recipe for bench") as caught:
+        load_recipe("bench-wav2vec2-base-bf16")
+    with pytest.raises(RecipeError, match="a recipe for finetune-ctc"):
+        load_options("digits", "bench")
+
+    assert "gaudi-asr bench --recipe" in caught.value.remedy
 
 
 def test_a_resolved_recipe_reads_back_to_itself(tmp_path):

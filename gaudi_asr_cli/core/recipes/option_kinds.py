@@ -1,0 +1,83 @@
+"""Recipes of commands that train nothing: each key is an option of the command, spelt with `_`.
+
+What stands on the command line goes before what the recipe says.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from gaudi_asr_cli.core.recipes.schema import Recipe
+
+Sources = str | list[str]
+Dtype = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class BenchRecipe(Recipe):
+    """A benchmark: options of `gaudi-asr bench`."""
+
+    kind: Literal["bench"]
+    name: str = ""
+    model: str | None = None
+    large: bool | None = None
+    data: Sources | None = None
+    config: str | None = None
+    split: str | None = None
+    text_column: str | None = None
+    limit: PositiveInt | None = None
+    buckets: int | Literal["auto"] | None = None
+    bucket_rule: Literal["optimal", "quantile"] | None = None
+    graphs: bool | None = None
+    repeat: PositiveInt | None = None
+    dtype: Dtype | None = None
+
+
+class EvalRecipe(Recipe):
+    """An evaluation: options of `gaudi-asr eval-ctc`."""
+
+    kind: Literal["eval-ctc"]
+    name: str = ""
+    model: str | None = None
+    data: Sources | None = None
+    config: str | None = None
+    split: str | None = None
+    text_column: str | None = None
+    limit: PositiveInt | None = None
+    strip_chars: str | None = None
+    case: Literal["keep", "lower", "upper"] | None = None
+    normalizer: Literal["none", "basic", "whisper-english"] | None = None
+    language: str | None = Field(None, description="Adapter (MMS), or of the speech (Whisper).")
+    dtype: Dtype | None = None
+
+
+class EvalSeq2SeqRecipe(EvalRecipe):
+    """An evaluation: options of `gaudi-asr eval-seq2seq`."""
+
+    kind: Literal["eval-seq2seq"]  # type: ignore[assignment]  # another command's
+    task: Literal["transcribe", "translate"] | None = None
+    max_tokens: PositiveInt | None = None
+    beams: PositiveInt | None = None
+    batch: PositiveInt | None = None
+
+
+class CreateRecipe(Recipe):
+    """A warm start: options of `gaudi-asr create-seq2seq`."""
+
+    kind: Literal["create-seq2seq"]
+    name: str = ""
+    encoder: str
+    decoder: str
+    adapter_layers: int | None = None
+    max_tokens: PositiveInt | None = None
+    beams: PositiveInt | None = None
+
+
+OPTION_KINDS: dict[str, type[Recipe]] = {
+    "bench": BenchRecipe,
+    "eval-ctc": EvalRecipe,
+    "eval-seq2seq": EvalSeq2SeqRecipe,
+    "create-seq2seq": CreateRecipe,
+}
+"""Command -> what its recipes may say."""
