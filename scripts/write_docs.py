@@ -24,6 +24,7 @@ from gaudi_asr_cli.core.recipes.old.defaults import todays_defaults, unlike_toda
 from gaudi_asr_cli.core.recipes.old.flags import OldFlag
 from gaudi_asr_cli.core.recipes.old.trainer_flags import TRAINER_FLAGS
 from gaudi_asr_cli.core.recipes.old.wav2vec_flags import WAV2VEC_FLAGS
+from gaudi_asr_cli.core.recipes.option_kinds import OPTION_KINDS
 from gaudi_asr_cli.ui.help import help_panels, subcommands, usage
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -82,8 +83,11 @@ def recipes_markdown() -> str:
         "names, the file, options and `--set KEY=VALUE` of the command line. Keys of a section are",
         "written `section.key` with `--set`. Unknown keys are errors.",
         "",
+        "What was `published` for a recipe belongs to its file alone: what extends it does not",
+        "inherit it. `gaudi-asr results` lays your runs beside these numbers.",
+        "",
     ]
-    for kind, recipe in KINDS.items():
+    for kind, recipe in {**KINDS, **OPTION_KINDS}.items():
         lines += _section_lines(kind, recipe)
     for name, model in _sections(KINDS.values()).items():
         lines += _section_lines(name, model)
