@@ -146,7 +146,8 @@ def fitting_parameters(context: Any, device: Device) -> dict[str, Any]:
 
 
 def _takes_recipes(command: Any) -> bool:
-    return any(one.name == "recipe" for one in command.params)
+    """Whether it takes any key of a recipe; commands that train nothing take options alone."""
+    return any(one.name == "set_" for one in command.params)
 
 
 def read_old(script: str, words: Sequence[str], command: Any) -> Translation | None:
