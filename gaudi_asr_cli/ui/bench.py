@@ -84,7 +84,7 @@ def _facts(report: BenchReport) -> Iterable[tuple[str, str]]:
         f"{count(report.utterances, 'utterance')}, {span(report.audio_s)}: {report.sound}",
     )
     yield "rounds", f"{report.repeat}, each with the whole sound"
-    yield "device", f"{report.device_name}, {report.engine} code, {_graphs(report)}"
+    yield "device", f"{report.device_name}, {report.engine} code, {_how(report)}"
     yield "time", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.items())
     yield "before", f"opening {report.load_s:.1f} s, warm-up {report.compile_s:.1f} s (not counted)"
     yield "memory", f"{report.peak_memory_mb:,.0f} MB at most"
@@ -116,8 +116,11 @@ def _describe_baseline(report: BenchReport) -> str:
     )
 
 
-def _graphs(report: BenchReport) -> str:
-    return f"{report.graphs_captured} graphs" if report.graphs else "no graphs"
+def _how(report: BenchReport) -> str:
+    graphs = f"{report.graphs_captured} graphs" if report.graphs else "no graphs"
+    if report.side_by_side == 1:
+        return graphs
+    return f"{graphs}, {report.side_by_side} utterances side by side, each on one thread"
 
 
 def show_profile(rows: Sequence[OperatorShare]) -> None:

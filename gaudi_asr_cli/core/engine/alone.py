@@ -113,11 +113,11 @@ class Alone:
             return Heard(name_failure(sound, first_line or type(error).__name__))
 
     def _hear_whole(self, sound: Sound) -> Heard:
-        before_s = self.clock.read("features")
+        before_s = self.clock.read_own("features")
         with self.clock.time("compute") as computing:
             output = self.ear.hear(sound.samples, sound.utterance)
         # Where somebody timed the features, they are no part of what the network took.
-        features_s = self.clock.read("features") - before_s
+        features_s = self.clock.read_own("features") - before_s
         self.clock.add("compute", -features_s)
         if not output.is_finite(0):
             return Heard(name_failure(sound, NOT_FINITE))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from threading import Lock, local
 
 PHASES = ("decode_audio", "compute", "text")
 """What every run has; others (`features`, `copy`) are there once somebody has timed them."""
@@ -46,6 +46,7 @@ class PhaseClock:
     def __init__(self) -> None:
         self._seconds = dict.fromkeys(PHASES, 0.0)
         self._lock = Lock()
+        self._own = local()
 
     @contextmanager
     def time(self, phase: str) -> Iterator[Stopwatch]:
@@ -62,11 +63,12 @@ class PhaseClock:
         """Count seconds towards `phase`; less than none corrects what another one counted."""
         with self._lock:
             self._seconds[phase] = self._seconds.get(phase, 0.0) + seconds
+        setattr(self._own, phase, self.read_own(phase) + seconds)
 
-    def read(self, phase: str) -> float:
-        """Seconds counted towards `phase` so far."""
-        with self._lock:
-            return self._seconds.get(phase, 0.0)
+    def read_own(self, phase: str) -> float:
+        """Seconds that the calling thread has counted towards `phase` so far."""
+        seconds: float = getattr(self._own, phase, 0.0)
+        return seconds
 
     @property
     def phases_s(self) -> dict[str, float]:

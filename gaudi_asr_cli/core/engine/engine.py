@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 
@@ -13,8 +13,9 @@ from gaudi_asr_cli.core.engine.batched import BatchListener
 from gaudi_asr_cli.core.engine.clock import PhaseClock
 from gaudi_asr_cli.core.engine.long_audio import LONG_S
 from gaudi_asr_cli.core.engine.pipeline import hear_batches
-from gaudi_asr_cli.core.engine.read_ahead import Loader, ReadAhead
+from gaudi_asr_cli.core.engine.read_ahead import Loader, ReadAhead, Sound
 from gaudi_asr_cli.core.engine.results import Heard, Writer
+from gaudi_asr_cli.core.engine.side_by_side import count_listeners, hear_side_by_side
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Noticed, Observer, UtteranceDone, ignore
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Utterance
@@ -88,9 +89,20 @@ def hear(  # noqa: PLR0913 - the last four have defaults that callers keep
         yield from hear_batches(model, reader, Writer(decoder, ticking), alone, noticed)
         return
     with reader as sounds:
-        for sound in sounds:
-            noticed(sound.utterance, sound.lost_s)
-            yield alone.hear(sound)
+        told = _tell_losses(sounds, noticed)
+        listeners = count_listeners(model)
+        if listeners == 1:
+            yield from map(alone.hear, told)
+        else:
+            yield from hear_side_by_side(told, alone.hear, listeners)
+
+
+def _tell_losses(
+    sounds: Iterable[Sound], noticed: Callable[[Utterance, float], None]
+) -> Iterator[Sound]:
+    for sound in sounds:
+        noticed(sound.utterance, sound.lost_s)
+        yield sound
 
 
 def _notice_loss(observe: Observer, utterance: Utterance, lost_s: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gaudi_asr_cli.core.measuring.rounds import Rounds
+from gaudi_asr_cli.core.models.threads import threads
 
 MOST_OPERATORS = 12
 MOST_UTTERANCES = 16
@@ -26,8 +27,9 @@ def profile_round(rounds: Rounds) -> tuple[OperatorShare, ...]:
 
     few = rounds.workload.utterances[:MOST_UTTERANCES]
     short = replace(rounds, workload=replace(rounds.workload, utterances=few))
-    # Without a list of activities the profiler takes all that the machine has.
-    with profile() as profiler:
+    # Without a list of activities the profiler takes all that the machine has, but only the
+    # thread that starts it: with one thread no utterance is heard on another.
+    with threads(1), profile() as profiler:
         short.listen("profile")
     rows = [
         (row.key, row.self_cpu_time_total, getattr(row, "self_device_time_total", 0.0), row.count)

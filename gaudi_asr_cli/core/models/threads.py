@@ -28,9 +28,17 @@ def fitting_threads(model: Placed) -> Iterator[None]:
     """Have a small network compute on one CPU thread; the others read and draw."""
     import torch
 
+    with threads(1 if is_small(model) else torch.get_num_threads()):
+        yield
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Have torch compute on so many CPU threads, and afterwards on as many as before."""
+    import torch
+
     before = torch.get_num_threads()
-    if is_small(model):
-        torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from gaudi_asr_cli.core.decoding import DECODERS
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.engine.batched import BATCH_S
 from gaudi_asr_cli.core.engine.listening import Choices
+from gaudi_asr_cli.core.engine.side_by_side import count_listeners
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
 from gaudi_asr_cli.core.measuring.baseline import (
@@ -104,7 +105,8 @@ class BenchReport:
     """The account of a benchmark. Times and rates are of one pass: the median of the repeats.
 
     `padding` is padded over real audio as it ran; that of a bucket is what padding to its edge
-    costs. `phases_s` overlap.
+    costs. `phases_s` overlap. Where utterances are heard `side_by_side`, each has one thread, and
+    latencies are of that.
     """
 
     model: str
@@ -115,6 +117,7 @@ class BenchReport:
     device_name: str
     dtype: str
     engine: str
+    side_by_side: int
     graphs: bool
     bucket_rule: str
     buckets: tuple[BucketFigures, ...]
@@ -183,6 +186,7 @@ def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> 
         device_name=device.description,
         dtype="int8" if request.int8 else listener.dtype,
         engine=contender.engine,
+        side_by_side=count_listeners(listener),
         graphs=counts is not None,
         bucket_rule=request.bucket_rule,
         buckets=bucket_figures(edges_s, workload.durations_s, race.ours),
