@@ -60,6 +60,7 @@ recipes_app.callback(invoke_without_command=True)(recipes.list_without_command)
 add_command(recipes_app, "list", recipes.list_command)
 add_command(recipes_app, "show", recipes.show_command)
 add_command(recipes_app, "copy", recipes.copy_command)
+add_command(recipes_app, "forecast", recipes.forecast_command)
 app.add_typer(recipes_app, name="recipes")
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM

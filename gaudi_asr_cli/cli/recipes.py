@@ -1,4 +1,4 @@
-"""`gaudi-asr recipes`: list, show and copy the recipes that come with the package."""
+"""`gaudi-asr recipes`: list, show, copy and price the recipes that come with the package."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from gaudi_asr_cli.cli import options
+from gaudi_asr_cli.cli import training_options as training
+from gaudi_asr_cli.cli.finetune_ctc import Set
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="As listed.")]
 
@@ -53,6 +55,40 @@ def copy_command(
     from gaudi_asr_cli.ui.console import print_result
 
     print_result(str(copy_recipe(name, file)))
+
+
+def forecast_command(  # noqa: PLR0913 - a parameter is an option
+    name: Name,
+    train: training.Train = None,
+    model: training.Model = None,
+    set_: Set = None,
+    cards: Annotated[
+        int,
+        typer.Option("--cards", metavar="N", min=1, help="Cards like the one of this machine."),
+    ] = 1,
+    device: options.Device = options.DeviceName.AUTO,
+    hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Say what training a recipe would cost here: steps, padding, hours, memory, disk.
+
+    A step of its model is timed on this machine. Data of the hub that is out of reach is taken as
+    large as it was published, where that is known.
+    """
+    from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.workflows.forecast import ForecastRequest, forecast
+    from gaudi_asr_cli.ui.forecast import show_forecast
+    from gaudi_asr_cli.ui.live import opened_view
+    from gaudi_asr_cli.ui.results import show_result
+
+    # First: a Gaudi's software must be imported before transformers.
+    opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    given = {"train": train, "model": model}
+    settings = (*training.settings_of(given), *(set_ or ()))
+    with opened_view(quiet=quiet) as observe:
+        report = forecast(ForecastRequest(name, settings, cards), opened, observe)
+    show_result(report, show_forecast, json=json)
 
 
 def list_without_command(context: typer.Context, json: options.Json = False) -> None:

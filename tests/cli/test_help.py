@@ -27,6 +27,7 @@ COMMANDS = {
     "recipes-list": ["recipes", "list"],
     "recipes-show": ["recipes", "show"],
     "recipes-copy": ["recipes", "copy"],
+    "recipes-forecast": ["recipes", "forecast"],
     "results": ["results"],
     "doctor": ["doctor"],
 }

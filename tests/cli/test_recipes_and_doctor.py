@@ -100,3 +100,16 @@ def test_the_doctors_table_is_a_result():
     assert "Everything needed works." in result.stdout
     assert "\x1b" not in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_a_forecast_is_facts_for_people_and_json_for_programs(corpus):
+    words = ["digits", "--train", corpus, "--device", "cpu", "--quiet"]
+
+    shown = run_here("recipes", "forecast", *words)
+    answer = json.loads(run_here("recipes", "forecast", *words, "--json").stdout)
+
+    assert (shown.exit_code, shown.stdout) == (0, "")
+    assert "4,000, which are" in shown.stderr
+    assert "without scoring (measured: 4 s of sound" in shown.stderr
+    assert (answer["schema"], answer["steps"]) == ("recipes-forecast/1", 4000)
+    assert answer["probe"]["learning_s"] > 0

@@ -168,8 +168,7 @@ def plan_finetune(
     plan = job.training_set.plan(0)
     durations_s = job.training_set.durations_s
     edges_s = job.training_set.batching.edges_s
-    sizes = [parameter.numel() for parameter in job.task.network.parameters()]
-    trained = [p.numel() for p in job.task.network.parameters() if p.requires_grad]
+    weights, trained = count_weights(job.task.network)
     held = Counter(edge_of(one, edges_s) for one in durations_s)
     return FinetunePlan(
         kind=job.task.kind,
@@ -186,12 +185,27 @@ def plan_finetune(
         padding=padded_ratio(plan, durations_s),
         steps=job.settings.steps,
         epochs=job.settings.steps * job.settings.accumulate / len(plan.batches),
-        weights=sum(sizes),
-        trained_weights=sum(trained),
-        memory_mb=(4 * sum(sizes) + (BYTES_PER_WEIGHT_IN_MEMORY - 4) * sum(trained)) / 1e6,
-        # The newest, the best and the one being written, and the model itself.
-        disk_mb=(3 * BYTES_PER_WEIGHT_ON_DISK + 4) * sum(sizes) / 1e6,
+        weights=weights,
+        trained_weights=trained,
+        memory_mb=memory_mb(weights, trained),
+        disk_mb=disk_mb(weights),
     )
+
+
+def count_weights(network: Any) -> tuple[int, int]:
+    """How many weights there are, and how many of them learn."""
+    sizes = [(one.numel(), one.requires_grad) for one in network.parameters()]
+    return sum(size for size, _ in sizes), sum(size for size, learns in sizes if learns)
+
+
+def memory_mb(weights: int, trained: int) -> float:
+    """What weights, gradients and optimiser take in fp32; what is computed comes on top."""
+    return (4 * weights + (BYTES_PER_WEIGHT_IN_MEMORY - 4) * trained) / 1e6
+
+
+def disk_mb(weights: int) -> float:
+    """What is written at most: the newest checkpoint, the best, the next, and the model itself."""
+    return (3 * BYTES_PER_WEIGHT_ON_DISK + 4) * weights / 1e6
 
 
 def edge_of(duration_s: float, edges_s: Sequence[float]) -> float:

@@ -1,0 +1,236 @@
+"""`recipes forecast`: what a training run would cost on this machine, without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gaudi_asr_cli.core.data.buckets import Batching, choose_edges, padded_ratio, plan_epoch
+from gaudi_asr_cli.core.data.known_splits import find_known
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.errors import DataError, UnreachableError
+from gaudi_asr_cli.core.events import Noticed, Observer, ignore
+from gaudi_asr_cli.core.measuring.shapes import SHAPES
+from gaudi_asr_cli.core.models.threads import fitting_threads
+from gaudi_asr_cli.core.recipes.catalogue import name_data
+from gaudi_asr_cli.core.recipes.loading import load_recipe
+from gaudi_asr_cli.core.recipes.schema import TrainingRecipe
+from gaudi_asr_cli.core.records import BucketPlan
+from gaudi_asr_cli.core.training.probe import ProbedStep, probe_step
+from gaudi_asr_cli.core.training.schedule import count_steps, count_updates
+from gaudi_asr_cli.core.training.task import Task
+from gaudi_asr_cli.core.workflows.finetune import count_weights, disk_mb, memory_mb
+from gaudi_asr_cli.core.workflows.job import read_splits, rules_of, texts_of
+from gaudi_asr_cli.core.workflows.tasks import open_task
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+SHAPE_OF = {
+    **dict.fromkeys(
+        ("facebook/wav2vec2-base", "facebook/wav2vec2-base-960h", "microsoft/wavlm-base-plus"),
+        "wav2vec2-base",
+    ),
+    **dict.fromkeys(
+        (
+            "facebook/wav2vec2-large-lv60",
+            "facebook/wav2vec2-large-xlsr-53",
+            "facebook/wav2vec2-xls-r-300m",
+            "facebook/hubert-large-ll60k",
+            "microsoft/wavlm-large",
+            "microsoft/unispeech-large-1500h-cv",
+        ),
+        "wav2vec2-large-lv60",
+    ),
+}
+"""Models of the hub -> the shape of wav2vec 2.0 that has as many weights in the same places."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRequest:
+    """A recipe with settings on top, spread over so many cards like this one."""
+
+    recipe: str
+    settings: tuple[str, ...] = ()
+    cards: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long the training utterances are; `known` says from where."""
+
+    seconds: tuple[float, ...]
+    left_out: int
+    known: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Sizes in MB, times in hours; None where nothing could be measured.
+
+    `timed` says with which weights the probe ran; `hours` leave scoring out.
+    """
+
+    recipe: str
+    model: str
+    timed: str | None
+    device: str
+    dtype: str
+    cards: int
+    data: str
+    known: str
+    utterances: int
+    audio_hours: float
+    left_out: int
+    edges_s: tuple[float, ...]
+    padding: float
+    batches_per_epoch: int
+    steps: int
+    epochs: float
+    weights: int | None
+    trained_weights: int | None
+    memory_mb: float | None
+    disk_mb: float | None
+    probe: ProbedStep | None
+    hours: float | None
+    published_hours: float | None
+    published_on: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": "recipes-forecast/1", **asdict(self)}
+
+
+def forecast(request: ForecastRequest, device: Device, observe: Observer = ignore) -> Forecast:
+    """Plan the run over its data, time a step of its model here, and multiply.
+
+    Raises:
+        RecipeError: There is no such recipe, or it trains nothing, or lacks its data.
+        UnreachableError: The data is out of reach and its size is not known either.
+    """
+    recipe = load_recipe(request.recipe, request.settings)
+    durations = find_durations(recipe, observe)
+    task, timed = find_task(recipe, durations.texts, device, observe)
+    window_s = task.window_s if task else None
+    plan, edges_s = plan_batches(recipe, durations.seconds, window_s, device)
+    accumulate = recipe.batching.accumulate
+    updates = count_updates(len(plan.batches), accumulate * request.cards)
+    steps = count_steps(updates, recipe.epochs, recipe.max_steps)
+    weights, trained = count_weights(task.network) if task else (None, None)
+    probe = None
+    if task is not None:
+        with fitting_threads(task):
+            probe = probe_step(task)
+    return Forecast(
+        recipe=recipe.name,
+        model=recipe.model,
+        timed=timed,
+        device=device.description,
+        dtype=task.dtype if task else recipe.dtype,
+        cards=request.cards,
+        data=name_data(recipe.train.model_dump()),
+        known=durations.known,
+        utterances=len(durations.seconds),
+        audio_hours=sum(durations.seconds) / 3600,
+        left_out=durations.left_out,
+        edges_s=edges_s,
+        padding=padded_ratio(plan, durations.seconds),
+        batches_per_epoch=len(plan.batches),
+        steps=steps,
+        epochs=steps / updates,
+        weights=weights,
+        trained_weights=trained,
+        memory_mb=None if weights is None or trained is None else memory_mb(weights, trained),
+        disk_mb=None if weights is None else disk_mb(weights),
+        probe=probe,
+        hours=None if probe is None else forecast_hours(probe, plan, steps, accumulate),
+        **_published(recipe),
+    )
+
+
+def find_durations(recipe: TrainingRecipe, observe: Observer) -> Durations:
+    """Those of the data; where it is out of reach, modelled ones of its published size.
+
+    Raises:
+        DataError: Nothing is left between the shortest and the longest that are trained on.
+        UnreachableError: The data is out of reach and its size is not known either.
+    """
+    data = recipe.train
+    try:
+        only_train = recipe.model_copy(update={"eval": None, "test": None})
+        measured = read_splits(only_train, observe).train
+        seconds = [one.audio.duration_s or 0.0 for one in measured.utterances]
+        known, texts = "read", tuple(texts_of(measured, rules_of(recipe)))
+    except UnreachableError as error:
+        size = find_known(data.sources, data.config, data.split)
+        if size is None:
+            raise UnreachableError(
+                error.message,
+                remedy=f"Its size is not known either: name a copy with --train. {error.remedy}",
+            ) from error
+        seconds = size.draw_durations_s()[: data.limit]
+        known = f"out of reach; {size.utterances:,} utterances and {size.hours} h are published, "
+        known, texts = known + "the single durations are modelled", ()
+    longest_s = recipe.batching.max_seconds or float("inf")
+    kept = tuple(one for one in seconds if recipe.batching.min_seconds <= one <= longest_s)
+    if not kept:
+        raise DataError(
+            f"All {len(seconds)} utterances are too short or too long to be trained on.",
+            remedy="Change --min-seconds and --max-seconds.",
+        )
+    return Durations(kept, len(seconds) - len(kept), known, texts)
+
+
+def find_task(
+    recipe: TrainingRecipe, texts: Sequence[str], device: Device, observe: Observer
+) -> tuple[Task | None, str | None]:
+    """The model to time, and with which weights; none where neither it nor its shape is known."""
+    spoken = list(texts) or [rules_of(recipe).clean(ALPHABET)]
+    own = "random weights" if recipe.model == "scratch" else "its own weights"
+    try:
+        return open_task(recipe, spoken, device, observe), own
+    except UnreachableError as error:
+        shape = SHAPE_OF.get(recipe.model)
+        if shape is None:
+            observe(
+                Noticed(
+                    f"{error.message} Without it no step can be timed.",
+                    remedy="Name a copy, or a model of the same shape, with --model.",
+                )
+            )
+            return None, None
+    alike = {"model": "scratch", "architecture": SHAPES[shape], "vocab": "data", "language": None}
+    task = open_task(recipe.model_copy(update=alike), spoken, device, observe)
+    return task, f"out of reach; random weights in the shape of {shape}"
+
+
+def plan_batches(
+    recipe: TrainingRecipe, durations_s: Sequence[float], window_s: float | None, device: Device
+) -> tuple[BucketPlan, tuple[float, ...]]:
+    """The batches of the first epoch and the edges of their buckets."""
+    edges_s = [window_s] if window_s else choose_edges(durations_s, recipe.batching.buckets)
+    batching = Batching(
+        edges_s=tuple(edges_s),
+        batch_s=recipe.batching.batch_seconds,
+        utterances=recipe.batching.batch,
+        static_shapes=device.recompiles_on_new_shapes,
+    )
+    widths = [1] * len(durations_s)
+    return plan_epoch(durations_s, widths, batching, seed=recipe.seed, epoch=0), tuple(edges_s)
+
+
+def forecast_hours(probe: ProbedStep, plan: BucketPlan, steps: int, accumulate: int) -> float:
+    """Hours of so many steps at the probe's speed; cards that wait for each other are not priced.
+
+    In a step every card hears `accumulate` batches of its own.
+    """
+    padded_s = sum(batch.padded_s * len(batch.indices) for batch in plan.batches)
+    heard_s = accumulate * padded_s / len(plan.batches)
+    return steps * (heard_s * probe.learning_s / probe.sound_s + probe.update_s) / 3600
+
+
+def _published(recipe: TrainingRecipe) -> dict[str, Any]:
+    published = recipe.published
+    if published is None or published.minutes is None:
+        return {"published_hours": None, "published_on": None}
+    on = f"{published.cards or '?'} x {published.hardware}"
+    return {"published_hours": published.minutes / 60, "published_on": on}
