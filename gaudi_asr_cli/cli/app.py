@@ -32,6 +32,7 @@ from gaudi_asr_cli.cli.failures import as_user_error
 from gaudi_asr_cli.cli.options import NO_VALUE
 from gaudi_asr_cli.cli.parsing import add_command, asked_for_help
 from gaudi_asr_cli.core.errors import AsrError
+from gaudi_asr_cli.core.launching.rank import exit_code_of, rank_streams, tell_launcher
 from gaudi_asr_cli.ui.console import prepare_streams, print_result
 from gaudi_asr_cli.ui.help import render_help
 from gaudi_asr_cli.ui.messages import show_error, show_line
@@ -95,7 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; an `AsrError` becomes a message and an exit code, a bug a traceback."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     _prepare_process()
-    sys.exit(_run(words or ["--help"]))
+    with rank_streams():
+        code = _run(words or ["--help"])
+    sys.exit(code)
 
 
 def _run(words: list[str]) -> int:
@@ -119,6 +122,8 @@ def _run(words: list[str]) -> int:
 
 
 def _refuse(error: AsrError) -> int:
+    if tell_launcher(error):
+        return exit_code_of(error)
     show_error(error)
     return error.exit_code
 

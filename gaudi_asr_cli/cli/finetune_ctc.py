@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from gaudi_asr_cli.cli import cards as many
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli import training_options as training
-from gaudi_asr_cli.cli.old_commands import fitting_parameters, former_pattern
 from gaudi_asr_cli.cli.parsing import TrainingCommand
 
 Recipe = Annotated[
@@ -97,6 +97,14 @@ def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of 
     accumulate: training.Accumulate = None,
     buckets: training.Buckets = None,
     patience: training.Patience = None,
+    cards: many.Cards = 1,
+    nodes: many.Nodes = 1,
+    node_rank: many.NodeRank = 0,
+    master: many.Master = None,
+    hostfile: many.Hostfile = None,
+    launcher: many.Launcher = many.LauncherName.AUTO,
+    max_restarts: many.MaxRestarts = 0,
+    deepspeed: many.DeepSpeed = None,
     device: options.Device = options.DeviceName.AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: training.Dtype = None,
@@ -112,40 +120,6 @@ def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of 
     Bare, it trains the demo: spoken numbers made on the spot, from random weights, in minutes.
     Any other field of transformers' TrainingArguments is an option too, such as --save-steps 20.
     """
-    from gaudi_asr_cli.cli.passthrough import trainer_settings
-    from gaudi_asr_cli.core.devices import open_device
-    from gaudi_asr_cli.core.recipes.in_place import read_in_place
-    from gaudi_asr_cli.core.workflows.finetune import finetune, plan_finetune
-    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
-    from gaudi_asr_cli.core.workflows.score_recipe import score_recipe
-    from gaudi_asr_cli.ui.live import opened_view
-    from gaudi_asr_cli.ui.results import show_result
-    from gaudi_asr_cli.ui.score import show_evaluation
-    from gaudi_asr_cli.ui.training import show_finetune, show_plan
+    from gaudi_asr_cli.cli.training_run import run_training
 
-    # First: a Gaudi's software must be imported before transformers.
-    opened = open_device(device.value, hpu_mode=hpu_mode.value)
-    extra = trainer_settings(context.args, context)
-    parameters = fitting_parameters(context, opened)
-    settings = (*training.settings_of(parameters), *extra, *(set_ or ()))
-    request = FinetuneRequest(
-        recipe=recipe,
-        settings=settings,
-        in_place=read_in_place(in_place or ()),
-        run=run,
-        resume=resume,
-        former_pattern=former_pattern(context),
-    )
-    if no_train:
-        with opened_view(quiet=quiet) as observe:
-            score = score_recipe(request, opened, observe)
-        show_result(score, show_evaluation, json=json)
-        return
-    if dry_run:
-        with opened_view(quiet=quiet) as observe:
-            plan = plan_finetune(request, opened, observe)
-        show_result(plan, show_plan, json=json)
-        return
-    with opened_view(quiet=quiet) as observe:
-        report = finetune(request, opened, observe)
-    show_result(report, show_finetune, json=json)
+    run_training(context, "finetune-ctc")

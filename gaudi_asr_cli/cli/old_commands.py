@@ -131,18 +131,25 @@ def former_pattern(context: Any) -> str | None:
     return None if translation is None else translation.former_pattern
 
 
-def fitting_parameters(context: Any, device: Device) -> dict[str, Any]:
+def fitting_parameters(context: Any, device: Device | None) -> dict[str, Any]:
     """The command's parameters; an old command's fp16 gives way where the device has none.
 
-    The scripts' --fp16 meant half precision, and here `auto` is that wherever it gains.
+    The scripts' --fp16 meant half precision, and here `auto` is that wherever it gains. It gives
+    way as well where the device is not open, because other processes will train.
     """
     parameters: dict[str, Any] = dict(context.params)
-    if _TRANSLATION in context.meta and parameters.get("dtype") is DtypeName.FP16:
-        try:
-            device.choose_dtype("fp16")
-        except MachineError:
-            parameters["dtype"] = DtypeName.AUTO
+    asks = _TRANSLATION in context.meta and parameters.get("dtype") is DtypeName.FP16
+    if asks and (device is None or not _computes_fp16(device)):
+        parameters["dtype"] = DtypeName.AUTO
     return parameters
+
+
+def _computes_fp16(device: Device) -> bool:
+    try:
+        device.choose_dtype("fp16")
+    except MachineError:
+        return False
+    return True
 
 
 def _takes_recipes(command: Any) -> bool:

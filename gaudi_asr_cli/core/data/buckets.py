@@ -28,12 +28,15 @@ class Batching:
         utterances: This many utterances in each batch instead, whatever their length.
         static_shapes: Pad to the bucket's edge and widest label, so that a bucket is one shape;
             otherwise to the longest utterance of the batch.
+        ranks: So many cards step together. `batch_s` and `utterances` are for each of them; a
+            planned batch holds what all of them hear in one step.
     """
 
     edges_s: tuple[float, ...]
     batch_s: float
     utterances: int | None = None
     static_shapes: bool = False
+    ranks: int = 1
 
     def batch_size(self, edge_s: float) -> int:
         """Utterances in a batch of the bucket that ends at `edge_s`; at least one."""
@@ -195,7 +198,7 @@ def plan_epoch(
     for bucket, edge_s in enumerate(batching.edges_s):
         members = draw.permutation(np.flatnonzero(bucket_of == bucket))
         width = int(labels[members].max(initial=0))
-        size = batching.batch_size(edge_s)
+        size = batching.batch_size(edge_s) * batching.ranks
         for start in range(0, len(members), size):
             group = members[start : start + size]
             batches.append(

@@ -8,10 +8,10 @@ from functools import partial
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.devices.cuda import open_cuda
-from gaudi_asr_cli.core.devices.hpu import MODES, explain_hpu, leave_alone, open_hpu
+from gaudi_asr_cli.core.devices.hpu import MODES, check_hpu, explain_hpu, leave_alone, open_hpu
 from gaudi_asr_cli.core.errors import MachineError, UsageError
 
-__all__ = ["MODES", "OPENERS", "Device", "explain_hpu", "open_device"]
+__all__ = ["MODES", "OPENERS", "Device", "check_present", "explain_hpu", "open_device"]
 
 OPENERS: dict[str, Callable[[], Device]] = {"hpu": open_hpu, "cuda": open_cuda, "cpu": open_cpu}
 """How each device is opened; the order is the order in which `auto` tries them."""
@@ -47,6 +47,18 @@ def open_device(name: str = "auto", *, hpu_mode: str = "auto") -> Device:
     if name != "hpu":
         leave_alone()
     return openers[name]()
+
+
+def check_present(name: str, cards: int) -> None:
+    """Refuse what will surely not open, without opening it: a card is for one process.
+
+    Raises:
+        MachineError: A Gaudi's software is missing, or there are fewer cards than asked for.
+    """
+    if name == "hpu":
+        check_hpu(cards)
+    else:
+        leave_alone()
 
 
 def _open_first(openers: dict[str, Callable[[], Device]]) -> Device:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.devices.copies import Copier
     from gaudi_asr_cli.core.devices.graphs import GraphCounts
     from gaudi_asr_cli.core.devices.kits import TrainerKit
+    from gaudi_asr_cli.core.devices.ranks import Ranks
 
 DTYPES = ("fp32", "bf16", "fp16")
 
@@ -46,6 +47,16 @@ class Device(Protocol):
     @property
     def trains_on_cpu(self) -> bool:
         """Whether training happens on the processor itself."""
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that train together with this one, each on a card of its own."""
+
+    def with_ranks(self, ranks: Ranks) -> Device:
+        """The same device, training together with these."""
+
+    def open_collectives(self) -> str:
+        """What torch calls the way in which such devices add up their gradients, made ready."""
 
     def choose_dtype(self, wish: str = "auto") -> str:
         """One of `DTYPES`: the wish, or for `auto` bf16 where the hardware multiplies it natively.

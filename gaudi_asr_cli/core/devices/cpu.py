@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.copies import HostCopier
 from gaudi_asr_cli.core.devices.kits import NativeKit
+from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
 from gaudi_asr_cli.core.errors import MachineError
 
 if TYPE_CHECKING:
@@ -35,12 +36,19 @@ class CpuDevice:
     gains_from_batches: bool = False
     runs_behind: bool = False
     trains_on_cpu: bool = True
+    ranks: Ranks = ALONE
 
     @property
     def torch_device(self) -> torch.device:
         import torch
 
         return torch.device("cpu")
+
+    def with_ranks(self, ranks: Ranks) -> CpuDevice:
+        return replace(self, ranks=ranks)
+
+    def open_collectives(self) -> str:
+        return "gloo"
 
     def choose_dtype(self, wish: str = "auto") -> str:
         check_dtype(wish)

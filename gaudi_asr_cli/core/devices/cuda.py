@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
@@ -11,7 +11,9 @@ from gaudi_asr_cli.core.devices.copies import StreamCopier
 from gaudi_asr_cli.core.devices.cuda_graphs import CudaGraphs
 from gaudi_asr_cli.core.devices.graphs import GraphCounts, counts_of
 from gaudi_asr_cli.core.devices.kits import NativeKit
+from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
 from gaudi_asr_cli.core.errors import MachineError
+from gaudi_asr_cli.core.launching.world import read_world
 
 if TYPE_CHECKING:
     import torch
@@ -22,21 +24,32 @@ NATIVE_BF16 = (8, 0)
 
 @dataclass(frozen=True, slots=True)
 class CudaDevice:
-    """See `Device`. `capability` is the compute capability, (8, 0) for an A100."""
+    """See `Device`. `capability` is the compute capability, (8, 0) for an A100.
+
+    `index` is the card's number: a thread that is started later would take the first.
+    """
 
     capability: tuple[int, int]
     description: str
+    index: int = 0
     name: str = "cuda"
     recompiles_on_new_shapes: bool = False
     gains_from_batches: bool = True
     runs_behind: bool = True
     trains_on_cpu: bool = False
+    ranks: Ranks = ALONE
 
     @property
     def torch_device(self) -> torch.device:
         import torch
 
-        return torch.device("cuda")
+        return torch.device("cuda", self.index)
+
+    def with_ranks(self, ranks: Ranks) -> CudaDevice:
+        return replace(self, ranks=ranks)
+
+    def open_collectives(self) -> str:
+        return "nccl"
 
     def choose_dtype(self, wish: str = "auto") -> str:
         check_dtype(wish)
@@ -110,10 +123,10 @@ class CudaDevice:
 
 
 def open_cuda() -> CudaDevice:
-    """The current CUDA card.
+    """The first CUDA card, or the one of this process's rank.
 
     Raises:
-        MachineError: torch was built without CUDA, or sees no card.
+        MachineError: torch was built without CUDA, or sees no card, or fewer than there are ranks.
     """
     import torch
 
@@ -127,6 +140,15 @@ def open_cuda() -> CudaDevice:
             "torch sees no CUDA card on this machine.",
             remedy="See what nvidia-smi says, or pass --device cpu.",
         )
+    index, present = read_world().local_rank, torch.cuda.device_count()
+    if index >= present:
+        raise MachineError(
+            f"Rank {index} of this machine finds no card: torch sees {present}.",
+            remedy=f"Pass --cards {present}.",
+        )
+    torch.cuda.set_device(index)
     return CudaDevice(
-        capability=torch.cuda.get_device_capability(), description=torch.cuda.get_device_name()
+        capability=torch.cuda.get_device_capability(index),
+        description=torch.cuda.get_device_name(index),
+        index=index,
     )

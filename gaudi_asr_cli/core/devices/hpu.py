@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,9 @@ from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.copies import StreamCopier
 from gaudi_asr_cli.core.devices.graphs import GraphCounts, counted, counts_of
 from gaudi_asr_cli.core.devices.kits import NativeKit, TrainerKit
+from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
 from gaudi_asr_cli.core.errors import MachineError
+from gaudi_asr_cli.core.launching.world import read_world
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 MODES = ("auto", "lazy", "eager", "compile")
 LAZY_MODE = "PT_HPU_LAZY_MODE"
 BRIDGE = "habana_frameworks"
+CARDS = Path("/dev/accel")
+"""Where the driver shows its cards."""
+
 CONTAINER = (
     "Run inside Intel's Gaudi container (docs/devices.md has the docker line), or pass "
     "--device cpu or cuda."
@@ -57,12 +62,21 @@ class HpuDevice:
     gains_from_batches: bool = True
     runs_behind: bool = True
     trains_on_cpu: bool = False
+    ranks: Ranks = ALONE
 
     @property
     def torch_device(self) -> torch.device:
         import torch
 
         return torch.device("hpu")
+
+    def with_ranks(self, ranks: Ranks) -> HpuDevice:
+        return replace(self, ranks=ranks)
+
+    def open_collectives(self) -> str:
+        # Importing it is what makes the name known to torch.
+        _bridge("distributed.hccl")
+        return "hccl"
 
     def choose_dtype(self, wish: str = "auto") -> str:
         check_dtype(wish)
@@ -192,6 +206,22 @@ def open_hpu(mode: str = "auto") -> HpuDevice:
     return HpuDevice(mode=chosen, description=f"{hpu.get_device_name()} ({chosen} mode)")
 
 
+def check_hpu(cards: int, folder: Path = CARDS) -> None:
+    """Refuse Gaudis that are not there, without opening one.
+
+    Raises:
+        MachineError: No Gaudi software, or fewer cards than asked for.
+    """
+    if not has_bridge():
+        raise MachineError(explain_hpu(), remedy=CONTAINER)
+    present = count_cards(folder)
+    if 0 < present < cards:
+        raise MachineError(
+            f"{cards} cards are asked for, and there are {present}.",
+            remedy=f"Pass --cards {present}, or see with hl-smi why the others are missing.",
+        )
+
+
 def has_bridge() -> bool:
     """Whether habana_frameworks is installed; looks for it without importing it."""
     return _is_installed(BRIDGE)
@@ -225,6 +255,13 @@ def prepare_environment(mode: str) -> None:
     os.environ[LAZY_MODE] = "1" if mode == "lazy" else "0"
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    world = read_world()
+    if world.size > 1:
+        # The card of this process, as the bridge would choose it, but before anything asks for one.
+        visible = os.environ.get("HABANA_VISIBLE_MODULES", "").split(",")
+        named = visible[world.local_rank] if world.local_rank < len(visible) else ""
+        os.environ.setdefault("HLS_MODULE_ID", named or str(world.local_rank))
+        os.environ.setdefault("ID", str(world.rank))
     if mode == "lazy":
         # Graphs of several cards need their collectives collected too.
         os.environ.setdefault("PT_HPU_ENABLE_LAZY_COLLECTIVES", "true")
@@ -262,9 +299,14 @@ def is_lazy() -> bool:
     return bool(_bridge("utils.internal").is_lazy())
 
 
-def explain_hpu(cards: Path = Path("/dev/accel")) -> str:
+def count_cards(folder: Path = CARDS) -> int:
+    """How many Gaudis the driver shows."""
+    return len(list(folder.glob("accel[0-9]*")))
+
+
+def explain_hpu(cards: Path = CARDS) -> str:
     """What there is of a Gaudi here, in one line; imports nothing of it, and not torch."""
-    count = len(list(cards.glob("accel[0-9]*")))
+    count = count_cards(cards)
     found = f"{count} Gaudi cards in {cards}" if count else f"no Gaudi card in {cards}"
     if not has_bridge():
         return f"No HPU: {found}, and habana_frameworks is not installed."

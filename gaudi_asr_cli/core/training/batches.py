@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from gaudi_asr_cli.core.data.augment import Augmentation
 from gaudi_asr_cli.core.data.batches import LoadedBatch, load_batch
 from gaudi_asr_cli.core.data.buckets import Batching, plan_epoch
+from gaudi_asr_cli.core.devices.ranks import Ranks
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
 from gaudi_asr_cli.core.records import BucketPlan, PlannedBatch, Utterance
-from gaudi_asr_cli.core.training.task import Labels, Task
+from gaudi_asr_cli.core.training.task import Labels, Task, scalar
 
 AHEAD = 4
 """Batches that are loaded before they are needed."""
@@ -69,6 +71,8 @@ class PlannedBatches:
     With static shapes every batch of a bucket has the same size: what is missing at the end of a
     bucket, or could not be decoded, is filled with rows that teach nothing, where the task has
     such; elsewhere a shorter batch is a shape of its own.
+
+    Of several ranks each has its own part of every planned batch, padded to the same length.
     """
 
     def __init__(self, training_set: TrainingSet, task: Task, observe: Observer = ignore) -> None:
@@ -78,6 +82,7 @@ class PlannedBatches:
         self.broken: dict[str, str] = {}
         self._shortened: set[str] = set()
         self._observe = observe
+        self._ranks = task.device.ranks
         self._plan = lru_cache(maxsize=2)(training_set.plan)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
         self._loading: dict[tuple[int, int], Future[tuple[dict[str, Any], LoadedBatch]]] = {}
@@ -102,22 +107,32 @@ class PlannedBatches:
 
     def _load(self, epoch: int, index: int) -> tuple[dict[str, Any], LoadedBatch]:
         plan = self._plan(epoch)
-        planned = plan.batches[index]
+        together = plan.batches[index]
+        planned = part_of(together, self._ranks)
         if not self.training_set.batching.static_shapes:
-            return self.load(planned, epoch=epoch)
-        return self.load(planned, rows=bucket_rows(plan, planned.padded_s), epoch=epoch)
+            return self.load(planned, epoch=epoch, together=together)
+        rows = bucket_rows(plan, planned.padded_s, self._ranks.count)
+        return self.load(planned, rows=rows, epoch=epoch, together=together)
 
     def load(
-        self, planned: PlannedBatch, *, rows: int | None = None, epoch: int | None = None
+        self,
+        planned: PlannedBatch,
+        *,
+        rows: int | None = None,
+        epoch: int | None = None,
+        together: PlannedBatch | None = None,
     ) -> tuple[dict[str, Any], LoadedBatch]:
         """The network's inputs with `labels` (B, L) and the batch as planned; and as loaded.
 
         With `rows` the batch has the bucket's one shape: so many rows and the bucket's length.
-        With `epoch` sounds are augmented as that epoch has them.
+        With `epoch` sounds are augmented as that epoch has them. With `together` the batch is this
+        rank's part of that one.
         """
         training_set = self.training_set
         margin_s = self.task.margin_s
         padded_s = 0.0 if rows is None else training_set.padded_s(planned) + margin_s
+        if rows is None and together is not None and self._ranks.count > 1:
+            padded_s = together.padded_s
         loaded = load_batch(
             [training_set.utterances[index] for index in planned.indices],
             padded_s=padded_s,
@@ -129,7 +144,23 @@ class PlannedBatches:
             self.task.inputs(loaded.batch, labels, width=planned.label_tokens, rows=rows)
         )
         inputs["planned"] = replace(planned, indices=indices)
+        inputs["together"] = inputs["planned"] if together is None else together
+        if together is not None and self._ranks.count > 1:
+            lost = set(planned.indices) - set(indices)
+            share = self._weigh(labels, [one for one in together.indices if one not in lost])
+            inputs["share"] = scalar(share) * inputs.get("share", 1.0)
         return inputs, loaded
+
+    def _weigh(self, own: Sequence[Labels], together: Sequence[int]) -> float:
+        """What this rank's loss counts, where the ranks' gradients are averaged with equal weights.
+
+        A rank for which the step has nothing hears another's utterance for naught: it must step
+        with the others all the same.
+        """
+        if self._ranks.index >= len(together):
+            return 0.0
+        labels = [self.training_set.labels[index] for index in together]
+        return self._ranks.count * self.task.part_of_loss(own, labels)
 
     def _augment(
         self, indices: tuple[int, ...], epoch: int, position: int, samples: NDArray[np.float32]
@@ -154,6 +185,13 @@ class PlannedBatches:
                 self._observe(Noticed(f"{name}: its last {lost_s:.2f} s could not be decoded."))
 
 
-def bucket_rows(plan: BucketPlan, padded_s: float) -> int:
-    """Rows of every batch of the bucket that ends there: those of its largest."""
-    return max(len(batch.indices) for batch in plan.batches if batch.padded_s == padded_s)
+def part_of(together: PlannedBatch, ranks: Ranks) -> PlannedBatch:
+    """What one rank hears of a batch: every so-manieth utterance, or one where none is left."""
+    own = together.indices[ranks.index :: ranks.count] or together.indices[:1]
+    return replace(together, indices=own)
+
+
+def bucket_rows(plan: BucketPlan, padded_s: float, ranks: int = 1) -> int:
+    """Rows of every batch of the bucket that ends there: those of a rank's part of its largest."""
+    largest = max(len(batch.indices) for batch in plan.batches if batch.padded_s == padded_s)
+    return -(-largest // ranks)

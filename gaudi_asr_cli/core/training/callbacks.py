@@ -12,6 +12,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
 from gaudi_asr_cli.core.runs import CHECKPOINT_MARK, RunFolder, checkpoint_step, write_json
 
 
@@ -19,19 +20,28 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
     """Marks a checkpoint as whole once all of it is written, then removes those not needed.
 
     The newest and the best stay. A mark is taken away before its folder is, so that a kill in
-    the middle of the removal leaves no checkpoint that only looks whole.
+    the middle of the removal leaves no checkpoint that only looks whole. It is whole once every
+    rank has written its own part, the state of what is random there.
     """
 
     def __init__(
-        self, folder: RunFolder, mark: dict[str, Any], saved: Callable[[Path], None]
+        self,
+        folder: RunFolder,
+        mark: dict[str, Any],
+        saved: Callable[[Path], None],
+        ranks: Ranks = ALONE,
     ) -> None:
         self.folder = folder
         self.mark = mark
         self.saved = saved
+        self.ranks = ranks
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
+        self.ranks.gather(None)
+        if not self.ranks.first:
+            return
         newest = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         write_json(newest / CHECKPOINT_MARK, {"step": state.global_step, **self.mark})
         self.saved(newest)
@@ -77,14 +87,20 @@ def is_exhausted(history: list[dict[str, float]], patience: int | None) -> bool:
 
 
 class StopAtSignal(TrainerCallback):  # type: ignore[misc]
-    """On Ctrl-C or SIGTERM: finish the step, save, stop. A second one stops at once."""
+    """On Ctrl-C or SIGTERM: finish the step, save, stop. A second one stops at once.
 
-    def __init__(self) -> None:
+    Ranks stop after the same step, a few later; `received` is the signal that they stopped for.
+    """
+
+    def __init__(self, ranks: Ranks = ALONE) -> None:
+        self.ranks = ranks
+        self.wish: int | None = None
         self.received: int | None = None
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
+        self.received = self.ranks.stop_due(state.global_step, self.wish)
         if self.received is not None:
             control.should_training_stop = True
             control.should_save = True
@@ -96,7 +112,7 @@ class StopAtSignal(TrainerCallback):  # type: ignore[misc]
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def remember(number: int, frame: FrameType | None) -> None:
-            self.received = number
+            self.wish = number
             for each, handler in before.items():
                 signal.signal(each, handler)
 

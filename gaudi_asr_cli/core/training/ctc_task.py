@@ -103,6 +103,9 @@ class CtcTask:
         inputs["labels"] = padded_labels(labels, width)
         return inputs if share is None else {**inputs, "share": share}
 
+    def part_of_loss(self, own: Sequence[Labels], together: Sequence[Labels]) -> float:
+        return len(own) / len(together) if self._takes_mean else 1.0
+
     @property
     def _fills(self) -> bool:
         """Silent rows teach nothing only where they are masked and their loss is zeroed."""

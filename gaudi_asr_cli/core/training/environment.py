@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -19,14 +18,15 @@ PARTS = (
 )
 
 
-def describe_environment(device: Device) -> dict[str, Any]:
-    """Command line, versions of every part, and the device."""
+def describe_environment(device: Device, command: Sequence[str]) -> dict[str, Any]:
+    """Command line, versions of every part, the device, and how many ranks train."""
     return {
-        "command": sys.argv,
+        "command": command,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {part: _version(part) for part in PARTS},
         "device": {"name": device.name, "description": device.description},
+        "ranks": device.ranks.count,
     }
 
 

@@ -41,12 +41,19 @@ class StepMeter:
         self._start += seconds
 
     def add_batch(
-        self, planned: PlannedBatch, inputs: Mapping[str, torch.Tensor], logits: torch.Tensor
+        self,
+        planned: PlannedBatch,
+        together: PlannedBatch,
+        inputs: Mapping[str, torch.Tensor],
+        logits: torch.Tensor,
     ) -> None:
-        """A batch that went through the network, with what it said: logits (B, F or L, V)."""
-        self._audio_s += sum(self._durations_s[index] for index in planned.indices)
-        self._padded_s += planned.padded_s * len(planned.indices)
-        self._utterances += len(planned.indices)
+        """A batch that went through the network, with what it said: logits (B, F or L, V).
+
+        Sound is counted of all ranks (`together`), what was said of this one's part (`planned`).
+        """
+        self._audio_s += sum(self._durations_s[index] for index in together.indices)
+        self._padded_s += together.padded_s * len(together.indices)
+        self._utterances += len(together.indices)
         self._glances.append(self._task.glance(planned, inputs, logits))
 
     def read(self) -> dict[str, float]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.data.buckets import padded_ratio
+from gaudi_asr_cli.core.devices.ranks import Ranks
 from gaudi_asr_cli.core.errors import StoppedError, TrainingError
 from gaudi_asr_cli.core.events import (
     CheckpointSaved,
@@ -78,31 +79,46 @@ def train(
         TrainingError: A loss that is not finite, or a disk that is full.
         StoppedError: Ctrl-C or SIGTERM; a checkpoint of the last whole step was written.
     """
-    from gaudi_asr_cli.core.training.callbacks import StopAtSignal, remove_unfinished
+    from gaudi_asr_cli.core.training.callbacks import StopAtSignal
 
-    for path in remove_unfinished(folder):
-        observe(Noticed(f"Removed {path.name}, whose writing was cut off."))
-    newest = folder.whole_checkpoints()[-1:]
-    resumed_step = checkpoint_step(newest[0]) if newest else 0
+    ranks = task.device.ranks
+    newest = find_newest(folder, ranks, observe)
+    resumed_step = checkpoint_step(newest) if newest else 0
     # Shapes that are padded to their bucket need a network that does not hear the padding.
     proof = task.with_static_shapes() if training_set.batching.static_shapes else task
     batches = PlannedBatches(training_set, proof, observe)
-    stop = StopAtSignal()
+    stop = StopAtSignal(ranks)
     started = time.perf_counter()
     with contextlib.closing(batches), quiet_transformers(), stop.listening():
         trainer = open_trainer(batches, score, settings, folder, observe, stop)
         observe(started_event(training_set, settings, resumed_step))
         with disk_errors_explained(folder.root):
-            if newest and is_over(newest[0], settings):
-                take_up(trainer, newest[0])
+            if newest and is_over(newest, settings):
+                take_up(trainer, newest)
             else:
-                trainer.train(resume_from_checkpoint=str(newest[0]) if newest else None)
-    if stop.received is not None:
-        raise stopped(task, stop.received, trainer.state.global_step, folder)
+                trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    # A wish that came with the last steps finds nothing more to stop but what follows.
+    number = stop.wish if stop.received is None else stop.received
+    if number is not None:
+        raise stopped(task, number, trainer.state.global_step, folder)
     best = trainer.state.best_global_step if settings.keep == "best" else None
-    if best is not None and best != trainer.state.global_step:
+    if ranks.first and best is not None and best != trainer.state.global_step:
         load_weights(task, folder.checkpoints / f"checkpoint-{best}")
-    return outcome(trainer, resumed_step, time.perf_counter() - started)
+    broken = {name: why for one in ranks.gather(batches.broken) for name, why in one.items()}
+    return outcome(trainer, resumed_step, time.perf_counter() - started, broken)
+
+
+def find_newest(folder: RunFolder, ranks: Ranks, observe: Observer) -> Path | None:
+    """The newest whole checkpoint, the same on all ranks; what was cut off is removed before."""
+    from gaudi_asr_cli.core.training.callbacks import remove_unfinished
+
+    def tidy() -> str | None:
+        for path in remove_unfinished(folder):
+            observe(Noticed(f"Removed {path.name}, whose writing was cut off."))
+        return next((str(path) for path in reversed(folder.whole_checkpoints())), None)
+
+    found = ranks.share(tidy)
+    return None if found is None else Path(found)
 
 
 def open_trainer(
@@ -118,7 +134,7 @@ def open_trainer(
     # First: a device's own trainer may change transformers when it is imported.
     kit = task.device.trainer_kit()
     kit.check(task.network, {"gradient_accumulation_steps": settings.accumulate, **settings.extra})
-    arguments = training_arguments(settings, folder.checkpoints, kit)
+    arguments = training_arguments(settings, folder.checkpoints, kit, task.device.ranks)
     from transformers import PrinterCallback, ProgressCallback
 
     from gaudi_asr_cli.core.training import callbacks
@@ -142,6 +158,7 @@ def open_trainer(
                 folder,
                 mark,
                 lambda path: observe(CheckpointSaved(checkpoint_step(path), str(path))),
+                task.device.ranks,
             ),
         ],
         **kit.trainer_keywords(settings.extra, arguments),
@@ -272,9 +289,11 @@ def is_disk_full(error: Exception, root: Path) -> bool:
 
 def stopped(task: Task, number: int, step: int, folder: RunFolder) -> StoppedError:
     """The end of a run that somebody stopped."""
+    ranks = task.device.ranks.count
+    cards = f" --cards {ranks}" if ranks > 1 else ""
     return StoppedError(
         f"Stopped by {signal.Signals(number).name} after step {step}; its checkpoint is written.",
-        remedy=f"Go on with: gaudi-asr {task.kind} --resume --run {folder.root}",
+        remedy=f"Go on with: gaudi-asr {task.kind} --resume --run {folder.root}{cards}",
         exit_code=128 + number,
     )
 
@@ -307,7 +326,9 @@ def load_weights(task: Task, checkpoint: Path) -> None:
     load_model(task.network, checkpoint / "model.safetensors", strict=True)
 
 
-def outcome(trainer: Any, resumed_step: int, wall_s: float) -> TrainingOutcome:
+def outcome(
+    trainer: Any, resumed_step: int, wall_s: float, broken: dict[str, str]
+) -> TrainingOutcome:
     """What the trainer's own history tells, which checkpoints keep over a resume."""
     history = trainer.state.log_history
     logs = [entry for entry in history if "loss" in entry]
@@ -328,7 +349,7 @@ def outcome(trainer: Any, resumed_step: int, wall_s: float) -> TrainingOutcome:
         accuracy_first=logs[0].get("token_accuracy") if logs else None,
         accuracy_last=logs[-1].get("token_accuracy") if logs else None,
         wall_s=wall_s,
-        broken=dict(trainer.batches.broken),
+        broken=broken,
         curve=tuple(
             {"step": entry["step"], "wer": entry["eval_wer"]}
             for entry in history

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.devices.kits import NativeKit, TrainerKit
+from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
 from gaudi_asr_cli.core.errors import RecipeError
 
 # fmt: off
@@ -77,7 +78,9 @@ def check_extra(extra: Mapping[str, Any], device: Device | None = None) -> None:
             )
 
 
-def training_arguments(settings: TrainingSettings, output_dir: Path, kit: TrainerKit) -> Any:
+def training_arguments(
+    settings: TrainingSettings, output_dir: Path, kit: TrainerKit, ranks: Ranks = ALONE
+) -> Any:
     """The kit's arguments, for transformers 4.55 and 5; every default that matters is named."""
     values: dict[str, Any] = {
         "output_dir": str(output_dir),
@@ -112,4 +115,7 @@ def training_arguments(settings: TrainingSettings, output_dir: Path, kit: Traine
         "disable_tqdm": True,
         "report_to": [],
     }
+    if ranks.count > 1:
+        # Parts that LayerDrop skips, or SpecAugment has no use for, have no gradient in a step.
+        values["ddp_find_unused_parameters"] = True
     return kit.arguments(values, settings.extra)

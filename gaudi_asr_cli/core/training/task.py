@@ -19,9 +19,10 @@ Labels = tuple[int, ...]
 IGNORED_LABEL = -100
 """What transformers takes for padding among labels."""
 
-OURS = frozenset({"planned", "share"})
-"""Entries of a batch that are not the network's: what was planned, and the share of rows that is
-real, inverted: what a mean over all rows has to be multiplied by."""
+OURS = frozenset({"planned", "together", "share"})
+"""Entries of a batch that are not the network's: what this rank was to hear, what all ranks hear in
+the step, and `share`, by which the loss has to be multiplied so that rows that teach nothing do not
+count and the ranks' mean is the loss of all."""
 
 
 class Task(Protocol):
@@ -83,6 +84,9 @@ class Task(Protocol):
         With `rows` the batch has the bucket's one shape: it is filled up with rows that teach
         nothing, where the task has such rows.
         """
+
+    def part_of_loss(self, own: Sequence[Labels], together: Sequence[Labels]) -> float:
+        """What the loss of some rows has to be multiplied by to be added up to the loss of all."""
 
     def glance(
         self, planned: PlannedBatch, inputs: Mapping[str, torch.Tensor], logits: torch.Tensor

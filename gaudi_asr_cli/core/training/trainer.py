@@ -115,7 +115,8 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
         more["return_outputs"] = True
         heard = {name: value for name, value in inputs.items() if name not in OURS}
         loss, outputs = super().compute_loss(model, heard, *rest, **more)
-        self.meter.add_batch(inputs["planned"], inputs, outputs["logits"].detach())
+        logits = outputs["logits"].detach()
+        self.meter.add_batch(inputs["planned"], inputs["together"], inputs, logits)
         if "share" in inputs:
             loss = loss * inputs["share"]
         if not self.kit.divides_loss(self.args):
@@ -138,7 +139,9 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
         if self.score_now is None:
             return {}
         start = time.perf_counter()
-        metrics = self.score_now(self.state.global_step)
+        score_now = self.score_now
+        # Ranks that must save, stop and step together must know the same score.
+        metrics = self.device.ranks.share(lambda: score_now(self.state.global_step))
         self.log(dict(metrics))
         self.control: Any = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics

@@ -38,6 +38,7 @@ from gaudi_asr_cli.core.workflows.opening import (
     FinetuneRequest,
     open_folder,
     recording,
+    refuse_taken,
     resolve_recipe,
     write_refused,
 )
@@ -131,8 +132,13 @@ class FinetuneReport:
 
 def finetune(
     request: FinetuneRequest, device: Device, observe: Observer = ignore
-) -> FinetuneReport:
+) -> FinetuneReport | None:
     """Train as the recipe says, keep the best weights, score them, write the run folder.
+
+    Of several ranks all train, and the first scores, writes, tells and reports.
+
+    Returns:
+        The account of the run; None on every rank but the first.
 
     Raises:
         UsageError: The run folder exists, or there is none to resume.
@@ -141,17 +147,17 @@ def finetune(
         TrainingError: The loss is not finite, or the disk is full.
         StoppedError: Ctrl-C or SIGTERM; the run can be resumed.
     """
-    started = time.perf_counter()
-    if request.run is not None and not request.resume:
-        RunFolder.refuse_existing(request.run)
-    job = prepare(resolve_recipe(request), device, observe)
-    tell_formerly_removed(request.former_pattern, job, observe)
-    folder = open_folder(request, job)
-    told = recording(observe, folder)
+    started, ranks = time.perf_counter(), device.ranks
+    observe = observe if ranks.first else ignore
+    ranks.share(lambda: refuse_taken(request))
+    job = prepare(resolve_recipe(request), device, observe, request.handover)
+    tell_formerly_removed(request.former_pattern, job.recipe, job.splits, observe)
+    folder = RunFolder(Path(ranks.share(lambda: str(open_folder(request, job).root))))
+    told = recording(observe, folder) if ranks.first else ignore
     score = scorer(job) if job.splits.eval else None
     with fitting_threads(job.task):
         outcome = train(job.task, job.training_set, score, job.settings, folder, told)
-        return finish(job, folder, outcome, told, started)
+        return finish(job, folder, outcome, told, started) if ranks.first else None
 
 
 def plan_finetune(
@@ -164,7 +170,7 @@ def plan_finetune(
         DataError: The data cannot be read, or nothing of it can be learnt.
     """
     job = prepare(resolve_recipe(request), device, observe)
-    tell_formerly_removed(request.former_pattern, job, observe)
+    tell_formerly_removed(request.former_pattern, job.recipe, job.splits, observe)
     plan = job.training_set.plan(0)
     durations_s = job.training_set.durations_s
     edges_s = job.training_set.batching.edges_s

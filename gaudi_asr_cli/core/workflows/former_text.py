@@ -5,16 +5,19 @@ from __future__ import annotations
 from gaudi_asr_cli.core.data.measure import Measured
 from gaudi_asr_cli.core.events import Noticed, Observer
 from gaudi_asr_cli.core.recipes.old.ignored_chars import count_formerly_removed
-from gaudi_asr_cli.core.workflows.job import Job
+from gaudi_asr_cli.core.recipes.schema import TrainingRecipe
+from gaudi_asr_cli.core.workflows.job import Splits
 
 
-def tell_formerly_removed(pattern: str | None, job: Job, observe: Observer) -> None:
+def tell_formerly_removed(
+    pattern: str | None, recipe: TrainingRecipe, splits: Splits, observe: Observer
+) -> None:
     """Say it with counts, if there was such a pattern and it took anything."""
     if pattern is None:
         return
-    splits = [one for one in (job.splits.train, job.splits.eval) if one is not None]
-    texts = [text for split in splits for text in _texts(split)]
-    counts = count_formerly_removed(pattern, job.recipe.text.strip_chars, texts)
+    learnt = [one for one in (splits.train, splits.eval) if one is not None]
+    texts = [text for split in learnt for text in _texts(split)]
+    counts = count_formerly_removed(pattern, recipe.text.strip_chars, texts)
     if not counts:
         observe(Noticed("The old script would have removed nothing else from this data's text."))
         return

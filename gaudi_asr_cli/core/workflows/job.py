@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import chain, islice
+from pathlib import Path
 
 from gaudi_asr_cli.core.data.augment import Augmentation
 from gaudi_asr_cli.core.data.buckets import Batching, choose_edges
+from gaudi_asr_cli.core.data.index import read_index, write_index
 from gaudi_asr_cli.core.data.measure import Measured, measure
 from gaudi_asr_cli.core.data.phonemes import pronounce_texts
 from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
@@ -49,15 +51,23 @@ class Job:
     settings: TrainingSettings
 
 
-def prepare(recipe: TrainingRecipe, device: Device, observe: Observer) -> Job:
+def prepare(
+    recipe: TrainingRecipe, device: Device, observe: Observer, handover: Path | None = None
+) -> Job:
     """Data read, model opened, texts labelled, batches planned; nothing is written.
+
+    Args:
+        recipe: What to train.
+        device: What trains.
+        observe: Told of progress, and of what will not be trained on.
+        handover: Where another process has left the data as it measured it (`hand_over`).
 
     Raises:
         DataError: The data cannot be read, or nothing of it can be learnt.
         RecipeError: A setting does not fit the model or the trainer.
     """
     check_extra(recipe.trainer, device)
-    splits = read_splits(recipe, observe)
+    splits = take_over(handover) or read_splits(recipe, observe)
     rules = rules_of(recipe)
     task = open_task(recipe, texts_of(splits.train, rules), device, observe)
     limits = Limits(recipe.batching.min_seconds, recipe.batching.max_seconds)
@@ -74,6 +84,7 @@ def prepare(recipe: TrainingRecipe, device: Device, observe: Observer) -> Job:
         batch_s=recipe.batching.batch_seconds,
         utterances=recipe.batching.batch,
         static_shapes=device.recompiles_on_new_shapes,
+        ranks=device.ranks.count,
     )
     augmentation = Augmentation(speed=recipe.augment.speed)
     training_set = TrainingSet(
@@ -106,6 +117,21 @@ def pronounced(measured: Measured, recipe: TrainingRecipe) -> Measured:
         return measured
     spoken = pronounce_texts(measured.utterances, language, written_rules(recipe).clean)
     return replace(measured, utterances=spoken)
+
+
+def hand_over(splits: Splits, folder: Path) -> None:
+    """Leave the data as measured for other processes."""
+    for name, measured in (("train", splits.train), ("eval", splits.eval), ("test", splits.test)):
+        if measured is not None:
+            write_index(folder / f"{name}.jsonl", measured)
+
+
+def take_over(folder: Path | None) -> Splits | None:
+    """What `hand_over` left; None where nothing was, or where it cannot be seen from this host."""
+    if folder is None or not (folder / "train.jsonl").is_file():
+        return None
+    found = {path.stem: read_index(path) for path in folder.glob("*.jsonl")}
+    return Splits(found["train"], found.get("eval"), found.get("test"))
 
 
 def rules_of(recipe: TrainingRecipe) -> TextRules:

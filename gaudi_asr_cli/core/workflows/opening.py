@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gaudi_asr_cli.core.errors import RecipeError, UsageError
 from gaudi_asr_cli.core.events import Event, Observer
+from gaudi_asr_cli.core.launching.handover import Handover
 from gaudi_asr_cli.core.recipes.in_place import (
     InPlace,
     check_all_used,
@@ -43,15 +45,28 @@ class FinetuneRequest:
     `kind` is the command, which takes recipes of its kind alone.
     `in_place` stands for models and data that are named. `former_pattern` is what an old script
     would have removed from the text: what that is in the data is told.
+    `handover` is the folder in which a launch left what it prepared for its ranks; the run folder
+    is there already then, and what was begun in it is gone on with.
     """
 
     recipe: str | None = None
     settings: tuple[str, ...] = ()
-    in_place: tuple[InPlace, ...] = ()
     run: Path | None = None
     resume: bool = False
     kind: str = "finetune-ctc"
+    in_place: tuple[InPlace, ...] = ()
     former_pattern: str | None = None
+    handover: Path | None = None
+
+
+def refuse_taken(request: FinetuneRequest) -> None:
+    """Say that the run folder is taken before any work is done for it.
+
+    Raises:
+        UsageError: A new run's folder exists.
+    """
+    if request.run is not None and not request.resume and request.handover is None:
+        RunFolder.refuse_existing(request.run)
 
 
 def resolve_recipe(request: FinetuneRequest) -> TrainingRecipe:
@@ -155,22 +170,38 @@ def open_folder(request: FinetuneRequest, job: Job) -> RunFolder:
         "vocabulary": job.task.vocabulary_hash,
         "recipe": fingerprint_text(recipe_text),
     }
-    if request.resume and request.run is not None:
-        folder = RunFolder.existing(request.run)
-        check_identity(folder, identity)
+    folder = place(request, job.recipe.name)
+    if folder.recipe.is_file():
+        check_identity(folder, identity, job.task.device.ranks.count)
         return folder
-    folder = (
-        RunFolder.create(request.run)
-        if request.run is not None
-        else RunFolder.create_numbered(job.recipe.name)
-    )
-    folder.checkpoints.mkdir()
-    environment = describe_environment(job.task.device)
+    folder.checkpoints.mkdir(exist_ok=True)
+    environment = describe_environment(job.task.device, given_command(request))
     write_json(folder.environment, {**environment, "seed": job.recipe.seed, "hashes": identity})
     write_refused(folder, job.refused)
     # Last: a folder with a recipe in it is one that can be resumed.
     write_whole(folder.recipe, recipe_text)
     return folder
+
+
+def given_command(request: FinetuneRequest) -> list[str]:
+    """What the user typed, here or where this rank was launched."""
+    if request.handover is None:
+        return sys.argv
+    words: list[str] = json.loads(Handover(request.handover).command.read_text(encoding="utf-8"))
+    return words
+
+
+def place(request: FinetuneRequest, name: str) -> RunFolder:
+    """The folder itself: made if it is a new run's, else the one that is there.
+
+    Raises:
+        UsageError: A new one exists, or cannot be made; or there is none to resume.
+    """
+    if request.run is None:
+        return RunFolder.create_numbered(name)
+    if request.resume:
+        return RunFolder.existing(request.run)
+    return RunFolder.create(request.run) if request.handover is None else RunFolder(request.run)
 
 
 def write_refused(folder: RunFolder, refused: tuple[Refusal, ...]) -> None:
@@ -179,9 +210,16 @@ def write_refused(folder: RunFolder, refused: tuple[Refusal, ...]) -> None:
     write_whole(folder.refused, "".join(lines))
 
 
-def check_identity(folder: RunFolder, identity: dict[str, str]) -> None:
-    """Refuse to go on with a run whose data or vocabulary has changed under it."""
-    stored = json.loads(folder.environment.read_text(encoding="utf-8"))["hashes"]
+def check_identity(folder: RunFolder, identity: dict[str, str], ranks: int = 1) -> None:
+    """Refuse to go on with a run whose data, vocabulary or number of ranks has changed under it."""
+    environment = json.loads(folder.environment.read_text(encoding="utf-8"))
+    before, stored = environment.get("ranks", 1), environment["hashes"]
+    if ranks != before:
+        raise RecipeError(
+            f"The run in {folder.root} was started on {before} cards, not on {ranks}.",
+            remedy=f"Go on with as many (--cards {before} on one node): steps would not be the "
+            "same with others.",
+        )
     changed = [name for name, value in identity.items() if stored.get(name) != value]
     if changed:
         raise RecipeError(

@@ -1,0 +1,84 @@
+"""What the commands that train have in common: a request from the options, a plan or a run."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gaudi_asr_cli.cli import cards
+from gaudi_asr_cli.cli import training_options as training
+from gaudi_asr_cli.cli.old_commands import fitting_parameters, former_pattern
+
+if TYPE_CHECKING:
+    import typer
+
+    from gaudi_asr_cli.core.devices import Device
+    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+
+
+def run_training(context: typer.Context, kind: str) -> None:
+    """Train as the command line says, or show the plan, or only score; `kind` is the command."""
+    from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.devices.ranks import Alone, joined
+    from gaudi_asr_cli.core.workflows.finetune import finetune, plan_finetune
+    from gaudi_asr_cli.core.workflows.score_recipe import score_recipe
+    from gaudi_asr_cli.ui.live import opened_view
+    from gaudi_asr_cli.ui.results import show_result
+    from gaudi_asr_cli.ui.score import show_evaluation
+    from gaudi_asr_cli.ui.training import show_finetune, show_plan
+
+    given = context.params
+    json, view = given["json"], partial(opened_view, quiet=given["quiet"])
+    launch = cards.launch_of(given)
+    if cards.starts_ranks(launch) and not (given["dry_run"] or given["no_train"]):
+        cards.start_ranks([kind], partial(request_of, context, kind), launch, given)
+        return
+    # First: a Gaudi's software must be imported before transformers.
+    opened = open_device(given["device"].value, hpu_mode=given["hpu_mode"].value)
+    request = request_of(context, kind, opened)
+    if given["no_train"]:
+        with view() as observe:
+            score = score_recipe(request, opened, observe)
+        show_result(score, show_evaluation, json=json)
+        return
+    if given["dry_run"]:
+        with view() as observe:
+            plan = plan_finetune(request, opened.with_ranks(Alone(launch.ranks)), observe)
+        show_result(plan, show_plan, json=json)
+        return
+    with joined(opened) as together, view() as observe:
+        report = finetune(request, together, observe)
+    if report is not None:
+        show_result(report, show_finetune, json=json)
+
+
+def request_of(context: typer.Context, kind: str, device: Device | None = None) -> FinetuneRequest:
+    """What the command line asks for; transformers is imported for options that only it knows.
+
+    Args:
+        context: Of the command.
+        kind: The command's name.
+        device: What will train; None where ranks will open it.
+    """
+    from gaudi_asr_cli.cli.passthrough import trainer_settings
+    from gaudi_asr_cli.core.recipes.in_place import read_in_place
+    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+
+    extra = trainer_settings(context.args, context)
+    given = fitting_parameters(context, device)
+    settings = (
+        *training.settings_of(given),
+        *cards.settings_of(given),
+        *extra,
+        *(given["set_"] or ()),
+    )
+    return FinetuneRequest(
+        recipe=given["recipe"],
+        settings=settings,
+        in_place=read_in_place(given["in_place"] or ()),
+        run=given["run"],
+        resume=given["resume"],
+        kind=kind,
+        former_pattern=former_pattern(context),
+        handover=cards.find_handover(),
+    )

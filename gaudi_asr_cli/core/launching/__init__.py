@@ -1,0 +1,1 @@
+"""Many processes, one for each card: how they are started, watched and ended."""

@@ -1,0 +1,94 @@
+"""Training on many cards: all is prepared once, then a process for each card does the work."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from shutil import rmtree
+from typing import TextIO
+
+from gaudi_asr_cli.core.errors import AsrError, UsageError
+from gaudi_asr_cli.core.events import Observer
+from gaudi_asr_cli.core.launching.handover import Handover
+from gaudi_asr_cli.core.launching.launchers import (
+    Launch,
+    check_launch,
+    command_line,
+    rank_environment,
+)
+from gaudi_asr_cli.core.launching.watching import run_ranks
+from gaudi_asr_cli.core.recipes.loading import dump_recipe
+from gaudi_asr_cli.core.runs import RunFolder
+from gaudi_asr_cli.core.workflows.former_text import tell_formerly_removed
+from gaudi_asr_cli.core.workflows.job import hand_over, read_splits
+from gaudi_asr_cli.core.workflows.opening import (
+    FinetuneRequest,
+    place,
+    refuse_taken,
+    resolve_recipe,
+)
+
+
+def launch_training(
+    words: Sequence[str],
+    request: FinetuneRequest,
+    launch: Launch,
+    opened_view: Callable[[], AbstractContextManager[Observer]],
+    outputs: tuple[TextIO, TextIO],
+) -> None:
+    """Read and measure the data, make the run folder, and have ranks do the rest of a command.
+
+    Args:
+        words: The command and the options that are no part of the recipe, such as `--device cpu`.
+        request: What to train, as for one card.
+        launch: How many ranks, and who starts them.
+        opened_view: Shows what is done before the ranks start; they tell of the rest themselves.
+        outputs: Where the first rank's words come out.
+
+    Raises:
+        AsrError: What stopped the preparation, or the first of the ranks.
+    """
+    check_launch(launch)
+    if launch.nodes > 1 and request.run is None:
+        raise UsageError("Several nodes need one run folder.", remedy="Name it with --run DIR.")
+    if launch.node_rank == 0:
+        refuse_taken(request)
+    recipe = resolve_recipe(request)
+    with opened_view() as observe:
+        splits = read_splits(recipe, observe)
+        tell_formerly_removed(request.former_pattern, recipe, splits, observe)
+    folder = open_run(request, launch, recipe.name)
+    with tempfile.TemporaryDirectory(prefix="gaudi-asr-") as root:
+        handover = Handover(Path(root))
+        hand_over(splits, handover.root)
+        handover.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
+        handover.command.write_text(json.dumps(sys.argv), encoding="utf-8")
+        (folder.root / "logs").mkdir(exist_ok=True)
+        handover.logs.symlink_to((folder.root / "logs").resolve())
+        mine = ["--resume"] if request.resume else ["--recipe", str(handover.recipe)]
+        line = command_line(launch, [*words, *mine, "--run", str(folder.root.resolve())])
+        try:
+            run_ranks(line, {**rank_environment(launch), **os.environ}, handover, outputs)
+        except AsrError:
+            if launch.node_rank == 0:
+                forget_unbegun(folder, handover)
+            raise
+
+
+def open_run(request: FinetuneRequest, launch: Launch, name: str) -> RunFolder:
+    """The run's folder; nodes but the first take the one that is named, theirs or a shared one."""
+    if launch.node_rank == 0 or request.run is None:
+        return place(request, name)
+    request.run.mkdir(parents=True, exist_ok=True)
+    return RunFolder(request.run)
+
+
+def forget_unbegun(folder: RunFolder, handover: Handover) -> None:
+    """Remove a folder in which nothing was begun, where the error says it all."""
+    if not folder.recipe.exists() and handover.failures():
+        rmtree(folder.root)

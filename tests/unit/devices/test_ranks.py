@@ -1,0 +1,92 @@
+"""What ranks tell each other, with threads for ranks and a dictionary for torch's store."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.devices.ranks import ALONE, STOP_AFTER_STEPS, Together, joined
+from gaudi_asr_cli.core.launching.world import World, read_world, spell_out
+
+
+class DictionaryStore:
+    def __init__(self):
+        self.values = {}
+        self.lock = threading.Lock()
+
+    def set(self, key, value):
+        self.values[key] = value
+
+    def get(self, key):
+        return self.values[key].encode()
+
+    def check(self, keys):
+        return all(key in self.values for key in keys)
+
+    def compare_set(self, key, expected, value):
+        with self.lock:
+            if self.values.get(key, "") == expected:
+                self.values[key] = value
+
+
+def in_ranks(count, work):
+    """What each of so many ranks returns, all at work at once."""
+    store = DictionaryStore()
+    with ThreadPoolExecutor(count) as pool:
+        ranks = [Together(World(rank, count), store) for rank in range(count)]
+        return list(pool.map(work, ranks))
+
+
+def test_all_have_what_the_first_made():
+    made = in_ranks(3, lambda ranks: [ranks.share(lambda: [ranks.index, 0.1]) for _ in range(2)])
+
+    assert made == [[[0, 0.1], [0, 0.1]]] * 3
+
+
+def test_the_first_waits_for_what_all_have():
+    def late(ranks):
+        time.sleep(0.05 * ranks.index)
+        return ranks.gather({"rank": ranks.index})
+
+    first, *others = in_ranks(3, late)
+
+    assert first == [{"rank": 0}, {"rank": 1}, {"rank": 2}]
+    assert others == [[{"rank": 1}], [{"rank": 2}]]
+
+
+def test_all_stop_after_the_same_step_whoever_was_asked():
+    store = DictionaryStore()
+    first, second = (Together(World(rank, 2), store) for rank in range(2))
+
+    # The second is asked at step 4, when the first is at step 5 already; then the first too.
+    due = [second.stop_due(4, 2), first.stop_due(5, 15)]
+    due += [one.stop_due(4 + STOP_AFTER_STEPS, None) for one in (first, second)]
+
+    assert due == [None, None, 2, 2]
+
+
+def test_a_process_alone_answers_itself():
+    assert ALONE.share(lambda: 3) == 3
+    assert ALONE.gather(4) == [4]
+    assert ALONE.stop_due(1, 15) == 15
+
+
+def test_the_launcher_says_which_process_this_is():
+    by_torchrun = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
+    by_mpi = {f"OMPI_COMM_WORLD_{name}": number for name, number in
+              (("RANK", "5"), ("SIZE", "8"), ("LOCAL_RANK", "2"))}  # fmt: skip
+
+    assert read_world({}) == World()
+    assert read_world({"RANK": "3"}) == World()
+    restarted = {**by_torchrun, "TORCHELASTIC_RESTART_COUNT": "1"}
+    assert read_world(restarted) == World(3, 8, 1, restarts=1)
+    assert read_world(by_mpi) == World(5, 8, 2)
+    spell_out(read_world(by_mpi), by_mpi)
+    assert by_mpi["LOCAL_RANK"] == "2"
+
+
+def test_a_device_stays_as_it_is_where_nobody_launched_more():
+    device = open_device("cpu")
+
+    with joined(device, World()) as same:
+        assert same is device

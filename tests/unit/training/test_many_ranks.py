@@ -1,0 +1,137 @@
+"""Two processes on a CPU (gloo): the same training as one with the same batches, and a killed rank.
+
+What each rank reads and writes goes the whole way; only the cards are processors here.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.run import clean_environment, run_here
+from helpers.tiny_corpus import write_corpus
+from safetensors.numpy import load_file
+
+from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.launching import launchers
+
+HERE = Path(__file__).parent
+TIMEOUT_S = 240
+
+sys.path.insert(0, str(HERE))
+from drive_ranks import BATCH, CALM, RANDOM, RANDOM_STEPS, STEPS, TINY, data, train  # noqa: E402
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    # An odd number: in the last batches of buckets one rank has less to hear, or nothing.
+    return write_corpus(tmp_path_factory.mktemp("corpus"), utterances=13)
+
+
+@pytest.fixture(scope="module")
+def two(corpus, tmp_path_factory):
+    """What two ranks did, and the folder that they wrote."""
+    out = tmp_path_factory.mktemp("two")
+    where = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}
+    threads = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, HERE / "drive_ranks.py", out, corpus],
+            env=clean_environment({**where, **threads, "RANK": rank, "LOCAL_RANK": rank}),
+            stderr=subprocess.PIPE,
+        )
+        for rank in ("0", "1")
+    ]
+    said = [rank.communicate(timeout=TIMEOUT_S)[1].decode() for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], said
+    return [json.loads((out / f"rank-{rank}.json").read_text()) for rank in (0, 1)], out
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    state = load_file(run / "model" / "model.safetensors")
+    return {name: value.tobytes() for name, value in state.items()}
+
+
+def test_two_ranks_learn_what_one_learns_from_batches_of_both(corpus, two, tmp_path):
+    (first, second), out = two
+
+    one = train(corpus, tmp_path / "run", open_device("cpu"), *CALM, f"batching.batch={BATCH}")
+
+    assert len(first["losses"]) == STEPS
+    assert first["losses"] == pytest.approx(one["losses"], rel=1e-5)
+    assert [sorted(step["heard"]) for step in one["steps"]] == [
+        sorted({*a["heard"], *b["heard"]})
+        for a, b in zip(first["steps"], second["steps"], strict=True)
+    ]
+    trained, expected = (load_file(run / "model" / "model.safetensors") for run in (
+        out / "calm", tmp_path / "run"))  # fmt: skip
+    # The order of additions differs, and AdamW makes much of small gradients.
+    for name, value in expected.items():
+        assert np.abs(trained[name] - value).max() < 2e-3, name
+
+
+def test_ranks_step_in_the_same_bucket(two):
+    (first, second), _ = two
+
+    padded = [
+        [(one["padded_s"], one["shape"][1:]) for one in rank["steps"]] for rank in (first, second)
+    ]
+    assert padded[0] == padded[1]
+    assert len({shape[0] for shape in padded[0]}) > 1
+    assert any(len(one["heard"]) < BATCH // 2 for one in second["steps"])
+
+
+def test_only_the_first_rank_tells_and_reports(two):
+    (first, second), out = two
+
+    assert (first["reported"], second["reported"]) == (True, False)
+    assert second["losses"] == []
+    events = (out / "calm" / "events.jsonl").read_text().splitlines()
+    assert sum('"StepLogged"' in line for line in events) == STEPS
+
+
+@pytest.mark.slow
+def test_a_killed_rank_is_started_anew_and_ctrl_c_stops_all(corpus, two, tmp_path, monkeypatch):
+    """Killed after the checkpoint of step 5; stopped a little later; then gone on with."""
+    monkeypatch.setattr(launchers, "MODULE", "helpers.ranked")
+    for name, value in clean_environment({"OMP_NUM_THREADS": "1"}).items():
+        monkeypatch.setenv(name, value)
+    run = tmp_path / "run"
+    settings = [word for one in (*data(corpus), *TINY, *RANDOM) for word in ("--set", one)]
+    words = ["--device", "cpu", "--cards", 2, "--run", run]
+
+    monkeypatch.setenv("RANKED_DIES", "1 6")
+    monkeypatch.setenv("RANKED_STOPS", f"7 {os.getpid()}")
+    stopped = run_here("finetune-ctc", "--recipe", "digits", *settings, *words, "--max-restarts", 1)
+    left = [int(path.name.partition("-")[2]) for path in (run / "checkpoints").iterdir()]
+    monkeypatch.delenv("RANKED_STOPS")
+    resumed = run_here("finetune-ctc", "--resume", *words)
+
+    assert "from step 5 to step" in stopped.stderr
+    assert stopped.exit_code == 128 + signal.SIGINT, stopped.stderr
+    assert "its checkpoint is written" in stopped.stderr
+    assert len(left) == 1
+    assert 10 <= left[0] < RANDOM_STEPS
+    assert resumed.exit_code == 0, resumed.stderr
+    assert f"from step {left[0]} to step" in resumed.stderr
+    assert weights(run) == weights(two[1] / "random")
+    assert {path.name for path in (run / "logs").iterdir()} == {
+        "launcher.log", "rank-0.log", "rank-1.log"}  # fmt: skip
+
+
+def test_a_run_is_not_resumed_on_another_number_of_cards(two):
+    resumed = run_here("finetune-ctc", "--resume", "--device", "cpu", "--run", two[1] / "random")
+
+    assert resumed.exit_code == 3
+    assert "2 cards" in resumed.stderr
