@@ -22,6 +22,7 @@ from gaudi_asr_cli.cli import (
     eval_ctc,
     eval_seq2seq,
     finetune_ctc,
+    finetune_seq2seq,
     import_command,
     infer,
     recipes,
@@ -30,7 +31,7 @@ from gaudi_asr_cli.cli import (
 )
 from gaudi_asr_cli.cli.failures import as_user_error
 from gaudi_asr_cli.cli.options import NO_VALUE
-from gaudi_asr_cli.cli.parsing import add_command, asked_for_help
+from gaudi_asr_cli.cli.parsing import TrainingCommand, add_command, asked_for_help
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.launching.rank import exit_code_of, rank_streams, tell_launcher
 from gaudi_asr_cli.ui.console import prepare_streams, print_result
@@ -47,6 +48,7 @@ app = typer.Typer(
 add_command(app, "vocab", vocab.command)
 add_command(app, "check", check.command)
 add_command(app, "finetune-ctc", finetune_ctc.command, finetune_ctc.FinetuneCtcCommand)
+add_command(app, "finetune-seq2seq", finetune_seq2seq.command, TrainingCommand)
 add_command(app, "eval-ctc", eval_ctc.command, eval_ctc.EvalCtcCommand)
 add_command(app, "eval-seq2seq", eval_seq2seq.command)
 add_command(app, "create-seq2seq", create_seq2seq.command)

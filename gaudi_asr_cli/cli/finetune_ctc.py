@@ -1,59 +1,11 @@
 """`gaudi-asr finetune-ctc`: from speech to a CTC model and its word error rate."""
 
-from typing import Annotated
-
 import typer
 
 from gaudi_asr_cli.cli import cards as many
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli import training_options as training
 from gaudi_asr_cli.cli.parsing import TrainingCommand
-
-Recipe = Annotated[
-    str | None,
-    typer.Option(
-        "--recipe",
-        "-r",
-        metavar="NAME|FILE",
-        show_default=False,
-        help="What to train and how; gaudi-asr recipes lists those that there are.",
-    ),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        show_default=False,
-        help="Any key of the recipe, such as trainer.save_steps=20; may be repeated.",
-    ),
-]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        rich_help_panel=options.OUTPUT,
-        metavar=options.NO_VALUE,
-        help="Go on with the run in --run DIR.",
-    ),
-]
-DryRun = Annotated[
-    bool,
-    typer.Option(
-        "--dry-run",
-        rich_help_panel=options.OUTPUT,
-        metavar=options.NO_VALUE,
-        help="Show the plan and do no work.",
-    ),
-]
-NoTrain = Annotated[
-    bool,
-    typer.Option(
-        "--no-train",
-        metavar=options.NO_VALUE,
-        help="Only score --model on --eval, as eval-ctc does.",
-    ),
-]
 
 
 class FinetuneCtcCommand(TrainingCommand):
@@ -64,13 +16,13 @@ class FinetuneCtcCommand(TrainingCommand):
 
 def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of the recipe
     context: typer.Context,
-    recipe: Recipe = None,
+    recipe: training.Recipe = None,
     train: training.Train = None,
     eval_data: training.Eval = None,
     test: training.Test = None,
     model: training.Model = None,
-    set_: Set = None,
-    no_train: NoTrain = False,
+    set_: training.Set = None,
+    no_train: training.NoTrain = False,
     train_split: training.TrainSplit = None,
     eval_split: training.EvalSplit = None,
     test_split: training.TestSplit = None,
@@ -110,8 +62,8 @@ def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of 
     dtype: training.Dtype = None,
     seed: training.Seed = None,
     run: options.Run = None,
-    resume: Resume = False,
-    dry_run: DryRun = False,
+    resume: training.Resume = False,
+    dry_run: training.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

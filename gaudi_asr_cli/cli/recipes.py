@@ -7,7 +7,7 @@ import typer
 
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli import training_options as training
-from gaudi_asr_cli.cli.finetune_ctc import Set
+from gaudi_asr_cli.cli.training_options import Set
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="As listed.")]
 

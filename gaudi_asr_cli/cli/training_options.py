@@ -9,10 +9,24 @@ from typing import Annotated, Any
 
 import typer
 
-from gaudi_asr_cli.cli.options import DATA, MACHINE, MODEL, CaseName, DtypeName, UnicodeName
+from gaudi_asr_cli.cli.options import (
+    DATA,
+    MACHINE,
+    MODEL,
+    NO_VALUE,
+    OUTPUT,
+    CaseName,
+    DtypeName,
+    UnicodeName,
+)
 from gaudi_asr_cli.core.recipes.old.scripts import SCRIPTS
 
 TRAINING = "Training"
+
+
+class TaskName(str, Enum):
+    TRANSCRIBE = "transcribe"
+    TRANSLATE = "translate"
 
 
 class FreezeName(str, Enum):
@@ -28,6 +42,53 @@ def _option(panel: str | None, *names: str, metavar: str | None, help: str) -> A
         *names, rich_help_panel=panel, metavar=metavar, show_default=False, help=help
     )
 
+
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        "-r",
+        metavar="NAME|FILE",
+        show_default=False,
+        help="What to train and how; gaudi-asr recipes lists those that there are.",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        show_default=False,
+        help="Any key of the recipe, such as trainer.save_steps=20; may be repeated.",
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        rich_help_panel=OUTPUT,
+        metavar=NO_VALUE,
+        help="Go on with the run in --run DIR.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        rich_help_panel=OUTPUT,
+        metavar=NO_VALUE,
+        help="Show the plan and do no work.",
+    ),
+]
+
+NoTrain = Annotated[
+    bool,
+    typer.Option(
+        "--no-train",
+        metavar=NO_VALUE,
+        help="Only score --model on --eval.",
+    ),
+]
 
 _SOURCES = list[str] | None
 Train = Annotated[
@@ -146,6 +207,46 @@ SpecAugment = Annotated[
         help="Share of the frames that SpecAugment masks.",
     ),
 ]
+WriterModel = Annotated[
+    str | None,
+    _option(
+        None, "--model", "-m", metavar="MODEL", help="Whisper or encoder-decoder: hub id or folder."
+    ),
+]
+Spoken = Annotated[
+    str | None,
+    _option(MODEL, "--language", metavar="NAME", help="Of the speech, such as hindi (Whisper)."),
+]
+Task = Annotated[
+    TaskName | None,
+    _option(MODEL, "--task", metavar="transcribe|translate", help="What is written (Whisper)."),
+]
+FreezeHalf = Annotated[
+    FreezeName | None,
+    _option(
+        MODEL,
+        "--freeze",
+        metavar="PART",
+        help="none, feature-encoder or encoder keep their weights.",
+    ),
+]
+LoraRank = Annotated[
+    int | None,
+    _option(
+        MODEL,
+        "--lora-rank",
+        metavar="N",
+        help="Learn low-rank updates instead of all weights (extra lora).",
+    ),
+]
+MaxTokens = Annotated[
+    int | None,
+    _option(MODEL, "--max-tokens", metavar="N", help="Most tokens of a text while scoring."),
+]
+Beams = Annotated[
+    int | None,
+    _option(MODEL, "--beams", metavar="N", help="Hypotheses followed while scoring (1)."),
+]
 Epochs = Annotated[
     float | None,
     _option(TRAINING, "--epochs", metavar="N", help="Passes over the data."),
@@ -219,6 +320,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "language": ("language",),
     "freeze": ("freeze",),
     "spec_augment": ("network.mask_time_prob",),
+    "task": ("task",),
+    "lora_rank": ("lora.rank",),
+    "max_tokens": ("generation.max_tokens",),
+    "beams": ("generation.beams",),
     "epochs": ("epochs",),
     "max_steps": ("max_steps",),
     "lr": ("optimizer.learning_rate",),

@@ -17,6 +17,7 @@ COMMANDS = {
     "vocab": ["vocab"],
     "check": ["check"],
     "finetune-ctc": ["finetune-ctc"],
+    "finetune-seq2seq": ["finetune-seq2seq"],
     "create-seq2seq": ["create-seq2seq"],
     "eval-ctc": ["eval-ctc"],
     "eval-seq2seq": ["eval-seq2seq"],

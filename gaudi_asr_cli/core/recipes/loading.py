@@ -14,13 +14,14 @@ from pydantic import BaseModel, ValidationError
 
 from gaudi_asr_cli.core.errors import RecipeError
 from gaudi_asr_cli.core.recipes.option_kinds import OPTION_KINDS
-from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Recipe, TrainingRecipe
+from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Recipe, Seq2SeqRecipe, TrainingRecipe
 
 PACKAGED = Path(__file__).parents[2] / "recipes"
 CHECKED_OUT = Path(__file__).parents[3] / "recipes"
 
 KINDS: dict[str, type[TrainingRecipe]] = {
     "finetune-ctc": CtcRecipe,
+    "finetune-seq2seq": Seq2SeqRecipe,
 }
 
 

@@ -95,6 +95,47 @@ class Network(Section):
         return self.model_dump(exclude_none=True)
 
 
+class Halves(Section):
+    """Fields of the configurations of an encoder-decoder; what is not named stays as it is.
+
+    A Whisper has one configuration for both: there it does not matter which part names a field.
+    """
+
+    mask_time_prob: Share | None = Field(None, description="SpecAugment: share of masked frames.")
+    mask_time_length: PositiveInt | None = None
+    mask_feature_prob: Share | None = Field(None, description="SpecAugment over features.")
+    mask_feature_length: PositiveInt | None = None
+    encoder: dict[str, Any] = Field(
+        default_factory=dict, description="Any field of the encoder, such as layerdrop: 0.0."
+    )
+    decoder: dict[str, Any] = Field(
+        default_factory=dict, description="Any field of the decoder, such as dropout: 0.1."
+    )
+
+    def overrides(self) -> dict[str, Any]:
+        """What to set in the encoder's configuration."""
+        masks = self.model_dump(exclude_none=True, exclude={"encoder", "decoder"})
+        return {**masks, **self.encoder}
+
+
+class Writing(Section):
+    """How text is generated for scores; training itself needs none of it."""
+
+    max_tokens: PositiveInt | None = Field(None, description="The model's own limit without it.")
+    beams: PositiveInt = Field(1, description="Hypotheses followed at once; 1 is the fastest.")
+
+
+class Lora(Section):
+    """Low-rank updates instead of all weights (extra `lora`); merged into them when saved."""
+
+    rank: PositiveInt | None = Field(None, description="Without it all weights learn.")
+    alpha: PositiveFloat | None = Field(None, description="Scale of the update; twice the rank.")
+    dropout: Share = 0.0
+    targets: list[str] = Field(
+        ["q_proj", "v_proj"], description="Layers that get an update, by the end of their name."
+    )
+
+
 class Augment(Section):
     speed: float = Field(
         0.0, ge=0.0, lt=0.5, description="Play sounds up to this share faster or slower."
@@ -208,3 +249,25 @@ class CtcRecipe(TrainingRecipe):
     )
     vocab: str = Field("auto", description="auto, model, data, or a folder that `vocab` wrote.")
     network: Network = Network()
+
+
+class Seq2SeqRecipe(TrainingRecipe):
+    """Fine-tuning of a Whisper, or of an encoder-decoder that `create-seq2seq` made."""
+
+    kind: Literal["finetune-seq2seq"] = "finetune-seq2seq"
+    name: str = Field(
+        "finetune-seq2seq", description="Prefix of the run folder's name; of a file, its own name."
+    )
+    model: str = Field(
+        "openai/whisper-small", description="Hub id or folder of a model that writes."
+    )
+    language: str | None = Field(None, description="Of the speech, such as hindi or hi (Whisper).")
+    task: Literal["transcribe", "translate"] | None = Field(
+        None, description="What is written (Whisper); transcribe where a language is given."
+    )
+    freeze: Literal["none", "feature-encoder", "encoder"] = Field(
+        "none", description="Parts whose weights stay."
+    )
+    network: Halves = Halves()
+    generation: Writing = Writing()
+    lora: Lora = Lora()

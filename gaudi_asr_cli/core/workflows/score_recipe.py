@@ -1,13 +1,16 @@
-"""A recipe's model on a recipe's evaluation data, without training: `finetune-ctc --no-train`."""
+"""A recipe's model on a recipe's evaluation data, without training: `--no-train`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from gaudi_asr_cli.core.data.sources import ReadOptions
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import RecipeError
 from gaudi_asr_cli.core.events import Observer, ignore
-from gaudi_asr_cli.core.recipes.schema import CtcRecipe
+from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Seq2SeqRecipe, TrainingRecipe
 from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
+from gaudi_asr_cli.core.workflows.eval_seq2seq import EvalSeq2SeqRequest, eval_seq2seq
 from gaudi_asr_cli.core.workflows.evaluation import EvalReport
 from gaudi_asr_cli.core.workflows.job import rules_of
 from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
@@ -16,7 +19,7 @@ from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
 def score_recipe(
     request: FinetuneRequest, device: Device, observe: Observer = ignore
 ) -> EvalReport:
-    """Score as `eval-ctc` does, with the recipe's rules, normaliser and limit.
+    """Score as `eval-ctc` or `eval-seq2seq` does, with the recipe's rules, normaliser and limit.
 
     Raises:
         RecipeError: The recipe is wrong, or names no data to evaluate on.
@@ -24,12 +27,21 @@ def score_recipe(
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     recipe = resolve_recipe(request)
-    assert isinstance(recipe, CtcRecipe)  # noqa: S101 - there is one kind so far
-    return eval_ctc(evaluation_request(recipe, request), device, observe)
+    values = common_request(recipe, request)
+    if isinstance(recipe, CtcRecipe):
+        return eval_ctc(EvalCtcRequest(**values), device, observe)
+    assert isinstance(recipe, Seq2SeqRecipe)  # noqa: S101 - there are two kinds
+    writing = EvalSeq2SeqRequest(
+        **values,
+        task=recipe.task,
+        max_tokens=recipe.generation.max_tokens,
+        beams=recipe.generation.beams,
+    )
+    return eval_seq2seq(writing, device, observe)
 
 
-def evaluation_request(recipe: CtcRecipe, request: FinetuneRequest) -> EvalCtcRequest:
-    """What `eval-ctc` would be asked.
+def common_request(recipe: TrainingRecipe, request: FinetuneRequest) -> dict[str, Any]:
+    """What either command that evaluates would be asked.
 
     Raises:
         RecipeError: The recipe names no data to evaluate on.
@@ -40,15 +52,15 @@ def evaluation_request(recipe: CtcRecipe, request: FinetuneRequest) -> EvalCtcRe
             "Without training there is nothing to do: no data to evaluate on is named.",
             remedy="Name it with --eval.",
         )
-    return EvalCtcRequest(
-        model=recipe.model,
-        data=data.sources,
-        read=ReadOptions(split=data.split, config=data.config, text_column=data.text_column),
-        normalizer=recipe.evaluation.normalizer,
-        rules=rules_of(recipe),
-        language=recipe.language,
-        dtype=recipe.dtype,
-        run=request.run,
-        limit=data.limit,
-        seed=recipe.seed,
-    )
+    return {
+        "model": recipe.model,
+        "data": data.sources,
+        "read": ReadOptions(split=data.split, config=data.config, text_column=data.text_column),
+        "normalizer": recipe.evaluation.normalizer,
+        "rules": rules_of(recipe),
+        "language": recipe.language,
+        "dtype": recipe.dtype,
+        "run": request.run,
+        "limit": data.limit,
+        "seed": recipe.seed,
+    }

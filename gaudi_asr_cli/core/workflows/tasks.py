@@ -8,13 +8,22 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, RecipeError
 from gaudi_asr_cli.core.events import Noticed, Observer
 from gaudi_asr_cli.core.models.folder import find_model, has_trained_head
+from gaudi_asr_cli.core.models.labels import Labeller, open_labeller
+from gaudi_asr_cli.core.models.prompts import Generation
 from gaudi_asr_cli.core.models.scratch import build_from_scratch
+from gaudi_asr_cli.core.models.seq2seq_tuning import (
+    LowRank,
+    add_low_rank,
+    freeze_parts,
+    open_seq2seq_for_training,
+)
 from gaudi_asr_cli.core.models.tuning import freeze, open_for_training
-from gaudi_asr_cli.core.recipes.schema import CtcRecipe, TrainingRecipe
+from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Seq2SeqRecipe, TrainingRecipe
 from gaudi_asr_cli.core.records import Vocabulary
 from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, count_units, read_vocabulary
 from gaudi_asr_cli.core.training.ctc_task import CtcTask
-from gaudi_asr_cli.core.training.examples import check_vocabulary
+from gaudi_asr_cli.core.training.examples import UNKNOWN_LIMIT, check_vocabulary
+from gaudi_asr_cli.core.training.seq2seq_task import Seq2SeqTask
 from gaudi_asr_cli.core.training.task import Task
 
 
@@ -26,8 +35,10 @@ def open_task(recipe: TrainingRecipe, texts: list[str], device: Device, observe:
         RecipeError: A setting does not fit the model.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
-    assert isinstance(recipe, CtcRecipe)  # noqa: S101 - there is one kind so far
-    return open_ctc_task(recipe, texts, device, observe)
+    if isinstance(recipe, CtcRecipe):
+        return open_ctc_task(recipe, texts, device, observe)
+    assert isinstance(recipe, Seq2SeqRecipe)  # noqa: S101 - there are two kinds
+    return open_seq2seq_task(recipe, texts, device, observe)
 
 
 def open_ctc_task(
@@ -97,4 +108,63 @@ def choose_vocabulary(recipe: CtcRecipe, texts: list[str]) -> Vocabulary | None:
         blank=text.pad_token,
         min_count=text.min_count,
         phonemes_of=text.phonemes_of,
+    )
+
+
+def open_seq2seq_task(
+    recipe: Seq2SeqRecipe, texts: list[str], device: Device, observe: Observer
+) -> Seq2SeqTask:
+    """The encoder-decoder to train, with the parts that the recipe freezes.
+
+    Raises:
+        DataError: Its tokenizer cannot spell what the data says.
+        RecipeError: A setting does not fit the model.
+    """
+    model = open_seq2seq_for_training(
+        recipe.model,
+        device=device,
+        encoder=recipe.network.overrides(),
+        decoder=recipe.network.decoder,
+        dtype=recipe.dtype,
+    )
+    how = Generation(
+        language=recipe.language,
+        task=recipe.task,
+        max_tokens=recipe.generation.max_tokens,
+        beams=recipe.generation.beams,
+    )
+    labeller = open_labeller(model, how)
+    tell_unknown(labeller, texts, observe)
+    if recipe.lora.rank is not None:
+        lora = recipe.lora
+        alpha = lora.alpha if lora.alpha is not None else 2.0 * recipe.lora.rank
+        low_rank = LowRank(recipe.lora.rank, alpha, lora.dropout, tuple(lora.targets), recipe.seed)
+        add_low_rank(model, low_rank)
+    freeze_parts(model, recipe.freeze)
+    return Seq2SeqTask(model, labeller, how)
+
+
+def tell_unknown(labeller: Labeller, texts: list[str], observe: Observer) -> None:
+    """Say how much of the data the tokenizer cannot spell.
+
+    Raises:
+        DataError: So much that the tokenizer cannot be meant for this data.
+    """
+    counts = [labeller.count_unknown(text) for text in texts]
+    unknown, tokens = sum(one for one, _ in counts), sum(of for _, of in counts)
+    if not unknown:
+        return
+    worst = next(text for text, (one, _) in zip(texts, counts, strict=True) if one)
+    if unknown > UNKNOWN_LIMIT * tokens:
+        raise DataError(
+            f"The model's tokenizer cannot spell this data: {unknown} of {tokens} tokens are "
+            f"unknown, such as in {worst!r}.",
+            remedy="Fold the case if that is all (--case lower), strip characters with "
+            "--strip-chars, or take a model for this language.",
+        )
+    observe(
+        Noticed(
+            f"{unknown} of {tokens} tokens are trained as unknown, such as in {worst!r}.",
+            remedy="Strip what the tokenizer does not know with --strip-chars.",
+        )
     )

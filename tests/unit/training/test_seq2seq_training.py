@@ -1,0 +1,330 @@
+"""Fine-tuning of models that write: labels, batches, whole runs, and what is refused."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.run import clean_environment
+from helpers.tiny_corpus import write_corpus
+from helpers.tiny_models import save_tiny_model
+from helpers.tiny_seq2seq import save_tiny_whisper
+from helpers.tiny_text_models import save_tiny_text_model
+from safetensors.torch import load_file
+
+from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.errors import DataError, RecipeError, UsageError
+from gaudi_asr_cli.core.events import Evaluated, Noticed, StepLogged, ignore
+from gaudi_asr_cli.core.models.labels import IGNORED_LABEL, shift_right
+from gaudi_asr_cli.core.models.seq2seq import open_seq2seq_model
+from gaudi_asr_cli.core.models.seq2seq_tuning import find_low_rank, merge_low_rank
+from gaudi_asr_cli.core.models.warm_start import WarmStart, join, save_joined
+from gaudi_asr_cli.core.training.batches import PlannedBatches
+from gaudi_asr_cli.core.training.task import OURS
+from gaudi_asr_cli.core.workflows.finetune import finetune, plan_finetune
+from gaudi_asr_cli.core.workflows.job import prepare
+from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
+
+KIND = "finetune-seq2seq"
+KILLER = Path(__file__).parents[2] / "helpers" / "killed.py"
+SMALL = (
+    "batching.batch=4", "batching.buckets=2", "max_steps=4", "evaluation.every=2",
+    "evaluation.save_every=2", "evaluation.log_every=1", "dtype=fp32", "generation.max_tokens=6",
+    "network.mask_time_prob=0",
+)  # fmt: skip
+CALM = (
+    "network.encoder={layerdrop: 0.0, hidden_dropout: 0.0, attention_dropout: 0.0, "
+    "activation_dropout: 0.0}",
+    "network.decoder={dropout: 0.0, attention_dropout: 0.0}",
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory):
+    """An encoder-decoder as create-seq2seq makes it."""
+    root = tmp_path_factory.mktemp("joined")
+    encoder = save_tiny_model(root / "ctc", "wav2vec2-layer-norm")
+    decoder = save_tiny_text_model(root / "bart")
+    both = join(WarmStart(str(encoder), str(decoder), adapter_layers=1, max_tokens=8, beams=1))
+    save_joined(both, root / "both")
+    return root / "both"
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory):
+    return save_tiny_whisper(tmp_path_factory.mktemp("whisper") / "model")
+
+
+def request(model, corpus, run, *settings, resume=False):
+    data = (f"model={model}", f"train.data={corpus}", f"eval.data={corpus}", "eval.limit=2")
+    return FinetuneRequest(settings=(*data, *SMALL, *settings), run=run, resume=resume, kind=KIND)
+
+
+def prepared(model, corpus, *settings, observe=ignore, device=None):
+    asked = request(model, corpus, None, *settings)
+    return prepare(resolve_recipe(asked), device or open_device("cpu"), observe)
+
+
+def test_a_run_tells_its_story_and_leaves_a_model_that_listens(joined, corpus, tmp_path):
+    events, run = [], tmp_path / "run"
+
+    report = finetune(request(joined, corpus, run), open_device("cpu"), events.append)
+
+    steps = [one for one in events if isinstance(one, StepLogged)]
+    account = json.loads((run / "report.json").read_text())
+    assert [one.step for one in steps] == [1, 2, 3, 4]
+    assert all(one.blank_share is None and 0 <= one.token_accuracy <= 1 for one in steps)
+    assert [one.step for one in events if isinstance(one, Evaluated)] == [2, 4]
+    assert (account["schema"], account["eval"]["utterances"]) == ("finetune-seq2seq/1", 2)
+    assert account["train"]["accuracy_last"] == report.outcome.accuracy_last
+    assert "An encoder-decoder model" in (run / "model" / "README.md").read_text()
+    assert open_seq2seq_model(str(run), device=open_device("cpu")).token_limit == 24
+
+
+def test_the_decoder_is_shown_the_start_once_and_never_taught_to_write_it(joined, corpus):
+    job = prepared(joined, corpus)
+
+    inputs, _ = PlannedBatches(job.training_set, job.task).load(job.training_set.plan(0).batches[0])
+
+    shown, labels = inputs["decoder_input_ids"], inputs["labels"]
+    assert (shown == 0).sum(dim=1).tolist() == [1] * len(shown)
+    assert not (labels == 0).any()
+    assert torch.equal(shown[:, 1:][labels[:, :-1] >= 0], labels[:, :-1][labels[:, :-1] >= 0])
+
+
+def test_padding_among_labels_is_shown_as_the_padding_token():
+    labels = torch.tensor([[7, 2, IGNORED_LABEL, IGNORED_LABEL]])
+
+    assert shift_right(labels, start=0, filler=1).tolist() == [[0, 7, 2, 1]]
+
+
+def test_a_whispers_labels_name_language_task_and_no_times(whisper, corpus):
+    job = prepared(whisper, corpus, "language=hindi")
+
+    tokenizer, label = job.task.model.tokenizer, job.training_set.labels[0]
+    assert tokenizer.convert_ids_to_tokens(label[:3]) == [
+        "<|hi|>", "<|transcribe|>", "<|notimestamps|>",
+    ]  # fmt: skip
+    assert label[-1] == tokenizer.eos_token_id
+    text = tokenizer.decode(label, skip_special_tokens=True).strip()
+    assert text == job.training_set.utterances[0].text
+
+
+def test_a_multilingual_model_has_to_be_told_the_language(whisper, corpus):
+    with pytest.raises(RecipeError, match="has to be told") as caught:
+        prepared(whisper, corpus)
+
+    assert "--language" in caught.value.remedy
+
+
+def test_a_misspelt_language_is_met_with_the_right_one(whisper, corpus):
+    with pytest.raises(UsageError) as caught:
+        prepared(whisper, corpus, "language=germann")
+
+    assert "german" in caught.value.remedy
+
+
+def test_every_sound_takes_up_a_whisper_s_whole_window(whisper, corpus):
+    job = prepared(
+        whisper, corpus, "language=en", "batching.batch=null", "batching.batch_seconds=8"
+    )
+
+    plan = job.training_set.plan(0)
+    assert {len(batch.indices) for batch in plan.batches} == {4}
+    assert {batch.padded_s for batch in plan.batches} == {2.0}
+
+
+def test_texts_over_the_limit_are_refused_before_the_first_step_and_listed(joined, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus")
+    lines = [json.loads(line) for line in corpus.read_text().splitlines()]
+    lines[3]["text"] = "one two " * 12
+    corpus.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    events, run = [], tmp_path / "run"
+
+    report = finetune(request(joined, corpus, run), open_device("cpu"), events.append)
+
+    refused = json.loads((run / "refused.jsonl").read_text())
+    assert report.refused == {"text over the model's limit": 1}
+    assert (refused["utterance_id"], refused["detail"]) == ("u03", "25 tokens, 24 at most")
+    told = next(i for i, one in enumerate(events) if isinstance(one, Noticed))
+    assert told < next(i for i, one in enumerate(events) if isinstance(one, StepLogged))
+
+
+def test_sound_over_a_window_is_refused_not_cut(whisper, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus")
+    lines = [json.loads(line) for line in corpus.read_text().splitlines()]
+    lines[0]["duration"] = 2.5
+    corpus.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    job = prepared(whisper, corpus, "language=en")
+
+    assert [(one.utterance_id, one.reason) for one in job.refused] == [
+        ("u00", "longer than the model's window")
+    ]
+
+
+def test_a_tokenizer_that_cannot_spell_the_data_is_refused(joined, corpus):
+    with pytest.raises(DataError, match="cannot spell this data") as caught:
+        prepared(joined, corpus, "text.case=upper")
+
+    assert "--case lower" in caught.value.remedy
+
+
+def test_static_shapes_fill_batches_with_rows_that_teach_nothing(joined, corpus):
+    compiling = replace(open_device("cpu"), recompiles_on_new_shapes=True)
+    filled, short = (
+        prepared(joined, corpus, "batching.batch=5", *CALM, device=device)
+        for device in (compiling, open_device("cpu"))
+    )
+
+    def batches(job):
+        planned = PlannedBatches(job.training_set, job.task)
+        found = [planned[index] for index in range(len(planned))]
+        planned.close()
+        return found
+
+    shapes = {(one["input_values"].shape, one["labels"].shape) for one in batches(filled)}
+    assert len(shapes) == len(filled.training_set.batching.edges_s) == 2
+    assert any(len(one["planned"].indices) < len(one["labels"]) for one in batches(filled))
+    for one, other in zip(batches(filled), batches(short), strict=True):
+        assert one["planned"].indices == other["planned"].indices
+        assert loss_of(filled, one) == pytest.approx(loss_of(short, other), rel=2e-3)
+
+
+def loss_of(job, inputs):
+    job.task.network.eval()
+    heard = {name: value for name, value in inputs.items() if name not in OURS}
+    with torch.no_grad():
+        return job.task.network(**heard).loss.item()
+
+
+def changed_weights(model, run):
+    """Names of the weights that a run has changed; both folders name the same ones."""
+    before, after = (load_file(one / "model.safetensors") for one in (model, run / "model"))
+    # Without SpecAugment there is nothing to mask with.
+    before.pop("encoder.masked_spec_embed")
+    assert before.keys() == after.keys()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_a_frozen_encoder_keeps_its_weights_and_its_adapter_learns(joined, corpus, tmp_path):
+    run = tmp_path / "run"
+
+    finetune(request(joined, corpus, run, "freeze=encoder", "eval=null"), open_device("cpu"))
+
+    changed = changed_weights(joined, run)
+    assert any(name.startswith("encoder.adapter") for name in changed)
+    assert any(name.startswith("decoder") for name in changed)
+    assert not [n for n in changed if n.startswith("encoder") and "adapter" not in n]
+
+
+def test_a_whisper_learns_to_say_what_it_was_told(whisper, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", utterances=6)
+    run = tmp_path / "run"
+    settings = (
+        "language=en", "max_steps=120", "evaluation.every=end", "evaluation.save_every=end",
+        "optimizer.learning_rate=5e-3", "batching.batch=6", "eval.limit=6", *CALM[1:],
+        "generation.max_tokens=20",
+    )  # fmt: skip
+
+    report = finetune(request(whisper, corpus, run, *settings), open_device("cpu"))
+
+    saved = json.loads((run / "model" / "generation_config.json").read_text())
+    assert report.eval.wer == 0.0
+    assert (saved["language"], saved["task"]) == ("<|en|>", "transcribe")
+
+
+def test_low_rank_updates_alone_learn_and_are_merged_when_saved(joined, corpus, tmp_path):
+    pytest.importorskip("peft")
+    job = prepared(joined, corpus, "lora.rank=2")
+    trained = {name for name, one in job.task.network.named_parameters() if one.requires_grad}
+    run = tmp_path / "run"
+
+    finetune(request(joined, corpus, run, "lora.rank=2", "eval=null"), open_device("cpu"))
+
+    changed = changed_weights(joined, run)
+    assert trained
+    assert all("lora_" in name for name in trained)
+    assert changed
+    assert all("q_proj.weight" in name or "v_proj.weight" in name for name in changed)
+
+
+def test_merging_changes_nothing_of_what_is_written(joined, corpus):
+    pytest.importorskip("peft")
+    job = prepared(joined, corpus, "lora.rank=2", *CALM)
+    network = job.task.network
+    for name, parameter in network.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    inputs, _ = PlannedBatches(job.training_set, job.task).load(job.training_set.plan(0).batches[0])
+    with_updates = loss_of(job, inputs)
+
+    merge_low_rank(network)
+
+    assert loss_of(job, inputs) == pytest.approx(with_updates, rel=1e-4)
+    assert find_low_rank(network) == []
+
+
+def test_layers_that_are_not_there_get_no_update(joined, corpus):
+    pytest.importorskip("peft")
+
+    with pytest.raises(RecipeError, match="no layer of"):
+        prepared(joined, corpus, "lora.rank=2", "lora.targets=[nothing]")
+
+
+def test_a_plan_counts_and_writes_nothing(joined, corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    plan = plan_finetune(request(joined, corpus, tmp_path / "run"), open_device("cpu"))
+
+    assert (plan.to_json()["schema"], plan.tokens) == ("finetune-seq2seq-plan/1", 10)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_of_another_kind_is_sent_to_its_command(corpus):
+    asked = FinetuneRequest("digits", (f"train={corpus}",), kind=KIND)
+
+    with pytest.raises(RecipeError) as caught:
+        resolve_recipe(asked)
+
+    assert "gaudi-asr finetune-ctc" in caught.value.remedy
+
+
+def test_gradients_may_be_computed_again_instead_of_kept(joined, corpus, tmp_path):
+    settings = ("gradient_checkpointing=true", "eval=null", "max_steps=1", *CALM)
+    losses = []
+    for name, more in (("plain", settings[1:]), ("again", settings)):
+        report = finetune(request(joined, corpus, tmp_path / name, *more), open_device("cpu"))
+        losses.append(report.outcome.loss_first)
+
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_killed_run_resumes_to_the_same_weights(joined, corpus, tmp_path):
+    settings = (
+        "max_steps=6", "evaluation.every=3", "network.mask_time_prob=0.3",
+        "network.mask_time_length=2", "augment.speed=0.1", "network.decoder={dropout: 0.2}",
+    )  # fmt: skip
+    whole = finetune(request(joined, corpus, tmp_path / "whole", *settings), open_device("cpu"))
+    run, asked = tmp_path / "run", request(joined, corpus, None, *settings)
+    words = [part for one in asked.settings for part in ("--set", one)]
+
+    killed = subprocess.run(
+        [sys.executable, KILLER, "step", "5", KIND, "--device", "cpu", "--run", run, *words],
+        env=clean_environment(), capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    resumed = finetune(FinetuneRequest(run=run, resume=True, kind=KIND), open_device("cpu"))
+
+    assert killed.returncode == -9, killed.stderr.decode()
+    assert resumed.outcome.resumed_step == 4
+    assert resumed.outcome.loss_last == whole.outcome.loss_last
+    states = [load_file(one / "model" / "model.safetensors") for one in (run, whole.run)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
