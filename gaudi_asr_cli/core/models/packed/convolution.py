@@ -20,8 +20,8 @@ from gaudi_asr_cli.core.models.packed.linear import Linear, linear_maker, unpack
 if TYPE_CHECKING:
     from torch import Tensor
 
-BLOCK_FRAMES = 64
-"""Frames that go through all layers together; 32 to 128 are equally fast."""
+BLOCK_FRAMES = 128
+"""Frames that go through all layers together; 64 to 192 are within two percent of each other."""
 STATISTICS_ROWS = 16_384
 """Windows whose covariance is taken at a time: bounds memory for long audio."""
 

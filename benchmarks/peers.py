@@ -1,0 +1,312 @@
+"""Who takes part in `cpu_peers.py`: the pipeline, our CPU path and three inference engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gaudi_asr_cli.core.data.audio import LoadedAudio
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
+from gaudi_asr_cli.core.devices.cpu import open_cpu
+from gaudi_asr_cli.core.engine.engine import batch_one, hear
+from gaudi_asr_cli.core.models.ctc import CtcModel, open_ctc_model
+from gaudi_asr_cli.core.models.frontend import default_settings, standardize
+from gaudi_asr_cli.core.models.packed.int8 import can_quantise
+from gaudi_asr_cli.core.models.packed.model import pack
+from gaudi_asr_cli.core.models.quiet import quiet_transformers
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Utterance
+from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, write_tokenizer_files
+
+Sound = NDArray[np.float32]
+Listen = Callable[[Sound], "NDArray[np.int64] | None"]
+"""Raw samples (T,) to the best token of each frame (F,), or None where only text comes out."""
+ListenToAll = Callable[[Sequence[Sound]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """How somebody listens to one clip, and to many where that is not one after another."""
+
+    listen: Listen
+    listen_to_all: ListenToAll | None = None
+
+    def hear_all(self, sounds: Sequence[Sound]) -> None:
+        """Listen to all of the clips in the fastest way that it has."""
+        if self.listen_to_all is not None:
+            self.listen_to_all(sounds)
+            return
+        for sound in sounds:
+            self.listen(sound)
+
+
+BASELINE = "transformers pipeline fp32"
+REFERENCE = "transformers eager fp32"
+LARGE = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+    "conv_bias": True,
+}
+SHAPES: Mapping[str, Mapping[str, Any]] = {"base": {}, "large": LARGE}
+LETTERS = " abcdefghijklmnopqrstuvwxyz'"
+SOMEBODY = Utterance("clip", AudioSpan(Path("clip.wav")))
+OPSET = 17
+
+
+def draw_clips(count: int, seed: int = 0) -> list[Sound]:
+    """Clips with durations like LibriSpeech's test-clean (log-normal, mean 7.4 s, 1.3 to 35 s)."""
+    random = np.random.default_rng(seed)
+    durations_s = random.lognormal(1.80, 0.62, count).clip(1.3, 35)
+    durations_s *= 7.42 / durations_s.mean()
+    return [_speak(round(seconds * SAMPLE_RATE_HZ), random) for seconds in durations_s]
+
+
+def _speak(samples: int, random: np.random.Generator) -> Sound:
+    """Noise with speech's falling spectrum, in syllables of a fifth of a second."""
+    spectrum = np.fft.rfft(random.standard_normal(samples))
+    spectrum /= 1 + np.fft.rfftfreq(samples, 1 / SAMPLE_RATE_HZ) / 500
+    syllables = 0.5 + 0.5 * np.sin(np.arange(samples) * (2 * np.pi * 5 / SAMPLE_RATE_HZ))
+    sound = np.fft.irfft(spectrum, samples) * syllables
+    return (0.1 * sound / sound.std()).astype(np.float32)
+
+
+def write_model(shape: str, directory: Path) -> Path:
+    """A checkpoint of that shape with random weights, as the hub has them."""
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
+
+    vocabulary = build_vocabulary(dict.fromkeys(LETTERS, 1))
+    torch.manual_seed(0)
+    with quiet_transformers():
+        config = Wav2Vec2Config(
+            **SHAPES[shape], vocab_size=len(vocabulary.tokens), pad_token_id=vocabulary.blank
+        )
+        network = Wav2Vec2ForCTC(config).eval()
+        network.lm_head.weight.data.normal_(std=1.0)
+        network.save_pretrained(directory)
+        settings = default_settings(config.to_dict())
+        Wav2Vec2FeatureExtractor(
+            do_normalize=True, return_attention_mask=settings["return_attention_mask"]
+        ).save_pretrained(directory)
+    write_tokenizer_files(vocabulary, directory)
+    return directory
+
+
+def open_pipeline(folder: Path) -> Peer:
+    from transformers import pipeline
+
+    with quiet_transformers():
+        recognise = pipeline("automatic-speech-recognition", model=str(folder), device="cpu")
+
+    def listen(sound: Sound) -> None:
+        recognise({"raw": sound.copy(), "sampling_rate": SAMPLE_RATE_HZ})
+
+    return Peer(listen)
+
+
+def open_eager(folder: Path, dtype: str) -> Peer:
+    return _peer(open_ctc_model(str(folder), device=open_cpu(), dtype=dtype))
+
+
+def open_ours(folder: Path, dtype: str, *, int8: bool = False) -> Peer:
+    model = open_ctc_model(str(folder), device=open_cpu(), dtype="fp32")
+    packed = pack(replace(model, dtype=dtype), int8=int8)
+    if packed is None:
+        raise ImportError("this checkpoint's layers are not written out")
+    return _peer(packed)
+
+
+def _peer(model: Any) -> Peer:
+    decoder = GreedyDecoder(model.vocabulary)
+
+    def listen(sound: Sound) -> NDArray[np.int64]:
+        best: NDArray[np.int64] = model.emissions(batch_one(sound, SOMEBODY)).log_probs[0].argmax(1)
+        return best
+
+    def listen_to_all(sounds: Sequence[Sound]) -> None:
+        utterances = [replace(SOMEBODY, id=str(place)) for place in range(len(sounds))]
+        waiting = iter(sounds)
+        for heard in hear(model, utterances, decoder, load=lambda _: LoadedAudio(next(waiting), 0)):
+            assert heard.done.error is None
+
+    return Peer(listen, listen_to_all)
+
+
+def export_onnx(folder: Path) -> Path:
+    """The network as ONNX with a free length, written beside it once."""
+    path = folder / "model.onnx"
+    if not path.exists():
+        network = _exportable(folder)
+        torch.onnx.export(
+            network,
+            (torch.randn(1, 40_000),),
+            str(path),
+            input_names=["samples"],
+            output_names=["logits"],
+            dynamic_axes={"samples": {1: "T"}, "logits": {1: "F"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return path
+
+
+class LogitsOnly(torch.nn.Module):
+    """Tensors in and out: exporters know no output classes."""
+
+    def __init__(self, model: CtcModel) -> None:
+        super().__init__()
+        self.network = model.network
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(samples).logits
+        return logits
+
+
+def _exportable(folder: Path) -> torch.nn.Module:
+    return LogitsOnly(open_ctc_model(str(folder), device=open_cpu(), dtype="fp32")).eval()
+
+
+def open_onnx(folder: Path, *, int8: bool, threads: int) -> Peer:
+    import onnxruntime
+
+    path = export_onnx(folder)
+    if int8:
+        path = _quantise_onnx(path)
+
+    def open_session(intra: int) -> Listen:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = intra
+        # Its threads would otherwise go on spinning while the next contestant is measured.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        return lambda sound: session.run(None, {"samples": standardize(sound)[None]})[0][0].argmax(
+            1
+        )
+
+    return Peer(open_session(threads), _on_threads(open_session(1), threads))
+
+
+def _on_threads(listen: Listen, threads: int) -> ListenToAll:
+    def listen_to_all(sounds: Iterable[Sound]) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(listen, sounds))
+
+    return listen_to_all
+
+
+def _quantise_onnx(path: Path) -> Path:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    small = path.with_suffix(".int8.onnx")
+    if not small.exists():
+        quantize_dynamic(
+            path,
+            small,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=["MatMul"],
+            extra_options={"MatMulConstBOnly": True},
+        )
+    return small
+
+
+def open_openvino(folder: Path, *, precision: str, threads: int) -> Peer:
+    import openvino
+
+    path = folder / "openvino.xml"
+    if not path.exists():
+        converted = openvino.convert_model(
+            _exportable(folder), example_input=torch.randn(1, 40_000), input=[1, -1]
+        )
+        openvino.save_model(converted, path, compress_to_fp16=False)
+    core = openvino.Core()
+    model: Any = core.read_model(path)
+    if precision == "int8":
+        model = _quantise_openvino(model)
+    hint = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}[precision]
+    settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
+    one = core.compile_model(model, "CPU", {**settings, "PERFORMANCE_HINT": "LATENCY"})
+    many = core.compile_model(
+        model, "CPU", {**settings, "PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": threads}
+    )
+
+    def listen_to_all(sounds: Sequence[Sound]) -> None:
+        queue = openvino.AsyncInferQueue(many, threads)
+        for sound in sounds:
+            queue.start_async([standardize(sound)[None]])
+        queue.wait_all()
+
+    return Peer(lambda sound: one([standardize(sound)[None]])[0][0].argmax(1), listen_to_all)
+
+
+def _quantise_openvino(model: Any) -> Any:
+    """Static int8 as its makers set it up for transformers; what is not quantised is in bf16."""
+    import nncf
+
+    sounds = [standardize(clip)[None] for clip in draw_clips(6, seed=1)]
+    return nncf.quantize(
+        model,
+        nncf.Dataset(sounds),
+        model_type=nncf.ModelType.TRANSFORMER,
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(sounds),
+    )
+
+
+def open_ctranslate2(folder: Path, *, int8: bool, threads: int) -> Peer:
+    import ctranslate2
+    from ctranslate2.converters import TransformersConverter
+
+    target = folder / "ctranslate2"
+    if not target.exists():
+        # A folder that was left half-written would be taken for a model by the next run.
+        half = folder / "ctranslate2.part"
+        TransformersConverter(str(folder)).convert(str(half), force=True)
+        half.rename(target)
+    kind = "int8_float32" if int8 else "float32"
+    model = ctranslate2.models.Wav2Vec2(
+        str(target), compute_type=kind, intra_threads=threads, inter_threads=1
+    )
+
+    def listen(sound: Sound) -> NDArray[np.int64]:
+        samples = ctranslate2.StorageView.from_array(standardize(sound)[None, None])
+        best: NDArray[np.int64] = np.array(model.encode(samples, to_cpu=True))[0].argmax(-1)
+        return best
+
+    return Peer(listen)
+
+
+def list_openers(shape: str, threads: int) -> dict[tuple[str, str], Callable[[Path], Peer]]:
+    """Who may take part, by name and precision."""
+    openers: dict[tuple[str, str], Callable[[Path], Peer]] = {
+        (BASELINE, "fp32"): open_pipeline,
+        (REFERENCE, "fp32"): partial(open_eager, dtype="fp32"),
+        ("transformers eager bf16", "bf16"): partial(open_eager, dtype="bf16"),
+        ("ours fp32", "fp32"): partial(open_ours, dtype="fp32"),
+        ("ours bf16", "bf16"): partial(open_ours, dtype="bf16"),
+        ("ONNX Runtime fp32", "fp32"): partial(open_onnx, int8=False, threads=threads),
+        ("ONNX Runtime int8", "int8"): partial(open_onnx, int8=True, threads=threads),
+    }
+    if can_quantise():
+        openers["ours int8", "int8"] = partial(open_ours, dtype="bf16", int8=True)
+    for precision in ("fp32", "bf16", "int8"):
+        openers[f"OpenVINO {precision}", precision] = partial(
+            open_openvino, precision=precision, threads=threads
+        )
+    if shape == "large":
+        # CTranslate2 knows only the layer-norm layout.
+        for precision in ("fp32", "int8"):
+            openers[f"CTranslate2 {precision}", precision] = partial(
+                open_ctranslate2, int8=precision == "int8", threads=threads
+            )
+    return openers
