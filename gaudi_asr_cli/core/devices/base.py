@@ -113,12 +113,6 @@ class Device(Protocol):
             MachineError: A package that this way of training needs cannot be imported.
         """
 
-    def prepare_generation(self) -> None:
-        """Put this device's own way of writing with a decoder in place.
-
-        Before the first model is imported: some replace transformers' classes.
-        """
-
     def generation_arguments(self) -> dict[str, Any]:
         """What transformers' `generate` is told here beside the model's own settings."""
 

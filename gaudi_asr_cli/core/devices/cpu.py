@@ -100,9 +100,6 @@ class CpuDevice:
     def trainer_kit(self) -> NativeKit:
         return NativeKit({"use_cpu": True})
 
-    def prepare_generation(self) -> None:
-        """Nothing to put in place: transformers' own is taken."""
-
     def generation_arguments(self) -> dict[str, Any]:
         return {}
 

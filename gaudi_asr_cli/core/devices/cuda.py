@@ -110,9 +110,6 @@ class CudaDevice:
     def trainer_kit(self) -> NativeKit:
         return NativeKit({"use_cpu": False})
 
-    def prepare_generation(self) -> None:
-        """Nothing to put in place: transformers' own is taken."""
-
     def generation_arguments(self) -> dict[str, Any]:
         return {}
 

@@ -157,22 +157,15 @@ class HpuDevice:
             marks_steps=self.mode != "lazy",
         )
 
-    def prepare_generation(self) -> None:
-        if self._writes_with_optimum:
-            from gaudi_asr_cli.core.devices.gaudi_kit import replace_models
-
-            replace_models()
-
     def generation_arguments(self) -> dict[str, Any]:
-        if self._writes_with_optimum:
-            # Texts end where they end: what comes behind costs time and is thrown away.
-            return {"lazy_mode": True, "ignore_eos": False}
+        from transformers import GenerationMixin
+
+        if GenerationMixin.generate.__module__.startswith("optimum"):
+            # optimum-habana's trainer has replaced it. With its static shapes all tokens of a
+            # Whisper prompt get one position (1.21.2, GaudiWhisperDecoder), and the text is wrong.
+            return {"lazy_mode": self.mode == "lazy", "ignore_eos": False, "static_shapes": False}
         # A cache that grows would be a new shape for every token.
         return {"cache_implementation": "static", "disable_compile": True}
-
-    @property
-    def _writes_with_optimum(self) -> bool:
-        return self.mode == "lazy" and has_optimum()
 
     def peak_memory_mb(self) -> float:
         return float(_hpu().max_memory_allocated()) / 2**20

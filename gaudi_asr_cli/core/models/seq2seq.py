@@ -157,7 +157,6 @@ def open_seq2seq_model(name: str, *, device: Device, dtype: str = "auto") -> Seq
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     chosen = device.choose_dtype(dtype)
-    device.prepare_generation()
     folder = find_model(name, kind="seq2seq")
     refuse_deaf_decoder(folder)
     network = load_network(folder, {}, kind="seq2seq")
