@@ -43,7 +43,6 @@ def open_seq2seq_for_training(
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     chosen = device.choose_dtype(dtype)
-    device.prepare_generation()
     folder = find_model(name, kind="seq2seq")
     refuse_deaf_decoder(folder)
     halved = isinstance(folder.read_config().get("encoder"), dict)
