@@ -31,7 +31,7 @@ def show_command(
         typer.Option(
             "--whole",
             metavar=options.NO_VALUE,
-            help="Together with what it extends, without the comments.",
+            help="Every value: from what it extends, and the defaults.",
         ),
     ] = False,
 ) -> None:

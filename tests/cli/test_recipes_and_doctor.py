@@ -53,11 +53,14 @@ def test_recipes_as_json():
     assert found["demo"]["published"] is None
 
 
-def test_a_recipe_is_shown_with_what_it_extends():
+def test_a_recipe_is_shown_with_what_it_extends_and_the_defaults():
     shown = yaml.safe_load(run_here("recipes", "show", "demo", "--whole").stdout)
+    lacking = yaml.safe_load(run_here("recipes", "show", "ctc-sew-mid-timit", "--whole").stdout)
 
-    assert (shown["max_steps"], shown["freeze"]) == (2500, "none")
+    assert (shown["max_steps"], shown["freeze"], shown["seed"]) == (2500, "none", 42)
     assert "extends" not in shown
+    assert lacking["train"]["data"] == "YOURS"
+    assert "batching" in lacking["published"]["unknown"]
 
 
 def test_a_recipe_is_shown_as_it_is_written():

@@ -9,8 +9,14 @@ from typing import Any
 import yaml
 
 from gaudi_asr_cli.core.errors import UsageError
-from gaudi_asr_cli.core.recipes.catalogue import RecipeInfo, describe_recipes
-from gaudi_asr_cli.core.recipes.loading import find_recipe, read_extended
+from gaudi_asr_cli.core.recipes.catalogue import RecipeInfo, describe_recipes, name_data
+from gaudi_asr_cli.core.recipes.loading import (
+    dump_recipe,
+    find_recipe,
+    load_recipe,
+    read_extended,
+)
+from gaudi_asr_cli.core.recipes.option_kinds import OPTION_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +35,18 @@ def list_recipes() -> RecipesReport:
 
 
 def read_whole_recipe(name: str) -> str:
-    """The recipe together with what it extends, as YAML without the comments.
+    """Every value of the recipe, from what it extends and from the defaults, without the comments.
+
+    Where it needs data to be brought, that stands as `YOURS`.
 
     Raises:
         RecipeError: There is no recipe of that name.
     """
     values = read_extended(find_recipe(name))
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    if values.get("kind") in OPTION_KINDS:
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    brought = [] if name_data(values.get("train") or {}) else ["train.data=YOURS"]
+    return dump_recipe(load_recipe(name, brought))
 
 
 def read_recipe_text(name: str) -> str:
