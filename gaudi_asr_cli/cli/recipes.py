@@ -7,7 +7,6 @@ import typer
 
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli import training_options as training
-from gaudi_asr_cli.cli.training_options import Set
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="As listed.")]
 
@@ -61,7 +60,7 @@ def forecast_command(  # noqa: PLR0913 - a parameter is an option
     name: Name,
     train: training.Train = None,
     model: training.Model = None,
-    set_: Set = None,
+    set_: training.Set = None,
     cards: Annotated[
         int,
         typer.Option("--cards", metavar="N", min=1, help="Cards like the one of this machine."),

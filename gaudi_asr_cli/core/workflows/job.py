@@ -14,6 +14,7 @@ from gaudi_asr_cli.core.data.measure import Measured, measure
 from gaudi_asr_cli.core.data.phonemes import pronounce_texts
 from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
 from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Noticed, Observer
 from gaudi_asr_cli.core.recipes.schema import Data, TrainingRecipe
 from gaudi_asr_cli.core.text.rules import TextRules
@@ -69,7 +70,7 @@ def prepare(
     check_extra(recipe.trainer, device)
     splits = take_over(handover) or read_splits(recipe, observe)
     rules = rules_of(recipe)
-    task = open_task(recipe, texts_of(splits.train, rules), device, observe)
+    task = open_made_task(recipe, texts_of(splits.train, rules), device, observe)
     limits = Limits(recipe.batching.min_seconds, recipe.batching.max_seconds)
     examples = select_examples(splits.train.utterances, rules, task, limits)
     refused = (*broken_files(splits.train), *examples.refused)
@@ -92,6 +93,24 @@ def prepare(
     )
     batches = len(training_set.plan(0).batches)
     return Job(recipe, splits, task, training_set, refused, settings_of(recipe, task, batches))
+
+
+def open_made_task(
+    recipe: TrainingRecipe, texts: list[str], device: Device, observe: Observer
+) -> Task:
+    """The recipe's task; a local model that is missing is told with how to make it.
+
+    Raises:
+        DataError: The model is not there, or cannot write what the data says.
+        RecipeError: A setting does not fit the model.
+        UnreachableError: A hub id that is neither cached nor reachable.
+    """
+    try:
+        return open_task(recipe, texts, device, observe)
+    except DataError as error:
+        if recipe.requires and recipe.model.startswith("./") and not Path(recipe.model).exists():
+            raise DataError(error.message, remedy=recipe.requires) from error
+        raise
 
 
 def read_splits(recipe: TrainingRecipe, observe: Observer) -> Splits:

@@ -137,14 +137,15 @@ def _of_bench(path: Path, report: Mapping[str, Any]) -> RunResult:
 
 def _of_training(run: RunFolder, kind: str, report: Mapping[str, Any]) -> list[RunResult]:
     recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+    environment = _read_environment(run)
     common: dict[str, Any] = {
         "run": run.root,
         "kind": kind,
         "model": str(run.model),
         "base": report["base"],
         "train": name_data(recipe["train"]),
-        "device": _describe_device(run) or report["device"],
-        "cards": report.get("cards") or 1,
+        "device": environment.get("device", {}).get("description") or report["device"],
+        "cards": environment.get("ranks", 1),
         "dtype": report["dtype"],
         "minutes": report["wall_s"] / 60,
         "recipe": recipe,
@@ -201,12 +202,12 @@ def _coverage(score: Mapping[str, Any]) -> dict[str, Any]:
     return {key: score[key] for key in ("utterances", "utterances_total")}
 
 
-def _describe_device(run: RunFolder) -> str | None:
+def _read_environment(run: RunFolder) -> dict[str, Any]:
     try:
-        device = json.loads(run.environment.read_text(encoding="utf-8"))["device"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return str(device["description"])
+        environment: dict[str, Any] = json.loads(run.environment.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return environment
 
 
 def _trained_by(model: str) -> Mapping[str, Any] | None:

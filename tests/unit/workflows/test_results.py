@@ -24,7 +24,8 @@ def write_training(root, recipe, *settings, score=SCORE, part="eval", device="In
     }  # fmt: skip
     root.mkdir(parents=True)
     (root / "recipe.yaml").write_text(dump_recipe(resolved), encoding="utf-8")
-    (root / "environment.json").write_text(json.dumps({"device": {"description": device}}))
+    environment = {"device": {"description": device}, "ranks": 2}
+    (root / "environment.json").write_text(json.dumps(environment))
     (root / "report.json").write_text(json.dumps(report), encoding="utf-8")
     return root
 
@@ -60,7 +61,7 @@ def test_a_run_of_a_recipe_is_laid_beside_what_was_published_for_it(tmp_path):
     # Their normaliser was another one.
     assert (aspects["normaliser"].same, beside.verdict) == (False, "with care")
     assert (aspects["hardware"].here, aspects["hardware"].there) == (
-        "1 x Intel Gaudi 2", "1 x Gaudi",
+        "2 x Intel Gaudi 2", "1 x Gaudi",
     )  # fmt: skip
 
 
