@@ -22,6 +22,7 @@ class FormatName(str, Enum):
 
 class TimestampsName(str, Enum):
     WORD = "word"
+    CHAR = "char"
     NONE = "none"
 
 
@@ -56,7 +57,11 @@ OutDir = Annotated[
 ]
 Timestamps = Annotated[
     TimestampsName,
-    typer.Option("--timestamps", rich_help_panel=options.OUTPUT, help="Times of words."),
+    typer.Option(
+        "--timestamps",
+        rich_help_panel=options.OUTPUT,
+        help="Times of words; with char, in JSON, of their characters too.",
+    ),
 ]
 Channel = Annotated[
     int | None,

@@ -155,13 +155,15 @@ class Vocabulary:
 class WordTiming:
     """A word, when it was said in the file's own clock, and how sure the model is (0 to 1).
 
-    `confidence` is None where the model does not say.
+    `confidence` is None where the model does not say; `characters` are the word's own, each a
+    `WordTiming` of one letter, where they were asked for.
     """
 
     word: str
     start_s: float
     end_s: float
     confidence: float | None
+    characters: tuple[WordTiming, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

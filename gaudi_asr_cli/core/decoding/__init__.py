@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
@@ -28,4 +28,10 @@ class Decoder(Protocol):
         ...
 
 
-DECODERS: dict[str, Callable[[Vocabulary], Decoder]] = {"greedy": GreedyDecoder}
+class DecoderMaker(Protocol):
+    """Makes a decoder for a vocabulary; `characters` are timed too where that is wanted."""
+
+    def __call__(self, vocabulary: Vocabulary, *, characters: bool = False) -> Decoder: ...
+
+
+DECODERS: dict[str, DecoderMaker] = {"greedy": GreedyDecoder}

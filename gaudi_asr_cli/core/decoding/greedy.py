@@ -7,7 +7,7 @@ The order matters: a blank between two equal letters keeps them doubled. Source:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,10 +65,11 @@ class GreedyDecoder:
     """Takes the likeliest token of every frame; no language model, no search.
 
     The text is that of transformers' `batch_decode` of the argmax, save that special tokens
-    (unknown, `<s>`, `</s>`) leave no trace in it.
+    (unknown, `<s>`, `</s>`) leave no trace in it. With `characters` each word's are timed too.
     """
 
     vocabulary: Vocabulary
+    characters: bool = False
 
     def decode(self, emissions: Emissions, index: int, utterance: Utterance) -> Transcript:
         """Text, word times in the file's own clock, and confidences of one row of the batch.
@@ -104,6 +105,16 @@ class GreedyDecoder:
         spelt = ["".join(letters[a:b]) for a, b in zip(firsts, lasts, strict=True)]
         timed = zip(spelt, starts_s, ends_s, confidences, strict=True)
         words = tuple(WordTiming(*word) for word in timed)
+        if self.characters:
+            spikes_s = _place(runs.starts * np.float64(parts[0].frame_s), utterance.audio)
+            each = np.arange(len(runs.tokens))
+            sure = _average_words(probabilities, runs, each, each + 1)
+            words = tuple(
+                replace(
+                    word, characters=_time_characters(word, letters[a:b], spikes_s[a:b], sure[a:b])
+                )
+                for word, a, b in zip(words, firsts, lasts, strict=True)
+            )
         between = "" if self.vocabulary.phonemes_of is None else " "
         return Transcript(utterance.id, between.join(letters).strip(), words)
 
@@ -158,6 +169,21 @@ def _time_words(
     starts_s = runs.starts[firsts] * frame_s - np.minimum(leads_s * REACH, LONGEST_REACH_S)
     ends_s = runs.ends[lasts - 1] * frame_s + np.minimum(trails_s * REACH, LONGEST_REACH_S)
     return starts_s, ends_s
+
+
+def _time_characters(
+    word: WordTiming, letters: Sequence[str], spikes_s: Seconds, confidences: Seconds
+) -> tuple[WordTiming, ...]:
+    """The letters (R,) of a word: each lasts from its spike to the next one's.
+
+    The first begins with the word, the last ends with it.
+    """
+    inner = np.clip(spikes_s[1:], word.start_s, word.end_s).tolist()
+    borders = [word.start_s, *inner, word.end_s]
+    return tuple(
+        WordTiming(letter, borders[i], borders[i + 1], float(confidences[i]))
+        for i, letter in enumerate(letters)
+    )
 
 
 def _place(times_s: Seconds, audio: AudioSpan) -> Seconds:

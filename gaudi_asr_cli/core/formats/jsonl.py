@@ -35,8 +35,16 @@ def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict
 
 def _word_json(word: WordTiming) -> dict[str, Any]:
     """Times to the millisecond, confidence to four places: finer than either is true."""
+    named = {"word": word.word, **_times_json(word)}
+    if word.characters:
+        named["characters"] = [
+            {"character": one.word, **_times_json(one)} for one in word.characters
+        ]
+    return named
+
+
+def _times_json(word: WordTiming) -> dict[str, Any]:
     return {
-        "word": word.word,
         "start_s": round(word.start_s, 3),
         "end_s": round(word.end_s, 3),
         "confidence": None if word.confidence is None else round(word.confidence, 4),

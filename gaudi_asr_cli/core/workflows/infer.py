@@ -36,7 +36,7 @@ from gaudi_asr_cli.core.models.folder import find_model, kind_of
 from gaudi_asr_cli.core.models.prompts import USUAL, Generation
 
 DEFAULT_MODEL = "facebook/wav2vec2-base-960h"
-TIMESTAMPS = ("word", "none")
+TIMESTAMPS = ("word", "char", "none")
 LISTENING = "listening"
 
 
@@ -154,7 +154,9 @@ def _open_ctc(request: InferRequest, inputs: AudioInputs, device: Device) -> Ope
         )
     opened = open_wide(request.model, device=device, dtype=request.dtype, language=request.language)
     listener = choose_listener(opened, Choices(int8=request.int8))
-    decoder = DECODERS[request.decoder](listener.vocabulary)
+    decoder = DECODERS[request.decoder](
+        listener.vocabulary, characters=request.timestamps == "char"
+    )
     if not request.check_batching:
         return listener, decoder, None
     narrow(opened)
@@ -168,6 +170,11 @@ def _open_seq2seq(request: InferRequest, inputs: AudioInputs, device: Device) ->
         raise UsageError(
             f"{request.model} writes with a decoder, which is not computed in 8 bits here.",
             remedy="Leave --int8 out; --dtype bf16 is the fastest.",
+        )
+    if request.timestamps == "char":
+        raise UsageError(
+            f"{request.model} writes with a decoder, which tells no times of characters.",
+            remedy="Take --timestamps word, or a CTC model.",
         )
     scribe = open_scribe(
         request.model,
@@ -216,7 +223,7 @@ def _listen(
     for done in results:
         # What came on standard input is called so, not by the file it lay in meanwhile.
         named = replace(done, path=STDIN) if done.utterance_id == STDIN else done
-        yield named if request.timestamps == "word" else _drop_words(named)
+        yield _drop_words(named) if request.timestamps == "none" else named
 
 
 def _drop_words(done: UtteranceDone) -> UtteranceDone:

@@ -191,5 +191,31 @@ def test_columns_beyond_the_vocabulary_are_silent():
     assert decode("he?", vocabulary=short).text == "he"
 
 
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=40))
+def test_characters_divide_their_word_in_the_order_of_its_letters(columns):
+    utterance = Utterance("u", AudioSpan(Path("u.wav"), 3.0))
+    words = GreedyDecoder(VOCABULARY, characters=True).decode(emit(columns), 0, utterance).words
+    plain = GreedyDecoder(VOCABULARY).decode(emit(columns), 0, utterance).words
+
+    assert [(one.word, one.start_s, one.end_s) for one in words] == [
+        (one.word, one.start_s, one.end_s) for one in plain
+    ]
+    for word in words:
+        letters = word.characters
+        assert "".join(one.word for one in letters) == word.word
+        assert (letters[0].start_s, letters[-1].end_s) == (word.start_s, word.end_s)
+        assert all(one.start_s <= one.end_s for one in letters)
+        assert all(a.end_s == b.start_s for a, b in pairwise(letters))
+
+
+def test_a_character_lasts_from_its_spike_to_the_next():
+    utterance = Utterance("u", AudioSpan(Path("u.wav")))
+    decoder = GreedyDecoder(VOCABULARY, characters=True)
+    (word,) = decoder.decode(emit(spell("hh__e_ll")), 0, utterance).words
+
+    assert [one.word for one in word.characters] == ["h", "e", "l"]
+    assert [one.start_s for one in word.characters] == pytest.approx([0.0, 0.08, 0.12])
+
+
 def test_the_decoder_is_registered():
     assert DECODERS["greedy"](VOCABULARY) == GreedyDecoder(VOCABULARY)
