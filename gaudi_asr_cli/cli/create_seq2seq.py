@@ -43,6 +43,16 @@ def command(  # noqa: PLR0913 - a parameter is an option
             help="Convolutions between the two; each halves the encoder's states.",
         ),
     ] = 3,
+    position_frames: Annotated[
+        int | None,
+        typer.Option(
+            "--position-frames",
+            rich_help_panel=options.MODEL,
+            metavar="N",
+            show_default=False,
+            help="Widen the encoder's positional convolution: small encoders see too little.",
+        ),
+    ] = None,
     max_tokens: Annotated[
         int,
         typer.Option(
@@ -90,6 +100,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         encoder=encoder,
         decoder=decoder,
         adapter_layers=adapter_layers,
+        position_frames=position_frames,
         max_tokens=max_tokens,
         beams=beams,
         pad_token=pad_token,

@@ -26,7 +26,7 @@ def show_created(report: CreateReport) -> None:
         ),
         ("text", f"at most {count(report.max_tokens, 'token')}, {count(report.beams, 'beam')}"),
     )
-    if report.warning is not None:
-        show_notice(report.warning, "Fewer --adapter-layers make more states, twice as many each.")
+    for message, remedy in report.warnings:
+        show_notice(message, remedy)
     show_line(f"\nWritten: {report.out}", "dim")
     show_line(f"Try: gaudi-asr finetune-seq2seq --model {report.out} --train DATA --eval DATA")

@@ -43,6 +43,14 @@ def test_too_few_states_for_the_tokens_are_told(halves, tmp_path):
     assert "--adapter-layers" in result.stderr
 
 
+def test_an_encoder_that_sees_too_little_of_its_place_is_told(halves, tmp_path):
+    narrow = create(halves, tmp_path / "narrow", "--json")
+    wide = create(halves, tmp_path / "wide", "--position-frames", "600", "--json")
+
+    assert "which came first" in " ".join(json.loads(narrow.stdout)["warnings"])
+    assert json.loads(wide.stdout)["warnings"] == []
+
+
 def test_a_folder_that_is_there_is_left_alone(halves, tmp_path):
     (tmp_path / "mine").mkdir()
 

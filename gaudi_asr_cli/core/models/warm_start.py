@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.errors import DataError, UsageError
-from gaudi_asr_cli.core.models.families import attention_arguments, mend_family, processor_class
+from gaudi_asr_cli.core.models.families import (
+    PADDABLE,
+    attention_arguments,
+    mend_family,
+    processor_class,
+)
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model
 from gaudi_asr_cli.core.models.frontend import read_settings
 from gaudi_asr_cli.core.models.geometry import geometry_from_config
@@ -42,6 +47,7 @@ SAMPLE = (
 class WarmStart:
     """What to join. `adapter_layers` convolutions stand between the two, each halving the time.
 
+    `position_frames` widens what the encoder's positional convolution covers, None leaves it;
     `pad_token` names a token for a tokenizer that has none of its own (GPT-2).
     """
 
@@ -50,6 +56,7 @@ class WarmStart:
     adapter_layers: int = ADAPTER_LAYERS
     max_tokens: int = MAX_TOKENS
     beams: int = BEAMS
+    position_frames: int | None = None
     pad_token: str | None = None
     seed: int = 42
 
@@ -72,6 +79,7 @@ class Joined:
     settings: Mapping[str, Any]
     weights: tuple[Weights, ...]
     state_s: float
+    position_s: float | None
     characters_per_token: float
 
 
@@ -82,6 +90,7 @@ def join(request: WarmStart) -> Joined:
         DataError: The encoder hears nothing, the decoder cannot attend to it, or its tokenizer
             lacks a token that generation needs.
         RecipeError: The encoder's family has no adapter.
+        UsageError: The encoder's positions cannot be widened to that.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     import torch
@@ -95,6 +104,7 @@ def join(request: WarmStart) -> Joined:
         torch.manual_seed(request.seed)
         encoder, encoder_fresh = _load_encoder(encoder_folder, request.adapter_layers)
         decoder, decoder_fresh = _load_decoder(decoder_folder)
+        added = widen_positions(encoder, request.position_frames)
         network = _put_together(encoder, decoder)
     _check_columns(tokenizer, network, decoder_folder)
     _set_tokens(network, tokenizer, request)
@@ -102,8 +112,9 @@ def join(request: WarmStart) -> Joined:
         network=network,
         tokenizer=tokenizer,
         settings=read_settings(encoder_folder.path, encoder.config.to_dict()),
-        weights=tuple(_count_weights(network, encoder_fresh, decoder_fresh)),
+        weights=tuple(_count_weights(network, encoder_fresh, decoder_fresh, added)),
         state_s=geometry_from_config(encoder.config.to_dict()).frame_s,
+        position_s=_cover_positions(encoder.config.to_dict()),
         characters_per_token=count_characters(tokenizer),
     )
 
@@ -185,6 +196,63 @@ def _load_encoder(folder: ModelFolder, adapter_layers: int) -> tuple[Any, frozen
             remedy="Choose a model of a wav2vec 2.0-like family, such as facebook/wav2vec2-base.",
         ) from error
     return network, frozenset(report["missing_keys"])
+
+
+def widen_positions(encoder: Any, frames: int | None) -> int:
+    """Let the positional convolution cover so many frames; what the encoder says stays the same.
+
+    A decoder has to find the next word among the encoder's states. Where these know no more of
+    their place than what lies a third of a second around them, it mixes up which came first.
+
+    Returns:
+        How many weights are new; they count for nothing until they learn.
+
+    Raises:
+        UsageError: The encoder has no such convolution, or a wider one already.
+    """
+    import torch
+
+    if frames is None:
+        return 0
+    before = getattr(encoder.config, "num_conv_pos_embeddings", 0)
+    holder: Any = getattr(encoder, "encoder", None)
+    old: Any = getattr(holder, "pos_conv_embed", None)
+    if not hasattr(getattr(old, "conv", None), "parametrizations"):
+        raise UsageError(
+            f"An encoder of type '{encoder.config.model_type}' has no positional convolution that "
+            "could be widened.",
+            remedy="Leave --position-frames out.",
+        )
+    if frames < before or (frames - before) % 2:
+        raise UsageError(
+            f"--position-frames {frames}: the encoder's positional convolution covers {before}.",
+            remedy=f"Pass {before} or more, in steps of 2.",
+        )
+    encoder.config.num_conv_pos_embeddings = frames
+    wide = type(old)(encoder.config)
+    inside = slice((frames - before) // 2, (frames + before) // 2)
+    with torch.no_grad():
+        # Weight normalisation: a gain for each frame of the kernel, and a direction.
+        gains, directions = wide.conv.parametrizations.weight.parameters()
+        old_gains, old_directions = old.conv.parametrizations.weight.parameters()
+        gains.zero_()
+        gains[..., inside] = old_gains
+        directions[..., inside] = old_directions
+        wide.conv.bias.copy_(old.conv.bias)
+    holder.pos_conv_embed = wide
+    return _count(wide) - _count(old)
+
+
+def _count(module: Any) -> int:
+    return sum(int(weight.numel()) for weight in module.parameters())
+
+
+def _cover_positions(config: Mapping[str, Any]) -> float | None:
+    """Seconds around a frame in which it can see where the sound begins or ends; None: unknown."""
+    frames = config.get("num_conv_pos_embeddings")
+    if not frames or config.get("model_type") not in PADDABLE:
+        return None
+    return float(frames) * geometry_from_config({**config, "add_adapter": False}).frame_s
 
 
 def _load_decoder(folder: ModelFolder) -> tuple[Any, frozenset[str]]:
@@ -311,17 +379,20 @@ def count_positions(config: Any) -> int | None:
 
 
 def _count_weights(
-    network: Any, encoder_fresh: frozenset[str], decoder_fresh: frozenset[str]
+    network: Any, encoder_fresh: frozenset[str], decoder_fresh: frozenset[str], added: int
 ) -> Iterator[Weights]:
+    heard = _count_part("encoder", network.encoder, encoder_fresh, "")
+    yield Weights("encoder", heard.pretrained - added, heard.random)
+    if added:
+        yield Weights("positions", 0, added)
     parts = {
-        "encoder": (network.encoder, encoder_fresh, False),
-        "adapter": (getattr(network.encoder, "adapter", None), encoder_fresh, True),
-        "projection": (getattr(network, "enc_to_dec_proj", None), None, False),
-        "decoder": (network.decoder, decoder_fresh, False),
+        "adapter": (getattr(network.encoder, "adapter", None), encoder_fresh, "adapter."),
+        "projection": (getattr(network, "enc_to_dec_proj", None), None, ""),
+        "decoder": (network.decoder, decoder_fresh, ""),
     }
-    for part, (module, fresh, inside) in parts.items():
+    for part, (module, fresh, prefix) in parts.items():
         if module is not None:
-            yield _count_part(part, module, fresh, "adapter." if inside else "")
+            yield _count_part(part, module, fresh, prefix)
 
 
 def _count_part(part: str, module: Any, fresh: frozenset[str] | None, prefix: str) -> Weights:

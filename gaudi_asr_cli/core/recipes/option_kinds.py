@@ -70,6 +70,7 @@ class CreateRecipe(Recipe):
     encoder: str
     decoder: str
     adapter_layers: int | None = None
+    position_frames: PositiveInt | None = None
     max_tokens: PositiveInt | None = None
     beams: PositiveInt | None = None
 

@@ -10,7 +10,7 @@ from helpers.tiny_text_models import WORDS, save_tiny_text_model
 from safetensors.torch import load_file, save_file
 
 from gaudi_asr_cli.core.devices import open_device
-from gaudi_asr_cli.core.errors import DataError, RecipeError
+from gaudi_asr_cli.core.errors import DataError, RecipeError, UsageError
 from gaudi_asr_cli.core.models.labels import open_labeller
 from gaudi_asr_cli.core.models.prompts import Generation
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
@@ -158,3 +158,26 @@ def test_an_encoder_whose_family_has_no_adapter_can_do_without(halves, tmp_path)
     plain = join(WarmStart(str(encoder), str(halves[1]), adapter_layers=0))
 
     assert "adapter" not in counts(plain)
+
+
+def test_wider_positions_change_nothing_before_they_learn(halves):
+    plain = joined_from(halves)
+    wide = joined_from(halves, position_frames=24)
+
+    sound = torch.from_numpy(make_batch([16_000]).samples)
+    heard = [one.network.encoder.eval()(sound).extract_features for one in (plain, wide)]
+    inner = [
+        one.network.encoder.encoder(heard[0].new_ones(1, 30, 16)).last_hidden_state
+        for one in (plain, wide)
+    ]
+    added = next(one for one in wide.weights if one.part == "positions")
+    kernel = wide.network.encoder.encoder.pos_conv_embed.conv.weight
+    assert torch.allclose(inner[0], inner[1], atol=1e-6)
+    assert kernel.shape[-1] == wide.network.config.encoder.num_conv_pos_embeddings == 24
+    assert (added.pretrained, added.random) == (0, 16 * 8 * 16 + 16)  # 16 frames more, and gains
+
+
+@pytest.mark.parametrize("frames", [6, 9])
+def test_positions_are_not_narrowed_or_shifted(halves, frames):
+    with pytest.raises(UsageError, match="covers 8"):
+        joined_from(halves, position_frames=frames)
