@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from cpu_peers import SOMEBODY, Sound, draw_clips, spread
+from cpu_peers import spread
+from peers import SOMEBODY, Sound, draw_clips
 
 from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.engine.scribe import Author, plan_rows

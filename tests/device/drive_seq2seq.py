@@ -1,6 +1,6 @@
 """Run in a process of its own: what a decoder writes on one device, and the shapes that it sees.
 
-python drive_seq2seq.py OUT DEVICE MODE [patched]     writes OUT/found.json
+python drive_seq2seq.py OUT DEVICE MODE [trains]     writes OUT/found.json
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def watch(network: Any) -> list[tuple[list[int], ...]]:
     return seen
 
 
-def main(out: Path, name: str, mode: str, patched: bool) -> None:
+def main(out: Path, name: str, mode: str, trains: str = "") -> None:
     device = open_named(name, mode)
-    if patched:
-        # As after training: optimum-habana has put its own models and `generate` in place.
-        device.trainer_kit().arguments({"output_dir": str(out)}, {})
+    if trains:
+        # As while training: optimum-habana has put its own models and `generate` in place.
+        device.prepare_training()
     from helpers.tiny_corpus import write_corpus
     from helpers.tiny_seq2seq import save_tiny_whisper
 
@@ -61,4 +61,4 @@ def main(out: Path, name: str, mode: str, patched: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], patched="patched" in sys.argv)
+    main(Path(sys.argv[1]), *sys.argv[2:])

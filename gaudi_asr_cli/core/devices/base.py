@@ -113,6 +113,9 @@ class Device(Protocol):
             MachineError: A package that this way of training needs cannot be imported.
         """
 
+    def prepare_training(self) -> None:
+        """Put this device's own models in place, for training; before the first one is made."""
+
     def generation_arguments(self) -> dict[str, Any]:
         """What transformers' `generate` is told here beside the model's own settings."""
 

@@ -100,6 +100,9 @@ class CpuDevice:
     def trainer_kit(self) -> NativeKit:
         return NativeKit({"use_cpu": True})
 
+    def prepare_training(self) -> None:
+        """Nothing to put in place: transformers' models train here as they are."""
+
     def generation_arguments(self) -> dict[str, Any]:
         return {}
 

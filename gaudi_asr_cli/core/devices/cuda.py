@@ -110,6 +110,9 @@ class CudaDevice:
     def trainer_kit(self) -> NativeKit:
         return NativeKit({"use_cpu": False})
 
+    def prepare_training(self) -> None:
+        """Nothing to put in place: transformers' models train here as they are."""
+
     def generation_arguments(self) -> dict[str, Any]:
         return {}
 

@@ -98,6 +98,18 @@ def open_gaudi_kit() -> GaudiKit:
     return GaudiKit(*kinds)
 
 
+def replace_models() -> None:
+    """Have optimum-habana replace transformers' models and `generate` by its own.
+
+    Raises:
+        MachineError: It cannot be imported, with the reason.
+    """
+    open_gaudi_kit()
+    with redirect_stdout(io.StringIO()):
+        modeling = import_module("optimum.habana.transformers.modeling_utils")
+        modeling.adapt_transformers_to_gaudi()
+
+
 def why_no_training_graphs(network: Any, extra: Mapping[str, Any]) -> str | None:
     """Why captured training steps of this network would train it wrongly; None if they do not.
 

@@ -157,6 +157,12 @@ class HpuDevice:
             marks_steps=self.mode != "lazy",
         )
 
+    def prepare_training(self) -> None:
+        if self.mode == "lazy" and has_optimum():
+            from gaudi_asr_cli.core.devices.gaudi_kit import replace_models
+
+            replace_models()
+
     def generation_arguments(self) -> dict[str, Any]:
         from transformers import GenerationMixin
 

@@ -43,6 +43,7 @@ def open_seq2seq_for_training(
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     chosen = device.choose_dtype(dtype)
+    device.prepare_training()
     folder = find_model(name, kind="seq2seq")
     refuse_deaf_decoder(folder)
     halved = isinstance(folder.read_config().get("encoder"), dict)

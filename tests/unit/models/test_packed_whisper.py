@@ -32,7 +32,7 @@ def test_scores_of_the_first_step_are_those_of_transformers(model, packed):
     )
     prompt = prompt.expand(len(LENGTHS), -1)
 
-    heard = [packed.encoder(one) for one in inputs["input_features"]]
+    heard = packed.hear(inputs["input_features"])
     scores = packed.decoder.write(prompt, packed.decoder.begin(heard, 20))
 
     expected = model.network(**inputs, decoder_input_ids=prompt).logits[:, -1]

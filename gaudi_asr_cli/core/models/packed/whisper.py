@@ -44,6 +44,10 @@ class HearingEncoder:
         return self.norm(frames)
 
 
+Heard = list["Tensor"]
+"""Keys and values (2, H, F, S) of what was heard, for each layer of the decoder."""
+
+
 @dataclass(frozen=True, slots=True)
 class WritingLayer:
     """A layer of the decoder: attention to what was written, to what was heard, feed-forward."""
@@ -70,21 +74,21 @@ class WritingDecoder:
     norm: Norm
     head: Linear
 
-    def begin(self, heard: Sequence[Tensor], room: int) -> Page:
-        """An empty page for each of the encoder's outputs (F, D), with `room` for tokens."""
-        rows, width = len(heard), self.tokens.shape[1]
-        frames = heard[0].shape[0]
+    def hear(self, frames: Tensor) -> Heard:
+        """Keys and values of the encoder's output (F, D), for each layer."""
+        return [
+            layer.heard(frames).view(len(frames), 2, layer.heads, -1).permute(1, 2, 0, 3)
+            for layer in self.layers
+        ]
+
+    def begin(self, heard: Sequence[Heard], room: int) -> Page:
+        """An empty page for each of those who were heard, with `room` for tokens."""
+        rows = len(heard)
         keys, values, empty = [], [], []
-        for layer in self.layers:
-            size = width // layer.heads
-            key = torch.empty(rows, layer.heads, frames, size, dtype=self.tokens.dtype)
-            value = torch.empty_like(key)
-            for row, one in enumerate(heard):
-                both = layer.heard(one).view(frames, 2, layer.heads, size)
-                key[row] = both[:, 0].transpose(0, 1)
-                value[row] = both[:, 1].transpose(0, 1)
-            keys.append(key)
-            values.append(value)
+        for number, layer in enumerate(self.layers):
+            size = self.tokens.shape[1] // layer.heads
+            keys.append(torch.stack([one[number][0] for one in heard]))
+            values.append(torch.stack([one[number][1] for one in heard]))
             empty.append(torch.empty(2, rows, layer.heads, room, size, dtype=self.tokens.dtype))
         return Page(keys, values, empty)
 

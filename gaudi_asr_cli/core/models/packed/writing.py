@@ -7,7 +7,9 @@ whatever else a generation configuration may ask for) is left to it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +18,7 @@ from gaudi_asr_cli.core.devices.base import Device, torch_dtype
 from gaudi_asr_cli.core.models.frontend import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
 from gaudi_asr_cli.core.models.packed.whisper import (
+    Heard,
     HearingEncoder,
     Page,
     WritingDecoder,
@@ -25,6 +28,7 @@ from gaudi_asr_cli.core.models.packed.whisper import (
 from gaudi_asr_cli.core.models.prompts import Generation, settle
 from gaudi_asr_cli.core.models.seq2seq import Seq2SeqModel
 from gaudi_asr_cli.core.models.sequences import SequenceReader
+from gaudi_asr_cli.core.models.threads import threads
 from gaudi_asr_cli.core.records import Generated
 
 if TYPE_CHECKING:
@@ -95,12 +99,35 @@ class PackedWhisper:
         if settled.beams > 1:
             return self.model.generate_from(inputs, how)
         with torch.inference_mode():
-            heard = [self.encoder(window) for window in inputs["input_features"]]
+            heard = self.hear(inputs["input_features"])
             most = self.model.most_tokens(settled)
             prompts = self.model.reader.plan_prompt(settled)
             page = self.decoder.begin(heard, len(prompts) + most)
             rows = self._write(page, len(heard), settled, most)
         return self.reader.read(rows, times=settled.timestamps)
+
+    def hear(self, windows: Tensor) -> list[Heard]:
+        """What the decoder needs of each of the windows (B, M, 3000).
+
+        Threads that share one window wait for each other at every layer; those that hear one each
+        never do.
+        """
+        count = torch.get_num_threads()
+        if len(windows) <= count / 2:
+            return [self._hear_one(window) for window in windows]
+        # A part of what the pool's threads set (MKL's) holds for all of them.
+        with (
+            threads(count),
+            ThreadPoolExecutor(
+                count, "hear", initializer=partial(torch.set_num_threads, 1)
+            ) as pool,
+        ):
+            return list(pool.map(self._hear_one, windows))
+
+    def _hear_one(self, window: Tensor) -> Heard:
+        # Inference mode holds for one thread only.
+        with torch.inference_mode():
+            return self.decoder.hear(self.encoder(window))
 
     def _write(self, page: Page, rows: int, how: Generation, most: int) -> list[list[int]]:
         written, scores = self._prompt(page, rows, how)
