@@ -6,18 +6,32 @@ python drive_commands.py OUT DEVICE     prints JSON: exit code, output and error
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from drive import TINY, events, forget_events
+from drive import HEARD, TINY, events, forget_events
 from helpers.run import run_here
 from helpers.tiny_corpus import write_corpus
+from helpers.tiny_models import save_tiny_model
 
 CLIPS = 24
+BUCKETS, LIMIT = 5, 40
+
+
+def benchmarks(out: Path, graphs: bool) -> dict[str, list[Any]]:
+    """Small networks in the layouts of base and large models, on more sound than is asked for."""
+    sound = write_corpus(out / "sound", utterances=LIMIT + 2)
+    words = ["--data", sound, "--buckets", BUCKETS, "--limit", LIMIT, "--repeat", 1,
+             "--batch-seconds", 6, "--dtype", "fp32", "--json"]  # fmt: skip
+    words += ["--graphs"] if graphs else []
+    models = {one: save_tiny_model(out / "models" / one, one) for one in HEARD}
+    return {f"bench {one}": ["bench", "--model", folder, *words] for one, folder in models.items()}
 
 
 def main(out: Path, device: str) -> dict[str, Any]:
+    graphs = device == "hpu" and os.environ["PT_HPU_LAZY_MODE"] == "1"
     corpus = write_corpus(out / "corpus", utterances=CLIPS)
     clips = sorted(corpus.parent.glob("*.wav"))
     settings = [word for one in TINY for word in ("--set", one)]
@@ -28,6 +42,7 @@ def main(out: Path, device: str) -> dict[str, Any]:
         "finetune-ctc": ["finetune-ctc", "--recipe", "digits", "--set", f"train.data={corpus}",
                          "--set", f"eval.data={corpus}", "--set", "eval.limit=2", *settings,
                          "--set", "max_steps=3", "--run", out / "run", "--json"],
+        **benchmarks(out, graphs),
     }  # fmt: skip
     found: dict[str, Any] = {}
     for name, words in commands.items():

@@ -31,7 +31,10 @@ MODES = ("auto", "lazy", "eager", "compile")
 LAZY_MODE = "PT_HPU_LAZY_MODE"
 BRIDGE = "habana_frameworks"
 CARDS = Path("/dev/accel")
-"""Where the driver shows its cards."""
+"""Where drivers of accelerators show their cards, not only Gaudi's."""
+
+DRIVER = Path("/sys/module/habanalabs")
+"""There where Gaudi's driver is loaded."""
 
 CONTAINER = (
     "Run inside Intel's Gaudi container (docs/devices.md has the docker line), or pass "
@@ -205,7 +208,7 @@ def open_hpu(mode: str = "auto") -> HpuDevice:
     return HpuDevice(mode=chosen, description=f"{hpu.get_device_name()} ({chosen} mode)")
 
 
-def check_hpu(cards: int, folder: Path = CARDS) -> None:
+def check_hpu(cards: int, folder: Path = CARDS, driver: Path = DRIVER) -> None:
     """Refuse Gaudis that are not there, without opening one.
 
     Raises:
@@ -213,7 +216,7 @@ def check_hpu(cards: int, folder: Path = CARDS) -> None:
     """
     if not has_bridge():
         raise MachineError(explain_hpu(), remedy=CONTAINER)
-    present = count_cards(folder)
+    present = count_cards(folder, driver)
     if 0 < present < cards:
         raise MachineError(
             f"{cards} cards are asked for, and there are {present}.",
@@ -298,14 +301,14 @@ def is_lazy() -> bool:
     return bool(_bridge("utils.internal").is_lazy())
 
 
-def count_cards(folder: Path = CARDS) -> int:
+def count_cards(folder: Path = CARDS, driver: Path = DRIVER) -> int:
     """How many Gaudis the driver shows."""
-    return len(list(folder.glob("accel[0-9]*")))
+    return len(list(folder.glob("accel[0-9]*"))) if driver.is_dir() else 0
 
 
-def explain_hpu(cards: Path = CARDS) -> str:
+def explain_hpu(cards: Path = CARDS, driver: Path = DRIVER) -> str:
     """What there is of a Gaudi here, in one line; imports nothing of it, and not torch."""
-    count = count_cards(cards)
+    count = count_cards(cards, driver)
     found = f"{count} Gaudi cards in {cards}" if count else f"no Gaudi card in {cards}"
     if not has_bridge():
         return f"No HPU: {found}, and habana_frameworks is not installed."

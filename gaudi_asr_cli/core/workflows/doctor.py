@@ -86,9 +86,12 @@ class DoctorReport:
 
 def doctor(*, hub_timeout_s: float = HUB_TIMEOUT_S) -> DoctorReport:
     """Look at everything; takes seconds, and never longer for want of a network."""
+    from gaudi_asr_cli.core.workflows.doctor_gaudi import examine_gaudi
+
     return DoctorReport(
         (
             *examine_devices(),
+            *examine_gaudi(),
             *examine_versions(),
             *examine_audio(),
             *examine_reach(hub_timeout_s),

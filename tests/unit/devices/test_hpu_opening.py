@@ -151,7 +151,7 @@ def test_auto_is_what_the_environment_says_else_what_can_train(
 def test_one_line_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(hpu, "has_bridge", lambda: False)
 
-    line = explain_hpu(tmp_path)
+    line = explain_hpu(tmp_path, driver=tmp_path)
 
     assert line.startswith("No HPU: no Gaudi card")
     assert "habana_frameworks is not installed" in line
@@ -164,7 +164,7 @@ def test_one_line_says_what_is_there(tmp_path, monkeypatch):
         (tmp_path / f"accel{card}").touch()
     (tmp_path / "accel_controlD0").touch()
 
-    line = explain_hpu(tmp_path)
+    line = explain_hpu(tmp_path, driver=tmp_path)
 
     assert line.startswith("HPU: 2 Gaudi cards")
     assert "transformers' own Trainer" in line
