@@ -81,7 +81,7 @@ class CudaDevice:
     def synchronize(self) -> None:
         import torch
 
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(self.index)
 
     def mark_step(self) -> None:
         """Nothing is collected: CUDA queues each call at once."""
@@ -97,11 +97,17 @@ class CudaDevice:
         return graphs.counts
 
     def pin(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.pin_memory()
+        import torch
+
+        # A thread begins on the first card, and would take memory there.
+        with torch.cuda.device(self.index):
+            return tensor.pin_memory()
 
     def copier(self) -> StreamCopier:
         import torch
 
+        # Streams belong to the current card of the thread that makes them.
+        torch.cuda.set_device(self.index)
         return StreamCopier(torch.cuda, self.pin, self.mark_step)
 
     def count_compilations(self) -> int | None:
@@ -119,7 +125,7 @@ class CudaDevice:
     def peak_memory_mb(self) -> float:
         import torch
 
-        return torch.cuda.max_memory_allocated() / 2**20
+        return torch.cuda.max_memory_allocated(self.index) / 2**20
 
 
 def open_cuda() -> CudaDevice:

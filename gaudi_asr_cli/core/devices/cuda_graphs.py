@@ -74,7 +74,9 @@ class CudaGraphs:
             try:
                 with _uncached(autocast):
                     self._warm_up(static)
-                    with torch.cuda.graph(graph, pool=self._pool):
+                    # Other threads pin memory and wait for copies meanwhile, which is no harm to
+                    # this stream; the default would have the capture fail for it.
+                    with torch.cuda.graph(graph, self._pool, capture_error_mode="thread_local"):
                         outputs = self._forward(**static)
             except RuntimeError as error:
                 raise MachineError(

@@ -55,7 +55,11 @@ class NativeKit:
     def arguments(self, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:
         from transformers import TrainingArguments
 
-        return TrainingArguments(**{**values, **self.values, **extra})
+        arguments = TrainingArguments(**{**values, **self.values, **extra})
+        # A process has one card. With more in sight transformers would cut each batch into pieces
+        # for all of them (DataParallel), which our batches are not made for.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
+        return arguments
 
     def trainer_class(self) -> type:
         from transformers import Trainer

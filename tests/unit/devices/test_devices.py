@@ -10,6 +10,7 @@ from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
 from gaudi_asr_cli.core.devices.cpu import CpuDevice, read_cpu_flags, read_cpu_name
 from gaudi_asr_cli.core.devices.cuda import CudaDevice, open_cuda
+from gaudi_asr_cli.core.devices.kits import NativeKit
 from gaudi_asr_cli.core.errors import MachineError, UsageError
 
 PLAIN = CpuDevice(frozenset({"avx2"}), "an old CPU")
@@ -159,3 +160,33 @@ def test_auto_never_touches_the_software_of_a_gaudi():
     )
 
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_a_trainer_keeps_to_one_card_of_several(monkeypatch, tmp_path):
+    import transformers
+
+    class SeesEight:
+        n_gpu = 8
+
+        def __init__(self, **values):
+            self.values = values
+
+    monkeypatch.setattr(transformers, "TrainingArguments", SeesEight)
+
+    arguments = NativeKit({"use_cpu": False}).arguments({"output_dir": str(tmp_path)}, {})
+
+    assert arguments._n_gpu == 1
+    assert arguments.values["use_cpu"] is False
+
+
+def test_a_rank_without_a_card_of_its_own_says_so(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name, value in (("RANK", "2"), ("WORLD_SIZE", "3"), ("LOCAL_RANK", "2")):
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(MachineError) as refused:
+        open_cuda()
+
+    assert "--cards 2" in refused.value.remedy

@@ -1,0 +1,180 @@
+"""An NVIDIA card: text as on a CPU, speed beside the pipeline of transformers, share of the peak.
+
+    python benchmarks/cuda_card.py --data ../shared/data/clips --model demo
+    python benchmarks/cuda_card.py --shapes base large --utterances 200
+    python benchmarks/cuda_card.py --device cpu --shapes base --utterances 2 --matmul 512
+
+The first part hears a data folder on the CPU in fp32 and on the card in fp32 and bf16, with graphs
+and without, and counts equal texts. The second hears synthetic sound with random weights, ours and
+the pipeline at each batch size, both in the same precision, in turns; the best batch counts. The
+share of the peak sets the products that a second of sound takes beside a large product of matrices
+in the same precision. No result of this file is known yet: nobody has
+run it on a card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from gaudi_asr_cli.core.data.sources import read_utterances
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
+from gaudi_asr_cli.core.devices import Device, open_device
+from gaudi_asr_cli.core.devices.base import torch_dtype
+from gaudi_asr_cli.core.engine.engine import transcribe
+from gaudi_asr_cli.core.engine.listening import Choices, choose_listener, open_wide
+from gaudi_asr_cli.core.measuring.baseline import open_pipeline
+from gaudi_asr_cli.core.measuring.rounds import Rounds
+from gaudi_asr_cli.core.measuring.shapes import SHAPES, open_random_model
+from gaudi_asr_cli.core.measuring.workload import Workload, make_workload
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Utterance
+
+GFLOP_A_SECOND = {"base": 14.6, "large": 37.8}
+"""Products that a second of sound takes: convolutions, linears and attention."""
+
+NAMES = {"base": "wav2vec2-base", "large": "wav2vec2-large-lv60"}
+BUCKETS = 8
+SEED = 42
+
+
+def texts_of(
+    name: str, device: Device, dtype: str, graphs: bool, utterances: Sequence[Utterance]
+) -> list[str]:
+    """What a model hears in each utterance; an error stands for the text it should have been."""
+    wide = open_wide(name, device=device, dtype=dtype)
+    listener = choose_listener(wide, Choices(graphs=graphs, buckets=BUCKETS))
+    heard = transcribe(listener, utterances, GreedyDecoder(listener.vocabulary))
+    return [str(one.error) if one.transcript is None else one.transcript.text for one in heard]
+
+
+def compare_texts(name: str, source: str, device: Device) -> Iterator[str]:
+    """A line for each way of hearing: how many texts are the CPU's."""
+    utterances = list(read_utterances(source))
+    expected = texts_of(name, open_device("cpu"), "fp32", False, utterances)
+    yield "| dtype | graphs | text as on the CPU |"
+    yield "|---|---|---|"
+    for dtype in ("fp32", device.choose_dtype()):
+        for graphs in (False, True) if device.gains_from_batches else (False,):
+            heard = texts_of(name, device, dtype, graphs, utterances)
+            same = sum(a == b for a, b in zip(heard, expected, strict=True))
+            yield f"| {dtype} | {'on' if graphs else 'off'} | {same} of {len(utterances)} |"
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Someone's seconds for the workload, of each round."""
+
+    name: str
+    seconds: list[float]
+
+    def rate(self, audio_s: float) -> float:
+        return audio_s / median(self.seconds)
+
+
+def race(shape: str, device: Device, workload: Workload, options: Any) -> Iterator[str]:
+    """Lines of ours with and without graphs, and the pipeline at each batch size."""
+    dtype = device.choose_dtype()
+    ours = [_open_ours(shape, device, graphs, workload) for graphs in _graphs(device)]
+    pipeline = open_pipeline(_random(shape, device, dtype), workload).pipeline
+    pipeline.model.to(torch_dtype(dtype))
+    sounds = [load(workload, one) for one in workload.utterances]
+    timed = [Timed(name, []) for name, _ in ours] + [
+        Timed(f"pipeline, batch {batch}", []) for batch in options.batches
+    ]
+    # The first round warms up and does not count.
+    for number in range(options.rounds + 1):
+        seconds = [rounds.listen("round").wall_s for _, rounds in ours]
+        seconds += [_hear_with(pipeline, sounds, batch) for batch in options.batches]
+        for one, took in zip(timed, seconds, strict=True):
+            if number:
+                one.seconds.append(took)
+    peak_tflops = measure_matmul(device, dtype, options.matmul)
+    best = max(one.rate(workload.audio_s) for one in timed[len(ours) :])
+    yield f"| {shape} {dtype} | x real time | of the pipeline's best | of a matrix product |"
+    yield "|---|---|---|---|"
+    for one in timed:
+        rate = one.rate(workload.audio_s)
+        share = rate * GFLOP_A_SECOND[shape] / 1000 / peak_tflops
+        yield f"| {one.name} | {rate:.0f} | {rate / best:.2f} | {share:.1%} |"
+    yield f"(a product of matrices of {options.matmul}: {peak_tflops:.1f} TFLOP/s)"
+
+
+def measure_matmul(device: Device, dtype: str, size: int) -> float:
+    """TFLOP/s of the product of two square matrices, the best of several."""
+    draw = torch.Generator().manual_seed(SEED)
+    left, right = (
+        torch.randn(size, size, generator=draw).to(device.torch_device, torch_dtype(dtype))
+        for _ in range(2)
+    )
+    best_s = float("inf")
+    for _ in range(10):
+        device.synchronize()
+        started = time.perf_counter()
+        left @ right
+        device.synchronize()
+        best_s = min(best_s, time.perf_counter() - started)
+    return 2 * size**3 / best_s / 1e12
+
+
+def load(workload: Workload, utterance: Utterance) -> dict[str, Any]:
+    """An utterance as the pipeline takes it."""
+    samples = workload.load(utterance.audio).samples
+    return {"raw": np.asarray(samples), "sampling_rate": SAMPLE_RATE_HZ}
+
+
+def _graphs(device: Device) -> tuple[bool, ...]:
+    return (False, True) if device.gains_from_batches else (False,)
+
+
+def _random(shape: str, device: Device, dtype: str) -> Any:
+    return open_random_model(SHAPES[NAMES[shape]], device=device, dtype=dtype, seed=SEED)
+
+
+def _open_ours(shape: str, device: Device, graphs: bool, workload: Workload) -> tuple[str, Rounds]:
+    choices = Choices(graphs=graphs, buckets=BUCKETS)
+    listener = choose_listener(_random(shape, device, device.choose_dtype()), choices)
+    rounds = Rounds(listener, GreedyDecoder(listener.vocabulary), workload, device)
+    return f"ours, graphs {'on' if graphs else 'off'}", rounds
+
+
+def _hear_with(pipeline: Any, sounds: Sequence[dict[str, Any]], batch: int) -> float:
+    # The pipeline takes its inputs apart.
+    copies = [dict(one) for one in sounds]
+    started = time.perf_counter()
+    for _ in pipeline(iter(copies), batch_size=batch):
+        pass
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--data", help="any --data of gaudi-asr, for the comparison of texts")
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--shapes", nargs="*", default=[], choices=sorted(GFLOP_A_SECOND))
+    parser.add_argument("--utterances", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 16, 32, 64])
+    parser.add_argument("--matmul", type=int, default=8192)
+    options = parser.parse_args()
+    device = open_device(options.device)
+    print(f"{device.description}, torch {torch.__version__}\n")
+    if options.data:
+        for line in compare_texts(options.model, options.data, device):
+            print(line, flush=True)
+    workload = make_workload(options.utterances, SEED)
+    for shape in options.shapes:
+        print()
+        for line in race(shape, device, workload, options):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
