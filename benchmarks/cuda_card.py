@@ -148,7 +148,7 @@ def _hear_with(pipeline: Any, sounds: Sequence[dict[str, Any]], batch: int) -> f
     # The pipeline takes its inputs apart.
     copies = [dict(one) for one in sounds]
     started = time.perf_counter()
-    for _ in pipeline(iter(copies), batch_size=batch):
+    for _ in pipeline(copies, batch_size=batch):
         pass
     return time.perf_counter() - started
 

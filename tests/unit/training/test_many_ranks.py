@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drive_ranks import BATCH, CALM, RANDOM, RANDOM_STEPS, STEPS, TINY, data, train
 from helpers.run import clean_environment, run_here
 from helpers.tiny_corpus import write_corpus
 from safetensors.numpy import load_file
@@ -21,10 +22,7 @@ from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.launching import launchers
 
 HERE = Path(__file__).parent
-TIMEOUT_S = 240
-
-sys.path.insert(0, str(HERE))
-from drive_ranks import BATCH, CALM, RANDOM, RANDOM_STEPS, STEPS, TINY, data, train  # noqa: E402
+TIMEOUT_S = 600
 
 
 def free_port() -> int:

@@ -1,0 +1,89 @@
+"""What each rank hears of a planned batch, and what its loss counts: one process plays them all."""
+
+import dataclasses
+from contextlib import closing
+
+import pytest
+import torch
+from drive_ranks import CALM, TINY, data
+from helpers.tiny_corpus import write_corpus
+
+from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.devices.ranks import Alone
+from gaudi_asr_cli.core.events import ignore
+from gaudi_asr_cli.core.training.batches import PlannedBatches
+from gaudi_asr_cli.core.training.task import OURS
+from gaudi_asr_cli.core.workflows.job import prepare
+from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
+
+
+class Rank(Alone):
+    """One of several that says nothing to the others."""
+
+    def __init__(self, index, count):
+        super().__init__(count)
+        self.index = index
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus"), utterances=13)
+
+
+def batches_of(corpus, ranks, *, static, utterances, reduction="mean"):
+    """The batches of an epoch as a rank loads them, each with its loss."""
+    plain = open_device("cpu").with_ranks(ranks)
+    device = dataclasses.replace(plain, recompiles_on_new_shapes=static)
+    settings = (
+        *data(corpus), *TINY, *CALM, f"batching.batch={utterances}",
+        f"network.ctc_loss_reduction={reduction}",
+    )  # fmt: skip
+    job = prepare(resolve_recipe(FinetuneRequest("digits", settings)), device, ignore)
+    task = job.task.with_static_shapes() if static else job.task
+    task.network.eval()
+    found = []
+    with closing(PlannedBatches(job.training_set, task)) as batches, torch.no_grad():
+        for number in range(len(batches)):
+            inputs = batches[number]
+            heard = {name: one for name, one in inputs.items() if name not in OURS}
+            loss = task.network(**heard).loss * inputs.get("share", 1.0)
+            found.append((inputs, float(loss)))
+    return found
+
+
+@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize(("static", "reduction"), [(True, "mean"), (False, "mean"), (True, "sum")])
+def test_the_mean_of_the_ranks_losses_is_the_loss_of_all(corpus, count, static, reduction):
+    one = batches_of(corpus, Alone(), static=static, utterances=5 * 2, reduction=reduction)
+    parts = [
+        batches_of(
+            corpus, Rank(index, count), static=static, utterances=10 // count, reduction=reduction
+        )
+        for index in range(count)
+    ]
+
+    together = [
+        sum(losses) / count for losses in zip(*[[x for _, x in p] for p in parts], strict=True)
+    ]
+    assert together == pytest.approx([loss for _, loss in one], rel=1e-5)
+    for step in zip(*parts, strict=True):
+        widths = {tuple(inputs["input_values"].shape[1:]) for inputs, _ in step}
+        rows = {inputs["labels"].shape for inputs, _ in step}
+        assert len(widths) == 1
+        # Without static shapes the last batches of buckets have fewer rows on some.
+        assert len(rows) == 1 or not static
+
+
+def test_every_utterance_is_heard_once_and_fillers_count_for_nothing(corpus):
+    parts = [batches_of(corpus, Rank(index, 8), static=True, utterances=1) for index in range(8)]
+
+    fillers = 0
+    for step in zip(*parts, strict=True):
+        real = []
+        for index, (inputs, _) in enumerate(step):
+            fills = index >= len(inputs["together"].indices)
+            fillers += fills
+            assert (float(inputs["share"]) == 0.0) is fills
+            real += [] if fills else inputs["planned"].indices
+        assert sorted(real) == sorted(step[0][0]["together"].indices)
+    assert fillers > 0
