@@ -92,3 +92,26 @@ def test_a_recipe_of_phonemes_without_a_language_is_refused(corpora):
 
     assert result.exit_code == 3
     assert "language: tr" in result.stderr
+
+
+def test_data_is_checked_against_phonemes_where_the_model_knows_those(
+    corpora, pretrained, tmp_path
+):
+    folders = {}
+    for language in ("sv", "tr"):
+        folders[language] = tmp_path / language
+        words = ["--unit", "phoneme", "--language", language, "--out", folders[language]]
+        run_here("vocab", corpora[language], *words, "--quiet")
+
+    answers = {
+        language: json.loads(
+            run_here("check", corpora["sv"], "--vocab", folder, "--json", "--quiet").stdout
+        )
+        for language, folder in folders.items()
+    }
+
+    (known,) = [one for one in answers["sv"]["findings"] if one["kind"] == "unknown_characters"]
+    (foreign,) = [one for one in answers["tr"]["findings"] if one["kind"] == "unknown_characters"]
+    assert (known["unit"], known["count"]) == ("phonemes", 0)
+    assert known["of"] > 10
+    assert foreign["of"] > 10

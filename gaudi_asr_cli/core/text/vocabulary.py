@@ -21,6 +21,7 @@ from gaudi_asr_cli.core.text.tokenizer_files import (
 __all__ = [
     "build_vocabulary",
     "count_units",
+    "count_unknown",
     "encode",
     "read_vocabulary",
     "suggest_case",
@@ -147,6 +148,19 @@ def unknown_characters(vocabulary: Vocabulary, text: str) -> frozenset[str]:
     return frozenset(
         token for token in pattern.findall(text) if not token.isspace() and token not in columns
     )
+
+
+def count_unknown(vocabulary: Vocabulary, texts: Iterable[str]) -> tuple[dict[str, int], int]:
+    """How often the texts hold what `encode` would turn into the unknown token, commonest first.
+
+    Returns:
+        Counts by character (or phoneme), and how many of both kinds there are in all.
+    """
+    phonemes = vocabulary.phonemes_of is not None
+    counts = count_units(texts, phonemes=phonemes)
+    missing = unknown_characters(vocabulary, (" " if phonemes else "").join(counts))
+    unknown = {unit: count for unit, count in counts.most_common() if unit in missing}
+    return unknown, counts.total()
 
 
 def suggest_case(vocabulary: Vocabulary, sample_text: str) -> Case:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import Utterance, Vocabulary
 from gaudi_asr_cli.core.text.rules import TextRules
-from gaudi_asr_cli.core.text.vocabulary import count_units, suggest_case, unknown_characters
+from gaudi_asr_cli.core.text.vocabulary import count_unknown, suggest_case
 from gaudi_asr_cli.core.training.task import Labels, Task
 
 UNKNOWN_LIMIT = 0.05
@@ -102,13 +102,10 @@ def check_vocabulary(vocabulary: Vocabulary, texts: Iterable[str]) -> dict[str, 
     Raises:
         DataError: So many that the vocabulary cannot be meant for this data.
     """
-    phonemes = vocabulary.phonemes_of is not None
-    counts = count_units(texts, phonemes=phonemes)
-    missing = unknown_characters(vocabulary, (" " if phonemes else "").join(counts))
-    unknown = {character: counts[character] for character in sorted(missing)}
-    if sum(unknown.values()) > UNKNOWN_LIMIT * max(1, sum(counts.values())):
-        shown = " ".join(list(unknown)[:30])
-        case = suggest_case(vocabulary, "".join(counts))
+    unknown, total = count_unknown(vocabulary, texts)
+    if sum(unknown.values()) > UNKNOWN_LIMIT * max(1, total):
+        shown = " ".join(sorted(unknown)[:30])
+        case = suggest_case(vocabulary, "".join(unknown))
         folded = f"Its letters are in another case: --case {case}. " if case != "keep" else ""
         raise DataError(
             f"The vocabulary lacks characters of this data: {shown}",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.data.measure import Measured, measure
+from gaudi_asr_cli.core.data.phonemes import pronounce_texts
 from gaudi_asr_cli.core.data.quality import SoundFacts, inspect_sound, pick_evenly
 from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
 from gaudi_asr_cli.core.errors import DataError
@@ -112,7 +113,7 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
     train = _read(request.train, request.read_train, observe)
     evaluation = _read(request.evaluation, request.read_evaluation, observe)
     utterances = (*train.utterances, *evaluation.utterances)
-    texts = [request.rules.clean(utterance.text or "") for utterance in utterances]
+    texts = _read_texts(utterances, request.rules, target)
     heard = _inspect(pick_evenly(utterances, request.sample), observe)
     findings = (
         judge_readable((train, evaluation), heard),
@@ -131,6 +132,14 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
         audio_s=train.audio_s + evaluation.audio_s,
         inspected=len(heard.facts) + len(heard.broken),
     )
+
+
+def _read_texts(utterances: Sequence[Utterance], rules: TextRules, target: Target) -> list[str]:
+    """Cleaned texts, as phonemes where the model knows those."""
+    language = target.vocabulary.phonemes_of if target.vocabulary else None
+    if language is None:
+        return [rules.clean(one.text or "") for one in utterances]
+    return [one.text or "" for one in pronounce_texts(utterances, language, rules.clean)]
 
 
 def _find_target(request: CheckRequest) -> Target:

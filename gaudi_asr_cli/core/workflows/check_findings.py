@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,12 @@ from gaudi_asr_cli.core.data.quality import (
 from gaudi_asr_cli.core.models.geometry import FrameGeometry
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Utterance, Vocabulary
 from gaudi_asr_cli.core.text.alignment import refuse_unalignable
-from gaudi_asr_cli.core.text.vocabulary import encode, suggest_case, unknown_characters
+from gaudi_asr_cli.core.text.vocabulary import (
+    count_unknown,
+    encode,
+    suggest_case,
+    unknown_characters,
+)
 from gaudi_asr_cli.core.training.examples import UNKNOWN_LIMIT
 
 Severity = Literal["stops", "warns", "fine"]
@@ -123,18 +127,14 @@ def judge_characters(
     """Nothing to compare with where the vocabulary will be made from this very data."""
     if vocabulary is None:
         return
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(text.replace(" ", ""))
-    unknown = unknown_characters(vocabulary, "".join(counts))
-    missed = {one: count for one, count in counts.most_common() if one in unknown}
+    missed, total = count_unknown(vocabulary, texts)
     first = {one: _find_first(one, utterances, texts) for one in list(missed)[:_EXAMPLES]}
     yield Finding(
         "unknown_characters",
-        _judge_unknown(vocabulary, sum(missed.values()), counts.total()),
+        _judge_unknown(vocabulary, sum(missed.values()), total),
         sum(missed.values()),
-        counts.total(),
-        unit="characters",
+        total,
+        unit="characters" if vocabulary.phonemes_of is None else "phonemes",
         examples=tuple(f"{one!r} {missed[one]} times, first in {first[one]}" for one in first),
         remedy=_mend_characters(vocabulary, texts) if missed else "",
     )

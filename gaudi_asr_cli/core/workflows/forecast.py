@@ -21,8 +21,7 @@ from gaudi_asr_cli.core.training.probe import ProbedStep, probe_step
 from gaudi_asr_cli.core.training.schedule import count_steps, count_updates
 from gaudi_asr_cli.core.training.task import Task
 from gaudi_asr_cli.core.workflows.finetune import count_weights, disk_mb, memory_mb
-from gaudi_asr_cli.core.workflows.job import read_splits, rules_of, texts_of
-from gaudi_asr_cli.core.workflows.tasks import open_task
+from gaudi_asr_cli.core.workflows.job import open_made_task, read_splits, rules_of, texts_of
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 SHAPE_OF = {
@@ -187,7 +186,7 @@ def find_task(
     spoken = list(texts) or [rules_of(recipe).clean(ALPHABET)]
     own = "random weights" if recipe.model == "scratch" else "its own weights"
     try:
-        return open_task(recipe, spoken, device, observe), own
+        return open_made_task(recipe, spoken, device, observe), own
     except UnreachableError as error:
         shape = SHAPE_OF.get(recipe.model)
         if shape is None:
@@ -199,7 +198,7 @@ def find_task(
             )
             return None, None
     alike = {"model": "scratch", "architecture": SHAPES[shape], "vocab": "data", "language": None}
-    task = open_task(recipe.model_copy(update=alike), spoken, device, observe)
+    task = open_made_task(recipe.model_copy(update=alike), spoken, device, observe)
     return task, f"out of reach; random weights in the shape of {shape}"
 
 

@@ -155,7 +155,7 @@ def _of_training(run: RunFolder, kind: str, report: Mapping[str, Any]) -> list[R
             **common,
             part=part,
             data=name_data(recipe.get(part) or {}),
-            split=(recipe.get(part) or {}).get("split"),
+            split=_name_split(recipe.get(part) or {}),
             **_coverage(report[part]),
             **_rates(report[part]),
             rtfx=report[part]["rtfx"],
@@ -176,7 +176,7 @@ def _of_evaluation(root: Path, kind: str, report: Mapping[str, Any]) -> RunResul
         base=trained["model"] if trained else report["model"],
         train=name_data(trained["train"]) if trained else None,
         data=name_data(data) or None,
-        split=data.get("split"),
+        split=_name_split(data),
         device=report["device"],
         dtype=report["dtype"],
         rtfx=report["rtfx"],
@@ -184,6 +184,14 @@ def _of_evaluation(root: Path, kind: str, report: Mapping[str, Any]) -> RunResul
         **_coverage(report),
         **_rates(report),
     )
+
+
+def _name_split(section: Mapping[str, Any]) -> str | None:
+    """The split that is named, beside the data or in it: `demo#test`."""
+    data = section.get("data") or ""
+    sources = [data] if isinstance(data, str) else data
+    written = {str(source).partition("#")[2] for source in sources}
+    return section.get("split") or ("+".join(sorted(written)) or None)
 
 
 def _rates(score: Mapping[str, Any]) -> dict[str, Any]:

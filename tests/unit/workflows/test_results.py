@@ -15,11 +15,13 @@ SCORE = {
 GAUDI = "ctc-wav2vec2-large-librispeech100"
 
 
-def write_training(root, recipe, *settings, score=SCORE, part="eval", device="Intel Gaudi 2"):
-    """A run folder as finetune-ctc leaves it, less its weights."""
+def write_training(
+    root, recipe, *settings, score=SCORE, part="eval", device="Intel Gaudi 2", kind="finetune-ctc"
+):
+    """A run folder as training leaves it, less its weights."""
     resolved = load_recipe(recipe, settings)
     report = {
-        "schema": "finetune-ctc/1", "base": resolved.model, "device": "hpu", "dtype": "bf16",
+        "schema": f"{kind}/1", "base": resolved.model, "device": "hpu", "dtype": "bf16",
         "wall_s": 3600.0, part: score,
     }  # fmt: skip
     root.mkdir(parents=True)
@@ -136,6 +138,25 @@ def test_an_evaluation_of_a_run_knows_what_the_run_was_trained_on(tmp_path):
     assert entry.result.base == "facebook/wav2vec2-large-lv60"
     assert [one.recipe.name for one in entry.beside] == [GAUDI]
     assert entry.result.data == "openslr/librispeech_asr clean test"
+
+
+def test_a_split_that_is_written_in_the_data_is_found(tmp_path):
+    write_evaluation(tmp_path / "scored", data={"data": ["demo#test"], "config": None})
+
+    (entry,) = collect_results(tmp_path).entries
+
+    assert (entry.result.data, entry.result.split) == ("demo#test", "test")
+
+
+def test_a_run_of_a_writer_is_laid_beside_rows_of_writers(tmp_path):
+    name = "seq2seq-wav2vec2-bart-librispeech100-8gpu"
+    write_training(tmp_path / "mine", name, kind="finetune-seq2seq")
+
+    result, beside, aspects = only(collect_results(tmp_path))
+
+    assert result.kind == "finetune-seq2seq"
+    assert (beside.recipe.name, beside.published.wer) == (name, 0.0728)
+    assert aspects["model"].same is True
 
 
 def test_what_was_never_published_stands_alone(tmp_path):
