@@ -20,7 +20,9 @@ from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
 TRANSFORMERS = "transformers, examples/pytorch/speech-recognition/README.md"
 RECIPES = {one.name: one for one in describe_recipes()}
 CTC = [name for name, one in RECIPES.items() if one.kind == "finetune-ctc" and one.published]
-WRITING = [name for name, one in RECIPES.items() if one.kind == "finetune-seq2seq"]
+WRITING = [
+    name for name, one in RECIPES.items() if one.kind == "finetune-seq2seq" and one.published
+]
 
 ROWS = {
     143: 0.21, 144: 0.21, 145: 0.22, 146: 0.30, 147: 0.68,
