@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import transformers
+from helpers.tiny_models import LAYER_NORM, TINY
 
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 
@@ -154,3 +155,93 @@ def _bytes_to_unicode() -> Sequence[str]:
     plain = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in plain]
     return [*map(chr, plain), *(chr(256 + place) for place in range(len(others)))]
+
+
+def write_plain_tokenizer(directory: Path) -> Any:
+    """A tokenizer of letters and spaces with `<s>`, `</s>` and `<pad>`, as BART has them."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    marks = ["<s>", "<pad>", "</s>", "<unk>"]
+    tokens = {token: place for place, token in enumerate([*marks, "▁", *"abcdefghijklmnopqrst"])}
+    tokenizer = Tokenizer(models.BPE(vocab=tokens, merges=[], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+    )
+    fast.save_pretrained(directory)
+    return fast
+
+
+WRITERS = ("moonshine", "speech_to_text", "speech-encoder-decoder")
+
+
+def save_tiny_writer(directory: Path, family: str, seed: int = 0) -> Path:
+    """A checkpoint of one of `WRITERS`, random."""
+    tokenizer = write_plain_tokenizer(directory)
+    with quiet_transformers(), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = _build_writer(family, len(tokenizer))
+        for name, weight in network.named_parameters():
+            if weight.dim() > 1 and "positions" not in name and "conv" not in name:
+                weight.data.normal_(std=0.4)
+        network.generation_config.update(
+            decoder_start_token_id=0, bos_token_id=0, pad_token_id=1, eos_token_id=2
+        )
+        network.save_pretrained(directory)
+        _hearing(family).save_pretrained(directory)
+    return directory
+
+
+def _hearing(family: str) -> Any:
+    if family == "speech_to_text":
+        return transformers.Speech2TextFeatureExtractor(feature_size=16, num_mel_bins=16)
+    return transformers.Wav2Vec2FeatureExtractor(
+        do_normalize=family != "moonshine", return_attention_mask=True
+    )
+
+
+def _build_writer(family: str, tokens: int) -> Any:
+    marks = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 0}
+    if family == "moonshine":
+        config = transformers.MoonshineConfig(
+            vocab_size=tokens,
+            hidden_size=16,
+            intermediate_size=32,
+            encoder_num_hidden_layers=1,
+            decoder_num_hidden_layers=2,
+            encoder_num_attention_heads=2,
+            decoder_num_attention_heads=2,
+            max_position_embeddings=64,
+            **marks,
+        )
+        return transformers.MoonshineForConditionalGeneration(config).eval()
+    if family == "speech_to_text":
+        config = transformers.Speech2TextConfig(
+            **{**BASE, "vocab_size": tokens},
+            input_feat_per_channel=16,
+            conv_channels=16,
+            num_conv_layers=2,
+            **{**marks, "decoder_start_token_id": 2},
+        )
+        config.max_source_positions = 1000
+        return transformers.Speech2TextForConditionalGeneration(config).eval()
+    encoder = transformers.Wav2Vec2Config(**TINY, **LAYER_NORM)
+    decoder = transformers.BartConfig(
+        vocab_size=tokens,
+        d_model=16,
+        decoder_layers=2,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=32,
+        max_position_embeddings=64,
+        is_decoder=True,
+        add_cross_attention=True,
+        **marks,
+    )
+    joined = transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
+    joined.update(marks)
+    return transformers.SpeechEncoderDecoderModel(config=joined).eval()

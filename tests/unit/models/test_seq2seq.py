@@ -4,8 +4,12 @@ import json
 import pytest
 import torch
 from helpers.tiny_models import make_batch, save_tiny_model
-from helpers.tiny_seq2seq import save_tiny_whisper
-from transformers import AutoModelForSpeechSeq2Seq, WhisperFeatureExtractor
+from helpers.tiny_seq2seq import WRITERS, save_tiny_whisper, save_tiny_writer
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModelForSpeechSeq2Seq,
+    WhisperFeatureExtractor,
+)
 
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError, UsageError
@@ -148,3 +152,26 @@ def test_a_model_without_tokenizer_says_so(tmp_path):
 
     with pytest.raises(DataError, match="tokenizer"):
         open_seq2seq_model(str(tmp_path), device=CPU)
+
+
+@pytest.mark.parametrize("family", WRITERS)
+@pytest.mark.parametrize("beams", [1, 2])
+def test_other_families_write_what_transformers_has_them_write(tmp_path, family, beams):
+    model = open_seq2seq_model(str(save_tiny_writer(tmp_path, family)), device=CPU, dtype="fp32")
+    texts = []
+
+    for length in (16_000, 9_600, 5_003):
+        batch = make_batch([length], seed=length)
+        written = model.generate(batch, Generation(beams=beams, max_tokens=9)).rows[0]
+        extractor = AutoFeatureExtractor.from_pretrained(tmp_path)
+        inputs = extractor(
+            batch.samples[0], sampling_rate=16_000, return_tensors="pt", return_attention_mask=True
+        )
+        ids = model.network.generate(**inputs, num_beams=beams, max_new_tokens=9)
+        texts.append(written.text)
+        assert written.text == model.tokenizer.decode(ids[0], skip_special_tokens=True).strip()
+        assert written.capped == (2 not in ids[0, 1:])
+    assert any(texts)
+    assert not model.batches_harmlessly or family == "speech-encoder-decoder"
+    with pytest.raises(UsageError, match="knows no languages"):
+        model.generate(make_batch([3200]), Generation(language="hindi"))
