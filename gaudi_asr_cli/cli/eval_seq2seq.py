@@ -12,6 +12,7 @@ EXAMPLE = "gaudi-asr eval-seq2seq openai/whisper-tiny --data FOLDER"
 
 
 def command(  # noqa: PLR0913 - a parameter is an option
+    context: typer.Context,
     data: options.Data,
     model_argument: Annotated[
         str | None, typer.Argument(metavar="MODEL", show_default=False, help="The same as --model.")
@@ -53,7 +54,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     from gaudi_asr_cli.ui.score import show_evaluation
 
     request = EvalSeq2SeqRequest(
-        model=one_model(model_argument, model, EXAMPLE),
+        model=one_model(model_argument, options.typed(context, "model_argument", "model"), EXAMPLE),
         data=tuple(data),
         read=ReadOptions(split=split, config=config, text_column=text_column),
         normalizer=normalizer.value,

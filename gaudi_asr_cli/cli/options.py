@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -82,6 +82,13 @@ def _take_from_recipe(context: typer.Context, name: str | None) -> str | None:
         for key, value in told.items()
     }
     return name
+
+
+def typed(context: typer.Context, other: str, name: str) -> Any:
+    """The value of option `name`; None where a recipe gave it and the command line says `other`."""
+    source = context.get_parameter_source(name)
+    from_recipe = source is not None and source.name == "DEFAULT_MAP"
+    return None if from_recipe and context.params[other] is not None else context.params[name]
 
 
 Recipe = Annotated[

@@ -82,7 +82,8 @@ def test_a_misspelt_recipe_is_met_with_the_nearest():
 def test_whisper_is_evaluated_as_its_recipe_says(tmp_path):
     hindi = standins.write_hub_common_voice(tmp_path / "hindi")
     model = save_tiny_whisper(tmp_path / "whisper")
-    words = ["--data", f"parquet:{hindi}", "--model", model, "--run", tmp_path / "run"]
+    # The model as an argument: the recipe gives one as an option, which gives way.
+    words = [model, "--data", f"parquet:{hindi}", "--run", tmp_path / "run"]
 
     result = run_here("eval-seq2seq", "--recipe", "eval-whisper-small-cv-hi", *words, "--quiet")
 
