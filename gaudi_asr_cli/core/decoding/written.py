@@ -72,6 +72,8 @@ def join_windows(
     Where both heard the same words, they are joined in the middle of the longest such run; else
     each window keeps what it heard on its side of the middle.
     """
+    if not left or not right:
+        return [*left, *right]
     slack_s = (to_s - from_s) / 2
     first = next((i for i, one in enumerate(left) if one.end_s > from_s - slack_s), len(left))
     last = next((i for i, one in enumerate(right) if one.start_s > to_s + slack_s), len(right))
