@@ -22,6 +22,8 @@ from gaudi_asr_cli.core.recipes.old.ctc_flags import CTC_FLAGS
 from gaudi_asr_cli.core.recipes.old.ctc_script import CTC_DEFAULTS
 from gaudi_asr_cli.core.recipes.old.defaults import todays_defaults, unlike_todays
 from gaudi_asr_cli.core.recipes.old.flags import OldFlag
+from gaudi_asr_cli.core.recipes.old.seq2seq_flags import SEQ2SEQ_FLAGS
+from gaudi_asr_cli.core.recipes.old.seq2seq_script import SEQ2SEQ_DEFAULTS
 from gaudi_asr_cli.core.recipes.old.trainer_flags import TRAINER_FLAGS
 from gaudi_asr_cli.core.recipes.old.wav2vec_flags import WAV2VEC_FLAGS
 from gaudi_asr_cli.core.recipes.option_kinds import OPTION_KINDS
@@ -32,9 +34,11 @@ OLD_COMMANDS = Path(__file__).parent / "old-commands.md"
 """What stands above the tables of docs/old-commands.md."""
 OLD_TABLES = {
     "run_speech_recognition_ctc.py": CTC_FLAGS,
+    "run_speech_recognition_seq2seq.py": SEQ2SEQ_FLAGS,
     "Both Hugging Face scripts": TRAINER_FLAGS,
     "wav2vec.py": WAV2VEC_FLAGS,
 }
+OLD_DEFAULTS = {"finetune-ctc": CTC_DEFAULTS, "finetune-seq2seq": SEQ2SEQ_DEFAULTS}
 NOTICE = "<!-- Written by scripts/write_docs.py: change the code, then run `make docs`. -->"
 
 
@@ -103,11 +107,13 @@ def old_commands_markdown() -> str:
         lines += [_flag_row(flag) for flag in sorted(flags, key=lambda flag: flag.name)]
         lines.append("")
     lines += ["## Defaults", "", "Set as the scripts had them, where no flag says otherwise:", ""]
-    lines += ["| key | the script | a recipe of today |", "|---|---|---|"]
-    todays = todays_defaults("finetune-ctc")
-    for key, value in unlike_todays(CTC_DEFAULTS, "finetune-ctc").items():
-        today = "as the model has it" if todays.get(key) is None else f"`{todays[key]}`"
-        lines.append(f"| `{key}` | `{_plain(value)}` | {_plain(today)} |")
+    lines += ["| command | key | the script | a recipe of today |", "|---|---|---|---|"]
+    for kind, defaults in OLD_DEFAULTS.items():
+        todays = todays_defaults(kind)
+        for key, value in unlike_todays(defaults, kind).items():
+            unset = "as the model has it" if key.startswith("network.") else "none"
+            today = unset if todays.get(key) is None else f"`{todays[key]}`"
+            lines.append(f"| `{kind}` | `{key}` | `{_plain(value)}` | {today} |")
     return "\n".join(lines) + "\n"
 
 

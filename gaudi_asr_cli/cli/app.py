@@ -48,9 +48,14 @@ app = typer.Typer(
 add_command(app, "vocab", vocab.command)
 add_command(app, "check", check.command)
 add_command(app, "finetune-ctc", finetune_ctc.command, finetune_ctc.FinetuneCtcCommand)
-add_command(app, "finetune-seq2seq", finetune_seq2seq.command, TrainingCommand)
+add_command(
+    app,
+    "finetune-seq2seq",
+    finetune_seq2seq.command,
+    finetune_seq2seq.FinetuneSeq2SeqCommand,
+)
 add_command(app, "eval-ctc", eval_ctc.command, eval_ctc.EvalCtcCommand)
-add_command(app, "eval-seq2seq", eval_seq2seq.command)
+add_command(app, "eval-seq2seq", eval_seq2seq.command, eval_seq2seq.EvalSeq2SeqCommand)
 add_command(app, "create-seq2seq", create_seq2seq.command)
 add_command(app, "infer", infer.command)
 add_command(app, "bench", bench.command, bench.BenchCommand)

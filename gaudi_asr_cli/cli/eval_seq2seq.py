@@ -6,9 +6,17 @@ import typer
 
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli.eval_ctc import one_model
+from gaudi_asr_cli.cli.old_commands import fitting_parameters
+from gaudi_asr_cli.cli.parsing import KebabCommand
 from gaudi_asr_cli.core.errors import DataError
 
 EXAMPLE = "gaudi-asr eval-seq2seq openai/whisper-tiny --data FOLDER"
+
+
+class EvalSeq2SeqCommand(KebabCommand):
+    """The command, which also takes the words of run_speech_recognition_seq2seq.py --do_eval."""
+
+    old_script = "seq2seq"
 
 
 def command(  # noqa: PLR0913 - a parameter is an option
@@ -22,6 +30,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     config: options.Config = None,
     text_column: options.TextColumn = None,
     limit: options.Limit = None,
+    in_place: options.InPlace = None,
     strip_chars: options.StripChars = "",
     case: options.Case = options.CaseName.KEEP,
     unicode: options.Unicode = options.UnicodeName.NFC,
@@ -47,16 +56,28 @@ def command(  # noqa: PLR0913 - a parameter is an option
     """
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
     from gaudi_asr_cli.core.text.rules import TextRules
     from gaudi_asr_cli.core.workflows.eval_seq2seq import EvalSeq2SeqRequest, eval_seq2seq
     from gaudi_asr_cli.ui.live import opened_view
     from gaudi_asr_cli.ui.results import show_result
     from gaudi_asr_cli.ui.score import show_evaluation
 
+    opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    reading = place_reading(
+        Reading(
+            one_model(
+                model_argument, options.typed(context, "model_argument", "model"), EXAMPLE
+            ),
+            tuple(data),
+            ReadOptions(split=split, config=config, text_column=text_column),
+        ),
+        in_place or (),
+    )
     request = EvalSeq2SeqRequest(
-        model=one_model(model_argument, options.typed(context, "model_argument", "model"), EXAMPLE),
-        data=tuple(data),
-        read=ReadOptions(split=split, config=config, text_column=text_column),
+        model=str(reading.model),
+        data=reading.data,
+        read=reading.read,
         normalizer=normalizer.value,
         rules=TextRules(strip_chars=strip_chars, case=case.value, unicode=unicode.value),
         language=language,
@@ -65,13 +86,13 @@ def command(  # noqa: PLR0913 - a parameter is an option
         beams=beams,
         long=long.value,
         rows=batch,
-        dtype=dtype.value,
+        dtype=fitting_parameters(context, opened)["dtype"].value,
         run=run,
         limit=limit,
         seed=seed,
     )
     with opened_view(quiet=quiet) as observe:
-        report = eval_seq2seq(request, open_device(device.value, hpu_mode=hpu_mode.value), observe)
+        report = eval_seq2seq(request, opened, observe)
     show_result(report, show_evaluation, json=json)
     if report.broken:
         raise typer.Exit(DataError.exit_code)

@@ -5,6 +5,13 @@ import typer
 from gaudi_asr_cli.cli import cards as many
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli import training_options as training
+from gaudi_asr_cli.cli.parsing import TrainingCommand
+
+
+class FinetuneSeq2SeqCommand(TrainingCommand):
+    """The command, which also takes the words of run_speech_recognition_seq2seq.py."""
+
+    old_script = "seq2seq"
 
 
 def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of the recipe

@@ -14,6 +14,7 @@ from gaudi_asr_cli.cli.options import DtypeName
 from gaudi_asr_cli.cli.training_options import OPTION_OF, settings_of
 from gaudi_asr_cli.core.errors import MachineError, UsageError
 from gaudi_asr_cli.core.recipes.old.launchers import find_script, read_launcher
+from gaudi_asr_cli.core.recipes.old.reading import underscored
 from gaudi_asr_cli.core.recipes.old.scripts import SCRIPTS, translate
 from gaudi_asr_cli.core.recipes.old.translating import Translation
 
@@ -31,12 +32,15 @@ EVAL_OPTION_OF: dict[str, str] = {
     "text.case": "--case",
     "evaluation.normalizer": "--normalizer",
     "language": "--language",
+    "task": "--task",
+    "generation.max_tokens": "--max-tokens",
+    "generation.beams": "--beams",
     "dtype": "--dtype",
     "seed": "--seed",
 }
 """Key of a recipe -> the option of a command that only scores."""
 _TRANSLATION = "gaudi_asr_cli.old"
-COMMANDS = {"ctc": "finetune-ctc", "wav2vec": "bench"}
+COMMANDS = {"ctc": "finetune-ctc", "seq2seq": "finetune-seq2seq", "wav2vec": "bench"}
 """The command of today that takes an old script's place."""
 TRAINING_ALONE = frozenset({"--no-train", "--dry-run"})
 
@@ -224,7 +228,8 @@ def import_line(line: Sequence[str], program: Any) -> Imported:
     """
     words = split_line(line[0]) if len(line) == 1 else list(line)
     started, name, own = at_script(words)
-    command = program.commands[COMMANDS[name]]
+    today = choose_command(name, own)
+    command = program.commands[today]
     launch = read_launcher(started)
     translation = translate_for(name, own, command)
     translation = replace(
@@ -234,7 +239,7 @@ def import_line(line: Sequence[str], program: Any) -> Imported:
     )
     modern = modern_words(translation, scores=not _takes_recipes(command))
     return Imported(
-        command=shlex.join(["gaudi-asr", COMMANDS[name], *modern]),
+        command=shlex.join(["gaudi-asr", today, *modern]),
         recipe=_resolve(command, modern) if _takes_recipes(command) else None,
         translation=translation,
     )
@@ -274,11 +279,18 @@ def at_script(words: Sequence[str]) -> tuple[list[str], str, list[str]]:
     return list(words[:place]), name, list(words[place + 1 :])
 
 
+def choose_command(script: str, words: Sequence[str]) -> str:
+    """Today's command for an old script's words."""
+    trains = "do_train" in map(underscored, words)
+    return "eval-seq2seq" if script == "seq2seq" and not trains else COMMANDS[script]
+
+
 def _resolve(command: Any, words: Sequence[str]) -> dict[str, Any]:
     """The recipe that a training command makes of its words."""
     from gaudi_asr_cli.core.recipes.loading import check_recipe, with_settings
 
     context = command.make_context(command.name, list(words), resilient_parsing=False)
     settings = (*settings_of(context.params), *(context.params["set_"] or ()))
-    recipe = check_recipe(with_settings({}, settings), origin="the old command")
+    values = with_settings({"kind": command.name}, settings)
+    recipe = check_recipe(values, origin="the old command")
     return recipe.model_dump(mode="json")

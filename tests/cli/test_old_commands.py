@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import typer
-from helpers.old_commands import TODAY, OldCommand, read_commands, read_flag_map
+from helpers.old_commands import OldCommand, read_commands, read_flag_map
 from helpers.run import run_here
 
 from gaudi_asr_cli.cli.app import app
@@ -16,7 +16,7 @@ from gaudi_asr_cli.cli.old_commands import modern_words, read_old
 
 MAP = read_flag_map()
 COMMANDS = read_commands()
-TRAINING = read_commands("ctc")
+TRAINING = [one for one in read_commands("ctc", "seq2seq") if one.today != "eval-seq2seq"]
 BENCHES = read_commands("bench")
 
 
@@ -30,11 +30,15 @@ def find(values: Any, key: str) -> Any:
     return values
 
 
-def expected(value: Any, key: str) -> Any:
-    """What a flag's value is, as the recipe has it."""
+def wanted_of(target: str, value: Any) -> tuple[str, Any]:
+    """The key that a flag sets, and what its value is there."""
+    key, switch, words = target.partition("=")
+    if switch:
+        yes, _, no = words.partition("|")
+        return key, yes if str(value).lower() == "true" else no
     if isinstance(value, list):
-        return "".join(value)
-    return MAP["today"].get(value, value) if key.endswith("data.0") else value
+        return key, "".join(value)
+    return key, MAP["today"].get(value, value) if key.endswith("data.0") else value
 
 
 def same(one: Any, other: Any) -> bool:
@@ -63,7 +67,8 @@ def imported():
 
 
 def test_all_commands_are_here():
-    assert len(TRAINING) == 7
+    assert len(COMMANDS) == 18
+    assert len(TRAINING) == 11
     assert len(BENCHES) == 6
 
 
@@ -73,8 +78,8 @@ def test_every_mapped_value_arrives_in_the_recipe(old, imported):
 
     for flag, value in old.flags.items():
         for target in MAP[old.script].get(flag, ()):
-            key, fixed, wanted = target.partition("=")
-            assert same(find(recipe, key), wanted if fixed else expected(value, key)), flag
+            key, wanted = wanted_of(target, value)
+            assert same(find(recipe, key), wanted), flag
 
 
 @named(TRAINING)
@@ -111,6 +116,21 @@ def test_every_value_of_a_benchmark_arrives_in_its_options(old):
     ]
 
 
+def test_every_value_of_an_evaluation_arrives_in_its_options():
+    old = next(one for one in COMMANDS if one.today == "eval-seq2seq")
+    command = typer.main.get_command(app).commands[old.today]
+    words = modern_words(read_old("seq2seq", old.words, command), scores=True)
+    given = command.make_context(old.today, words).params
+
+    for flag, value in old.flags.items():
+        for target in MAP["eval-seq2seq"].get(flag, ()):
+            key, wanted = wanted_of(target, value)
+            found = find(given, key)
+            assert same(getattr(found, "value", found), wanted), flag
+    assert given["normalizer"].value == "none"
+    assert given["case"].value == "lower"
+
+
 @named(COMMANDS)
 def test_each_notice_is_told_once(old, imported):
     told = [one["flag"] for one in imported(old)["notices"] if one["fate"] != "repeated"]
@@ -124,12 +144,12 @@ def test_each_notice_is_told_once(old, imported):
     assert shown.count("An old command, of") == 1
 
 
-@named([one for one in COMMANDS if "8" not in one.id])
+@named(COMMANDS)
 def test_what_is_printed_is_a_command_of_today_that_says_the_same(old, imported):
     program, name, *words = shlex.split(imported(old)["command"])
     command = typer.main.get_command(app).commands[name]
 
-    assert (program, name) == ("gaudi-asr", TODAY[old.script])
+    assert (program, name) == ("gaudi-asr", old.today)
     assert read_old(command.old_script, words, command) is None
     assert command.make_context(name, words).args == []
 

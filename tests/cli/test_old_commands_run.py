@@ -9,10 +9,9 @@ from helpers.old_commands import local_words, read_commands, write_local
 from helpers.run import run_here
 
 # DeepSpeed is a package that neither environment of the tests has.
-TRAINED = [
-    one for one in read_commands("ctc") if "do_train" in one.flags and "deepspeed" not in one.flags
-]
-SCORED = [one for one in read_commands("ctc") if "do_train" not in one.flags]
+TRAINED = [one for one in read_commands() if one.trains and "deepspeed" not in one.flags]
+SCORED = [one for one in read_commands("ctc", "seq2seq") if not one.trains]
+COMMANDS = {"ctc": ("finetune-ctc", "eval-ctc"), "seq2seq": ("finetune-seq2seq", "eval-seq2seq")}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 def test_a_training_command_trains_two_steps(old, local, tmp_path):
     words = local_words(old, local, tmp_path / "run", "cpu")
 
-    result = run_here("finetune-ctc", *words, "--json")
+    result = run_here(old.today, *words, "--json")
 
     assert result.exit_code == 0, result.stderr
     account = json.loads(result.stdout)
@@ -40,8 +39,14 @@ def test_a_training_command_trains_two_steps(old, local, tmp_path):
     assert result.stderr.count("--dataset_name is --train and --eval") == 1
 
 
-@pytest.mark.parametrize("old", SCORED, ids=lambda one: one.id)
-@pytest.mark.parametrize("command", ["finetune-ctc", "eval-ctc"])
+@pytest.mark.parametrize(
+    ("old", "command"),
+    [
+        pytest.param(one, command, id=f"{one.id}-{command}")
+        for one in SCORED
+        for command in COMMANDS[one.script]
+    ],
+)
 def test_a_command_that_only_evaluates_gives_a_score(old, command, local, tmp_path):
     words = local_words(old, local, tmp_path / "run", "cpu")
 

@@ -2,55 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers.standin_device import (
+    STANDIN,
+    TESTS,
+    has_optimum,
+    run_python,
+    standin_environment,
+)
 
-TESTS = Path(__file__).parents[1]
-STANDIN = TESTS / "hpu_standin"
 DRIVE = TESTS / "device" / "drive.py"
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "wav2vec2-layer-norm")
 MODES = ("lazy", "eager")
-TIMEOUT_S = 600
 
 pytestmark = pytest.mark.slow
-
-
-def has_optimum() -> bool:
-    return any(
-        one.metadata["Name"] == "optimum-habana" for one in importlib.metadata.distributions()
-    )
-
-
-def standin_environment() -> dict[str, str]:
-    """The environment of a Gaudi host; torchvision's stub is for optimum-habana alone."""
-    paths = [TESTS, STANDIN, STANDIN / "site"]
-    if has_optimum():
-        paths.append(STANDIN / "site_optimum")
-    gaudi = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
-    # Racy: a copy reads its source only when somebody waits for it, as late as it ever could.
-    fixed = {"OMP_NUM_THREADS": "1", "HPU_STANDIN_D2H": "racy"}
-    return {**gaudi, **fixed, "PYTHONPATH": os.pathsep.join(map(str, paths))}
-
-
-def run_python(*arguments: object, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        env=standin_environment() if env is None else env,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
 
 
 def drive(out: Path, device: str, mode: str) -> dict[str, Any]:

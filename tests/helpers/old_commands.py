@@ -9,9 +9,17 @@ from typing import Any
 
 import yaml
 
+WHISPER_TOKENS = 256
+"""Hindi is many bytes in a tokenizer of English digits."""
+SPOKEN = (*["one", "two", "three", "four", "see", "off", "don", "t", "go"], "'", ",")
+"""What the stand-in of LibriSpeech says."""
 GOLDEN = Path(__file__).parents[1] / "golden"
-SCRIPTS = {"run_speech_recognition_ctc.py": "ctc", "wav2vec.py": "bench"}
-TODAY = {"ctc": "finetune-ctc", "bench": "bench"}
+SCRIPTS = {
+    "run_speech_recognition_ctc.py": "ctc",
+    "run_speech_recognition_seq2seq.py": "seq2seq",
+    "wav2vec.py": "bench",
+}
+TODAY = {"ctc": "finetune-ctc", "seq2seq": "finetune-seq2seq", "bench": "bench"}
 
 
 @dataclass(frozen=True)
@@ -27,10 +35,24 @@ class OldCommand:
         return next(kind for name, kind in SCRIPTS.items() if name in self.command)
 
     @property
+    def trains(self) -> bool:
+        return "do_train" in self.flags
+
+    @property
+    def today(self) -> str:
+        """The command that takes it."""
+        only_scores = self.script == "seq2seq" and not self.trains
+        return "eval-seq2seq" if only_scores else TODAY[self.script]
+
+    @property
     def words(self) -> list[str]:
         words = shlex.split(self.command)
         places = [place for place, word in enumerate(words) if Path(word).name in SCRIPTS]
         return words[places[0] + 1 :]
+
+    @property
+    def is_for_gaudi(self) -> bool:
+        return "use_habana" in self.flags or self.script == "bench"
 
 
 def read_commands(*scripts: str) -> list[OldCommand]:
@@ -53,22 +75,43 @@ class Local:
 
     pretrained: Path
     trained: Path
+    whisper: Path
+    joined: Path
     librispeech: Path
     common_voice: Path
+    hindi: Path
 
 
 def write_local(root: Path) -> Local:
     """Tiny random models, and data with the splits and columns of the real ones."""
-    from helpers.standins import write_common_voice, write_librispeech
+    from helpers.standins import write_common_voice, write_hub_common_voice, write_librispeech
     from helpers.tiny_models import save_tiny_model
+    from helpers.tiny_seq2seq import save_tiny_whisper
 
     letters = "abcdefghijklmnopqrstuvwxyz'"
     return Local(
         pretrained=save_tiny_model(root / "pretrained", head=False),
         trained=save_tiny_model(root / "trained", letters=letters),
+        whisper=save_tiny_whisper(root / "whisper", max_target_positions=WHISPER_TOKENS),
+        joined=_join(root),
         librispeech=write_librispeech(root / "librispeech"),
         common_voice=write_common_voice(root / "common-voice", "turkish"),
+        hindi=write_hub_common_voice(root / "hindi"),
     )
+
+
+def _join(root: Path) -> Path:
+    """An encoder-decoder as create-seq2seq makes it of two checkpoints."""
+    from helpers.tiny_models import save_tiny_model
+    from helpers.tiny_text_models import save_tiny_text_model
+
+    from gaudi_asr_cli.core.models.warm_start import WarmStart, join, save_joined
+
+    encoder = save_tiny_model(root / "encoder", "wav2vec2-layer-norm", head=False)
+    decoder = save_tiny_text_model(root / "decoder", words=SPOKEN)
+    both = join(WarmStart(str(encoder), str(decoder), adapter_layers=1, max_tokens=40, beams=1))
+    save_joined(both, root / "joined")
+    return root / "joined"
 
 
 def local_words(old: OldCommand, local: Local, run: Path, device: str) -> list[str]:
@@ -78,7 +121,7 @@ def local_words(old: OldCommand, local: Local, run: Path, device: str) -> list[s
         words += ["--in-place", f"{name}={path}"]
     if old.script == "bench":
         return [*words, "--limit", "2", "--repeat", "1"]
-    steps = ["--max_steps", "2"] if "do_train" in old.flags else []
+    steps = ["--max_steps", "2"] if old.trains else []
     return [*words, *steps, "--run", str(run)]
 
 
@@ -88,9 +131,18 @@ def _places(old: OldCommand, local: Local) -> dict[str, Path]:
         sample = "dev_clean_ds" in old.flags
         data = "hf-internal-testing/librispeech_asr_dummy" if sample else "librispeech_asr"
         return {f"facebook/wav2vec2-{model}": local.trained, data: local.librispeech}
-    dataset = old.flags["dataset_name"]
-    trained = "do_train" not in old.flags or "960h" in old.flags["model_name_or_path"]
-    return {
-        old.flags["model_name_or_path"]: local.trained if trained else local.pretrained,
-        dataset: local.librispeech if dataset == "librispeech_asr" else local.common_voice,
-    }
+    dataset, model = old.flags["dataset_name"], old.flags["model_name_or_path"]
+    return {model: _model(old, local), dataset: _data(dataset, local)}
+
+
+def _model(old: OldCommand, local: Local) -> Path:
+    name = old.flags["model_name_or_path"]
+    if old.script == "seq2seq":
+        return local.whisper if "whisper" in name else local.joined
+    return local.trained if "960h" in name or not old.trains else local.pretrained
+
+
+def _data(dataset: str, local: Local) -> Path:
+    if dataset == "librispeech_asr":
+        return local.librispeech
+    return local.common_voice if dataset == "common_voice" else local.hindi

@@ -101,7 +101,7 @@ def test_hyphens_and_underscores_are_the_same(name, equals):
 
 
 def test_every_key_of_the_table_is_one_of_a_recipe_or_of_the_trainer():
-    known = {"ctc": set(list_keys(KINDS["finetune-ctc"]))}
+    known = {name: set(list_keys(KINDS[f"finetune-{name}"])) for name in ("ctc", "seq2seq")}
 
     for script, keys in known.items():
         for flag in SCRIPTS[script].table.values():

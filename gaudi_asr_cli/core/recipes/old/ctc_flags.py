@@ -60,5 +60,5 @@ CTC_FLAGS: tuple[OldFlag, ...] = (
     renamed("unk_token", "text", "text.unk_token"),
     renamed("pad_token", "text", "text.pad_token"),
     renamed("word_delimiter_token", "text", "text.word_delimiter_token"),
-    moved("phoneme_language", "text", "a recipe of phonemes"),
+    moved("phoneme_language", "text", "--set text.unit=phoneme --set text.language"),
 )  # fmt: skip

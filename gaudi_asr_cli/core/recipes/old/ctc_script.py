@@ -24,6 +24,7 @@ from gaudi_asr_cli.core.recipes.old.training_script import (
     precision_settings,
     schedule_settings,
     tell_kept,
+    unasked,
 )
 from gaudi_asr_cli.core.recipes.old.translating import (
     Draft,
@@ -36,6 +37,7 @@ from gaudi_asr_cli.core.recipes.old.translating import (
 
 NAME = "run_speech_recognition_ctc.py"
 SPLITS = ("train+validation", "test")
+INFINITY = "network.ctc_zero_infinity"
 
 CTC_DEFAULTS: dict[str, Any] = {
     "text.case": "lower",
@@ -81,15 +83,17 @@ def translate_ctc(draft: Draft, spell: Spell) -> Translation:
     draft.options += [*machine_options(draft), *folder_options(draft)]
     if not trains:
         draft.options.append("--no-train")
-    _tell_infinity(draft, settings)
     tell_kept(draft, trains=trains)
-    unasked = {key: value for key, value in defaults.items() if key not in asked}
+    quietly = unasked(defaults, asked, trains=trains)
+    if trains and not settings.get(INFINITY, True):
+        _tell_infinity(draft)
+        quietly.pop(INFINITY, None)
     return Translation(
         script=NAME,
         settings=settings,
         options=tuple(draft.options),
         rest=given.rest,
-        notices=(*draft.notices(spell), defaults_notice(unasked, settings)),
+        notices=(*draft.notices(spell), defaults_notice(quietly)),
         trains=trains,
         numbers_run=given.is_true("overwrite_output_dir"),
         former_pattern=_former_pattern(given),
@@ -132,16 +136,18 @@ def _model_settings(draft: Draft) -> dict[str, Any]:
         same = tokenizer == given.values.get("model_name_or_path")
         settings["vocab"] = "model" if same else tokenizer
         draft.tell("tokenizer_name_or_path", f"is --vocab {settings['vocab']}")
+    language = given.values.get("phoneme_language")
+    if language is not None:
+        settings |= {"text.unit": "phoneme", "text.language": language}
     return settings
 
 
-def _tell_infinity(draft: Draft, settings: dict[str, Any]) -> None:
-    if not settings.get("network.ctc_zero_infinity", True):
-        draft.extra.append(
-            OldNotice(
-                "ctc_zero_infinity",
-                "dangerous",
-                "false, as in the script: one infinite loss ends the run. Utterances too short "
-                "for their text, its usual cause, are left out beforehand and listed",
-            )
+def _tell_infinity(draft: Draft) -> None:
+    draft.extra.append(
+        OldNotice(
+            "ctc_zero_infinity",
+            "dangerous",
+            "false, as in the script: one infinite loss ends the run. Utterances too short "
+            "for their text, its usual cause, are left out beforehand and listed",
         )
+    )

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gaudi_asr_cli.core.recipes.old import ctc_script, training_script, wav2vec_script
+from gaudi_asr_cli.core.recipes.old import (
+    ctc_script,
+    seq2seq_script,
+    training_script,
+    wav2vec_script,
+)
 from gaudi_asr_cli.core.recipes.old.ctc_flags import CTC_FLAGS
 from gaudi_asr_cli.core.recipes.old.flags import Table, table
 from gaudi_asr_cli.core.recipes.old.launchers import without_launcher
 from gaudi_asr_cli.core.recipes.old.reading import is_flag, read_words, underscored
+from gaudi_asr_cli.core.recipes.old.seq2seq_flags import SEQ2SEQ_FLAGS
 from gaudi_asr_cli.core.recipes.old.trainer_flags import TRAINER_FLAGS
 from gaudi_asr_cli.core.recipes.old.translating import Draft, Spell, Translation
 from gaudi_asr_cli.core.recipes.old.wav2vec_flags import WAV2VEC_FLAGS
@@ -44,6 +50,12 @@ SCRIPTS: dict[str, Script] = {
         table(TRAINER_FLAGS, CTC_FLAGS),
         _has_training_mark,
         ctc_script.translate_ctc,
+    ),
+    "seq2seq": Script(
+        seq2seq_script.NAME,
+        table(TRAINER_FLAGS, SEQ2SEQ_FLAGS),
+        _has_training_mark,
+        seq2seq_script.translate_seq2seq,
     ),
     "wav2vec": Script(
         wav2vec_script.NAME,

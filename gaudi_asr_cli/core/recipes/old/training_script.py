@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gaudi_asr_cli.core.data.moved_ids import RENAMED_IDS
@@ -33,6 +34,21 @@ SHARED_DEFAULTS: dict[str, Any] = {
     "dtype": "fp32",
 }
 """Of both scripts and of transformers' trainer; recipes have other defaults for some."""
+
+
+_SCORED = frozenset({"text.case", "evaluation.normalizer", "dtype"})
+"""Defaults that matter where nothing is trained."""
+
+
+def unasked(
+    defaults: Mapping[str, Any], asked: Mapping[str, Any], *, trains: bool
+) -> dict[str, Any]:
+    """Defaults of the script that no flag replaced, and that matter."""
+    return {
+        key: value
+        for key, value in defaults.items()
+        if key not in asked and (trains or key in _SCORED)
+    }
 
 
 def is_graphcore(draft: Draft) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from gaudi_asr_cli.core.errors import UsageError
@@ -130,12 +129,9 @@ def _value(flag: OldFlag, text: str) -> Any:
     return as_number(flag.name, text) if flag.takes == "number" else text
 
 
-NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
-
-
-def defaults_notice(defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> OldNotice:
+def defaults_notice(defaults: Mapping[str, Any]) -> OldNotice:
     """What the script set unasked, in one line."""
-    set_ = ", ".join(f"{key} {_shown(settings[key])}" for key in defaults if key in settings)
+    set_ = ", ".join(f"{key} {_shown(value)}" for key, value in defaults.items())
     return OldNotice("", "set", f"as the script had it unless told: {set_}")
 
 

@@ -44,7 +44,8 @@ def translate_wav2vec(draft: Draft, spell: Spell) -> Translation:
     options += _data_options(draft)
     for name, default in (("dtype", "fp32"), ("buckets", "0"), ("limit", "0"), ("repeat", "1")):
         options += [f"--{name}", given.values.get(name, default)]
-    options += ["--bucket-rule", "quantile"]
+    # The script ran in the mode that has graphs, which was the only one; elsewhere it is no matter.
+    options += ["--bucket-rule", "quantile", "--hpu-mode", "lazy"]
     options.append("--graphs" if given.is_true("use_graphs") else "--no-graphs")
     options += [f"--{name}" for name in ("accuracy", "perf", "profile") if given.is_true(name)]
     return Translation(

@@ -1,0 +1,105 @@
+"""run_speech_recognition_seq2seq.py as today's finetune-seq2seq, or eval-seq2seq to score alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gaudi_asr_cli.core.recipes.old.defaults import unlike_todays
+from gaudi_asr_cli.core.recipes.old.training_script import (
+    SHARED_DEFAULTS,
+    data_settings,
+    evaluation_settings,
+    folder_options,
+    graph_settings,
+    machine_defaults,
+    machine_options,
+    phases,
+    precision_settings,
+    schedule_settings,
+    tell_kept,
+    unasked,
+)
+from gaudi_asr_cli.core.recipes.old.translating import (
+    Draft,
+    OldNotice,
+    Spell,
+    Translation,
+    defaults_notice,
+    keyed_values,
+)
+
+NAME = "run_speech_recognition_seq2seq.py"
+KIND = "finetune-seq2seq"
+SPLITS = ("train", "test")
+
+SEQ2SEQ_DEFAULTS: dict[str, Any] = {
+    "text.case": "lower",
+    "freeze": "feature-encoder",
+    **SHARED_DEFAULTS,
+}
+"""The script's and the trainer's own; keys that a flag sets are replaced."""
+
+
+def translate_seq2seq(draft: Draft, spell: Spell) -> Translation:
+    """The whole command.
+
+    Raises:
+        UsageError: It would have done nothing, or a value is of the wrong kind.
+    """
+    given = draft.given
+    trains, scores = phases(draft)
+    defaults = unlike_todays({**SEQ2SEQ_DEFAULTS, **machine_defaults(draft)}, KIND)
+    asked = {
+        **keyed_values(given, draft.table),
+        **data_settings(draft, SPLITS, scores=scores),
+        **schedule_settings(draft),
+        **evaluation_settings(draft, scores=scores),
+        **precision_settings(draft),
+        **_model_settings(draft),
+    }
+    settings = {**defaults, **asked}
+    settings |= graph_settings(draft, settings)
+    draft.options += [*machine_options(draft), *folder_options(draft)]
+    if not trains:
+        draft.options.append("--no-train")
+    tell_kept(draft, trains=trains)
+    _tell_beams(draft, settings)
+    quietly = unasked(defaults, asked, trains=trains)
+    return Translation(
+        script=NAME,
+        settings=settings,
+        options=tuple(draft.options),
+        rest=given.rest,
+        notices=(*draft.notices(spell), defaults_notice(quietly)),
+        trains=trains,
+        numbers_run=given.is_true("overwrite_output_dir"),
+    )
+
+
+def _model_settings(draft: Draft) -> dict[str, Any]:
+    given, settings = draft.given, dict[str, Any]()
+    if given.values.get("do_lower_case") == "false":
+        settings["text.case"] = "keep"
+        draft.tell("do_lower_case", "is --case keep")
+    if given.values.get("freeze_feature_encoder") == "false":
+        settings["freeze"] = "none"
+        draft.tell("freeze_feature_encoder", "is --freeze none")
+    if given.is_true("freeze_encoder"):
+        settings["freeze"] = "encoder"
+    if given.is_true("apply_spec_augment"):
+        settings["network.encoder"] = {"apply_spec_augment": True}
+        draft.tell("apply_spec_augment", 'is --set network.encoder={"apply_spec_augment": true}')
+    return settings
+
+
+def _tell_beams(draft: Draft, settings: dict[str, Any]) -> None:
+    """Greedy here unless told; the script asked the model's own configuration."""
+    if "generation.beams" not in settings:
+        draft.extra.append(
+            OldNotice(
+                "generation_num_beams",
+                "set",
+                "1; the script took what the model's generation_config.json says, 5 for the "
+                "README's wav2vec2-2-bart: --beams 5",
+            )
+        )

@@ -1,0 +1,34 @@
+"""Run in a process of its own: commands of the READMEs on a stand-in Gaudi, two steps each.
+
+python drive_old_commands.py OUT     prints JSON: exit code, output and errors by command
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from helpers.old_commands import local_words, read_commands, write_local
+from helpers.run import run_here
+
+
+def main(out: Path) -> dict[str, Any]:
+    local = write_local(out / "local")
+    found: dict[str, Any] = {}
+    for old in read_commands():
+        if not old.is_for_gaudi or "deepspeed" in old.flags:
+            continue
+        words = local_words(old, local, out / old.id, "hpu")
+        done = run_here(old.today, *words, "--json")
+        found[old.id] = {
+            "exit_code": done.exit_code,
+            "stdout": done.stdout,
+            "stderr": done.stderr[-3000:],
+        }
+    return found
+
+
+if __name__ == "__main__":
+    print("\n" + json.dumps(main(Path(sys.argv[1]))))
