@@ -31,7 +31,7 @@ from gaudi_asr_cli.cli import (
 )
 from gaudi_asr_cli.cli.failures import as_user_error
 from gaudi_asr_cli.cli.options import NO_VALUE
-from gaudi_asr_cli.cli.parsing import TrainingCommand, add_command, asked_for_help
+from gaudi_asr_cli.cli.parsing import add_command, asked_for_help
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.launching.rank import exit_code_of, rank_streams, tell_launcher
 from gaudi_asr_cli.ui.console import prepare_streams, print_result

@@ -240,7 +240,7 @@ def import_line(line: Sequence[str], program: Any) -> Imported:
     modern = modern_words(translation, scores=not _takes_recipes(command))
     return Imported(
         command=shlex.join(["gaudi-asr", today, *modern]),
-        recipe=_resolve(command, modern) if _takes_recipes(command) else None,
+        recipe=_resolve(command, translation) if _takes_recipes(command) else None,
         translation=translation,
     )
 
@@ -285,11 +285,15 @@ def choose_command(script: str, words: Sequence[str]) -> str:
     return "eval-seq2seq" if script == "seq2seq" and not trains else COMMANDS[script]
 
 
-def _resolve(command: Any, words: Sequence[str]) -> dict[str, Any]:
-    """The recipe that a training command makes of its words."""
+def _resolve(command: Any, translation: Translation) -> dict[str, Any]:
+    """The recipe that a training command makes of its words.
+
+    Without the options that are no key of it: files that they name need not be here.
+    """
     from gaudi_asr_cli.core.recipes.loading import check_recipe, with_settings
 
-    context = command.make_context(command.name, list(words), resilient_parsing=False)
+    words = modern_words(replace(translation, options=()))
+    context = command.make_context(command.name, words, resilient_parsing=False)
     settings = (*settings_of(context.params), *(context.params["set_"] or ()))
     values = with_settings({"kind": command.name}, settings)
     recipe = check_recipe(values, origin="the old command")
