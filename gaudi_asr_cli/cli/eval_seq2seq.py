@@ -66,9 +66,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     opened = open_device(device.value, hpu_mode=hpu_mode.value)
     reading = place_reading(
         Reading(
-            one_model(
-                model_argument, options.typed(context, "model_argument", "model"), EXAMPLE
-            ),
+            one_model(model_argument, options.typed(context, "model_argument", "model"), EXAMPLE),
             tuple(data),
             ReadOptions(split=split, config=config, text_column=text_column),
         ),

@@ -46,24 +46,37 @@ def test_every_alias_leads_to_an_option_that_exists():
     assert set(ALIASES.values()) <= {name for one in command.params for name in one.opts}
 
 
-def test_every_setting_belongs_to_a_parameter_and_to_the_recipe():
+@pytest.mark.parametrize("name", ["finetune-ctc", "finetune-seq2seq"])
+def test_every_setting_belongs_to_a_parameter_and_to_the_recipe(name):
     import typer
 
     from gaudi_asr_cli.cli.app import app
 
-    command = typer.main.get_command(app).commands["finetune-ctc"]
+    parameters = {one.name for one in typer.main.get_command(app).commands[name].params}
     sample = {"case": "lower", "unicode": "nfc", "freeze": "none", "dtype": "fp32", "warmup": "10%"}
+    sample["task"] = "translate"
     values = {name: sample.get(name, 1) for name in SETTINGS}
-    for name in ("train", "eval_data", "test"):
-        values[name] = ["x"]
+    for part in ("train", "eval_data", "test"):
+        values[part] = ["x"]
     text = ("model", "vocab", "language", "strip_chars", "config", "text_column")
     values.update(dict.fromkeys([*text, "train_split", "eval_split", "test_split"], "y"))
+    given = {key: value for key, value in values.items() if key in parameters}
 
-    recipe = check_recipe(with_settings({}, settings_of(values)), origin="test")
+    recipe = check_recipe(with_settings({"kind": name}, settings_of(given)), origin="test")
 
-    assert set(SETTINGS) <= {one.name for one in command.params}
     assert (recipe.train.data, recipe.train.config, recipe.eval.text_column) == (["x"], "y", "y")
     assert (recipe.batching.batch, recipe.text.strip_chars) == (1, "y")
+
+
+def test_no_setting_is_without_a_command():
+    import typer
+
+    from gaudi_asr_cli.cli.app import app
+
+    commands = typer.main.get_command(app).commands
+    training = [commands[name] for name in ("finetune-ctc", "finetune-seq2seq")]
+
+    assert set(SETTINGS) <= {one.name for command in training for one in command.params}
 
 
 @pytest.mark.parametrize("characters", [",?.!-;:", '"', "- ", "#", "[x", "{", "'"])
