@@ -109,6 +109,7 @@ class Written:
 
     `tokens` are those it chose, time tokens included, without prompt and end; `capped` says that
     it had not come to an end when it was stopped. `segments` are there where times were wanted.
+    `finite` says that what it was written from were numbers.
     """
 
     tokens: tuple[int, ...]
@@ -116,6 +117,7 @@ class Written:
     language: str | None = None
     capped: bool = False
     segments: tuple[Segment, ...] = ()
+    finite: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +127,8 @@ class Generated:
     rows: tuple[Written, ...]
 
     def is_finite(self, row: int) -> bool:
-        """Whether a row is text; see `Emissions`."""
-        return 0 <= row < len(self.rows)
+        """See `Emissions`."""
+        return self.rows[row].finite
 
 
 class Output(Protocol):

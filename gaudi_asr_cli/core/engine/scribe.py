@@ -19,6 +19,7 @@ from gaudi_asr_cli.core.engine.batched import PreparedBatch
 from gaudi_asr_cli.core.engine.chunks import LONGEST_S
 from gaudi_asr_cli.core.engine.long_audio import HeardLong
 from gaudi_asr_cli.core.engine.overlapping import cut_windows, write_overlapping
+from gaudi_asr_cli.core.engine.results import NOT_FINITE
 from gaudi_asr_cli.core.engine.sequential import MelTape, find_loudest, write_sequentially
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.models.frontend import Frontend
@@ -171,7 +172,7 @@ class Scribe:
 
     def _write_window(self, window: torch.Tensor, language: str | None) -> Written:
         how = replace(self.how, timestamps=True, language=self.how.language or language)
-        return self.model.generate_from({"input_features": window[None]}, how).rows[0]
+        return self._generate_finite({"input_features": window[None]}, how)[0]
 
     def _write_sounds(self, sounds: list[Samples]) -> tuple[Written, ...]:
         how = replace(self.how, timestamps=True)
@@ -180,7 +181,15 @@ class Scribe:
         for row, sound in enumerate(sounds):
             samples[row, : len(sound)] = sound
         batch = AudioBatch((NOBODY,) * len(sounds), samples, lengths)
-        return self.model.generate_from(self.model.frontend.prepare(batch), how).rows
+        return self._generate_finite(self.model.frontend.prepare(batch), how)
+
+    def _generate_finite(
+        self, inputs: Mapping[str, torch.Tensor], how: Generation
+    ) -> tuple[Written, ...]:
+        rows = self.model.generate_from(inputs, how).rows
+        if not all(row.finite for row in rows):
+            raise RuntimeError(NOT_FINITE)
+        return rows
 
 
 class _Tally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -57,8 +57,6 @@ def settle(how: Generation, settings: Any, name: str) -> Generation:
     Raises:
         UsageError: The model does not know the language or the task.
     """
-    from dataclasses import replace
-
     if how.task is not None and how.task not in TASKS:
         raise UsageError(
             f"There is no task '{how.task}'.", remedy=f"Choose one of {', '.join(TASKS)}."

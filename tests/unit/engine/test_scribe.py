@@ -80,6 +80,16 @@ def test_a_sound_that_cannot_be_read_costs_only_itself(folder, tmp_path):
     assert "no sound" in heard[2].error
 
 
+def test_what_is_written_of_no_numbers_is_an_error(tmp_path):
+    scribe = open_scribe(str(save_tiny_whisper(tmp_path)), device=CPU, dtype="fp32", how=HINDI)
+    scribe.model.encoder.positions[-1] = float("inf")
+
+    heard = list(transcribe(scribe, draw_sounds(tmp_path, 0.4, 5.9), WrittenDecoder()))
+
+    assert [one.transcript for one in heard] == [None, None]
+    assert "not finite" in heard[0].error
+
+
 @pytest.mark.parametrize("language", ["hi", None])
 def test_long_sound_gives_the_text_of_transformers(folder, tmp_path, language):
     sounds = draw_sounds(tmp_path, 3.5 * WINDOW_S, 2.2 * WINDOW_S)

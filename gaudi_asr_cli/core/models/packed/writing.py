@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,9 @@ class PackedWhisper:
             prompts = self.model.reader.plan_prompt(settled)
             page = self.decoder.begin(heard, len(prompts) + most)
             rows = self._write(page, len(heard), settled, most)
-        return self.reader.read(rows, times=settled.timestamps)
+        generated = self.reader.read(rows, times=settled.timestamps)
+        pairs = zip(generated.rows, heard, strict=True)
+        return Generated(tuple(replace(row, finite=are_finite(one)) for row, one in pairs))
 
     def hear(self, windows: Tensor) -> list[Heard]:
         """What the decoder needs of each of the windows (B, M, 3000).
@@ -113,7 +115,7 @@ class PackedWhisper:
         never do.
         """
         count = torch.get_num_threads()
-        if len(windows) <= count / 2:
+        if count == 1 or len(windows) <= count / 2:
             return [self._hear_one(window) for window in windows]
         # A part of what the pool's threads set (MKL's) holds for all of them.
         with (
@@ -166,6 +168,11 @@ class PackedWhisper:
         behind = torch.tensor([prompt[place + 1 :]], dtype=torch.long).expand(rows, -1)
         rest = torch.cat([spoken, behind], dim=1)
         return torch.cat([before, rest], dim=1), self.decoder.write(rest, page)
+
+
+def are_finite(heard: Heard) -> bool:
+    """Whether what was heard are numbers: half precision may not reach so far."""
+    return all(bool(torch.isfinite(one).all()) for one in heard)
 
 
 class Rules:
