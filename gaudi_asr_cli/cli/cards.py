@@ -140,11 +140,15 @@ def start_ranks(
         parameters: All of the command's.
     """
     from gaudi_asr_cli.core.devices import check_present
+    from gaudi_asr_cli.core.launching.launchers import check_launch
+
+    device, quiet = parameters["device"].value, parameters["quiet"]
+    check_launch(launch)
+    check_present(device, launch.cards)
+    # After the checks: these take seconds.
     from gaudi_asr_cli.core.workflows.launch import launch_training
     from gaudi_asr_cli.ui.live import opened_view
 
-    device, quiet = parameters["device"].value, parameters["quiet"]
-    check_present(device, launch.cards)
     machine = ["--device", device, "--hpu-mode", parameters["hpu_mode"].value]
     flags = [f"--{name}" for name in ("json", "quiet") if parameters[name]]
     view = partial(opened_view, quiet=quiet)

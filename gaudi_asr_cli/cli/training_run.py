@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 def run_training(context: typer.Context, kind: str) -> None:
     """Train as the command line says, or show the plan, or only score; `kind` is the command."""
     from gaudi_asr_cli.core.devices import open_device
+
+    given = context.params
+    launch = cards.launch_of(given)
+    if cards.starts_ranks(launch) and not (given["dry_run"] or given["no_train"]):
+        cards.start_ranks([kind], partial(request_of, context, kind), launch, given)
+        return
+    # First: a Gaudi's software must be imported before transformers, and who lacks a device should
+    # not wait for all the rest.
+    opened = open_device(given["device"].value, hpu_mode=given["hpu_mode"].value)
     from gaudi_asr_cli.core.devices.ranks import Alone, joined
     from gaudi_asr_cli.core.workflows.finetune import finetune, plan_finetune
     from gaudi_asr_cli.core.workflows.score_recipe import score_recipe
@@ -27,14 +36,7 @@ def run_training(context: typer.Context, kind: str) -> None:
     from gaudi_asr_cli.ui.score import show_evaluation
     from gaudi_asr_cli.ui.training import show_finetune, show_plan
 
-    given = context.params
     json, view = given["json"], partial(opened_view, quiet=given["quiet"])
-    launch = cards.launch_of(given)
-    if cards.starts_ranks(launch) and not (given["dry_run"] or given["no_train"]):
-        cards.start_ranks([kind], partial(request_of, context, kind), launch, given)
-        return
-    # First: a Gaudi's software must be imported before transformers.
-    opened = open_device(given["device"].value, hpu_mode=given["hpu_mode"].value)
     request = request_of(context, kind, opened)
     if given["no_train"]:
         with view() as observe:

@@ -17,7 +17,6 @@ from gaudi_asr_cli.core.events import Observer
 from gaudi_asr_cli.core.launching.handover import Handover
 from gaudi_asr_cli.core.launching.launchers import (
     Launch,
-    check_launch,
     command_line,
     rank_environment,
 )
@@ -46,14 +45,13 @@ def launch_training(
     Args:
         words: The command and the options that are no part of the recipe, such as `--device cpu`.
         request: What to train, as for one card.
-        launch: How many ranks, and who starts them.
+        launch: How many ranks, and who starts them; checked (`check_launch`).
         opened_view: Shows what is done before the ranks start; they tell of the rest themselves.
         outputs: Where the first rank's words come out.
 
     Raises:
         AsrError: What stopped the preparation, or the first of the ranks.
     """
-    check_launch(launch)
     if launch.nodes > 1 and request.run is None:
         raise UsageError("Several nodes need one run folder.", remedy="Name it with --run DIR.")
     if launch.node_rank == 0:
