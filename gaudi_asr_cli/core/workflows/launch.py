@@ -60,30 +60,35 @@ def launch_training(
     with opened_view() as observe:
         splits = read_splits(recipe, observe)
         tell_formerly_removed(request.former_pattern, recipe, splits, observe)
-    folder = open_run(request, launch, recipe.name)
+    run, logs = open_places(request, launch, recipe.name)
     with tempfile.TemporaryDirectory(prefix="gaudi-asr-") as root:
         handover = Handover(Path(root))
         hand_over(splits, handover.root)
         handover.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
         handover.command.write_text(json.dumps(sys.argv), encoding="utf-8")
-        (folder.root / "logs").mkdir(exist_ok=True)
-        handover.logs.symlink_to((folder.root / "logs").resolve())
+        logs.mkdir(parents=True, exist_ok=True)
+        handover.logs.symlink_to(logs.resolve())
         mine = ["--resume"] if request.resume else ["--recipe", str(handover.recipe)]
-        line = command_line(launch, [*words, *mine, "--run", str(folder.root.resolve())])
+        line = command_line(launch, [*words, *mine, "--run", str(run.resolve())])
         try:
             run_ranks(line, {**rank_environment(launch), **os.environ}, handover, outputs)
         except AsrError:
             if launch.node_rank == 0:
-                forget_unbegun(folder, handover)
+                forget_unbegun(RunFolder(run), handover)
             raise
 
 
-def open_run(request: FinetuneRequest, launch: Launch, name: str) -> RunFolder:
-    """The run's folder; nodes but the first take the one that is named, theirs or a shared one."""
+def open_places(request: FinetuneRequest, launch: Launch, name: str) -> tuple[Path, Path]:
+    """The run's folder, and the one for logs.
+
+    The first node makes the run's folder. The others write only logs, beside it: they may or may
+    not share a disk with the first.
+    """
     if launch.node_rank == 0 or request.run is None:
-        return place(request, name)
-    request.run.mkdir(parents=True, exist_ok=True)
-    return RunFolder(request.run)
+        run = place(request, name).root
+        return run, run / "logs"
+    beside = request.run.with_name(f"{request.run.name}-node-{launch.node_rank}")
+    return request.run, beside / "logs"
 
 
 def forget_unbegun(folder: RunFolder, handover: Handover) -> None:

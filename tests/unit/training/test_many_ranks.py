@@ -23,6 +23,16 @@ from gaudi_asr_cli.core.launching import launchers
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 600
+MPIRUN = """
+import os, subprocess, sys
+words = sys.argv[1:]
+count = int(words[words.index("-n") + 1])
+def start(rank):
+    told = {"RANK": rank, "SIZE": count, "LOCAL_RANK": rank}
+    env = {f"OMPI_COMM_WORLD_{name}": str(value) for name, value in told.items()}
+    return subprocess.Popen(words[words.index(sys.executable):], env={**os.environ, **env})
+sys.exit(max(abs(one.wait()) for one in [start(rank) for rank in range(count)]))
+"""
 
 
 def free_port() -> int:
@@ -99,9 +109,18 @@ def test_only_the_first_rank_tells_and_reports(two):
     assert sum('"StepLogged"' in line for line in events) == STEPS
 
 
+def write_mpirun(folder: Path) -> str:
+    """What Open MPI's launcher does for its processes, as far as a rank can tell; the folder."""
+    folder.mkdir()
+    program = folder / "mpirun"
+    program.write_text(f"#!{sys.executable}\n{MPIRUN}")
+    program.chmod(0o755)
+    return str(folder)
+
+
 @pytest.mark.slow
 def test_a_killed_rank_is_started_anew_and_ctrl_c_stops_all(corpus, two, tmp_path, monkeypatch):
-    """Killed after the checkpoint of step 5; stopped a little later; then gone on with."""
+    """Killed after the checkpoint of step 5; stopped a little later; gone on with under mpirun."""
     monkeypatch.setattr(launchers, "MODULE", "helpers.ranked")
     for name, value in clean_environment({"OMP_NUM_THREADS": "1"}).items():
         monkeypatch.setenv(name, value)
@@ -114,7 +133,8 @@ def test_a_killed_rank_is_started_anew_and_ctrl_c_stops_all(corpus, two, tmp_pat
     stopped = run_here("finetune-ctc", "--recipe", "digits", *settings, *words, "--max-restarts", 1)
     left = [int(path.name.partition("-")[2]) for path in (run / "checkpoints").iterdir()]
     monkeypatch.delenv("RANKED_STOPS")
-    resumed = run_here("finetune-ctc", "--resume", *words)
+    monkeypatch.setenv("PATH", write_mpirun(tmp_path / "bin"), prepend=os.pathsep)
+    resumed = run_here("finetune-ctc", "--resume", *words, "--launcher", "mpi")
 
     assert "from step 5 to step" in stopped.stderr
     assert stopped.exit_code == 128 + signal.SIGINT, stopped.stderr
