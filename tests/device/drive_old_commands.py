@@ -13,12 +13,15 @@ from typing import Any
 from helpers.old_commands import local_words, read_commands, write_local
 from helpers.run import run_here
 
+BENCHES = ("bench-base-bf16", "bench-large-fp32")
+"""They ran on a Gaudi without saying so; two of the six are enough."""
+
 
 def main(out: Path) -> dict[str, Any]:
     local = write_local(out / "local")
     found: dict[str, Any] = {}
     for old in read_commands():
-        if not old.is_for_gaudi or "deepspeed" in old.flags:
+        if not (old.is_for_gaudi or old.id in BENCHES) or "deepspeed" in old.flags:
             continue
         words = local_words(old, local, out / old.id, "hpu")
         if "gradient_checkpointing" in old.flags:

@@ -21,7 +21,7 @@ def test_every_command_for_a_gaudi_runs_on_one(done):
     failed = {name: one["stderr"] for name, one in done.items() if one["exit_code"] != 0}
 
     assert failed == {}
-    assert len(done) >= 9
+    assert len(done) == 8
 
 
 def test_training_commands_train_two_steps_on_it(done):
@@ -31,10 +31,17 @@ def test_training_commands_train_two_steps_on_it(done):
         assert account["eval"]["utterances"] == 3
 
 
+def test_models_that_write_train_and_are_scored_on_it(done):
+    for name in ("whisper-small-hpu", "whisper-large-8-hpus"):
+        account = json.loads(done[name]["stdout"])
+        assert (account["device"], account["steps"]) == ("hpu", 2)
+    assert json.loads(done["whisper-small-hpu-score"]["stdout"])["utterances"] == 3
+
+
 def test_benchmarks_capture_graphs_as_they_ask(done):
     benches = {name: one for name, one in done.items() if name.startswith("bench")}
 
-    assert len(benches) == 6
+    assert len(benches) == 2
     for one in benches.values():
         account = json.loads(one["stdout"])
         assert (account["device"], account["graphs"]) == ("hpu", True)

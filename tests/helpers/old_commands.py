@@ -52,7 +52,7 @@ class OldCommand:
 
     @property
     def is_for_gaudi(self) -> bool:
-        return "use_habana" in self.flags or self.script == "bench"
+        return "use_habana" in self.flags
 
 
 def read_commands(*scripts: str) -> list[OldCommand]:
