@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import pytest
 from helpers.old_commands import local_words, read_commands, write_local
@@ -119,3 +120,16 @@ def test_half_precision_gives_way_where_the_device_has_none(local, tmp_path):
 
     assert json.loads(result.stdout)["dtype"] in {"bf16", "fp32"}
     assert "--fp16 is --dtype fp16; a device that has none" in result.stderr
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is not None, reason="DeepSpeed is installed here")
+def test_where_deepspeed_is_not_installed_its_command_says_how_to_get_it(local, tmp_path):
+    old = next(one for one in read_commands("ctc") if "deepspeed" in one.flags)
+    (tmp_path / "zero.json").write_text("{}")
+    words = local_words(old, local, tmp_path / "run", "cpu")
+    words[words.index("--deepspeed") + 1] = "zero.json"
+
+    result = run_here("finetune-ctc", *words)
+
+    assert result.exit_code == 5
+    assert "pip install deepspeed" in result.stderr
