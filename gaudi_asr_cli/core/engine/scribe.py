@@ -240,7 +240,8 @@ def open_scribe(
     if is_small(model):
         # For the rest of the process, which listens to nothing else.
         torch.set_num_threads(1)
-    author = pack_writer(model) or model
+    # Beams are transformers' own business.
+    author = model if how.beams > 1 else pack_writer(model) or model
     return Scribe(author, how, plan_rows(author, rows), long)
 
 

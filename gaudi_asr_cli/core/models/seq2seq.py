@@ -131,6 +131,8 @@ class Seq2SeqModel:
         if settings.pad_token_id is None:
             settings.pad_token_id = self.reader.filler
         arguments = {"generation_config": settings, **self.device.generation_arguments()}
+        if not takes_static_cache(self.network):
+            arguments.pop("cache_implementation", None)
         if not self.is_whisper:
             return arguments
         # One call, one window, and the prompt comes back with the text.
@@ -179,6 +181,14 @@ def assemble(network: Any, folder: ModelFolder, device: Device, dtype: str) -> S
         dtype=dtype,
         folder=folder,
     )
+
+
+def takes_static_cache(network: Any) -> bool:
+    """Whether its decoder can write into a cache of fixed length: 4.55 refuses some families'."""
+    import transformers
+
+    major = int(transformers.__version__.partition(".")[0])
+    return major >= 5 or bool(getattr(network, "_can_compile_fullgraph", False))
 
 
 def open_tokenizer(folder: ModelFolder) -> Any:

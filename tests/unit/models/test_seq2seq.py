@@ -1,5 +1,6 @@
 import copy
 import json
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -152,6 +153,27 @@ def test_a_model_without_tokenizer_says_so(tmp_path):
 
     with pytest.raises(DataError, match="tokenizer"):
         open_seq2seq_model(str(tmp_path), device=CPU)
+
+
+@dataclass(frozen=True)
+class StaticCpu(CpuDevice):
+    """A CPU that wants one shape for every token, as a Gaudi does."""
+
+    def generation_arguments(self):
+        return {"cache_implementation": "static", "disable_compile": True}
+
+
+@pytest.mark.parametrize("family", WRITERS)
+def test_a_static_cache_changes_no_text_where_a_family_has_one(tmp_path, family):
+    folder = str(save_tiny_writer(tmp_path, family))
+    batch, how = make_batch([9_600]), Generation(max_tokens=9)
+
+    static, plain = (
+        open_seq2seq_model(folder, device=kind(frozenset(), "a CPU"), dtype="fp32")
+        for kind in (StaticCpu, CpuDevice)
+    )
+
+    assert static.generate(batch, how) == plain.generate(batch, how)
 
 
 @pytest.mark.parametrize("family", WRITERS)
