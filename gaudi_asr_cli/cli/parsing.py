@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -55,7 +56,25 @@ def add_command(
     """Register a command; its docstring is its help, a paragraph a line, as Typer wants it."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(name, cls=cls, help=text)(command)
+    app.command(name, cls=cls, help=text)(with_converted_parameters(command))
+
+
+def with_converted_parameters(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, whose `context.params` hold what its arguments are: enumerations and paths.
+
+    Typers before 0.27 convert the arguments alone and leave plain words in the context.
+    """
+
+    @functools.wraps(command)
+    def converted(**arguments: Any) -> None:
+        for context in arguments.values():
+            if hasattr(context, "get_parameter_source"):
+                context.params.update(
+                    {name: arguments[name] for name in context.params if name in arguments}
+                )
+        command(**arguments)
+
+    return converted
 
 
 def asked_for_help(words: Sequence[str], program: Any) -> tuple[Any, str] | None:

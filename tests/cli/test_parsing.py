@@ -1,6 +1,9 @@
 import pytest
+import typer
 
-from gaudi_asr_cli.cli.parsing import spell_as_declared
+from gaudi_asr_cli.cli.app import app
+from gaudi_asr_cli.cli.options import DeviceName
+from gaudi_asr_cli.cli.parsing import spell_as_declared, with_converted_parameters
 from gaudi_asr_cli.cli.passthrough import trainer_settings
 from gaudi_asr_cli.cli.training_options import ALIASES, SETTINGS, settings_of
 from gaudi_asr_cli.core.errors import UsageError
@@ -111,3 +114,18 @@ def test_what_transformers_do_not_know_is_refused_with_a_suggestion():
 def test_a_stray_word_is_refused():
     with pytest.raises(UsageError, match="takes no argument 'x'"):
         trainer_settings(["x"], FakeContext())
+
+
+def test_the_context_holds_parameters_as_the_command_gets_them():
+    seen = {}
+
+    def command(context: typer.Context, device: DeviceName = DeviceName.AUTO) -> None:
+        seen.update(context.params)
+
+    context = typer.Context(typer.main.get_command(app))
+    context.params = {"device": "cpu"}
+
+    with_converted_parameters(command)(context=context, device=DeviceName.CPU)
+
+    assert seen == {"device": DeviceName.CPU}
+    assert isinstance(seen["device"], DeviceName)
