@@ -14,6 +14,11 @@ RECIPES = {
     "ctc-common-voice-gpu": "ctc-xlsr-53-cv-tr",
     "ctc-common-voice-8-gpus": "ctc-xlsr-53-cv-tr-8gpu",
     "ctc-librispeech-8-hpus": "ctc-wav2vec2-large-librispeech100-8hpu",
+    "ctc-librispeech-8-hpus-deepspeed": "ctc-wav2vec2-large-librispeech100-8hpu-deepspeed",
+    "seq2seq-librispeech-gpu": "seq2seq-wav2vec2-bart-librispeech100",
+    "seq2seq-librispeech-8-gpus": "seq2seq-wav2vec2-bart-librispeech100-8gpu",
+    "whisper-small-hpu": "seq2seq-whisper-small-cv-hi",
+    "whisper-large-8-hpus": "seq2seq-whisper-large-cv-hi-8hpu",
 }
 """An old command -> the recipe of the same."""
 OTHERWISE = {
@@ -29,6 +34,11 @@ OF_ONE = {
     # fp16 would be refused by every device but one.
     "ctc-common-voice-gpu": {"dtype"},
     "ctc-common-voice-8-gpus": {"dtype"},
+    # Its precision stands in DeepSpeed's own configuration.
+    "ctc-librispeech-8-hpus-deepspeed": {"dtype"},
+    # The folder that the model was made in, and how that model says it writes.
+    "seq2seq-librispeech-gpu": {"dtype", "model"},
+    "seq2seq-librispeech-8-gpus": {"dtype", "model", "generation.max_tokens", "generation.beams"},
 }
 ABOUT = {"name", "requires", "published", "trainer", "train", "eval", "test"}
 
