@@ -106,3 +106,23 @@ def test_where_there_are_no_graphs_they_are_refused_with_a_way_on(device):
         device.use_graphs(torch.nn.Linear(1, 1), max_graphs=2)
 
     assert "--graphs" in caught.value.remedy
+
+
+def test_compile_mode_compiles_each_shape_for_the_card_and_counts_it(monkeypatch):
+    compiled = []
+
+    def record(forward, **how):
+        compiled.append(how)
+        return forward
+
+    monkeypatch.setattr(torch, "compile", record)
+    network = torch.nn.Module()
+    network.forward = lambda input_values: Outputs(input_values * 2)
+
+    counts = HpuDevice("compile", "GAUDI2").use_graphs(network, max_graphs=2)
+    with torch.no_grad():
+        heard = [network(input_values=torch.ones(1, width)).logits for width in (3, 5, 3, 7)]
+
+    assert compiled == [{"backend": "hpu_backend", "dynamic": False}]
+    assert (counts.captured, counts.replayed, counts.without) == (2, 1, 1)
+    assert [float(one.sum()) for one in heard] == [6.0, 10.0, 6.0, 14.0]
