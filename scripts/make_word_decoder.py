@@ -17,6 +17,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
+from gaudi_asr_cli.core.models.subwords import save_tokenizer
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 
@@ -33,7 +34,7 @@ def main() -> None:
     words = read_words(asked.manifest)
     asked.out.mkdir(parents=True)
     with quiet_transformers():
-        word_tokenizer(words).save_pretrained(asked.out)
+        save_tokenizer(word_tokenizer(words), asked.out)
         torch.manual_seed(asked.seed)
         tokens = len(SPECIAL) + len(words)
         bart(tokens, asked.width, asked.layers).save_pretrained(asked.out)

@@ -195,7 +195,21 @@ def _load_encoder(folder: ModelFolder, adapter_layers: int) -> tuple[Any, frozen
             f"transformers cannot open {folder.name} as a speech encoder: {name_reason(error)}",
             remedy="Choose a model of a wav2vec 2.0-like family, such as facebook/wav2vec2-base.",
         ) from error
-    return network, frozenset(report["missing_keys"])
+    fresh = frozenset(report["missing_keys"])
+    draw_weights(network, fresh)
+    return network, fresh
+
+
+def draw_weights(network: Any, fresh: frozenset[str]) -> None:
+    """Draw random weights as the model's family does.
+
+    transformers has done so, but where a Gaudi's stand-in is imported what stood in the memory
+    came after all (transformers 5.23): a model must not start from that.
+    """
+    for name, module in network.named_modules():
+        own = [f"{name}.{one}" for one, _ in module.named_parameters(recurse=False)]
+        if own and fresh.issuperset(own):
+            network._init_weights(module)
 
 
 def widen_positions(encoder: Any, frames: int | None) -> int:
@@ -274,7 +288,9 @@ def _load_decoder(folder: ModelFolder) -> tuple[Any, frozenset[str]]:
             remedy="Choose a text model such as facebook/bart-base.",
         ) from error
     missing = frozenset(report["missing_keys"])
-    return network, missing - _take_shared_embedding(network, folder, missing)
+    fresh = missing - _take_shared_embedding(network, folder, missing)
+    draw_weights(network, fresh)
+    return network, fresh
 
 
 def _take_shared_embedding(

@@ -1,0 +1,111 @@
+"""Run in a process of its own: how models that write learn on one device, and what they write then.
+
+python drive_seq2seq_training.py OUT DEVICE MODE     writes OUT/found.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from drive import open_named
+
+CALM = (
+    "network.mask_time_prob=0",
+    "network.encoder={layerdrop: 0.0, hidden_dropout: 0.0, attention_dropout: 0.0, "
+    "activation_dropout: 0.0}",
+    "network.decoder={dropout: 0.0, attention_dropout: 0.0}",
+)
+SMALL = (
+    "batching.batch=4", "batching.buckets=2", "max_steps=3", "evaluation.every=3",
+    "evaluation.save_every=3", "evaluation.log_every=1", "evaluation.normalizer=none",
+    "dtype=fp32", "generation.max_tokens=6", "optimizer.warmup=0",
+)  # fmt: skip
+
+
+def watch_steps() -> list[str]:
+    """A list that gets the shapes of what the network is given, step by step."""
+    from gaudi_asr_cli.core.training.trainer import PlannedMixin
+
+    seen: list[str] = []
+    step = PlannedMixin.training_step
+
+    def noted(self: Any, model: Any, inputs: dict[str, Any], *rest: Any) -> Any:
+        names = ("input_values", "input_features", "decoder_input_ids", "labels")
+        seen.append(json.dumps([list(inputs[one].shape) for one in names if one in inputs]))
+        return step(self, model, inputs, *rest)
+
+    PlannedMixin.training_step = noted  # type: ignore[method-assign]
+    return seen
+
+
+def learn(out: Path, device: Any, model: Path, *settings: str) -> dict[str, Any]:
+    """Three steps, a score by generation, and what eval-seq2seq hears of the model that is left."""
+    from helpers.tiny_corpus import write_corpus
+
+    from gaudi_asr_cli.core.events import Evaluated, StepLogged
+    from gaudi_asr_cli.core.workflows.eval_seq2seq import EvalSeq2SeqRequest, eval_seq2seq
+    from gaudi_asr_cli.core.workflows.finetune import finetune
+    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+
+    corpus = write_corpus(out / "corpus", utterances=11)
+    data = (f"model={model}", f"train.data={corpus}", f"eval.data={corpus}", "eval.limit=5")
+    asked = FinetuneRequest(
+        settings=(*data, *SMALL, *settings), run=out / "run", kind="finetune-seq2seq"
+    )
+    events: list[Any] = []
+    finetune(asked, device, events.append)
+    language = next((one.partition("=")[2] for one in settings if one.startswith("language")), None)
+    again = EvalSeq2SeqRequest(
+        model=str(out / "run"), data=(str(corpus),), normalizer="none", language=language,
+        max_tokens=6, dtype="fp32", run=out / "eval", limit=5,
+    )  # fmt: skip
+    report = eval_seq2seq(again, device, lambda event: None)
+    return {
+        "losses": [one.loss for one in events if isinstance(one, StepLogged)],
+        "accuracies": [one.token_accuracy for one in events if isinstance(one, StepLogged)],
+        "wer": [one.score.wer for one in events if isinstance(one, Evaluated)],
+        "heard": read_hypotheses(out / "run"),
+        "heard_again": read_hypotheses(out / "eval"),
+        "wer_again": report.score.wer,
+        "trainer": device.trainer_kit().trainer_class().__name__,
+    }
+
+
+def read_hypotheses(run: Path) -> list[str]:
+    lines = (run / "predictions.jsonl").read_text().splitlines()
+    return [json.loads(line)["raw_hypothesis"] for line in lines]
+
+
+def join_halves(out: Path) -> Path:
+    from helpers.tiny_models import save_tiny_model
+    from helpers.tiny_text_models import save_tiny_text_model
+
+    from gaudi_asr_cli.core.models.warm_start import WarmStart, join, save_joined
+
+    encoder = save_tiny_model(out / "ctc", "wav2vec2-layer-norm")
+    decoder = save_tiny_text_model(out / "bart")
+    save_joined(join(WarmStart(str(encoder), str(decoder), adapter_layers=1)), out / "both")
+    return out / "both"
+
+
+def main(out: Path, name: str, mode: str) -> None:
+    device = open_named(name, mode)
+    seen = watch_steps()
+    from helpers.tiny_seq2seq import save_tiny_whisper
+
+    found: dict[str, Any] = {}
+    joined = join_halves(out)
+    found["joined"] = learn(out / "joined", device, joined, *CALM)
+    found["joined"]["shapes"] = sorted(set(seen))
+    seen.clear()
+    whisper = save_tiny_whisper(out / "whisper")
+    found["whisper"] = learn(out / "spoken", device, whisper, CALM[0], CALM[2], "language=hi")
+    found["whisper"]["shapes"] = sorted(set(seen))
+    (out / "found.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
