@@ -50,8 +50,18 @@ def open_seq2seq_for_training(
     overrides = arrange_overrides(dict(encoder or {}), dict(decoder or {}), halved=halved)
     network = load_network(folder, overrides, kind="seq2seq")
     model = assemble(network, folder, device, chosen)
+    # A step needs no cache, and optimum-habana's BART cannot learn with one.
+    keep_caches(network, kept=False)
     network.train()
     return model
+
+
+def keep_caches(network: Any, *, kept: bool) -> None:
+    """Whether a forward pass keeps keys and values by itself; `generate` decides for itself."""
+    halves: tuple[Any, ...] = (network.config, getattr(network.config, "decoder", None))
+    for config in halves:
+        if hasattr(config, "use_cache"):
+            config.use_cache = kept
 
 
 def arrange_overrides(
@@ -171,6 +181,7 @@ def save_seq2seq(model: Seq2SeqModel, directory: Path) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     merge_low_rank(model.network)
+    keep_caches(model.network, kept=True)
     with quiet_transformers():
         model.network.save_pretrained(directory, max_shard_size="50GB")
     save_tokenizer(model.tokenizer, directory)
