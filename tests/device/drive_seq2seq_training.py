@@ -96,10 +96,15 @@ def main(out: Path, name: str, mode: str) -> None:
     seen = watch_steps()
     from helpers.tiny_seq2seq import save_tiny_whisper
 
+    from gaudi_asr_cli.core.errors import RecipeError
+
     found: dict[str, Any] = {}
     joined = join_halves(out)
-    found["joined"] = learn(out / "joined", device, joined, *CALM)
-    found["joined"]["shapes"] = sorted(set(seen))
+    try:
+        found["joined"] = learn(out / "joined", device, joined, *CALM)
+        found["joined"]["shapes"] = sorted(set(seen))
+    except RecipeError as error:
+        found["joined"] = {"refused": error.remedy}
     seen.clear()
     whisper = save_tiny_whisper(out / "whisper")
     found["whisper"] = learn(out / "spoken", device, whisper, CALM[0], CALM[2], "language=hi")

@@ -35,6 +35,9 @@ def test_three_steps_a_score_and_an_evaluation_are_those_of_a_cpu(cpu, tmp_path,
     optimum = mode == "lazy" and has_optimum()
     for model in MODELS:
         here, there = found[model], cpu[model]
+        if optimum and model == "joined":
+            assert "--hpu-mode eager" in here["refused"]
+            continue
         assert here["trainer"] == ("GaudiTrainer" if optimum else "Trainer")
         assert here["losses"] == pytest.approx(there["losses"], rel=1e-3)
         assert here["accuracies"] == pytest.approx(there["accuracies"], abs=1e-6)

@@ -41,6 +41,13 @@ class GaudiKit:
         return (names | FUSED) - DECIDED
 
     def check(self, network: Any, extra: Mapping[str, Any]) -> None:
+        if type(network).__name__ == "SpeechEncoderDecoderModel":
+            # Its BART asks for `_use_sdpa`, which transformers 4.55.4 has not any more.
+            raise RecipeError(
+                "optimum-habana 1.21.2 cannot train an encoder-decoder of two models: its own code "
+                "for the decoder does not fit the transformers that it comes with.",
+                remedy="Pass --hpu-mode eager, which trains without optimum-habana.",
+            )
         if not extra.get(GRAPHS):
             return
         reason = why_no_training_graphs(network, extra)

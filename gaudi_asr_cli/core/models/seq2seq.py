@@ -133,9 +133,6 @@ class Seq2SeqModel:
         arguments = {"generation_config": settings, **self.device.generation_arguments()}
         if not takes_static_cache(self.network):
             arguments.pop("cache_implementation", None)
-        if "lazy_mode" in arguments and not self.is_whisper:
-            # optimum-habana's decoders want a place in the cache that only its own models hand on.
-            settings.use_cache = False
         if not self.is_whisper:
             return arguments
         # One call, one window, and the prompt comes back with the text.
