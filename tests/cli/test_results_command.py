@@ -6,6 +6,12 @@ from helpers.run import run_here
 RECIPE = "ctc-wav2vec2-base-timit"
 
 
+@pytest.fixture(autouse=True)
+def _nobody_says_how_wide(monkeypatch):
+    # pytest-xdist tells its workers 80 columns, and a told width is kept to.
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(scope="module")
 def runs(corpus, tiny_model, tmp_path_factory):
     """A training of a published recipe with a small model in its place, and an evaluation of it."""
