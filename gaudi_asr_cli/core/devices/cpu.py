@@ -48,6 +48,10 @@ class CpuDevice:
         return replace(self, ranks=ranks)
 
     def open_collectives(self) -> str:
+        from torch.serialization import register_package
+
+        # accelerate calls the host of a rank cpu:0, which torch.load knows no place by.
+        register_package(1, lambda storage: None, _stay_on_host)
         return "gloo"
 
     def choose_dtype(self, wish: str = "auto") -> str:
@@ -142,3 +146,8 @@ def _read_lines(path: Path) -> list[str]:
     if not path.exists():
         return []
     return path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _stay_on_host(storage: Any, place: str) -> Any:
+    """What `torch.load` asks: the storage if it belongs there already, else None."""
+    return storage if place.startswith("cpu:") else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,4 +119,6 @@ def training_arguments(
     if ranks.count > 1:
         # Parts that LayerDrop skips, or SpecAugment has no use for, have no gradient in a step.
         values["ddp_find_unused_parameters"] = True
+    # transformers 4 leaves the precision of one run in the environment for the next to find.
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "no" if settings.dtype == "fp32" else settings.dtype
     return kit.arguments(values, settings.extra)
