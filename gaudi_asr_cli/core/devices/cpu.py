@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaudi_asr_cli.core.devices.amx import compute_small_groups_in_fp32, has_amx
 from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.copies import HostCopier
 from gaudi_asr_cli.core.devices.kits import NativeKit
@@ -66,6 +67,8 @@ class CpuDevice:
         return "bf16" if self.flags & BF16_FLAGS else "fp32"
 
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
+        if has_amx():
+            compute_small_groups_in_fp32(module)
         return module.to(self.torch_device)
 
     def autocast(self, dtype: str) -> AbstractContextManager[object]:

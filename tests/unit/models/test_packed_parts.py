@@ -20,7 +20,7 @@ from gaudi_asr_cli.core.models.packed.int8 import (
     quantise_rows,
 )
 from gaudi_asr_cli.core.models.packed.linear import can_fuse, linear_maker
-from gaudi_asr_cli.core.models.packed.positions import BLOCK_FRAMES, plan_blocks
+from gaudi_asr_cli.core.models.packed.positions import BLOCKS_FRAMES, plan_blocks
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -104,9 +104,11 @@ def test_quantised_rows_never_wrap_around(loudest, dtype):
 def test_blocks_of_positions_cover_every_frame_once(frames):
     blocks = list(plan_blocks(frames))
 
-    assert [start for start, _ in blocks] == list(range(0, frames, BLOCK_FRAMES))
-    assert frames <= sum(blocks[-1]) < frames + 32
-    assert all(length == BLOCK_FRAMES for _, length in blocks[:-1])
+    longest = BLOCKS_FRAMES[-1]
+    assert [start for start, _ in blocks] == list(range(0, frames, longest))
+    assert all(length == longest for _, length in blocks[:-1])
+    rest = frames - blocks[-1][0]
+    assert blocks[-1][1] == min(length for length in BLOCKS_FRAMES if length >= rest)
 
 
 @given(st.integers(1, 16), st.integers(1, 4000))
@@ -119,16 +121,17 @@ def test_tiles_cover_every_score_once_and_stay_small(heads, frames):
     assert (seen == 1).all()
 
 
-def test_long_utterances_attend_in_tiles_as_in_one_piece():
+@pytest.mark.parametrize("fused_from", [3000, 0])
+def test_long_utterances_attend_in_bf16_as_in_one_piece(fused_from):
     count, heads = 1500, 2
     lengths = [count, 3]
     joined = draw(count + 3, 3 * 16)
-    tiled = Attention(lambda _: joined.bfloat16(), None, heads, None)(
+    quick = Attention(lambda _: joined.bfloat16(), None, heads, None, fused_from)(
         torch.empty(count + 3, 16, dtype=torch.bfloat16), lengths
     )
     fused = Attention(lambda _: joined, None, heads, None)(torch.empty(count + 3, 16), lengths)
 
-    assert (tiled.float() - fused).norm() / fused.norm() < 0.02
+    assert (quick.float() - fused).norm() / fused.norm() < 0.02
 
 
 def test_a_group_norm_folded_into_the_weight_normalises(monkeypatch):
@@ -144,16 +147,18 @@ def test_a_group_norm_folded_into_the_weight_normalises(monkeypatch):
     assert torch.allclose(found, expected, atol=1e-4)
 
 
-def test_bf16_keeps_quiet_sound_beside_a_constant():
+@pytest.mark.parametrize("fused", [True, False])
+def test_bf16_keeps_quiet_sound_beside_a_constant(monkeypatch, fused):
     if not can_fuse(torch.bfloat16):
         pytest.skip("this processor has no bf16")
+    monkeypatch.setattr(torch._C, "_has_mkldnn", fused)
     weight, bias = draw(6, 10, seed=1), draw(6, seed=2)
-    rows = 40 + 0.01 * draw(50, 10)
-    high, low = convolution._split(rows, torch.bfloat16)
-    ones = torch.ones(50, 2, dtype=torch.bfloat16)
-    found = convolution._exact_linear(weight, bias, torch.bfloat16)(
-        torch.cat([high, low, high, ones], 1)
+    samples = 40 + 0.01 * draw(500)
+    windows = convolution.slide(
+        convolution.split_samples(samples, torch.bfloat16), Convolution(10, 5)
     )
+    found = convolution.split_linear(weight, bias, torch.bfloat16)(windows)
 
+    rows = samples.unfold(0, 10, 5)
     expected = functional.linear(rows, weight, bias)
     assert torch.allclose(found.float(), expected, rtol=2**-8, atol=0.01)

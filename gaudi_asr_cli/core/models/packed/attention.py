@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
+from gaudi_asr_cli.core.devices.amx import has_amx
 from gaudi_asr_cli.core.models.packed.linear import Linear, LinearMaker
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ SCORES = 1_600_000
 """Scores (frames x frames x heads) that are computed together: 3 MB in bf16, about one L2 cache."""
 FUSED_FROM_FRAMES = 3_000
 """From 60 s on torch's fused attention, which writes no scores, is faster in bf16 as well."""
+FUSED_FROM_FRAMES_AMX = 0
+"""With AMX it always is, by a third."""
+
+
+def choose_fused_from() -> int:
+    """Frames from which on this processor's attention in bf16 is torch's fused one."""
+    return FUSED_FROM_FRAMES_AMX if has_amx() else FUSED_FROM_FRAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ class Attention:
     out: Linear
     heads: int
     relative: RelativeBias | None
+    fused_from_frames: int = field(default_factory=choose_fused_from)
 
     def __call__(self, frames: Tensor, lengths: Sequence[int]) -> Tensor:
         """What each frame of (F, D) gathered, before the output's product: (F, D)."""
@@ -85,7 +94,7 @@ class Attention:
         query, key, value = joined.view(count, 3, self.heads, -1).permute(1, 2, 0, 3).unbind(0)
         if self.relative is not None:
             self._attend_gated(self.relative, frames, (query, key, value), target)
-        elif joined.dtype == torch.float32 or count > FUSED_FROM_FRAMES:
+        elif joined.dtype == torch.float32 or count > self.fused_from_frames:
             found = functional.scaled_dot_product_attention(
                 query[None], key[None], value[None], scale=1.0
             )

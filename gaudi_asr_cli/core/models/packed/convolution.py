@@ -15,7 +15,12 @@ import torch
 from torch.nn import functional
 
 from gaudi_asr_cli.core.models.geometry import Convolution
-from gaudi_asr_cli.core.models.packed.linear import Linear, linear_maker, unpacked_linear
+from gaudi_asr_cli.core.models.packed.linear import (
+    Linear,
+    can_fuse,
+    linear_maker,
+    unpacked_linear,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -171,43 +176,44 @@ class FeatureEncoder:
         else:
             weight, bias, norm = self.first.weight, self.first.bias, self.first.norm
         if self.dtype == torch.float32:
-            return FirstRows((windows,), unpacked_linear(weight, bias), norm, self.dtype)
-        high, low = _split(samples, self.dtype)
-        parts = tuple(
-            part.as_strided(windows.shape, windows.stride()) for part in (high, low, high)
-        )
-        return FirstRows(parts, _exact_linear(weight, bias, self.dtype), norm, self.dtype)
+            return FirstRows(windows, unpacked_linear(weight, bias), norm)
+        split, linear = split_samples(samples, self.dtype), split_linear(weight, bias, self.dtype)
+        return FirstRows(slide(split, self.first_shape), linear, norm)
 
 
 @dataclass(frozen=True, slots=True)
 class FirstRows:
-    """The first convolution of one utterance, computed for the rows that are asked for.
+    """The first convolution of one utterance, computed for the rows that are asked for."""
 
-    In bf16 the samples would keep three digits, too few for quiet speech beside a loud sound. So
-    sample and weight are each a sum of two bf16 numbers, (a + b)(c + d) = ac + bc + ad + rest,
-    and the three products lie beside one another in one longer sum; two columns of ones carry the
-    bias, split likewise.
-    """
-
-    parts: tuple[Tensor, ...]
+    windows: Tensor
     linear: Linear
     norm: Norm | None
-    dtype: torch.dtype
 
     def __call__(self, start: int, end: int) -> Tensor:
         """Rows (end - start, C) behind norm and GELU."""
+        windows = self.windows[start:end]
         if self.norm is None:
-            return self.linear.gelu(self._gather(start, end))
-        return functional.gelu(self.norm(self.linear(self._gather(start, end))))
+            return self.linear.gelu(windows)
+        return functional.gelu(self.norm(self.linear(windows)))
 
-    def _gather(self, start: int, end: int) -> Tensor:
-        if len(self.parts) == 1:
-            return self.parts[0][start:end]
-        kernel = self.parts[0].shape[1]
-        rows = torch.ones(end - start, len(self.parts) * kernel + 2, dtype=self.dtype)
-        for place, part in enumerate(self.parts):
-            rows[:, place * kernel : (place + 1) * kernel] = part[start:end]
-        return rows
+
+def split_samples(samples: Tensor, dtype: torch.dtype) -> Tensor:
+    """Samples (T,) as rows (T, 3) in `dtype` for `split_linear`.
+
+    In bf16 a sample would keep three digits, too few for quiet speech beside a loud sound. So
+    sample and weight are each a sum of two bf16 numbers, (a + b)(c + d) = ac + bc + ad + rest: each
+    sample becomes a, b, a and meets c, c, d.
+    """
+    high, low = _split(samples, dtype)
+    return torch.stack([high, low, high], 1)
+
+
+def split_linear(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Linear:
+    """The product of `split_samples` in windows (N, 3 kernel) with a weight (C, kernel)."""
+    high, low = _split(weight, dtype)
+    columns = torch.stack([high, high, low], 2).flatten(1)
+    # oneDNN adds a bias in float32 before it rounds; torch's own linear wants it in `dtype`.
+    return unpacked_linear(columns, bias if can_fuse(dtype) else bias.to(dtype))
 
 
 def _measure(windows: Tensor) -> tuple[Tensor, Tensor]:
@@ -226,12 +232,6 @@ def _split(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Two tensors in `dtype` whose sum is `values` to about twice its digits."""
     high = values.to(dtype)
     return high, (values - high.float()).to(dtype)
-
-
-def _exact_linear(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Linear:
-    (high, low), biases = _split(weight, dtype), _split(bias, dtype)
-    columns = [high, high, low, *(one[:, None] for one in biases)]
-    return unpacked_linear(torch.cat(columns, 1).contiguous(), None)
 
 
 def window_maker(dtype: torch.dtype) -> WindowMaker:

@@ -1,4 +1,4 @@
-"""Matrix products of 8-bit integers: twice as fast as bf16's, at a small cost in accuracy.
+"""Matrix products of 8-bit integers: up to twice as fast as bf16's, at a small cost in accuracy.
 
 Nothing needs to be calibrated: what comes in is quantised as it comes. Weights have a scale for
 each output.
@@ -26,6 +26,8 @@ INT8_ZERO = 128
 """Activations are sent as unsigned bytes around this: for signed ones oneDNN falls back to a
 reference kernel four thousand times slower."""
 SMALLEST_SCALE = 1e-6
+QUANTISED_TOGETHER = 200_000
+"""Numbers that go through all steps of quantisation together, so that they stay in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +142,17 @@ def quantise_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     The scale is rounded first and then divided by, so its rounding is no error. The division is in
     float32: bf16's would round a second time.
     """
-    exact = rows.float()
-    # Two passes that write nothing are faster than one through `abs`, which does.
-    largest = torch.maximum(exact.amax(1, keepdim=True), -exact.amin(1, keepdim=True))
-    scales = largest.div_(INT8_LARGEST)
-    scales = scales.clamp_(min=SMALLEST_SCALE).to(rows.dtype)
-    return _unsigned(exact.div(scales.float()).round_()), scales
+    steps = torch.empty(rows.shape, dtype=torch.uint8)
+    scales = torch.empty(rows.shape[0], 1, dtype=rows.dtype)
+    together = max(1, QUANTISED_TOGETHER // rows.shape[1])
+    for start in range(0, rows.shape[0], together):
+        part = slice(start, start + together)
+        exact = rows[part].float()
+        # Two passes that write nothing are faster than one through `abs`, which does.
+        largest = torch.maximum(exact.amax(1, keepdim=True), -exact.amin(1, keepdim=True))
+        scales[part] = largest.div_(INT8_LARGEST).clamp_(min=SMALLEST_SCALE)
+        steps[part] = _unsigned(exact.mul(1 / scales[part].float()).round_())
+    return steps, scales
 
 
 def _unsigned(steps: Tensor) -> Tensor:

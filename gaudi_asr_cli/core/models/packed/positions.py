@@ -1,27 +1,30 @@
 """What tells a frame where it stands: the positional convolutions, in blocks of fixed lengths.
 
-oneDNN compiles a kernel for each length it meets (50 ms, and for a few odd lengths one that is
-twenty times slower), so utterances are cut into a few lengths that it knows.
+oneDNN compiles a kernel for each length it meets (10 to 50 ms) and may choose another order of the
+weights for it: with those of another length it falls back to a kernel that is two hundred times
+slower (bf16 with AMX). So utterances are cut into blocks of three lengths, each with weights of its
+own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.nn import functional
 
+from gaudi_asr_cli.core.devices.amx import has_amx, has_small_groups
 from gaudi_asr_cli.core.models.packed.convolution import Norm, pack_norm
 from gaudi_asr_cli.core.models.packed.linear import can_fuse, cast
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BLOCK_FRAMES = 256
-LAST_BLOCK_FRAMES = 32
-"""The last block of an utterance is filled up with zeros to a multiple of this."""
+BLOCKS_FRAMES = (64, 128, 256)
+"""Lengths of blocks, rising: the longest as often as it fits, then the shortest that holds the
+rest, filled up with zeros. Each has its weights (10 MB in bf16 for wav2vec 2.0 base)."""
 
 
 class SlidingProduct(Protocol):
@@ -51,9 +54,13 @@ class PlainSliding:
 
 @dataclass(frozen=True, slots=True)
 class FusedSliding:
-    """See `SlidingProduct`; through oneDNN's, with rows as they are and a packed weight."""
+    """See `SlidingProduct`; through oneDNN's, with rows as they are.
 
-    weight: Tensor
+    `weights` are packed for rows (N + kernel - 1, D), by this N; and no others are taken.
+    """
+
+    weights: Mapping[int, Tensor]
+    kernel: int
     bias: Tensor | None
     groups: int
 
@@ -66,8 +73,9 @@ class FusedSliding:
     def _convolve(self, rows: Tensor, activation: str, algorithm: str) -> Tensor:
         # An image one pixel high, its channels last in memory: (1, D, 1, N).
         image = rows[None, None].permute(0, 3, 1, 2)
+        weight = self.weights[rows.shape[0] - self.kernel + 1]
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            image, self.weight, self.bias, [0, 0], [1, 1], [1, 1], self.groups, activation, [],
+            image, weight, self.bias, [0, 0], [1, 1], [1, 1], self.groups, activation, [],
             algorithm,
         )  # fmt: skip
         return out.permute(0, 2, 3, 1)[0, 0]
@@ -80,6 +88,7 @@ class PositionalConvolution:
     product: SlidingProduct
     kernel: int
     norm: Norm | None
+    dtype: torch.dtype
 
     def __call__(self, frames: Tensor) -> Tensor:
         """Frames (F, D) to frames (F, D)."""
@@ -88,7 +97,7 @@ class PositionalConvolution:
         after = self.kernel - 1 - before
         out = torch.empty_like(frames)
         for start, length in plan_blocks(frames.shape[0]):
-            rows = _cut(frames, start - before, start + length + after)
+            rows = _cut(frames, start - before, start + length + after).to(self.dtype)
             end = min(frames.shape[0], start + length)
             out[start:end] = self._activate(rows)[: end - start]
         return out
@@ -101,9 +110,9 @@ class PositionalConvolution:
 
 def plan_blocks(frames: int) -> Iterator[tuple[int, int]]:
     """Start and length of the blocks that cover so many frames; the last may reach beyond."""
-    for start in range(0, frames, BLOCK_FRAMES):
-        left = min(BLOCK_FRAMES, frames - start)
-        yield start, -(-left // LAST_BLOCK_FRAMES) * LAST_BLOCK_FRAMES
+    for start in range(0, frames, BLOCKS_FRAMES[-1]):
+        left = frames - start
+        yield start, next((length for length in BLOCKS_FRAMES if length >= left), BLOCKS_FRAMES[-1])
 
 
 def _cut(frames: Tensor, start: int, end: int) -> Tensor:
@@ -118,19 +127,23 @@ def pack_positions(module: Any, dtype: torch.dtype) -> tuple[PositionalConvoluti
     layers = getattr(module, "layers", None)
     if layers is None:
         return (_pack_one(module.conv, None, dtype),)
-    return tuple(
-        _pack_one(layer.conv, pack_norm(layer.layer_norm, dtype), dtype) for layer in layers
-    )
+    return tuple(_pack_one(layer.conv, layer.layer_norm, dtype) for layer in layers)
 
 
-def _pack_one(conv: Any, norm: Norm | None, dtype: torch.dtype) -> PositionalConvolution:
+def _pack_one(conv: Any, behind: Any, wanted: torch.dtype) -> PositionalConvolution:
+    dtype = torch.float32 if has_amx() and has_small_groups(conv) else wanted
+    norm = None if behind is None else pack_norm(behind, dtype)
     # Reading `weight` once folds the weight norm into it.
     weight, bias = conv.weight.detach().to(dtype).contiguous(), cast(conv.bias.detach(), dtype)
     kernel, groups = int(weight.shape[2]), int(conv.groups)
     if not can_fuse(dtype):
-        return PositionalConvolution(PlainSliding(weight, bias, groups), kernel, norm)
-    image = [1, int(conv.in_channels), 1, BLOCK_FRAMES + kernel - 1]
-    packed = torch.ops.mkldnn._reorder_convolution_weight(
-        weight[:, :, None, :].contiguous(), [0, 0], [1, 1], [1, 1], groups, image
-    )
-    return PositionalConvolution(FusedSliding(packed, bias, groups), kernel, norm)
+        return PositionalConvolution(PlainSliding(weight, bias, groups), kernel, norm, dtype)
+    channels, image = int(conv.in_channels), weight[:, :, None, :].contiguous()
+    weights = {
+        length: torch.ops.mkldnn._reorder_convolution_weight(
+            image, [0, 0], [1, 1], [1, 1], groups, [1, channels, 1, length + kernel - 1]
+        )
+        for length in BLOCKS_FRAMES
+    }
+    product = FusedSliding(weights, kernel, bias, groups)
+    return PositionalConvolution(product, kernel, norm, dtype)
