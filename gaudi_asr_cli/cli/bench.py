@@ -257,8 +257,12 @@ def command(  # noqa: PLR0913 - a parameter is an option
     if compare:
         return _compare(compare, json=json)
     # Here, not above: torch takes a second to import, and `--help` should not wait for it.
-    from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.devices import open_device
+
+    # First: a Gaudi's software reads its environment when torch is imported, and who lacks a device
+    # should not wait for all the rest.
+    opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
     from gaudi_asr_cli.core.workflows.bench import BenchRequest, bench
     from gaudi_asr_cli.ui.bench import show_bench
@@ -295,7 +299,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         seed=seed,
     )
     with opened_view(quiet=quiet) as observe:
-        report = bench(request, open_device(device.value, hpu_mode=hpu_mode.value), observe)
+        report = bench(request, opened, observe)
     show_result(report, show_bench, json=json)
     raise typer.Exit(report.exit_code)
 

@@ -115,6 +115,10 @@ def command(  # noqa: PLR0913 - a parameter is an option
     """
     # Here, not above: torch takes a second to import, and `--help` should not wait for it.
     from gaudi_asr_cli.core.devices import open_device
+
+    # First: a Gaudi's software reads its environment when torch is imported, and who lacks a device
+    # should not wait for all the rest.
+    opened = open_device(device.value, hpu_mode=hpu_mode.value)
     from gaudi_asr_cli.core.models.prompts import Generation
     from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
     from gaudi_asr_cli.ui.live import both, opened_view
@@ -143,7 +147,5 @@ def command(  # noqa: PLR0913 - a parameter is an option
         formats=chosen, out_dir=out_dir, language=language, timestamps=timestamps.value
     )
     with opened_view(quiet=quiet, streams=True) as observe:
-        report = infer(
-            request, open_device(device.value, hpu_mode=hpu_mode.value), both(observe, write)
-        )
+        report = infer(request, opened, both(observe, write))
     raise typer.Exit(report.exit_code)

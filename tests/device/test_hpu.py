@@ -16,6 +16,7 @@ from helpers.standin_device import (
     run_python,
     standin_environment,
 )
+from helpers.tiny_corpus import write_corpus
 
 DRIVE = TESTS / "device" / "drive.py"
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "wav2vec2-layer-norm")
@@ -105,12 +106,23 @@ def test_a_run_stopped_and_resumed_learns_what_a_cpu_learns(cpu, driven, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_families_learn_what_they_learn_on_a_cpu_also_accumulating(cpu, driven, mode, family):
     learnt, expected = driven(mode)["learn"][family], cpu["learn"][family]
 
     assert learnt["losses"] == pytest.approx(expected["losses"], rel=1e-5, abs=1.1e-4)
     assert len(learnt["losses"]) == 3
+    assert learnt["exact"] == pytest.approx(expected["exact"], rel=0, abs=1e-4)
+    assert len(learnt["exact"]) == 6
+
+
+@pytest.mark.skipif(not has_optimum(), reason="needs optimum-habana (.venv-gaudi)")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_both_trainers_have_the_same_losses_on_the_same_plan(driven, family):
+    optimums, native = (driven(mode)["learn"][family] for mode in MODES)
+
+    assert (optimums["trainer"], native["trainer"]) == ("GaudiTrainer", "Trainer")
+    assert optimums["exact"] == pytest.approx(native["exact"], rel=0, abs=1e-4)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -136,6 +148,17 @@ def test_lazy_steps_are_marked_and_compilations_counted(driven, mode):
     # At least after every backward and after every optimiser step.
     assert events.get("mark_step", 0) >= (8 if mode == "lazy" else 0)
     assert mode == "lazy" or "mark_step" not in events
+
+
+@pytest.mark.parametrize(("command", "mode"), [("infer", "eager"), ("bench", "lazy")])
+def test_the_command_line_alone_decides_the_mode(tmp_path, command, mode):
+    """torch would import the bridge by itself, in the mode that the environment names."""
+    clip = write_corpus(tmp_path, utterances=1).parent / "u00.wav"
+    sound = [clip] if command == "infer" else ["--data", tmp_path, "--repeat", 1, "--buckets", 1]
+    env = {**standin_environment(), "PT_HPU_LAZY_MODE": "1" if mode == "eager" else "0"}
+
+    run_python("-m", "gaudi_asr_cli", command, *sound, "--model", "demo",
+               "--device", "hpu", "--hpu-mode", mode, env=env)  # fmt: skip
 
 
 def command_results(out: Path, device: str, mode: str | None) -> dict[str, Any]:

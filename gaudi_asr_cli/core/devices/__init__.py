@@ -57,13 +57,15 @@ def check_present(name: str, cards: int) -> None:
     """
     if name == "hpu":
         check_hpu(cards)
-    else:
-        leave_alone()
+    # The cards are for the ranks, not for this process and their launcher.
+    leave_alone()
 
 
 def _open_first(openers: dict[str, Callable[[], Device]]) -> Device:
     refusals = []
-    for opener in openers.values():
+    for name, opener in openers.items():
+        if name != "hpu":
+            leave_alone()
         try:
             return opener()
         except MachineError as refusal:

@@ -270,9 +270,17 @@ def prepare_environment(mode: str) -> None:
 
 
 def leave_alone() -> None:
-    """Keep torch from taking the card by itself where another device is wanted."""
-    if has_bridge():
-        os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
+    """Keep torch, accelerate and transformers from the bridge where another device is wanted.
+
+    They import it wherever it is installed: without a driver that is an error of theirs, and with
+    one it changes torch. For the rest of the process there is none.
+    """
+    if not has_bridge():
+        return
+    os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
+    if f"{BRIDGE}.torch" not in sys.modules:
+        # What forbids an import, and tells who only looks that it is not installed.
+        sys.modules[BRIDGE] = None  # type: ignore[assignment]
 
 
 def import_bridge() -> Any:

@@ -152,11 +152,16 @@ def test_naming_the_devices_imports_no_torch():
 
 def test_auto_never_touches_the_software_of_a_gaudi():
     check = (
-        "import sys\n"
+        "import builtins, importlib, sys\n"
         "sys.modules['habana_frameworks'] = None\n"
+        "asked = []\n"
+        "def noting(load):\n"
+        "    return lambda name, *rest, **more: asked.append(name) or load(name, *rest, **more)\n"
+        "builtins.__import__ = noting(builtins.__import__)\n"
+        "importlib.import_module = noting(importlib.import_module)\n"
         "from gaudi_asr_cli.core.devices import open_device\n"
         "open_device('auto')\n"
-        "sys.exit(any(n.startswith('habana_frameworks.') for n in sys.modules))\n"
+        "sys.exit('torch' not in asked or any(n.startswith('habana_frameworks') for n in asked))\n"
     )
 
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

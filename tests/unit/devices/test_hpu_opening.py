@@ -48,18 +48,73 @@ def test_the_command_says_what_is_missing_and_ends_with_5(tmp_path):
     assert "container" in done.stderr
 
 
-def test_software_that_cannot_be_imported_gives_its_own_reason(tmp_path):
+@pytest.mark.parametrize(
+    "words",
+    [
+        "infer any.wav --model demo", "bench", "bench --model demo --graphs",
+        "eval-ctc demo --data any", "eval-seq2seq any --data any",
+        "finetune-ctc", "finetune-ctc --dry-run", "finetune-ctc --cards 2", "finetune-seq2seq",
+    ],
+)  # fmt: skip
+def test_no_command_imports_torch_for_a_gaudi_that_is_not_there(words):
+    """It takes seconds, and where a Gaudi is it would import the bridge, before its environment."""
+    done = run_python(
+        "import sys\n"
+        "from gaudi_asr_cli.cli.app import main\n"
+        "try:\n"
+        f"    main('{words} --device hpu'.split())\n"
+        "except SystemExit as end:\n"
+        "    print(end.code, 'torch' in sys.modules)\n"
+    )
+
+    assert done.stdout.split() == ["5", "False"]
+    assert "habana_frameworks is not installed" in done.stderr
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A folder with the bridge as it is where its driver is not."""
     package = tmp_path / "habana_frameworks" / "torch"
     package.mkdir(parents=True)
     (tmp_path / "habana_frameworks" / "__init__.py").touch()
     (package / "__init__.py").write_text("raise ImportError('libsynapse.so: no such file')")
+    return tmp_path
 
+
+def test_software_that_cannot_be_imported_gives_its_own_reason(broken):
     done = run_python(
-        "from gaudi_asr_cli.core.devices import open_device\nopen_device('hpu')", tmp_path
+        "from gaudi_asr_cli.core.devices import open_device\nopen_device('hpu')", broken
     )
 
     assert "MachineError" in done.stderr
     assert "libsynapse.so" in done.stderr
+
+
+SEEDED = (
+    "import sys\n"
+    "from gaudi_asr_cli.core.devices import open_device\n"
+    "open_device('{device}')\n"
+    "from accelerate.utils import is_hpu_available\n"
+    "from transformers import set_seed\n"
+    "set_seed(1)\n"
+    "is_hpu_available()\n"
+    "print('habana_frameworks.torch' in sys.modules)\n"
+)
+"""What every Trainer begins with; transformers and accelerate look for a Gaudi by themselves."""
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_software_that_cannot_be_imported_keeps_no_other_device_from_training(broken, device):
+    done = run_python(SEEDED.format(device=device), broken)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["False"]
+
+
+def test_who_trains_on_a_cpu_never_imports_the_software_of_a_gaudi():
+    done = run_python(SEEDED.format(device="cpu"), STANDIN, STANDIN / "site")
+
+    assert done.stdout.split() == ["False"], done.stderr
 
 
 def test_auto_passes_over_software_that_does_not_work(tmp_path):
