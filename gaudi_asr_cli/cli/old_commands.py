@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from gaudi_asr_cli.cli.options import DtypeName
 from gaudi_asr_cli.cli.training_options import OPTION_OF, settings_of
 from gaudi_asr_cli.core.errors import MachineError, UsageError
+from gaudi_asr_cli.core.recipes.old.flags import Fate, Table
 from gaudi_asr_cli.core.recipes.old.launchers import find_script, read_launcher
 from gaudi_asr_cli.core.recipes.old.reading import underscored
 from gaudi_asr_cli.core.recipes.old.scripts import SCRIPTS, translate
-from gaudi_asr_cli.core.recipes.old.translating import Translation
+from gaudi_asr_cli.core.recipes.old.translating import OldNotice, Translation
 
 if TYPE_CHECKING:
     from gaudi_asr_cli.core.devices import Device
@@ -42,6 +43,13 @@ EVAL_OPTION_OF: dict[str, str] = {
 _TRANSLATION = "gaudi_asr_cli.old"
 COMMANDS = {"ctc": "finetune-ctc", "seq2seq": "finetune-seq2seq", "wav2vec": "bench"}
 """The command of today that takes an old script's place."""
+OF_TRAINING = "is of training alone"
+_ALIKE = frozenset({
+    "output_dir", "overwrite_output_dir", "dataset_config_name", "text_column_name",
+    "chars_to_ignore", "do_lower_case", "bf16", "fp16", "fp32", "use_habana", "use_lazy_mode",
+    "no_cuda", "use_cpu", "torch_compile",
+})  # fmt: skip
+"""Flags that become the same whether a command trains or only scores."""
 TRAINING_ALONE = frozenset({"--no-train", "--dry-run"})
 
 
@@ -184,13 +192,32 @@ def translate_for(script: str, words: Sequence[str], command: Any) -> Translatio
         UsageError: They are wrong.
     """
     names = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
-    return translate(
+    translation = translate(
         SCRIPTS[script],
         words,
         spell=spell_key,
         is_ours=lambda word: _modern(word) in names,
         has_arguments=any(one.param_type_name == "argument" for one in command.params),
     )
+    if script == "wav2vec" or _takes_recipes(command):
+        return translation
+    table = SCRIPTS[script].table
+    notices = tuple(_told_to_scorers(one, table) for one in translation.notices)
+    return replace(translation, notices=notices)
+
+
+def _told_to_scorers(notice: OldNotice, table: Table) -> OldNotice:
+    """The notice for a command that only scores: its own options, and nothing of training."""
+    flag = table.get(notice.flag.removeprefix("--"))
+    if flag is None or notice.fate != Fate.RENAMED.value or flag.name in _ALIKE:
+        return notice
+    if flag.name == "dataset_name":
+        return replace(notice, message=notice.message.replace("--train and --eval", "--data"))
+    if flag.name == "do_eval":
+        return replace(notice, message="is the command itself")
+    option = EVAL_OPTION_OF.get(flag.key)
+    told = f"is {option}" if option else flag.about if "scores" in flag.about else OF_TRAINING
+    return replace(notice, message=told)
 
 
 def _modern(word: str) -> str:

@@ -246,7 +246,11 @@ MaxTokens = Annotated[
 Beams = Annotated[
     int,
     typer.Option(
-        "--beams", rich_help_panel=MODEL, metavar="N", min=1, help="Texts followed at once."
+        "--beams",
+        rich_help_panel=MODEL,
+        metavar="N",
+        min=0,
+        help="Texts followed at once; 0 is the model's own number.",
     ),
 ]
 Long = Annotated[
@@ -297,7 +301,7 @@ Int8 = Annotated[
         "--int8",
         rich_help_panel=MACHINE,
         metavar=NO_VALUE,
-        help="Multiply in 8 bits on a CPU: faster, a little less exact.",
+        help="Multiply in 8 bits on a CPU: a little less exact; faster unless it has AMX.",
     ),
 ]
 Seed = Annotated[

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-
-from rich.text import Text
 
 from gaudi_asr_cli.core.recipes.catalogue import RecipeInfo
 from gaudi_asr_cli.core.workflows.results import Entry, ResultsReport
@@ -15,13 +12,8 @@ from gaudi_asr_cli.core.workflows.results_runs import RunResult
 from gaudi_asr_cli.ui.console import open_result_console, print_result
 from gaudi_asr_cli.ui.messages import show_notice
 from gaudi_asr_cli.ui.numbers import count, percent
-from gaudi_asr_cli.ui.recipes import (
-    WIDE_COLUMNS,
-    published_hardware,
-    published_rate,
-    published_time,
-)
-from gaudi_asr_cli.ui.tables import new_table, show_table
+from gaudi_asr_cli.ui.recipes import published_hardware, published_rate, published_time
+from gaudi_asr_cli.ui.tables import WIDE_COLUMNS, Grid, show_grid
 
 WHOLE = frozenset(
     {"run", "beside", "recipe", "rate", "published", "verdict", "differs or not known"}
@@ -29,27 +21,11 @@ WHOLE = frozenset(
 """Columns that a wide terminal does not break."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table before it is drawn: the first columns are text, those in `numbers` stand right."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numbers: frozenset[str] = frozenset()
-
-
 def show_ledger(report: ResultsReport) -> None:
     """On standard output: the tables are the command's result."""
     console = open_result_console()
-    for grid in _grids(report):
-        names = [f">{name}" if name in grid.numbers else name for name in grid.columns]
-        table = new_table(*names)
-        for column in table.columns:
-            column.no_wrap = str(column.header) in WHOLE and console.width >= WIDE_COLUMNS
-        for row in grid.rows:
-            table.add_row(*map(Text, row))
-        show_table(grid.title, table, console=console)
+    for grid in _grids(report, wide=console.width >= WIDE_COLUMNS):
+        show_grid(grid, console=console, whole=WHOLE)
     _tell_left_out(report)
 
 
@@ -81,7 +57,7 @@ def _tell_left_out(report: ResultsReport) -> None:
             show_notice(f"{count(len(paths), 'run')} {what}: {shown}", remedy)
 
 
-def _grids(report: ResultsReport) -> Iterator[Grid]:
+def _grids(report: ResultsReport, *, wide: bool = True) -> Iterator[Grid]:
     if report.entries:
         yield Grid(
             f"runs in {report.folder}",
@@ -98,21 +74,30 @@ def _grids(report: ResultsReport) -> Iterator[Grid]:
             tuple(row for entry in report.entries for row in _run_rows(entry, report.folder)),
             frozenset({"rate", "published", "difference"}),
         )
-    compared = tuple(
-        row
-        for entry in report.entries
-        for beside in entry.beside
-        for row in _telling_rows(_name(entry.result, report.folder), beside)
-    )
-    if compared:
-        columns = ("run", "beside", "differs or not known", "here", "published")
-        yield Grid("what is not the same", columns, compared)
+    yield from _differences(report, wide=wide)
     yield Grid(
         "published",
         ("recipe", "data", "hardware", "rate", "time", "runs here"),
         tuple(_published_row(one, report) for one in report.published),
         frozenset({"rate", "time", "runs here"}),
     )
+
+
+def _differences(report: ResultsReport, *, wide: bool) -> Iterator[Grid]:
+    """What is not the same, or not known to be: one table, or one for each two compared."""
+    columns = ("run", "beside", "differs or not known", "here", "published")
+    compared = [
+        (_name(entry.result, report.folder), beside)
+        for entry in report.entries
+        for beside in entry.beside
+    ]
+    groups = [tuple(_telling_rows(run, beside)) for run, beside in compared]
+    if wide and any(groups):
+        yield Grid("what is not the same", columns, tuple(row for rows in groups for row in rows))
+    for rows in groups if not wide else ():
+        if rows:
+            title = f"what is not the same: {rows[0][0]} beside {rows[0][1]}"
+            yield Grid(title, columns[2:], tuple(row[2:] for row in rows))
 
 
 def _run_rows(entry: Entry, folder: Path) -> Iterator[tuple[str, ...]]:

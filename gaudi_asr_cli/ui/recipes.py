@@ -5,17 +5,14 @@ from __future__ import annotations
 import sys
 from itertools import groupby
 
-from rich.text import Text
-
 from gaudi_asr_cli.core.recipes.catalogue import RecipeInfo
 from gaudi_asr_cli.core.recipes.schema import Published
 from gaudi_asr_cli.core.workflows.recipes import RecipesReport
 from gaudi_asr_cli.ui.console import open_result_console, print_result
 from gaudi_asr_cli.ui.numbers import clock, percent
-from gaudi_asr_cli.ui.tables import new_table, show_table
+from gaudi_asr_cli.ui.tables import Grid, show_grid
 
-WIDE_COLUMNS = 110
-"""A terminal that has room for whole names beside the rest."""
+COLUMNS = ("recipe", "model", "data", "cards", "published", "time")
 
 
 def show_recipes(report: RecipesReport) -> None:
@@ -27,11 +24,9 @@ def show_recipes(report: RecipesReport) -> None:
     console = open_result_console()
     by_task = sorted(report.recipes, key=lambda one: one.kind)
     for task, recipes in groupby(by_task, key=lambda one: one.kind):
-        table = new_table("recipe", "model", "data", "cards", ">published", ">time")
-        table.columns[0].no_wrap = console.width >= WIDE_COLUMNS
-        for one in recipes:
-            table.add_row(*map(Text, (one.name, *_cells(one))))
-        show_table(task, table, console=console)
+        rows = tuple((one.name, *_cells(one)) for one in recipes)
+        grid = Grid(task, COLUMNS, rows, frozenset({"published", "time"}))
+        show_grid(grid, console=console, whole={"recipe", "cards", "published", "time"})
 
 
 def _cells(recipe: RecipeInfo) -> tuple[str, ...]:

@@ -2,12 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gaudi_asr_cli.ui.console import CONSOLE
+
+WIDE_COLUMNS = 150
+"""A terminal that has room for whole names beside the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table before it is drawn: the first columns are text, those in `numbers` stand right."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: frozenset[str] = frozenset()
+
+
+def show_grid(grid: Grid, *, console: Console = CONSOLE, whole: Collection[str] = ()) -> None:
+    """A column each where there is room; else what is no number stands below the first column.
+
+    Args:
+        grid: The table.
+        console: Where it goes.
+        whole: Columns that a wide terminal does not break.
+    """
+    wide = console.width >= WIDE_COLUMNS
+    stacked = not wide and bool(grid.numbers)
+    columns = [one for one in grid.columns if one in grid.numbers] if stacked else grid.columns[1:]
+    names = (f">{one}" if one in grid.numbers else one for one in (grid.columns[0], *columns))
+    table = new_table(*names)
+    for column in table.columns:
+        column.no_wrap = str(column.header) in (whole if wide else grid.numbers)
+    for row in grid.rows:
+        cells = dict(zip(grid.columns, row, strict=True))
+        first = _stack(grid, row) if stacked else Text(row[0])
+        table.add_row(first, *(Text(cells[one]) for one in columns))
+    show_table(grid.title, table, console=console)
+
+
+def _stack(grid: Grid, row: Sequence[str]) -> Text:
+    """The name, and below it a line for each other column of text."""
+    said = (
+        f"\n  {column} {cell}"
+        for column, cell in zip(grid.columns[1:], row[1:], strict=True)
+        if column not in grid.numbers and cell not in {"", "-"}
+    )
+    return Text.assemble(row[0], ("".join(said), "dim"))
 
 
 def new_table(*columns: str) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import Any
 
@@ -157,6 +158,25 @@ def test_what_is_printed_is_a_command_of_today_that_says_the_same(old, imported,
     assert command.make_context(name, words).args == []
 
 
+@named(COMMANDS)
+def test_a_notice_names_an_option_that_the_command_has(old, imported):
+    command = typer.main.get_command(app).commands[old.today]
+    options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+
+    for notice in imported(old)["notices"]:
+        for option in re.findall(r"^is (--[a-z-]+)", notice["message"]):
+            assert option in options, notice
+
+
+def test_splits_that_nobody_named_are_told(imported):
+    old = next(one for one in COMMANDS if one.id == "ctc-common-voice-gpu")
+
+    unasked = imported(old)["notices"][-1]["message"]
+
+    assert "train.split train+validation, eval.split test" in unasked
+    assert "evaluation.keep last" in unasked
+
+
 def fates(answer: Any) -> dict[str, str]:
     return {one["flag"]: one["fate"] for one in answer["notices"]}
 
@@ -266,3 +286,20 @@ def test_a_misspelt_flag_swallows_nothing_and_gets_a_suggestion():
     assert result.exit_code == 2
     assert "has an option --freze_feature_encoder" in result.stderr
     assert "--freeze_feature_encoder" in result.stderr.partition("Did you mean")[2]
+
+
+@pytest.mark.parametrize("words", [["--nproc_per_node", "8"], ["--world_size", "8", "--use_mpi"]])
+def test_a_launchers_words_behind_the_command_are_told_from_the_scripts(words):
+    result = run_here("finetune-ctc", *words, *LITTLE.split())
+
+    assert result.exit_code == 2
+    assert f"{words[0]} is a launcher's option" in result.stderr
+    assert "--cards N" in result.stderr
+
+
+def test_a_score_without_a_model_is_refused():
+    result = run_here("finetune-ctc", "--do_eval")
+
+    assert result.exit_code == 2
+    assert "no model is named" in result.stderr
+    assert "--model" in result.stderr.partition("try:")[2]

@@ -28,11 +28,12 @@ def test_a_line_tells_task_model_data_cards_and_what_was_published():
     ]  # fmt: skip
 
 
-def test_on_a_terminal_the_recipes_are_tables_by_task(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
+
+def test_on_a_terminal_the_recipes_are_tables_by_task(monkeypatch):
     monkeypatch.setenv("COLUMNS", "150")
     screen = Terminal()
     with contextlib.redirect_stdout(screen):
@@ -41,6 +42,19 @@ def test_on_a_terminal_the_recipes_are_tables_by_task(monkeypatch):
     shown = screen.getvalue()
     assert "finetune-ctc" in shown
     assert re.search(r"ctc-unispeech-large-timit .*timit_asr.* 1 x TITAN RTX +WER 22.0 % ", shown)
+
+
+def test_on_a_narrow_terminal_names_stay_whole(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    screen = Terminal()
+    with contextlib.redirect_stdout(screen):
+        show_recipes(list_recipes())
+
+    lines = re.sub(r"\x1b\[\d*m", "", screen.getvalue()).splitlines()
+    assert max(map(len, lines)) == 80
+    for one in list_recipes().recipes:
+        (place,) = [number for number, line in enumerate(lines) if line.startswith(f" {one.name} ")]
+        assert lines[place + 1].strip() == f"model {one.model}"
 
 
 def test_recipes_as_json():
@@ -61,6 +75,16 @@ def test_a_recipe_is_shown_with_what_it_extends_and_the_defaults():
     assert "extends" not in shown
     assert lacking["train"]["data"] == "YOURS"
     assert "batching" in lacking["published"]["unknown"]
+
+
+def test_in_a_whole_recipe_what_was_never_published_is_marked():
+    lines = run_here("recipes", "show", "ctc-xls-r-300m-cv-tr-phonemes", "--whole").stdout
+
+    marked = [line.split(":")[0] for line in lines.splitlines() if "# unknown: never" in line]
+    assert marked == [
+        "freeze", "  split", "test", "  strip_chars", "batching", "optimizer", "evaluation",
+        "epochs", "gradient_checkpointing", "dtype", "vocab", "network",
+    ]  # fmt: skip
 
 
 def test_a_recipe_is_shown_as_it_is_written():

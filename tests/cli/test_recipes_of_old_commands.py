@@ -22,11 +22,8 @@ RECIPES = {
 }
 """An old command -> the recipe of the same."""
 OTHERWISE = {
-    # Old command lines keep the best weights, and say so; recipes do what the scripts did.
-    "evaluation.keep",
     # Few lengths, and batches that a Gaudi can fill: what is heard and learnt is the same.
     "batching.buckets",
-    "network.ctc_zero_infinity",
 }
 OF_ONE = {
     # A trained head keeps its vocabulary, which is of capitals.

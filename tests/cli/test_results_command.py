@@ -36,6 +36,17 @@ def test_runs_stand_beside_the_published_row_with_what_is_not_the_same(runs):
     assert "ctc-xls-r-1b-cv-tr" in result.stdout  # every published row, with a run or without
 
 
+def test_the_ledger_on_80_columns_breaks_no_name(runs, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    lines = run_here("results", runs).stdout.splitlines()
+
+    assert max(map(len, lines)) == 80
+    assert f"what is not the same: timit, eval beside {RECIPE}" in lines
+    assert any(line.startswith(" seq2seq-wav2vec2-large-bart-large-") for line in lines)
+    assert any(line.strip() == "verdict not comparable" for line in lines)
+
+
 def test_the_ledger_as_json(runs):
     answer = json.loads(run_here("results", runs, "--json").stdout)
 

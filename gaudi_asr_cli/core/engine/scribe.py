@@ -235,13 +235,13 @@ def open_scribe(
     import torch
 
     model = open_seq2seq_model(name, device=device, dtype=dtype)
-    settle(how, model.settings, model.name)
+    settled = settle(how, model.settings, model.name)
     check_long(long, model.settings, model.name)
     if is_small(model):
         # For the rest of the process, which listens to nothing else.
         torch.set_num_threads(1)
     # Beams are transformers' own business.
-    author = model if how.beams > 1 else pack_writer(model) or model
+    author = (pack_writer(model) if settled.greedy else None) or model
     return Scribe(author, how, plan_rows(author, rows), long)
 
 

@@ -20,7 +20,7 @@ class Generation:
         language: Name or code of what is spoken; None lets a multilingual model find out.
         task: `transcribe`, or `translate` (into English); None is the model's own.
         max_tokens: Most tokens for an utterance; None is as many as the model can.
-        beams: Hypotheses that are followed at once; 1 is greedy.
+        beams: Hypotheses that are followed at once; 1 is greedy, 0 the model's own number.
         timestamps: Write times as well, where the model can.
     """
 
@@ -29,6 +29,11 @@ class Generation:
     max_tokens: int | None = None
     beams: int = 1
     timestamps: bool = False
+
+    @property
+    def greedy(self) -> bool:
+        """Whether one hypothesis is followed, for sure."""
+        return self.beams == 1
 
 
 USUAL = Generation()
@@ -47,7 +52,7 @@ def is_multilingual(settings: Any) -> bool:
 
 
 def settle(how: Generation, settings: Any, name: str) -> Generation:
-    """The wish with the model's own words for language and task.
+    """The wish with the model's own words for language and task, and a number of beams.
 
     Args:
         how: The wish.
@@ -61,17 +66,18 @@ def settle(how: Generation, settings: Any, name: str) -> Generation:
         raise UsageError(
             f"There is no task '{how.task}'.", remedy=f"Choose one of {', '.join(TASKS)}."
         )
-    if how.beams < 1 or (how.max_tokens is not None and how.max_tokens < 1):
+    if how.beams < 0 or (how.max_tokens is not None and how.max_tokens < 1):
         raise UsageError(
             "Beams and tokens are counted from 1.", remedy="Pass --beams 1 for greedy decoding."
         )
+    beams = how.beams or getattr(settings, "num_beams", None) or 1
     times = how.timestamps and writes_times(settings)
     if not is_multilingual(settings):
         _refuse_languages(how, name)
-        return replace(how, language=None, task=None, timestamps=times)
+        return replace(how, language=None, task=None, beams=beams, timestamps=times)
     language = None if how.language is None else find_language(how.language, settings.lang_to_id)
     task = how.task or getattr(settings, "task", None) or "transcribe"
-    return replace(how, language=language, task=task, timestamps=times)
+    return replace(how, language=language, task=task, beams=beams, timestamps=times)
 
 
 def _refuse_languages(how: Generation, name: str) -> None:

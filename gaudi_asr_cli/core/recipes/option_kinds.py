@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from gaudi_asr_cli.core.recipes.schema import Recipe
 
@@ -58,7 +58,7 @@ class EvalSeq2SeqRecipe(EvalRecipe):
     kind: Literal["eval-seq2seq"]  # type: ignore[assignment]  # another command's
     task: Literal["transcribe", "translate"] | None = None
     max_tokens: PositiveInt | None = None
-    beams: PositiveInt | None = None
+    beams: NonNegativeInt | None = None
     batch: PositiveInt | None = None
 
 

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -122,7 +130,9 @@ class Writing(Section):
     """How text is generated for scores; training itself needs none of it."""
 
     max_tokens: PositiveInt | None = Field(None, description="The model's own limit without it.")
-    beams: PositiveInt = Field(1, description="Hypotheses followed at once; 1 is the fastest.")
+    beams: NonNegativeInt = Field(
+        1, description="Hypotheses followed at once; 1 is the fastest, 0 the model's own number."
+    )
 
 
 class Lora(Section):

@@ -19,7 +19,7 @@ from gaudi_asr_cli.core.events import Noticed, Observer
 from gaudi_asr_cli.core.recipes.schema import Data, TrainingRecipe
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.training.batches import TrainingSet
-from gaudi_asr_cli.core.training.examples import Limits, Refusal, select_examples
+from gaudi_asr_cli.core.training.examples import Limits, Refusal, name_some, select_examples
 from gaudi_asr_cli.core.training.schedule import (
     count_interval,
     count_steps,
@@ -187,13 +187,10 @@ def count_reasons(refused: tuple[Refusal, ...]) -> dict[str, int]:
 def tell_refused(refused: tuple[Refusal, ...], observe: Observer) -> None:
     """Say before the first step what will not be trained on."""
     for reason, count in count_reasons(refused).items():
-        some = [one for one in refused if one.reason == reason][:5]
-        shown = ", ".join(
-            f"{one.utterance_id} ({one.detail})" if one.detail else one.utterance_id for one in some
-        )
+        shown = name_some([one for one in refused if one.reason == reason])
         observe(
             Noticed(
-                f"Not trained on, {reason}: {count} ({shown}{', ...' if count > 5 else ''}).",
+                f"Not trained on, {reason}: {count} ({shown}).",
                 remedy="refused.jsonl in the run folder lists all.",
             )
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ def list_recipes() -> RecipesReport:
 def read_whole_recipe(name: str) -> str:
     """Every value of the recipe, from what it extends and from the defaults, without the comments.
 
-    Where it needs data to be brought, that stands as `YOURS`.
+    Where it needs data to be brought, that stands as `YOURS`; what was never published is marked.
 
     Raises:
         RecipeError: There is no recipe of that name.
@@ -46,7 +48,26 @@ def read_whole_recipe(name: str) -> str:
     if values.get("kind") in OPTION_KINDS:
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     brought = [] if name_data(values.get("train") or {}) else ["train.data=YOURS"]
-    return dump_recipe(load_recipe(name, brought))
+    recipe = load_recipe(name, brought)
+    return _mark_unknown(dump_recipe(recipe), recipe.published.unknown if recipe.published else ())
+
+
+def _mark_unknown(text: str, unknown: Sequence[str]) -> str:
+    """The recipe's YAML, with a comment behind each key or section that was never published."""
+    section, lines = "", []
+    for line in text.splitlines():
+        found = _KEY.match(line)
+        if found is not None:
+            indent, name = found.groups()
+            section = section if indent else name
+            key = f"{section}.{name}" if indent else name
+            line += UNKNOWN if key in unknown else ""
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+UNKNOWN = "  # unknown: never published, our default"
+_KEY = re.compile(r"( {2})?(\w+):")
 
 
 def read_recipe_text(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from gaudi_asr_cli.core.data.sources import ReadOptions
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.errors import RecipeError
+from gaudi_asr_cli.core.errors import RecipeError, UsageError
 from gaudi_asr_cli.core.events import Observer, ignore
 from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Seq2SeqRecipe, TrainingRecipe
 from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
@@ -23,6 +23,7 @@ def score_recipe(
 
     Raises:
         RecipeError: The recipe is wrong, or names no data to evaluate on.
+        UsageError: No model is named.
         DataError: Nothing can be scored, or the model has no trained head.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
@@ -45,7 +46,13 @@ def common_request(recipe: TrainingRecipe, request: FinetuneRequest) -> dict[str
 
     Raises:
         RecipeError: The recipe names no data to evaluate on.
+        UsageError: It names no trained model.
     """
+    if recipe.model == "scratch":
+        raise UsageError(
+            "Without training there is nothing to score: no model is named.",
+            remedy="Name it with --model.",
+        )
     data = recipe.eval
     if data is None:
         raise RecipeError(

@@ -9,13 +9,14 @@ from helpers.tiny_seq2seq import WRITERS, save_tiny_whisper, save_tiny_writer
 from transformers import (
     AutoFeatureExtractor,
     AutoModelForSpeechSeq2Seq,
+    GenerationConfig,
     WhisperFeatureExtractor,
 )
 
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.models.folder import find_model, kind_of
-from gaudi_asr_cli.core.models.prompts import Generation
+from gaudi_asr_cli.core.models.prompts import Generation, settle
 from gaudi_asr_cli.core.models.seq2seq import open_seq2seq_model
 from gaudi_asr_cli.core.models.sequences import SequenceReader
 
@@ -108,7 +109,7 @@ def test_a_model_of_one_language_cannot_be_told_another(tmp_path):
     assert model.generate(make_batch([3200]), Generation(language="english")).rows[0].tokens
 
 
-@pytest.mark.parametrize("wish", [Generation(task="sing"), Generation(beams=0)])
+@pytest.mark.parametrize("wish", [Generation(task="sing"), Generation(beams=-1)])
 def test_wishes_that_nobody_can_fulfil_are_refused(whisper, wish):
     with pytest.raises(UsageError):
         whisper.generate(make_batch([3200]), wish)
@@ -197,3 +198,10 @@ def test_other_families_write_what_transformers_has_them_write(tmp_path, family,
     assert not model.batches_harmlessly or family == "speech-encoder-decoder"
     with pytest.raises(UsageError, match="knows no languages"):
         model.generate(make_batch([3200]), Generation(language="hindi"))
+
+
+def test_no_beams_are_as_many_as_the_model_says_itself():
+    settings = GenerationConfig(num_beams=3)
+
+    assert settle(Generation(beams=0), settings, "a model").beams == 3
+    assert settle(Generation(), settings, "a model").beams == 1

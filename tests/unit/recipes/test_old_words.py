@@ -138,6 +138,8 @@ def settings(*words):
         (["--tokenizer_name_or_path", "y", "--model_name_or_path", "x"], "vocab", "y"),
         (["--label_smoothing_factor", "0.1"], "trainer.label_smoothing_factor", "0.1"),
         (["--use_habana"], "optimizer.epsilon", 1e-6),
+        (["--eval_strategy", "steps"], "evaluation.keep", "last"),
+        (["--load_best_model_at_end"], "evaluation.keep", "best"),
         (["--dataset_name", "librispeech_asr"], "train.split", "train+validation"),
     ],
 )

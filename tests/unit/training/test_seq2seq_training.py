@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 from helpers.run import clean_environment
 from helpers.tiny_corpus import write_corpus
@@ -14,14 +15,20 @@ from helpers.tiny_models import save_tiny_model
 from helpers.tiny_seq2seq import save_tiny_whisper
 from helpers.tiny_text_models import save_tiny_text_model
 from safetensors.torch import load_file
+from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
 
+from gaudi_asr_cli.core.decoding.written import WrittenDecoder
 from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.engine.engine import transcribe
+from gaudi_asr_cli.core.engine.scribe import open_scribe
 from gaudi_asr_cli.core.errors import DataError, RecipeError, UsageError
 from gaudi_asr_cli.core.events import Evaluated, Noticed, StepLogged, ignore
 from gaudi_asr_cli.core.models.labels import IGNORED_LABEL, shift_right
+from gaudi_asr_cli.core.models.prompts import Generation
 from gaudi_asr_cli.core.models.seq2seq import open_seq2seq_model
 from gaudi_asr_cli.core.models.seq2seq_tuning import find_low_rank, merge_low_rank
 from gaudi_asr_cli.core.models.warm_start import WarmStart, join, save_joined
+from gaudi_asr_cli.core.records import AudioSpan, Utterance
 from gaudi_asr_cli.core.training.batches import PlannedBatches
 from gaudi_asr_cli.core.training.task import OURS
 from gaudi_asr_cli.core.workflows.finetune import finetune, plan_finetune
@@ -29,6 +36,7 @@ from gaudi_asr_cli.core.workflows.job import prepare
 from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
 
 KIND = "finetune-seq2seq"
+SPELLER = WrittenDecoder()
 KILLER = Path(__file__).parents[2] / "helpers" / "killed.py"
 SMALL = (
     "batching.batch=4", "batching.buckets=2", "max_steps=4", "evaluation.every=2",
@@ -61,6 +69,20 @@ def joined(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory):
     return save_tiny_whisper(tmp_path_factory.mktemp("whisper") / "model")
+
+
+@pytest.fixture(scope="module")
+def taught(whisper, tmp_path_factory):
+    """A Whisper that was taught to say the numbers of six sounds: sounds, run, report."""
+    root = tmp_path_factory.mktemp("taught")
+    corpus, run = write_corpus(root / "corpus", utterances=6), root / "run"
+    settings = (
+        "language=en", "max_steps=120", "evaluation.every=end", "evaluation.save_every=end",
+        "optimizer.learning_rate=5e-3", "batching.batch=6", "eval.limit=6", *CALM[1:],
+        "generation.max_tokens=20",
+    )  # fmt: skip
+    report = finetune(request(whisper, corpus, run, *settings), open_device("cpu"))
+    return sorted(corpus.parent.glob("*.wav")), run, report
 
 
 def request(model, corpus, run, *settings, resume=False):
@@ -226,20 +248,34 @@ def test_a_frozen_encoder_keeps_its_weights_and_its_adapter_learns(joined, corpu
     assert not [n for n in changed if n.startswith("encoder") and "adapter" not in n]
 
 
-def test_a_whisper_learns_to_say_what_it_was_told(whisper, tmp_path):
-    corpus = write_corpus(tmp_path / "corpus", utterances=6)
-    run = tmp_path / "run"
-    settings = (
-        "language=en", "max_steps=120", "evaluation.every=end", "evaluation.save_every=end",
-        "optimizer.learning_rate=5e-3", "batching.batch=6", "eval.limit=6", *CALM[1:],
-        "generation.max_tokens=20",
-    )  # fmt: skip
-
-    report = finetune(request(whisper, corpus, run, *settings), open_device("cpu"))
+def test_a_whisper_learns_to_say_what_it_was_told(taught):
+    _, run, report = taught
 
     saved = json.loads((run / "model" / "generation_config.json").read_text())
     assert report.eval.wer == 0.0
     assert (saved["language"], saved["task"]) == ("<|en|>", "transcribe")
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_what_a_taught_model_writes_is_what_transformers_has_it_write(taught, beams):
+    sounds, run, _ = taught
+    how = Generation(language="en", beams=beams, max_tokens=20)
+    scribe = open_scribe(str(run), device=open_device("cpu"), dtype="fp32", how=how, rows=4)
+
+    heard = transcribe(scribe, [Utterance(one.stem, AudioSpan(one)) for one in sounds], SPELLER)
+
+    processor = AutoProcessor.from_pretrained(run / "model")
+    network = AutoModelForSpeechSeq2Seq.from_pretrained(run / "model").eval()
+    inputs = processor(
+        [soundfile.read(one, dtype="float32")[0] for one in sounds],
+        sampling_rate=16_000, return_tensors="pt",
+    )  # fmt: skip
+    ids = network.generate(
+        inputs.input_features, language="en", num_beams=beams, max_new_tokens=20
+    )
+    texts = [one.strip() for one in processor.batch_decode(ids, skip_special_tokens=True)]
+    assert [one.transcript.text for one in heard] == texts
+    assert len(set(texts)) > 3
 
 
 def test_low_rank_updates_alone_learn_and_are_merged_when_saved(joined, corpus, tmp_path):
@@ -278,6 +314,42 @@ def test_layers_that_are_not_there_get_no_update(joined, corpus):
 
     with pytest.raises(RecipeError, match="no layer of"):
         prepared(joined, corpus, "lora.rank=2", "lora.targets=[nothing]")
+
+
+def test_a_decoder_as_wide_as_the_encoder_learns_and_writes_without_a_projection(corpus, tmp_path):
+    encoder = save_tiny_model(tmp_path / "ctc", "wav2vec2-layer-norm")
+    decoder = save_tiny_text_model(tmp_path / "gpt2", "GPT2", pads=False, wraps=False)
+    both = join(WarmStart(str(encoder), str(decoder), adapter_layers=1, pad_token="</s>"))
+    save_joined(both, tmp_path / "both")
+
+    asked = request(tmp_path / "both", corpus, tmp_path / "run", "eval.limit=4")
+    report = finetune(asked, open_device("cpu"))
+
+    assert not any(one.part == "projection" for one in both.weights)
+    assert report.eval.coverage.utterances == 4
+    assert report.outcome.loss_last < report.outcome.loss_first
+
+
+def test_a_run_shorter_than_its_interval_of_logs_tells_its_loss(joined, corpus, tmp_path):
+    settings = ("evaluation.log_every=10", "max_steps=3", "eval=null")
+
+    report = finetune(request(joined, corpus, tmp_path / "run", *settings), open_device("cpu"))
+
+    assert report.outcome.loss_last > 0
+    assert report.outcome.audio_s_per_s > 0
+
+
+def test_where_every_text_is_over_the_limit_they_are_listed(joined, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", utterances=7)
+    lines = [json.loads(line) | {"text": "one two " * 12} for line in corpus.open()]
+    corpus.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    with pytest.raises(DataError) as caught:
+        prepared(joined, corpus)
+
+    message = str(caught.value)
+    assert "text over the model's limit (u00 (25 tokens, 24 at most), u01" in message
+    assert "u04 (25 tokens, 24 at most), ...)" in message
 
 
 def test_a_plan_counts_and_writes_nothing(joined, corpus, tmp_path, monkeypatch):

@@ -96,7 +96,7 @@ class PackedWhisper:
     def generate_from(self, inputs: Mapping[str, Tensor], how: Generation) -> Generated:
         """See `Seq2SeqModel.generate_from`."""
         settled = settle(how, self.settings, self.name)
-        if settled.beams > 1:
+        if not settled.greedy:
             return self.model.generate_from(inputs, how)
         with torch.inference_mode():
             heard = self.hear(inputs["input_features"])

@@ -23,8 +23,8 @@ from gaudi_asr_cli.core.recipes.old.training_script import (
     phases,
     precision_settings,
     schedule_settings,
-    tell_kept,
     unasked,
+    unnamed_splits,
 )
 from gaudi_asr_cli.core.recipes.old.translating import (
     Draft,
@@ -83,8 +83,10 @@ def translate_ctc(draft: Draft, spell: Spell) -> Translation:
     draft.options += [*machine_options(draft), *folder_options(draft)]
     if not trains:
         draft.options.append("--no-train")
-    tell_kept(draft, trains=trains)
-    quietly = unasked(defaults, asked, trains=trains)
+    quietly = {
+        **unnamed_splits(draft, SPLITS, trains=trains, scores=scores),
+        **unasked(defaults, asked, trains=trains),
+    }
     if trains and not settings.get(INFINITY, True):
         _tell_infinity(draft)
         quietly.pop(INFINITY, None)

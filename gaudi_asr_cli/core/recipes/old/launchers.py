@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from gaudi_asr_cli.core.recipes.old.reading import is_flag, underscored
+from gaudi_asr_cli.core.recipes.old.reading import CARDS, is_flag, underscored
 from gaudi_asr_cli.core.recipes.old.translating import OldNotice
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_CARDS = frozenset({"nproc_per_node", "world_size", "num_gpus", "num_processes", "n", "np"})
 _NODES = frozenset({"nnodes", "num_nodes", "num_machines"})
 _HOSTS = frozenset({"hostfile", "machinefile"})
 _SCRIPT = re.compile(r"(run_speech_recognition_(ctc|seq2seq)|wav2vec)(\.py)?")
@@ -105,9 +104,9 @@ class _Launcher:
     def _take_flag(self, word: str, rest: list[str]) -> None:
         name = underscored(word.lstrip("-"))
         _, equals, value = word.partition("=")
-        if name in _CARDS | _NODES | _HOSTS and not equals and rest:
+        if name in CARDS | _NODES | _HOSTS and not equals and rest:
             value = rest.pop(0)
-        if name in _CARDS:
+        if name in CARDS:
             self.cards = value
         elif name in _NODES:
             self.nodes = value

@@ -13,6 +13,9 @@ from gaudi_asr_cli.core.recipes.old.flags import OldFlag, Table
 TRUE = frozenset({"true", "t", "yes", "y", "1"})
 FALSE = frozenset({"false", "f", "no", "n", "0"})
 WORDS = frozenset({"true", "false", "yes", "no"})
+CARDS = frozenset({"nproc_per_node", "world_size", "num_gpus", "num_processes", "n", "np"})
+"""Flags of launchers that say how many processes there are."""
+LAUNCHERS = frozenset({"use_mpi", "use_deepspeed", *CARDS, "nnodes", "num_nodes", "hostfile"})
 _NUMBER = re.compile(r"-(\d|\.\d)")
 
 
@@ -158,6 +161,12 @@ class _Reader:
 
     def _unknown(self, word: str) -> UsageError:
         spelling = word.partition("=")[0]
+        if underscored(word) in LAUNCHERS:
+            return UsageError(
+                f"{spelling} is a launcher's option, not the script's.",
+                remedy="Write --cards N behind the script's own flags instead; gaudi-asr "
+                "import-command takes the whole line, launcher and all.",
+            )
         near = nearest(spelling, (flag.spelling for flag in self.table.values()))
         return UsageError(
             f"Neither the old script nor gaudi-asr has an option {spelling}.",

@@ -16,12 +16,11 @@ from gaudi_asr_cli.core.recipes.old.training_script import (
     phases,
     precision_settings,
     schedule_settings,
-    tell_kept,
     unasked,
+    unnamed_splits,
 )
 from gaudi_asr_cli.core.recipes.old.translating import (
     Draft,
-    OldNotice,
     Spell,
     Translation,
     defaults_notice,
@@ -35,6 +34,8 @@ SPLITS = ("train", "test")
 SEQ2SEQ_DEFAULTS: dict[str, Any] = {
     "text.case": "lower",
     "freeze": "feature-encoder",
+    # The script asks the model's generation configuration.
+    "generation.beams": 0,
     **SHARED_DEFAULTS,
 }
 """The script's and the trainer's own; keys that a flag sets are replaced."""
@@ -62,9 +63,10 @@ def translate_seq2seq(draft: Draft, spell: Spell) -> Translation:
     draft.options += [*machine_options(draft), *folder_options(draft)]
     if not trains:
         draft.options.append("--no-train")
-    tell_kept(draft, trains=trains)
-    _tell_beams(draft, settings)
-    quietly = unasked(defaults, asked, trains=trains)
+    quietly = {
+        **unnamed_splits(draft, SPLITS, trains=trains, scores=scores),
+        **unasked(defaults, asked, trains=trains),
+    }
     return Translation(
         script=NAME,
         settings=settings,
@@ -90,16 +92,3 @@ def _model_settings(draft: Draft) -> dict[str, Any]:
         settings["network.encoder"] = {"apply_spec_augment": True}
         draft.tell("apply_spec_augment", 'is --set network.encoder={"apply_spec_augment": true}')
     return settings
-
-
-def _tell_beams(draft: Draft, settings: dict[str, Any]) -> None:
-    """Greedy here unless told; the script asked the model's own configuration."""
-    if "generation.beams" not in settings:
-        draft.extra.append(
-            OldNotice(
-                "generation_num_beams",
-                "set",
-                "1; the script took what the model's generation_config.json says, 5 for the "
-                "README's wav2vec2-2-bart: --beams 5",
-            )
-        )

@@ -21,7 +21,7 @@ _GROUPED = "batches are always made of similar lengths, read from the files' hea
 _DATA_LOADER = "our own loader brings whole planned batches"
 _IPU = "of Graphcore's IPUs, which are not supported here"
 _NO_UPLOAD = "nothing is uploaded; afterwards: hf upload OWNER/NAME RUN/model"
-_BEST = "the checkpoint with the lowest word error rate is kept and taken, always"
+_BEST = "the best checkpoint is that of the lowest word error rate"
 _LAZY = "lazy mode replays graphs when it listens, without being asked"
 _ATTENTION = "attention is chosen to fit device and model"
 _COMPILED = "of torch.compile on Gaudi; --hpu-mode compile is the mode"
@@ -172,7 +172,8 @@ SCORING: list[OldFlag] = [
             "use_legacy_prediction_loop",
         "scores are counted utterance by utterance; no logits are gathered",
     ),
-    dropped("load_best_model_at_end", "switch", _BEST),
+    moved("load_best_model_at_end", "switch", "--set evaluation.keep=best", "without it the last "
+          "weights are taken"),
     dropped("metric_for_best_model", "text", _BEST),
     dropped("greater_is_better", "switch", _BEST),
 ]  # fmt: skip

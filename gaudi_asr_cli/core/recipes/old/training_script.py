@@ -7,7 +7,7 @@ from typing import Any
 
 from gaudi_asr_cli.core.data.moved_ids import RENAMED_IDS
 from gaudi_asr_cli.core.errors import UsageError
-from gaudi_asr_cli.core.recipes.old.translating import Draft, OldNotice, as_number, first_given
+from gaudi_asr_cli.core.recipes.old.translating import Draft, as_number, first_given
 
 MARKS = frozenset({"dataset_name", "output_dir", "do_train", "do_eval"})
 """Flags that the scripts could not do without: a command with one of them is an old one."""
@@ -19,6 +19,7 @@ LOGGING_STEPS, SAVE_STEPS = 500, 500
 
 SHARED_DEFAULTS: dict[str, Any] = {
     "evaluation.normalizer": "none",
+    "evaluation.keep": "last",
     "batching.max_seconds": 20.0,
     "batching.min_seconds": 0.0,
     "batching.batch": 8,
@@ -48,6 +49,18 @@ def unasked(
         key: value
         for key, value in defaults.items()
         if key not in asked and (trains or key in _SCORED)
+    }
+
+
+def unnamed_splits(
+    draft: Draft, splits: tuple[str, str], *, trains: bool, scores: bool
+) -> dict[str, str]:
+    """Splits that the script took because none was named: to learn from and to score."""
+    parts = (("train", splits[0], trains), ("eval", splits[1], scores))
+    return {
+        f"{part}.split": split
+        for part, split, is_read in parts
+        if is_read and f"{part}_split_name" not in draft.given
     }
 
 
@@ -141,6 +154,8 @@ def evaluation_settings(draft: Draft, *, scores: bool) -> dict[str, Any]:
     """When scores and checkpoints are due."""
     given = draft.given
     settings: dict[str, Any] = {"evaluation.save_every": _save_interval(draft)}
+    if given.is_true("load_best_model_at_end"):
+        settings["evaluation.keep"] = "best"
     if scores:
         strategy = _strategy(draft)
         log_every = given.values.get("logging_steps", str(LOGGING_STEPS))
@@ -232,15 +247,3 @@ def folder_options(draft: Draft) -> list[str]:
         draft.tell("output_dir", "is left out: a run gets a folder of its own, runs/NAME-N")
         return []
     return ["--run", folder]
-
-
-def tell_kept(draft: Draft, *, trains: bool) -> None:
-    """The checkpoint that is taken at the end is another one than the script took."""
-    if trains and _strategy(draft) != "no" and not draft.given.is_true("load_best_model_at_end"):
-        draft.extra.append(
-            OldNotice(
-                "load_best_model_at_end",
-                "set",
-                "true: the best checkpoint is taken at the end; the script took the last",
-            )
-        )
