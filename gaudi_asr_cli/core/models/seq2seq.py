@@ -172,6 +172,7 @@ def assemble(network: Any, folder: ModelFolder, device: Device, dtype: str) -> S
     Raises:
         DataError: The folder holds no tokenizer that transformers can open.
     """
+    lay_out_states(network)
     return Seq2SeqModel(
         name=folder.name,
         network=device.place(network),
@@ -181,6 +182,22 @@ def assemble(network: Any, folder: ModelFolder, device: Device, dtype: str) -> S
         dtype=dtype,
         folder=folder,
     )
+
+
+def lay_out_states(network: Any) -> None:
+    """Have an adapter's states (B, F, D) lie in memory row by row, in place.
+
+    Its convolutions leave them transposed. A decoder as wide as the encoder gets them like that,
+    without a projection between, and a GPT-2 (wav2vec2-base with gpt2) stops at them
+    (transformers 5.23, `Conv1D`: `x.view`).
+    """
+    adapter = getattr(network.get_encoder(), "adapter", None)
+    if adapter is not None:
+        adapter.register_forward_hook(_as_rows)
+
+
+def _as_rows(_: Any, __: Any, states: torch.Tensor) -> torch.Tensor:
+    return states.contiguous()
 
 
 def takes_static_cache(network: Any) -> bool:

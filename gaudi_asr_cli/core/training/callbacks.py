@@ -53,13 +53,16 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
 
 
 class LastStep(TrainerCallback):  # type: ignore[misc]
-    """Scores the last step too, whatever the interval between scores is."""
+    """Logs and scores the last step too, whatever the intervals between logs and scores are."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if state.global_step >= state.max_steps and args.eval_strategy != "no":
-            control.should_evaluate = True
+        if state.global_step < state.max_steps:
+            return
+        # A run shorter than the interval would else know nothing of its loss.
+        control.should_log = True
+        control.should_evaluate = control.should_evaluate or args.eval_strategy != "no"
 
 
 class Patience(TrainerCallback):  # type: ignore[misc]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gaudi_asr_cli.core.errors import DataError
@@ -70,14 +70,30 @@ def select_examples(
             kept.append(utterance)
             labels.append(tokens)
     if not kept:
-        reasons = (
-            ", ".join(sorted({refusal.reason for refusal in refused})) or "no utterance at all"
-        )
-        raise DataError(
-            f"Nothing is left to train on: {reasons}.",
-            remedy="`gaudi-asr check DATA --model M` lists every utterance and what is wrong.",
-        )
+        raise _nothing_left(refused)
     return Examples(tuple(kept), tuple(labels), tuple(refused))
+
+
+def _nothing_left(refused: Sequence[Refusal]) -> DataError:
+    """All were refused: each reason with the first utterances, since no run lists them."""
+    reasons = "; ".join(
+        f"{reason} ({name_some([one for one in refused if one.reason == reason])})"
+        for reason in sorted({one.reason for one in refused})
+    )
+    return DataError(
+        f"Nothing is left to train on: {reasons or 'no utterance at all'}.",
+        remedy="Split or mend these, or move the limits (--max-seconds, --min-seconds). "
+        "`gaudi-asr check DATA` looks at all files.",
+    )
+
+
+def name_some(refused: Sequence[Refusal]) -> str:
+    """The first five of those that were refused, with what is known of each."""
+    shown = [
+        f"{one.utterance_id} ({one.detail})" if one.detail else one.utterance_id
+        for one in refused[:5]
+    ]
+    return ", ".join([*shown, "..."] if len(refused) > len(shown) else shown)
 
 
 def _refuse(utterance: Utterance, tokens: Labels, task: Task, limits: Limits) -> Refusal | None:
