@@ -22,7 +22,8 @@ def show_created(report: CreateReport) -> None:
         (
             "decoder",
             f"{report.decoder}, {count(report.tokens, 'token')}, about "
-            f"{report.characters_per_token:.1f} characters each",
+            f"{report.characters_per_token:.1f} characters or "
+            f"{1000 / report.tokens_per_s:.0f} ms of read speech each",
         ),
         ("text", f"at most {count(report.max_tokens, 'token')}, {count(report.beams, 'beam')}"),
     )

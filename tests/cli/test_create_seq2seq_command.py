@@ -34,6 +34,10 @@ def test_tables_say_what_to_do_next(halves, tmp_path):
 
     assert "finetune-seq2seq --model" in result.stderr
     assert "adapter" in result.stderr
+    told = " ".join(result.stderr.split())
+    # Frames of 5 ms, halved three times; 15 characters of read speech a second.
+    assert "a state each 40 ms" in told
+    assert "about 4.5 characters or 300 ms of read speech each" in told
 
 
 def test_too_few_states_for_the_tokens_are_told(halves, tmp_path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaudi_asr_cli.core.decoding.written import join_windows, share_time
+from gaudi_asr_cli.core.models.labels import UNSPACED
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Segment, WordTiming, Written
 
 if TYPE_CHECKING:
@@ -63,9 +64,10 @@ def write_overlapping(
             reached_s = start_s + length_s
             capped = capped or written.capped
             languages += [written.language] if written.language else []
-    text = " ".join(word.word for word in words)
     segments = tuple(Segment(word.word, word.start_s, word.end_s) for word in words)
     language = max(set(languages), key=languages.count) if languages else None
+    # Without spaces a "word" is a stretch between two times: a space behind each would be an error.
+    text = ("" if language in UNSPACED else " ").join(word.word for word in words)
     return Written((), text, language, capped, segments)
 
 

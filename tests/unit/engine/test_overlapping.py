@@ -60,3 +60,17 @@ def test_every_word_of_a_long_sound_is_written_once(times, rows):
     assert starts == sorted(starts)
     if times:
         np.testing.assert_allclose(starts, places / SAMPLE_RATE_HZ, atol=1e-3)
+
+
+@pytest.mark.parametrize(("language", "text"), [("zh", "我们走吧"), ("hi", "我们 走吧")])
+def test_languages_without_spaces_get_none_between_stretches(language, text):
+    stretches = iter(["我们", "走吧"])
+
+    def write(sounds):
+        said = [Segment(next(stretches), 1.2, 1.8) for _ in sounds]
+        return tuple(Written((), one.text, language, segments=(one,)) for one in said)
+
+    sound = np.zeros(int((STEP_S + WINDOW_S) * SAMPLE_RATE_HZ), np.float32)
+    written = write_overlapping(cut_windows([sound], WINDOW_S), write, 1, WINDOW_S)
+
+    assert written.text == text
