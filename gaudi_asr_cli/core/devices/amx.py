@@ -28,9 +28,8 @@ def has_amx() -> bool:
 
 def has_small_groups(convolution: torch.nn.Conv1d) -> bool:
     """Whether a convolution may be computed wrongly; depthwise ones are right."""
-    return 1 < convolution.in_channels // convolution.groups < FEWEST_RIGHT and (
-        convolution.groups > 1
-    )
+    in_group = convolution.in_channels // convolution.groups
+    return convolution.groups > 1 and 1 < in_group < FEWEST_RIGHT
 
 
 def compute_small_groups_in_fp32(network: torch.nn.Module) -> None:

@@ -20,6 +20,7 @@ from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.copies import StreamCopier
 from gaudi_asr_cli.core.devices.graphs import GraphCounts, counted, counts_of
 from gaudi_asr_cli.core.devices.kits import NativeKit, TrainerKit
+from gaudi_asr_cli.core.devices.masks import use_masks_unseen
 from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
 from gaudi_asr_cli.core.errors import MachineError
 from gaudi_asr_cli.core.launching.world import read_world
@@ -91,6 +92,7 @@ class HpuDevice:
         return "bf16" if wish == "auto" else wish
 
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
+        use_masks_unseen()
         return module.to(self.torch_device)
 
     def autocast(self, dtype: str) -> AbstractContextManager[object]:
