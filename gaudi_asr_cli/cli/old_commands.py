@@ -50,6 +50,14 @@ _ALIKE = frozenset({
     "no_cuda", "use_cpu", "torch_compile",
 })  # fmt: skip
 """Flags that become the same whether a command trains or only scores."""
+
+ALL_DATA = "for training: scores are of all data"
+TO_SCORERS = {
+    "do_eval": "is the command itself",
+    "max_duration_in_seconds": ALL_DATA,
+    "min_duration_in_seconds": ALL_DATA,
+}
+"""Flags that mean something else, or nothing, where a command only scores."""
 TRAINING_ALONE = frozenset({"--no-train", "--dry-run"})
 
 
@@ -213,10 +221,8 @@ def _told_to_scorers(notice: OldNotice, table: Table) -> OldNotice:
         return notice
     if flag.name == "dataset_name":
         return replace(notice, message=notice.message.replace("--train and --eval", "--data"))
-    if flag.name == "do_eval":
-        return replace(notice, message="is the command itself")
     option = EVAL_OPTION_OF.get(flag.key)
-    told = f"is {option}" if option else flag.about if "scores" in flag.about else OF_TRAINING
+    told = TO_SCORERS.get(flag.name, f"is {option}" if option else OF_TRAINING)
     return replace(notice, message=told)
 
 

@@ -9,7 +9,8 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 def percent(rate: float) -> str:
     """0.0423 is "4.2 %"."""
-    return f"{100 * rate:.1f} %"
+    # Plus zero: a rate just below it is no "-0.0 %".
+    return f"{round(100 * rate, 1) + 0.0:.1f} %"
 
 
 def padding(padded_over_real: float) -> str:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 _COMMON_VOICE = (
     "The hub's copies of Common Voice were emptied. Download the language's release from "
     "https://datacollective.mozillafoundation.org, unpack it, and give its folder: "
-    "commonvoice:DIR/en#train"
+    "commonvoice:DIR/LANGUAGE#train"
 )
 
 MOVED_IDS = {

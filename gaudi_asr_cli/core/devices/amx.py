@@ -3,12 +3,11 @@
 A grouped convolution in bf16 with an even number of channels in a group, 2 to 14, and a kernel of 8
 or more gives numbers that have nothing to do with the right ones, forward and backward, and nothing
 says so (torch 2.13 on a Xeon: relative error 1.0 to 1.2). Positional convolutions of small models
-are such. They are computed in fp32 here.
+are such. They are computed in fp32 here (`convolutions`).
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,25 +29,3 @@ def has_small_groups(convolution: torch.nn.Conv1d) -> bool:
     """Whether a convolution may be computed wrongly; depthwise ones are right."""
     in_group = convolution.in_channels // convolution.groups
     return convolution.groups > 1 and 1 < in_group < FEWEST_RIGHT
-
-
-def compute_small_groups_in_fp32(network: torch.nn.Module) -> None:
-    """Have every such convolution of the network computed in fp32, whatever is around it.
-
-    Weights, names and files stay as they are.
-    """
-    import torch
-
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv1d) and has_small_groups(module):
-            # Another class in its place would have to carry the weight norm along.
-            setattr(module, "forward", partial(_convolve, module))  # noqa: B010 - a method
-
-
-def _convolve(module: torch.nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    bias = None if module.bias is None else module.bias.float()
-    with torch.autocast("cpu", enabled=False):
-        found: torch.Tensor = module._conv_forward(frames.float(), module.weight.float(), bias)
-    return found.to(frames.dtype)

@@ -106,8 +106,11 @@ class Device(Protocol):
     def count_compilations(self) -> int | None:
         """How many programs the device has compiled so far; None where it does not tell."""
 
-    def trainer_kit(self) -> TrainerKit:
+    def trainer_kit(self, *, writes: bool = False) -> TrainerKit:
         """The Trainer class for this device, with the arguments that it needs.
+
+        Args:
+            writes: Whether what is trained generates text (sequence to sequence).
 
         Raises:
             MachineError: A package that this way of training needs cannot be imported.

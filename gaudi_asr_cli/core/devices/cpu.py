@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaudi_asr_cli.core.devices.amx import compute_small_groups_in_fp32, has_amx
 from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
+from gaudi_asr_cli.core.devices.convolutions import ease_convolutions
 from gaudi_asr_cli.core.devices.copies import HostCopier
 from gaudi_asr_cli.core.devices.kits import NativeKit
 from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
@@ -67,8 +67,7 @@ class CpuDevice:
         return "bf16" if self.flags & BF16_FLAGS else "fp32"
 
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
-        if has_amx():
-            compute_small_groups_in_fp32(module)
+        ease_convolutions(module)
         return module.to(self.torch_device)
 
     def autocast(self, dtype: str) -> AbstractContextManager[object]:
@@ -104,7 +103,7 @@ class CpuDevice:
     def count_compilations(self) -> int | None:
         return None
 
-    def trainer_kit(self) -> NativeKit:
+    def trainer_kit(self, *, writes: bool = False) -> NativeKit:
         return NativeKit({"use_cpu": True})
 
     def prepare_training(self) -> None:

@@ -113,7 +113,7 @@ class CudaDevice:
     def count_compilations(self) -> int | None:
         return None
 
-    def trainer_kit(self) -> NativeKit:
+    def trainer_kit(self, *, writes: bool = False) -> NativeKit:
         return NativeKit({"use_cpu": False})
 
     def prepare_training(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -23,12 +24,28 @@ DECIDED = frozenset(
 )
 """Arguments that --device and --hpu-mode decide."""
 
+GENERATION = frozenset(
+    {
+        "sortish_sampler",
+        "predict_with_generate",
+        "generation_max_length",
+        "generation_num_beams",
+        "generation_config",
+    }
+)
+"""Arguments of the trainer for models that write, which the recipe's own `generation` decides."""
+
+REPLACED = frozenset({"wav2vec2", "whisper"})
+"""Models that optimum-habana's own code hears with; others stay as transformers has them."""
+
+MODELING = re.compile(r"transformers\.models\.(\w+)\.modeling_\w+")
+
 GRAPHS = "use_hpu_graphs_for_training"
 
 
 @dataclass(frozen=True, slots=True)
 class GaudiKit:
-    """See `TrainerKit`. The three are optimum-habana's GaudiTrainer and what it takes."""
+    """See `TrainerKit`. The three are one of optimum-habana's trainers and what it takes."""
 
     trainer: type
     training_arguments: Callable[..., Any]
@@ -38,16 +55,9 @@ class GaudiKit:
     def fields(self) -> frozenset[str]:
         kind: Any = self.training_arguments
         names = frozenset(one.name for one in dataclasses.fields(kind))
-        return (names | FUSED) - DECIDED
+        return (names | FUSED) - DECIDED - GENERATION
 
     def check(self, network: Any, extra: Mapping[str, Any]) -> None:
-        if type(network).__name__ == "SpeechEncoderDecoderModel":
-            # Its BART asks for `_use_sdpa`, which transformers 4.55.4 has not any more.
-            raise RecipeError(
-                "optimum-habana 1.21.2 cannot train an encoder-decoder of two models: its own code "
-                "for the decoder does not fit the transformers that it comes with.",
-                remedy="Pass --hpu-mode eager, which trains without optimum-habana.",
-            )
         if not extra.get(GRAPHS):
             return
         reason = why_no_training_graphs(network, extra)
@@ -67,7 +77,7 @@ class GaudiKit:
             "log_level": "error",
         }
         # Standard output is ours; asked for its device, it patches and prints of every model.
-        with redirect_stdout(io.StringIO()):
+        with redirect_stdout(io.StringIO()), other_models_as_they_were():
             arguments = self.training_arguments(**{**values, **gaudi, **own})
             arguments.device  # noqa: B018 - patches transformers before a model is made or run
         return arguments
@@ -86,8 +96,11 @@ class GaudiKit:
         return bool(arguments.use_lazy_mode and arguments.pipelining_fwd_bwd)
 
 
-def open_gaudi_kit() -> GaudiKit:
+def open_gaudi_kit(*, writes: bool = False) -> GaudiKit:
     """Import optimum-habana, once the bridge is imported.
+
+    Args:
+        writes: Whether its trainer for models that write is wanted.
 
     Raises:
         MachineError: It cannot be imported, with the reason.
@@ -95,14 +108,16 @@ def open_gaudi_kit() -> GaudiKit:
     try:
         with _own_pip_first():
             optimum = import_module("optimum.habana")
-            kinds = (optimum.GaudiTrainer, optimum.GaudiTrainingArguments, optimum.GaudiConfig)
+            family = "GaudiSeq2Seq" if writes else "Gaudi"
+            trainer = getattr(optimum, f"{family}Trainer")
+            arguments = getattr(optimum, f"{family}TrainingArguments")
     except (ImportError, IndexError, OSError, RuntimeError) as error:
         raise MachineError(
             f"optimum-habana is installed but cannot be imported: {type(error).__name__}: {error}",
             remedy="Pass --hpu-mode eager, which trains without it, or repair it: pip install "
             "'optimum-habana>=1.21.2,<1.22' inside the Gaudi container.",
         ) from error
-    return GaudiKit(*kinds)
+    return GaudiKit(trainer, arguments, optimum.GaudiConfig)
 
 
 def replace_models() -> None:
@@ -112,7 +127,7 @@ def replace_models() -> None:
         MachineError: It cannot be imported, with the reason.
     """
     open_gaudi_kit()
-    with redirect_stdout(io.StringIO()):
+    with redirect_stdout(io.StringIO()), other_models_as_they_were():
         modeling = import_module("optimum.habana.transformers.modeling_utils")
         modeling.adapt_transformers_to_gaudi()
 
@@ -139,6 +154,40 @@ def why_no_training_graphs(network: Any, extra: Mapping[str, Any]) -> str | None
         "batching.accumulate to 1.": extra.get("gradient_accumulation_steps", 1) > 1,
     }
     return next((reason for reason, applies in reasons.items() if applies), None)
+
+
+@contextmanager
+def other_models_as_they_were() -> Iterator[None]:
+    """Keep transformers' own code of all models but `REPLACED` while optimum-habana replaces it.
+
+    Its BART, GPT-2 and BERT of 1.21.2 expect masks and caches that the transformers 4.55 it comes
+    with have not any more: no encoder-decoder of two models would train and write with them.
+    """
+    # Imports all modules that it changes.
+    import_module("optimum.habana.transformers.modeling_utils")
+    modules = [
+        module
+        for name, module in sys.modules.items()
+        if (found := MODELING.fullmatch(name)) and found[1] not in REPLACED
+    ]
+    before = [(module, dict(vars(module))) for module in modules]
+    kinds = {
+        one
+        for module, names in before
+        for one in names.values()
+        if isinstance(one, type) and one.__module__ == module.__name__
+    }
+    own = [(kind, dict(vars(kind))) for kind in kinds]
+    try:
+        yield
+    finally:
+        for holder, names in [*before, *own]:
+            now = dict(vars(holder))
+            for name in now.keys() - names.keys():
+                delattr(holder, name)
+            for name, value in names.items():
+                if now.get(name) is not value:
+                    setattr(holder, name, value)
 
 
 @contextmanager

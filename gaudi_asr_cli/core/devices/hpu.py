@@ -149,11 +149,11 @@ class HpuDevice:
         stats = dict(_bridge("hpu.metrics").metric_global("graph_compilation").stats())
         return int(stats["TotalNumber"])
 
-    def trainer_kit(self) -> TrainerKit:
+    def trainer_kit(self, *, writes: bool = False) -> TrainerKit:
         if self.mode == "lazy" and has_optimum():
             from gaudi_asr_cli.core.devices.gaudi_kit import open_gaudi_kit
 
-            return open_gaudi_kit()
+            return open_gaudi_kit(writes=writes)
         compiled = {"torch_compile": True, "torch_compile_backend": "hpu_backend"}
         return NativeKit(
             # Plain AdamW: its losses are those of other devices.
@@ -169,12 +169,19 @@ class HpuDevice:
             replace_models()
 
     def generation_arguments(self) -> dict[str, Any]:
-        from transformers import GenerationMixin
+        from transformers import DynamicCache, EncoderDecoderCache, GenerationMixin
 
         if GenerationMixin.generate.__module__.startswith("optimum"):
             # optimum-habana's trainer has replaced it. With its static shapes all tokens of a
             # Whisper prompt get one position (1.21.2, GaudiWhisperDecoder), and the text is wrong.
-            return {"lazy_mode": self.mode == "lazy", "ignore_eos": False, "static_shapes": False}
+            # Caches that it would choose are tuples, whose beams these models cannot reorder.
+            caches = EncoderDecoderCache(DynamicCache(), DynamicCache())
+            return {
+                "lazy_mode": self.mode == "lazy",
+                "ignore_eos": False,
+                "static_shapes": False,
+                "past_key_values": caches,
+            }
         # A cache that grows would be a new shape for every token.
         return {"cache_implementation": "static", "disable_compile": True}
 

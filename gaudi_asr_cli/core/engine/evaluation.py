@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from gaudi_asr_cli.core.decoding import Decoder
 from gaudi_asr_cli.core.engine.clock import PhaseClock
 from gaudi_asr_cli.core.engine.engine import transcribe
+from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import (
     Observer,
     StageAdvanced,
@@ -64,6 +65,9 @@ def score_utterances(  # noqa: PLR0913 - the last three have defaults that calle
         stage: Name under which progress is told.
         observe: Told of progress and of every utterance.
         keep: Gets every scored utterance at once, to be written while the work goes on.
+
+    Raises:
+        DataError: All of them failed: no rate of none is a score.
     """
     clock, started = PhaseClock(), time.perf_counter()
     scored: list[ScoredUtterance] = []
@@ -83,4 +87,12 @@ def score_utterances(  # noqa: PLR0913 - the last three have defaults that calle
         scored.append(one)
     seconds = time.perf_counter() - started
     observe(StageFinished(stage, seconds))
+    if failed and not scored:
+        first = failed[0]
+        raise DataError(
+            f"None of the {len(failed):,} utterances could be heard. "
+            f"The first, {first.utterance_id}: {first.error}",
+            remedy="Try one of them with `gaudi-asr infer`, on the CPU (--device cpu) if this is "
+            "another device.",
+        )
     return Hearing(tuple(scored), tuple(failed), seconds, clock.phases_s)

@@ -101,9 +101,12 @@ def join(request: WarmStart) -> Joined:
     check_decoder(decoder_folder)
     tokenizer = open_padding_tokenizer(decoder_folder, request.pad_token)
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(request.seed)
         encoder, encoder_fresh = _load_encoder(encoder_folder, request.adapter_layers)
         decoder, decoder_fresh = _load_decoder(decoder_folder)
+        # Only now: how much is drawn while loading differs between devices.
+        torch.manual_seed(request.seed)
+        draw_weights(encoder, encoder_fresh)
+        draw_weights(decoder, decoder_fresh)
         added = widen_positions(encoder, request.position_frames)
         network = _put_together(encoder, decoder)
     _check_columns(tokenizer, network, decoder_folder)
@@ -195,9 +198,7 @@ def _load_encoder(folder: ModelFolder, adapter_layers: int) -> tuple[Any, frozen
             f"transformers cannot open {folder.name} as a speech encoder: {name_reason(error)}",
             remedy="Choose a model of a wav2vec 2.0-like family, such as facebook/wav2vec2-base.",
         ) from error
-    fresh = frozenset(report["missing_keys"])
-    draw_weights(network, fresh)
-    return network, fresh
+    return network, frozenset(report["missing_keys"])
 
 
 def draw_weights(network: Any, fresh: frozenset[str]) -> None:
@@ -288,9 +289,7 @@ def _load_decoder(folder: ModelFolder) -> tuple[Any, frozenset[str]]:
             remedy="Choose a text model such as facebook/bart-base.",
         ) from error
     missing = frozenset(report["missing_keys"])
-    fresh = missing - _take_shared_embedding(network, folder, missing)
-    draw_weights(network, fresh)
-    return network, fresh
+    return network, missing - _take_shared_embedding(network, folder, missing)
 
 
 def _take_shared_embedding(

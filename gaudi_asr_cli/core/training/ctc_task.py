@@ -28,6 +28,7 @@ class CtcTask:
 
     model: CtcModel
     kind: str = "finetune-ctc"
+    writes: bool = False
     window_s: float | None = None
 
     @property

@@ -34,6 +34,7 @@ class Seq2SeqTask:
     labeller: Labeller
     how: Generation
     kind: str = "finetune-seq2seq"
+    writes: bool = True
     margin_s: float = 0.02
 
     @property

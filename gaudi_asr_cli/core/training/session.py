@@ -41,6 +41,7 @@ class TrainingOutcome:
     """The account of a training run; first and last are of the logs, over all its sessions.
 
     Blanks are CTC's, the accuracy of tokens (after the right ones) is that of a decoder.
+    `best_step` is that of the weights that are left, where the best are kept.
     `broken` are utterances that could not be decoded when their turn came, with the reason.
     """
 
@@ -105,7 +106,7 @@ def train(
     if ranks.first and best is not None and best != trainer.state.global_step:
         load_weights(task, folder.checkpoints / f"checkpoint-{best}")
     broken = {name: why for one in ranks.gather(batches.broken) for name, why in one.items()}
-    return outcome(trainer, resumed_step, time.perf_counter() - started, broken)
+    return outcome(trainer, resumed_step, time.perf_counter() - started, broken, best)
 
 
 def find_newest(folder: RunFolder, ranks: Ranks, observe: Observer) -> Path | None:
@@ -132,7 +133,7 @@ def open_trainer(
     """The device's trainer with our batches, our scores and our callbacks."""
     task = batches.task
     # First: a device's own trainer may change transformers when it is imported.
-    kit = task.device.trainer_kit()
+    kit = task.device.trainer_kit(writes=task.writes)
     kit.check(task.network, {"gradient_accumulation_steps": settings.accumulate, **settings.extra})
     arguments = training_arguments(settings, folder.checkpoints, kit, task.device.ranks)
     from transformers import PrinterCallback, ProgressCallback
@@ -327,7 +328,7 @@ def load_weights(task: Task, checkpoint: Path) -> None:
 
 
 def outcome(
-    trainer: Any, resumed_step: int, wall_s: float, broken: dict[str, str]
+    trainer: Any, resumed_step: int, wall_s: float, broken: dict[str, str], best_step: int | None
 ) -> TrainingOutcome:
     """What the trainer's own history tells, which checkpoints keep over a resume."""
     history = trainer.state.log_history
@@ -337,7 +338,7 @@ def outcome(
     return TrainingOutcome(
         steps=trainer.state.global_step,
         epochs=trainer.state.epoch or 0.0,
-        best_step=trainer.state.best_global_step,
+        best_step=best_step,
         resumed_step=resumed_step,
         audio_s_per_s=meter.audio_s_total / seconds,
         utterances_per_s=meter.utterances_total / seconds,

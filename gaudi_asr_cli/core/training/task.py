@@ -33,6 +33,10 @@ class Task(Protocol):
         """The command that trains it, and resumes it."""
 
     @property
+    def writes(self) -> bool:
+        """Whether it generates text, as opposed to naming each frame."""
+
+    @property
     def name(self) -> str:
         """What the user called the model."""
 

@@ -11,6 +11,7 @@ from gaudi_asr_cli.ui.numbers import clock, count, padding, percent, size, span,
     ("shown", "expected"),
     [
         (percent(0.0423), "4.2 %"),
+        (percent(-0.0001), "0.0 %"),
         (padding(1.016), "1.6 %"),
         (clock(75.2), "1:15"),
         (clock(3675), "1:01:15"),
