@@ -67,8 +67,8 @@ def command(  # noqa: PLR0913 - a parameter is an option
 ) -> None:
     """Check whether DATA can be trained on with MODEL; exit code 4 where something stops it.
 
-    Frames against labels, unknown characters, empty text, silence, clipping, 8 kHz recordings,
-    and what training and evaluation share.
+    Frames against labels (or tokens against the limits of a model that writes), unknown characters,
+    empty text, silence, clipping, 8 kHz recordings, and what training and evaluation share.
     """
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.text.rules import TextRules

@@ -88,6 +88,33 @@ def load_network(folder: ModelFolder, overrides: Mapping[str, Any], kind: str = 
     return network
 
 
+def outline_network(folder: ModelFolder) -> Any:
+    """The network of a sequence-to-sequence folder without weights, which take no memory.
+
+    Raises:
+        DataError: transformers has no such model for this configuration.
+    """
+    import torch
+    import transformers
+
+    with quiet_transformers():
+        try:
+            config = transformers.AutoConfig.from_pretrained(folder.path, local_files_only=True)
+            with torch.device("meta"):
+                network = transformers.AutoModelForSpeechSeq2Seq.from_config(config)
+            if (folder.path / "generation_config.json").exists():
+                network.generation_config = transformers.GenerationConfig.from_pretrained(
+                    folder.path, local_files_only=True
+                )
+        except loading_errors() as error:
+            raise DataError(
+                f"transformers cannot open {folder.name} as {TITLES['seq2seq']} model: "
+                f"{name_reason(error)}",
+                remedy=EXAMPLES["seq2seq"],
+            ) from error
+    return network
+
+
 def override(config: Any, overrides: Mapping[str, Any]) -> None:
     """Set fields of a configuration.
 

@@ -14,7 +14,7 @@ from gaudi_asr_cli.core.models.families import is_padding_harmless
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model
 from gaudi_asr_cli.core.models.frontend import Frontend, open_frontend, read_settings
 from gaudi_asr_cli.core.models.geometry import geometry_from_config
-from gaudi_asr_cli.core.models.loading import load_network
+from gaudi_asr_cli.core.models.loading import load_network, outline_network
 from gaudi_asr_cli.core.models.log_mel import LogMel, open_log_mel
 from gaudi_asr_cli.core.models.prompts import USUAL, Generation, settle
 from gaudi_asr_cli.core.models.quiet import loading_errors, name_reason, quiet_transformers
@@ -166,6 +166,20 @@ def open_seq2seq_model(name: str, *, device: Device, dtype: str = "auto") -> Seq
     return assemble(network, folder, device, chosen)
 
 
+def outline_seq2seq_model(name: str) -> Seq2SeqModel:
+    """A model without its weights: what it is and what it writes with; it hears nothing.
+
+    Raises:
+        DataError: The folder holds no such model, or one whose decoder does not listen.
+        UnreachableError: A hub id that is neither cached nor reachable.
+    """
+    from gaudi_asr_cli.core.devices.cpu import open_cpu
+
+    folder = find_model(name, kind="seq2seq")
+    refuse_deaf_decoder(folder)
+    return _describe(outline_network(folder), folder, open_cpu(), "fp32")
+
+
 def assemble(network: Any, folder: ModelFolder, device: Device, dtype: str) -> Seq2SeqModel:
     """The network on its device, with the tokenizer and frontend of its folder.
 
@@ -173,9 +187,13 @@ def assemble(network: Any, folder: ModelFolder, device: Device, dtype: str) -> S
         DataError: The folder holds no tokenizer that transformers can open.
     """
     lay_out_states(network)
+    return _describe(device.place(network), folder, device, dtype)
+
+
+def _describe(network: Any, folder: ModelFolder, device: Device, dtype: str) -> Seq2SeqModel:
     return Seq2SeqModel(
         name=folder.name,
-        network=device.place(network),
+        network=network,
         tokenizer=open_tokenizer(folder),
         frontend=open_hearing(folder, network.config.to_dict()),
         device=device,

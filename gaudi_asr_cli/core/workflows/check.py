@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -13,7 +13,7 @@ from gaudi_asr_cli.core.data.measure import Measured, measure
 from gaudi_asr_cli.core.data.phonemes import pronounce_texts
 from gaudi_asr_cli.core.data.quality import SoundFacts, inspect_sound, pick_evenly
 from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
-from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import (
     Observer,
     StageAdvanced,
@@ -21,7 +21,7 @@ from gaudi_asr_cli.core.events import (
     StageStarted,
     ignore,
 )
-from gaudi_asr_cli.core.models.folder import find_model
+from gaudi_asr_cli.core.models.folder import find_model, kind_of
 from gaudi_asr_cli.core.models.geometry import Convolution, FrameGeometry, geometry_from_config
 from gaudi_asr_cli.core.records import Utterance
 from gaudi_asr_cli.core.text.rules import TextRules
@@ -38,6 +38,7 @@ from gaudi_asr_cli.core.workflows.check_findings import (
     judge_sound,
     judge_splits,
 )
+from gaudi_asr_cli.core.workflows.check_writing import Writer, judge_writing, open_writer
 
 __all__ = ["CheckReport", "CheckRequest", "Finding", "check"]
 
@@ -107,6 +108,7 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
 
     Raises:
         DataError: The data or the model cannot be read at all, or no utterance is usable.
+        UsageError: A vocabulary for a model that writes with a tokenizer.
         UnreachableError: The model or the data is on the hub, and the hub is out of reach.
     """
     target = _find_target(request)
@@ -118,8 +120,7 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
     findings = (
         judge_readable((train, evaluation), heard),
         judge_empty(utterances, texts),
-        judge_alignment(train.utterances, texts[: len(train.utterances)], target),
-        *judge_characters(utterances, texts, target.vocabulary),
+        *_judge_texts(train.utterances, utterances, texts, target),
         *judge_lengths(utterances),
         *judge_sound(heard),
         *judge_splits(train.utterances, evaluation.utterances),
@@ -134,19 +135,44 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
     )
 
 
-def _read_texts(utterances: Sequence[Utterance], rules: TextRules, target: Target) -> list[str]:
+def _judge_texts(
+    train: Sequence[Utterance],
+    utterances: Sequence[Utterance],
+    texts: Sequence[str],
+    target: Target | Writer,
+) -> Iterator[Finding]:
+    """Texts against what the model can learn: frames for labels, or places for tokens."""
+    to_learn = texts[: len(train)]
+    if isinstance(target, Writer):
+        yield from judge_writing(train, to_learn, texts, target)
+        return
+    yield judge_alignment(train, to_learn, target)
+    yield from judge_characters(utterances, texts, target.vocabulary)
+
+
+def _read_texts(
+    utterances: Sequence[Utterance], rules: TextRules, target: Target | Writer
+) -> list[str]:
     """Cleaned texts, as phonemes where the model knows those."""
-    language = target.vocabulary.phonemes_of if target.vocabulary else None
+    vocabulary = None if isinstance(target, Writer) else target.vocabulary
+    language = None if vocabulary is None else vocabulary.phonemes_of
     if language is None:
         return [rules.clean(one.text or "") for one in utterances]
     return [one.text or "" for one in pronounce_texts(utterances, language, rules.clean)]
 
 
-def _find_target(request: CheckRequest) -> Target:
+def _find_target(request: CheckRequest) -> Target | Writer:
     vocabulary = None if request.vocabulary is None else read_vocabulary(request.vocabulary)
     if request.model is None:
         return Target(USUAL_GEOMETRY, vocabulary)
-    folder = find_model(request.model)
+    folder = find_model(request.model, kind=None)
+    if kind_of(folder.read_config()) == "seq2seq":
+        if vocabulary is not None:
+            raise UsageError(
+                f"{request.model} writes with a tokenizer of its own, and has no vocabulary.",
+                remedy="Leave --vocab out.",
+            )
+        return open_writer(request.model)
     # A pretrained model has no head: its vocabulary will be made from the data.
     if vocabulary is None and (folder.path / "vocab.json").exists():
         vocabulary = read_vocabulary(folder.path)

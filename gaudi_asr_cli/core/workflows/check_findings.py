@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -47,6 +47,10 @@ class Finding:
     examples: tuple[str, ...] = ()
     remedy: str = ""
 
+    def with_count(self, count: int) -> Finding:
+        """The same of so many, where what is counted is not what the examples are of."""
+        return replace(self, count=count)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -64,8 +68,13 @@ class Heard:
     broken: tuple[str, ...]
 
 
-def _judge(
-    kind: str, examples: Sequence[str], of: int, remedy: str, severity: Severity = "warns"
+def judge(
+    kind: str,
+    examples: Sequence[str],
+    of: int,
+    remedy: str,
+    severity: Severity = "warns",
+    unit: str = "utterances",
 ) -> Finding:
     """A finding that counts its examples and keeps the first few; without any it is fine."""
     return Finding(
@@ -73,23 +82,29 @@ def _judge(
         severity if examples else "fine",
         len(examples),
         of,
+        unit=unit,
         examples=tuple(examples[:_EXAMPLES]),
         remedy=remedy if examples else "",
     )
+
+
+def judge_refused(kind: str, examples: Sequence[str], of: int, remedy: str) -> Finding:
+    """What training leaves out: so much of it that the data is not meant for the model, or less."""
+    stops = len(examples) > MOST_REFUSED_SHARE * of
+    return judge(kind, examples, of, remedy, "stops" if stops else "warns")
 
 
 def judge_readable(measured: Sequence[Measured], heard: Heard) -> Finding:
     unread = [broken.reason for one in measured for broken in one.broken]
     total = sum(len(one.utterances) + len(one.broken) for one in measured)
     remedy = "Mend these files or take them out of the data: training stops where it meets one."
-    return _judge("unreadable", [*unread, *heard.broken], total, remedy, "stops")
+    return judge("unreadable", [*unread, *heard.broken], total, remedy, "stops")
 
 
 def judge_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> Finding:
     empty = [one.id for one, text in zip(utterances, texts, strict=True) if not text]
-    severity: Severity = "stops" if len(empty) > MOST_REFUSED_SHARE * len(texts) else "warns"
     remedy = "Name the column with --text-column, check --strip-chars, or take these out."
-    return _judge("empty_text", empty, len(texts), remedy, severity)
+    return judge_refused("empty_text", empty, len(texts), remedy)
 
 
 def judge_alignment(
@@ -104,12 +119,11 @@ def judge_alignment(
     examples = [
         f"{utterances[one.index].id}: {one.frames} frames, {one.needs} needed" for one in refused
     ]
-    severity: Severity = "stops" if len(refused) > MOST_REFUSED_SHARE * len(texts) else "warns"
     remedy = (
         "Training refuses these. Look for text that belongs to other audio, spans that are too "
         "short, or speech too fast for the model's frames."
     )
-    return _judge("unalignable", examples, len(texts), remedy, severity)
+    return judge_refused("unalignable", examples, len(texts), remedy)
 
 
 def _label(vocabulary: Vocabulary | None, text: str) -> Sequence[int]:
@@ -162,10 +176,10 @@ def judge_lengths(utterances: Sequence[Utterance]) -> Iterable[Finding]:
     lengths = [(one, one.audio.duration_s or 0.0) for one in utterances]
     short = [f"{one.id}: {length_s:.3f} s" for one, length_s in lengths if length_s < SHORT_S]
     long = [f"{one.id}: {length_s:.1f} s" for one, length_s in lengths if length_s > LONG_S]
-    yield _judge(
+    yield judge(
         "too_short", short, len(lengths), f"Under {SHORT_S} s there is hardly a word: look at them."
     )
-    yield _judge(
+    yield judge(
         "too_long",
         long,
         len(lengths),
@@ -206,28 +220,28 @@ _SOUND_TESTS: tuple[tuple[str, Severity, Callable[[SoundFacts], bool], str], ...
 def judge_sound(heard: Heard) -> Iterable[Finding]:
     for kind, severity, is_flawed, remedy in _SOUND_TESTS:
         flawed = [utterance.id for utterance, facts in heard.facts if is_flawed(facts)]
-        yield _judge(kind, flawed, len(heard.facts), remedy, severity)
+        yield judge(kind, flawed, len(heard.facts), remedy, severity)
 
 
 def judge_splits(train: Sequence[Utterance], evaluation: Sequence[Utterance]) -> Iterable[Finding]:
     """What training and evaluation share; nothing to say where only one of them is given."""
     if not evaluation:
         return
-    judge = partial(_judge, of=len(evaluation))
+    shared = partial(judge, of=len(evaluation))
     copies = find_shared_audio(train, evaluation)
-    yield judge(
+    yield shared(
         "shared_audio",
         [_name_pair(pair) for pair in copies],
         remedy="The score would flatter the model: take these out of training.",
     )
     ids = {utterance.id for utterance in train}
-    yield judge(
+    yield shared(
         "shared_ids",
         [one.id for one in evaluation if one.id in ids],
         remedy="Make sure that the splits are not the same data under the same names.",
     )
     speakers = {utterance.speaker for utterance in train} - {None}
-    yield judge(
+    yield shared(
         "shared_speakers",
         [f"{one.id}: {one.speaker}" for one in evaluation if one.speaker in speakers],
         remedy="The score tells of these speakers, not of new ones; that may be what you want.",
