@@ -4,6 +4,7 @@ import errno
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from helpers.run import clean_environment, run_here
@@ -147,6 +148,8 @@ def test_a_signal_stops_cleanly(number, code):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that starts these tests behind itself (`&`) has its children ignore SIGINT.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.readline() == "ready\n"
 
