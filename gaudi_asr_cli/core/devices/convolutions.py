@@ -80,7 +80,7 @@ def convolve_spectra(module: torch.nn.Conv1d, frames: torch.Tensor) -> torch.Ten
     channels, count = frames.shape[1:]
     groups, kernel, margin = module.groups, module.kernel_size[0], int(module.padding[0])
     # What wraps around falls beyond what is kept.
-    size = -(-(count + kernel) // SPECTRUM_FRAMES) * SPECTRUM_FRAMES
+    size = -(-(count + max(kernel, 2 * margin)) // SPECTRUM_FRAMES) * SPECTRUM_FRAMES
     with torch.autocast("cpu", enabled=False):
         weight = module.weight.float()
         heard = torch.fft.rfft(frames.float(), n=size).unflatten(1, (groups, channels // groups))

@@ -81,6 +81,7 @@ def test_how_each_kind_is_computed(convolution, way):
         (make_positions(kernel=31, padding=15, bias=False), noise(2, 96, 50)),
         (make_positions(kernel=256, padding=128), noise(2, 96, 64)),
         (make_positions(), noise(1, 96, 32)),
+        (make_positions(padding=100), noise(1, 96, 64)),
         (make_positions(kernel=8), noise(2, 96, 20)),
         (make_positions(stride=2), noise(2, 96, 70)),
         (make_positions(dilation=2), noise(2, 96, 70)),
