@@ -24,17 +24,6 @@ DECIDED = frozenset(
 )
 """Arguments that --device and --hpu-mode decide."""
 
-GENERATION = frozenset(
-    {
-        "sortish_sampler",
-        "predict_with_generate",
-        "generation_max_length",
-        "generation_num_beams",
-        "generation_config",
-    }
-)
-"""Arguments of the trainer for models that write, which the recipe's own `generation` decides."""
-
 REPLACED = frozenset({"wav2vec2", "whisper"})
 """Models that optimum-habana's own code hears with; others stay as transformers has them."""
 
@@ -55,7 +44,7 @@ class GaudiKit:
     def fields(self) -> frozenset[str]:
         kind: Any = self.training_arguments
         names = frozenset(one.name for one in dataclasses.fields(kind))
-        return (names | FUSED) - DECIDED - GENERATION
+        return (names | FUSED) - DECIDED
 
     def check(self, network: Any, extra: Mapping[str, Any]) -> None:
         if not extra.get(GRAPHS):

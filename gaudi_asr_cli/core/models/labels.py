@@ -8,6 +8,7 @@ with two.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     import torch
 
 IGNORED_LABEL = -100
+
+MEND_SPELLING = (
+    "Fold the case if that is all (--case lower), strip characters with --strip-chars, or take a "
+    "model for this language."
+)
 
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 """Languages that Whisper writes without spaces, not even one before the first word."""
@@ -57,6 +63,25 @@ class Labeller:
         unknown = self.tokenizer.unk_token_id
         # Whisper calls its end unknown, which no text is spelt with.
         return (0 if unknown is None else tokens.count(unknown)), len(tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How many `tokens` texts are of, how many are the `unknown` one, and which `texts` hold it."""
+
+    unknown: int
+    tokens: int
+    texts: tuple[str, ...]
+
+
+def spell(labeller: Labeller, texts: Sequence[str]) -> Spelling:
+    """How much of the texts the tokenizer can spell."""
+    counts = [labeller.count_unknown(text) for text in texts]
+    return Spelling(
+        unknown=sum(unknown for unknown, _ in counts),
+        tokens=sum(tokens for _, tokens in counts),
+        texts=tuple(text for text, (one, _) in zip(texts, counts, strict=True) if one),
+    )
 
 
 def open_labeller(model: Seq2SeqModel, how: Generation) -> Labeller:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -62,27 +63,19 @@ def load_network(folder: ModelFolder, overrides: Mapping[str, Any], kind: str = 
     """
     import transformers
 
-    with quiet_transformers():
-        mend_family(folder.read_config().get("model_type"))
-        try:
-            config = transformers.AutoConfig.from_pretrained(folder.path, local_files_only=True)
-            override(config, overrides)
-            network, report = getattr(transformers, AUTO_CLASSES[kind]).from_pretrained(
-                folder.path,
-                config=config,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                **attention_arguments(config.to_dict()),
-                **dtype_argument("fp32"),
-            )
-        except loading_errors() as error:
-            raise DataError(
-                f"transformers cannot open {folder.name} as {TITLES[kind]} model: "
-                f"{name_reason(error)}",
-                remedy=EXAMPLES[kind],
-            ) from error
+    with _opening(folder, kind):
+        config = transformers.AutoConfig.from_pretrained(folder.path, local_files_only=True)
+        override(config, overrides)
+        network, report = getattr(transformers, AUTO_CLASSES[kind]).from_pretrained(
+            folder.path,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **attention_arguments(config.to_dict()),
+            **dtype_argument("fp32"),
+        )
     _refuse_missing(folder, report["missing_keys"])
     silence_advice()
     return network
@@ -97,22 +90,30 @@ def outline_network(folder: ModelFolder) -> Any:
     import torch
     import transformers
 
+    with _opening(folder, "seq2seq"):
+        config = transformers.AutoConfig.from_pretrained(folder.path, local_files_only=True)
+        with torch.device("meta"):
+            network = transformers.AutoModelForSpeechSeq2Seq.from_config(config)
+        if (folder.path / "generation_config.json").exists():
+            network.generation_config = transformers.GenerationConfig.from_pretrained(
+                folder.path, local_files_only=True
+            )
+    return network
+
+
+@contextmanager
+def _opening(folder: ModelFolder, kind: str) -> Iterator[None]:
+    """Have transformers be quiet and know the family, and its errors say what to do."""
     with quiet_transformers():
+        mend_family(folder.read_config().get("model_type"))
         try:
-            config = transformers.AutoConfig.from_pretrained(folder.path, local_files_only=True)
-            with torch.device("meta"):
-                network = transformers.AutoModelForSpeechSeq2Seq.from_config(config)
-            if (folder.path / "generation_config.json").exists():
-                network.generation_config = transformers.GenerationConfig.from_pretrained(
-                    folder.path, local_files_only=True
-                )
+            yield
         except loading_errors() as error:
             raise DataError(
-                f"transformers cannot open {folder.name} as {TITLES['seq2seq']} model: "
+                f"transformers cannot open {folder.name} as {TITLES[kind]} model: "
                 f"{name_reason(error)}",
-                remedy=EXAMPLES["seq2seq"],
+                remedy=EXAMPLES[kind],
             ) from error
-    return network
 
 
 def override(config: Any, overrides: Mapping[str, Any]) -> None:

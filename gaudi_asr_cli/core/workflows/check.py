@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.data.measure import Measured, measure
 from gaudi_asr_cli.core.data.phonemes import pronounce_texts
@@ -38,7 +38,10 @@ from gaudi_asr_cli.core.workflows.check_findings import (
     judge_sound,
     judge_splits,
 )
-from gaudi_asr_cli.core.workflows.check_writing import Writer, judge_writing, open_writer
+from gaudi_asr_cli.core.workflows.check_writing import judge_writing, outline_task
+
+if TYPE_CHECKING:
+    from gaudi_asr_cli.core.training.seq2seq_task import Seq2SeqTask
 
 __all__ = ["CheckReport", "CheckRequest", "Finding", "check"]
 
@@ -139,11 +142,11 @@ def _judge_texts(
     train: Sequence[Utterance],
     utterances: Sequence[Utterance],
     texts: Sequence[str],
-    target: Target | Writer,
+    target: Target | Seq2SeqTask,
 ) -> Iterator[Finding]:
     """Texts against what the model can learn: frames for labels, or places for tokens."""
     to_learn = texts[: len(train)]
-    if isinstance(target, Writer):
+    if not isinstance(target, Target):
         yield from judge_writing(train, to_learn, texts, target)
         return
     yield judge_alignment(train, to_learn, target)
@@ -151,17 +154,17 @@ def _judge_texts(
 
 
 def _read_texts(
-    utterances: Sequence[Utterance], rules: TextRules, target: Target | Writer
+    utterances: Sequence[Utterance], rules: TextRules, target: Target | Seq2SeqTask
 ) -> list[str]:
     """Cleaned texts, as phonemes where the model knows those."""
-    vocabulary = None if isinstance(target, Writer) else target.vocabulary
+    vocabulary = target.vocabulary if isinstance(target, Target) else None
     language = None if vocabulary is None else vocabulary.phonemes_of
     if language is None:
         return [rules.clean(one.text or "") for one in utterances]
     return [one.text or "" for one in pronounce_texts(utterances, language, rules.clean)]
 
 
-def _find_target(request: CheckRequest) -> Target | Writer:
+def _find_target(request: CheckRequest) -> Target | Seq2SeqTask:
     vocabulary = None if request.vocabulary is None else read_vocabulary(request.vocabulary)
     if request.model is None:
         return Target(USUAL_GEOMETRY, vocabulary)
@@ -172,7 +175,7 @@ def _find_target(request: CheckRequest) -> Target | Writer:
                 f"{request.model} writes with a tokenizer of its own, and has no vocabulary.",
                 remedy="Leave --vocab out.",
             )
-        return open_writer(request.model)
+        return outline_task(request.model)
     # A pretrained model has no head: its vocabulary will be made from the data.
     if vocabulary is None and (folder.path / "vocab.json").exists():
         vocabulary = read_vocabulary(folder.path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -32,7 +32,7 @@ LONG_S = 30.0
 MOST_REFUSED_SHARE = 0.5
 """More than this share without labels or frames enough: the data is not what the model expects."""
 
-_EXAMPLES = 5
+EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,6 @@ class Finding:
     unit: str = "utterances"
     examples: tuple[str, ...] = ()
     remedy: str = ""
-
-    def with_count(self, count: int) -> Finding:
-        """The same of so many, where what is counted is not what the examples are of."""
-        return replace(self, count=count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +65,7 @@ class Heard:
 
 
 def judge(
-    kind: str,
-    examples: Sequence[str],
-    of: int,
-    remedy: str,
-    severity: Severity = "warns",
-    unit: str = "utterances",
+    kind: str, examples: Sequence[str], of: int, remedy: str, severity: Severity = "warns"
 ) -> Finding:
     """A finding that counts its examples and keeps the first few; without any it is fine."""
     return Finding(
@@ -82,8 +73,7 @@ def judge(
         severity if examples else "fine",
         len(examples),
         of,
-        unit=unit,
-        examples=tuple(examples[:_EXAMPLES]),
+        examples=tuple(examples[:EXAMPLES]),
         remedy=remedy if examples else "",
     )
 
@@ -142,7 +132,7 @@ def judge_characters(
     if vocabulary is None:
         return
     missed, total = count_unknown(vocabulary, texts)
-    first = {one: _find_first(one, utterances, texts) for one in list(missed)[:_EXAMPLES]}
+    first = {one: _find_first(one, utterances, texts) for one in list(missed)[:EXAMPLES]}
     yield Finding(
         "unknown_characters",
         _judge_unknown(vocabulary, sum(missed.values()), total),

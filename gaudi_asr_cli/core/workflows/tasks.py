@@ -8,7 +8,12 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, RecipeError
 from gaudi_asr_cli.core.events import Noticed, Observer
 from gaudi_asr_cli.core.models.folder import find_model, has_trained_head
-from gaudi_asr_cli.core.models.labels import Labeller, open_labeller
+from gaudi_asr_cli.core.models.labels import (
+    MEND_SPELLING,
+    Labeller,
+    open_labeller,
+    spell,
+)
 from gaudi_asr_cli.core.models.prompts import Generation
 from gaudi_asr_cli.core.models.scratch import build_from_scratch
 from gaudi_asr_cli.core.models.seq2seq_tuning import (
@@ -150,17 +155,16 @@ def tell_unknown(labeller: Labeller, texts: list[str], observe: Observer) -> Non
     Raises:
         DataError: So much that the tokenizer cannot be meant for this data.
     """
-    counts = [labeller.count_unknown(text) for text in texts]
-    unknown, tokens = sum(one for one, _ in counts), sum(of for _, of in counts)
+    spelling = spell(labeller, texts)
+    unknown, tokens = spelling.unknown, spelling.tokens
     if not unknown:
         return
-    worst = next(text for text, (one, _) in zip(texts, counts, strict=True) if one)
+    worst = spelling.texts[0]
     if unknown > UNKNOWN_LIMIT * tokens:
         raise DataError(
             f"The model's tokenizer cannot spell this data: {unknown} of {tokens} tokens are "
             f"unknown, such as in {worst!r}.",
-            remedy="Fold the case if that is all (--case lower), strip characters with "
-            "--strip-chars, or take a model for this language.",
+            remedy=MEND_SPELLING,
         )
     observe(
         Noticed(
