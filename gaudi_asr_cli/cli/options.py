@@ -50,6 +50,8 @@ class UnicodeName(str, Enum):
 class NormalizerName(str, Enum):
     NONE = "none"
     BASIC = "basic"
+    BASIC_1 = "basic/1"
+    BASIC_2 = "basic/2"
     WHISPER_ENGLISH = "whisper-english"
 
 
@@ -278,7 +280,7 @@ Normalizer = Annotated[
         "--normalizer",
         rich_help_panel=DATA,
         metavar="NAME",
-        help="For both texts before scoring: none, basic or whisper-english.",
+        help="For both texts before scoring: none, basic (basic/2), basic/1 or whisper-english.",
     ),
 ]
 Device = Annotated[

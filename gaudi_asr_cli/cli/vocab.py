@@ -84,7 +84,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
             rich_help_panel=options.MODEL,
             metavar="CODE",
             show_default=False,
-            help="Whose phonemes, as espeak-ng calls it: tr, it, sv, en-us.",
+            help="Whose case (tr, az: I and ı, İ and i), or phonemes, as espeak-ng calls it.",
         ),
     ] = None,
     json: options.Json = False,
@@ -106,7 +106,9 @@ def command(  # noqa: PLR0913 - a parameter is an option
         sources=tuple(data),
         out=out,
         read=ReadOptions(split=split, config=config, text_column=text_column),
-        rules=TextRules(strip_chars=strip_chars, case=case.value, unicode=unicode.value),
+        rules=TextRules(
+            strip_chars=strip_chars, case=case.value, unicode=unicode.value, language=language
+        ),
         min_count=min_count,
         word_delimiter_token=word_delimiter_token,
         unk_token=unk_token,
@@ -119,9 +121,11 @@ def command(  # noqa: PLR0913 - a parameter is an option
 
 
 def _phonemes_of(unit: UnitName, language: str | None) -> str | None:
-    if (unit is UnitName.PHONEME) != (language is not None):
+    if unit is not UnitName.PHONEME:
+        return None
+    if language is None:
         raise UsageError(
-            "--unit phoneme and --language belong together.",
+            "--unit phoneme needs --language.",
             remedy="For example: gaudi-asr vocab DATA --unit phoneme --language tr --out DIR",
         )
     return language

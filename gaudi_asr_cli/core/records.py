@@ -234,7 +234,9 @@ class ScoredUtterance:
 class Score:
     """The account of an evaluation; rates are fractions, `words` counts normalised words.
 
-    Where `unit` is phoneme, a word is one: `wer` is the phoneme error rate.
+    Where `unit` is phoneme, a word is one: `wer` is the phoneme error rate. `cer_first` says that
+    the references have no spaces between words; `notes` are sentences about the texts, and
+    `empty_references` ids of utterances whose reference is empty as scored.
     `audio_s` and `utterances` are what was scored, the `_total` ones what the data holds.
     """
 
@@ -255,6 +257,9 @@ class Score:
     phases_s: dict[str, float] = field(default_factory=dict)
     slices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     unit: Unit = "word"
+    cer_first: bool = False
+    notes: tuple[str, ...] = ()
+    empty_references: tuple[str, ...] = ()
 
     @property
     def rate_name(self) -> str:

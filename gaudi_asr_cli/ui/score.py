@@ -9,7 +9,9 @@ from rich.text import Text
 
 from gaudi_asr_cli.core.records import Score, ScoredUtterance
 from gaudi_asr_cli.core.scoring.confusions import Confusion
+from gaudi_asr_cli.core.scoring.notes import name_some
 from gaudi_asr_cli.core.scoring.writing import WritingReport
+from gaudi_asr_cli.core.text.graphemes import shorten
 from gaudi_asr_cli.core.workflows.evaluation import EvalReport
 from gaudi_asr_cli.ui.messages import show_line, show_notice
 from gaudi_asr_cli.ui.numbers import count, percent, span
@@ -22,9 +24,9 @@ MOST_CONFUSIONS = 10
 
 def show_evaluation(report: EvalReport) -> None:
     """The whole account: what went wrong first, the score last, where the eye rests."""
-    show_worst(report.worst)
+    show_worst(report.worst, cer_first=report.score.cer_first)
     show_confusions(report.confusions[:MOST_CONFUSIONS])
-    show_slices(report.score.slices, report.score.rate_name)
+    show_slices(report.score.slices, report.score.rate_name, cer_first=report.score.cer_first)
     show_score(report.score, f"{report.model} on {report.device}, {report.dtype}")
     show_writing(report.writing, report.run)
     left_out = [*report.broken, *report.without_text]
@@ -45,7 +47,7 @@ def show_writing(writing: WritingReport | None, run: Path) -> None:
     first = writing.suspects[0]
     show_notice(
         f"{count(writing.capped, 'text')} stopped at the most tokens and {writing.looping} that "
-        f"turn round and round, the first {first.path}: {first.text[:60]!r}",
+        f"turn round and round, the first {first.path}: {shorten(first.text, 60)!r}",
         f"They count as they are. All are listed in {run}/report.json; --max-tokens moves the cap.",
     )
 
@@ -54,17 +56,17 @@ def show_score(score: Score, title: str = "score") -> None:
     """Rates as scored beside rates as written, the counts behind them, and what was covered."""
     table = new_table("", ">normalised", "95 % interval", ">as written")
     interval = f"{percent(score.wer_low)} to {percent(score.wer_high)}"
-    table.add_row(
-        f"{score.unit} error rate",
-        Text(percent(score.wer), "bold"),
-        interval,
-        percent(score.raw_wer),
-    )
+    rows = [(f"{score.unit} error rate", score.wer, interval, score.raw_wer)]
     if score.unit == "word":
-        table.add_row("character error rate", percent(score.cer), "", percent(score.raw_cer))
+        rows.append(("character error rate", score.cer, "", score.raw_cer))
+    for first, (name, rate, sure, raw) in enumerate(reversed(rows) if score.cer_first else rows):
+        style = "" if first else "bold"
+        table.add_row(name, Text(percent(rate), style), sure, percent(raw))
     table.add_row("utterances with errors", percent(score.sentence_error_rate), "", "")
     show_table(title, table)
     show_facts(*_facts(score))
+    for note in score.notes:
+        show_notice(note)
 
 
 def _facts(score: Score) -> Iterable[tuple[str, str]]:
@@ -75,6 +77,12 @@ def _facts(score: Score) -> Iterable[tuple[str, str]]:
         f"substituted, {words.deletions:,} dropped, {words.insertions:,} made up",
     )
     yield "coverage", describe_coverage(score)
+    if score.empty_references:
+        empty = score.empty_references
+        yield (
+            "empty",
+            f"{count(len(empty), 'reference')}, only insertions count: {name_some(empty, 5)}",
+        )
     yield "normalizer", score.normalizer
     if score.rtfx is not None:
         yield "speed", f"{score.rtfx:,.1f} seconds of audio a second"
@@ -91,34 +99,42 @@ def describe_coverage(score: Score) -> str:
 
 
 def show_slices(
-    slices: Mapping[str, Mapping[str, Mapping[str, float]]], rate_name: str = "WER"
+    slices: Mapping[str, Mapping[str, Mapping[str, float]]],
+    rate_name: str = "WER",
+    *,
+    cer_first: bool = False,
 ) -> None:
     """The score of each part of the data, the worst first where there are too many to show."""
+    rates = [(rate_name, "wer"), ("CER", "cer")]
+    if cer_first:
+        rates.reverse()
     for name, parts in slices.items():
         shown, title = list(parts.items()), f"by {name}"
         if len(shown) > MOST_SLICES:
-            shown = sorted(shown, key=lambda part: -part[1]["wer"])[:MOST_SLICES]
+            shown = sorted(shown, key=lambda part: -part[1][rates[0][1]])[:MOST_SLICES]
             title += f", the worst {MOST_SLICES} of {len(parts)}"
-        table = new_table(name, ">utterances", ">audio", f">{rate_name}", ">CER")
+        table = new_table(name, ">utterances", ">audio", *(f">{rate}" for rate, _ in rates))
         for part, numbers in shown:
             table.add_row(
                 Text(part),
                 f"{numbers['utterances']:,.0f}",
                 span(numbers["audio_s"]),
-                percent(numbers["wer"]),
-                percent(numbers["cer"]),
+                *(percent(numbers[key]) for _, key in rates),
             )
         show_table(title, table)
 
 
-def show_worst(scored: Sequence[ScoredUtterance], most: int = MOST_WORST) -> None:
-    """The utterances with the most word errors: what was said above what was heard."""
-    wrong = [one for one in scored if one.words.errors][:most]
+def show_worst(
+    scored: Sequence[ScoredUtterance], most: int = MOST_WORST, *, cer_first: bool = False
+) -> None:
+    """The utterances with the most errors: what was said above what was heard."""
+    judged = [(one, one.characters if cer_first else one.words) for one in scored]
+    wrong = [(one, counts) for one, counts in judged if counts.errors][:most]
     if not wrong:
         return
-    table = new_table("errors", "", "text")
-    for one in wrong:
-        wrong_of = f"{one.words.errors} of {one.words.reference_length}"
+    table = new_table("characters" if cer_first else "errors", "", "text")
+    for one, counts in wrong:
+        wrong_of = f"{counts.errors} of {counts.reference_length}"
         table.add_row(wrong_of, Text("said", "dim"), Text(one.reference))
         table.add_row("", Text("heard", "dim"), Text(one.hypothesis or "(nothing)"))
         table.add_row("", Text("file", "dim"), Text(one.path, "dim"))

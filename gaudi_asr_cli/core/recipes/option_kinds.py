@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from gaudi_asr_cli.core.recipes.schema import Recipe
+from gaudi_asr_cli.core.recipes.schema import Normalizer, Recipe
 
 Sources = str | list[str]
 Dtype = Literal["auto", "fp32", "bf16", "fp16"]
@@ -47,7 +47,7 @@ class EvalRecipe(Recipe):
     limit: PositiveInt | None = None
     strip_chars: str | None = None
     case: Literal["keep", "lower", "upper"] | None = None
-    normalizer: Literal["none", "basic", "whisper-english"] | None = None
+    normalizer: Normalizer | None = None
     language: str | None = Field(None, description="Adapter (MMS), or of the speech (Whisper).")
     dtype: Dtype | None = None
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Normalizer = Literal["none", "basic", "basic/1", "basic/2", "whisper-english"]
 
 
 class Section(BaseModel):
@@ -176,7 +177,9 @@ class Evaluation(Section):
     patience: PositiveInt | None = Field(
         None, description="Stop after so many scores without a better word error rate."
     )
-    normalizer: Literal["none", "basic", "whisper-english"] = "basic"
+    normalizer: Normalizer = Field(
+        "basic", description="Of both texts before scoring; basic is its newest version, basic/2."
+    )
     samples: int = Field(3, ge=0, description="Predictions to show with each score.")
 
 

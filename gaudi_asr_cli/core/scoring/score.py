@@ -8,6 +8,7 @@ from typing import Any
 
 from gaudi_asr_cli.core.records import ErrorCounts, Score, ScoredUtterance, Unit
 from gaudi_asr_cli.core.scoring.intervals import bootstrap_wer
+from gaudi_asr_cli.core.text.scripts import UnspacedText, find_unspaced
 
 Slice = dict[str, float]
 
@@ -24,6 +25,7 @@ def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by 
     phases_s: Mapping[str, float] | None = None,
     seed: int = 42,
     unit: Unit = "word",
+    notes: Sequence[str] = (),
 ) -> Score:
     """Add the counts up and derive the rates, with a 95 % interval and slices.
 
@@ -36,7 +38,9 @@ def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by 
         phases_s: Seconds spent in each phase of the work.
         seed: Of the bootstrap.
         unit: What white space separates in the texts.
+        notes: What else to say of the texts.
     """
+    unspaced = find_unspaced(one.reference for one in scored) if unit == "word" else None
     words = sum((one.words for one in scored), ErrorCounts())
     low, high = bootstrap_wer(scored, seed=seed)
     return Score(
@@ -57,6 +61,17 @@ def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by 
         phases_s=dict(phases_s or {}),
         slices=slice_scores(scored),
         unit=unit,
+        cer_first=unspaced is not None,
+        empty_references=tuple(one.id for one in scored if not one.reference),
+        notes=(*notes, *([] if unspaced is None else [_note_unspaced(unspaced)])),
+    )
+
+
+def _note_unspaced(text: UnspacedText) -> str:
+    return (
+        f"{text.share:.0%} of the references' letters are {' and '.join(text.scripts)}, which "
+        "is written without spaces between words: read the character error rate first, since a "
+        "word is whatever white space parts."
     )
 
 
@@ -108,11 +123,17 @@ def _duration_label(duration_s: float) -> str:
     return f"{_DURATION_EDGES_S[below - 1]:g}-{_DURATION_EDGES_S[below]:g} s"
 
 
-def find_worst(scored: Sequence[ScoredUtterance], limit: int = 10) -> tuple[ScoredUtterance, ...]:
-    """The utterances with most word errors, the higher rate first among equals."""
-    wrong = [one for one in scored if one.words.errors]
-    ranked = sorted(wrong, key=lambda one: (-one.words.errors, -one.words.rate, one.id))
-    return tuple(ranked[:limit])
+def find_worst(
+    scored: Sequence[ScoredUtterance], limit: int = 10, *, cer_first: bool = False
+) -> tuple[ScoredUtterance, ...]:
+    """The utterances with most errors, the higher rate first among equals.
+
+    Errors are of words, or of characters where those come first.
+    """
+    judged = [(one, one.characters if cer_first else one.words) for one in scored]
+    wrong = [(one, counts) for one, counts in judged if counts.errors]
+    ranked = sorted(wrong, key=lambda pair: (-pair[1].errors, -pair[1].rate, pair[0].id))
+    return tuple(one for one, _ in ranked[:limit])
 
 
 def score_json(score: Score, *, schema: str = "eval-ctc/1") -> dict[str, Any]:
@@ -146,6 +167,7 @@ def score_json(score: Score, *, schema: str = "eval-ctc/1") -> dict[str, Any]:
             name: {part: _name_slice(numbers, score.unit) for part, numbers in parts.items()}
             for name, parts in score.slices.items()
         },
+        "notes": list(score.notes),
     }
 
 

@@ -7,10 +7,13 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
+from typing import Any
 
 from gaudi_asr_cli.core.errors import MachineError, UsageError
+from gaudi_asr_cli.core.text.casing import Casing, casing_of, fold
+from gaudi_asr_cli.core.text.ignorable import drop_ignorable
 
 Normalizer = Callable[[str], str]
 
@@ -25,9 +28,10 @@ def keep_text(text: str) -> str:
 
 
 def normalize_basic(text: str) -> str:
-    """Whisper's basic normaliser: lower case, no bracketed remarks, marks and symbols as spaces.
+    """Apply `basic/1`, Whisper's basic normaliser.
 
-    The same text as transformers' `BasicTextNormalizer()`, which a test compares.
+    Lower case, no bracketed remarks, marks and symbols as spaces. The same text as
+    transformers' `BasicTextNormalizer()`, which a test compares.
     Source: appendix C of Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak
     Supervision". Apostrophes are punctuation there: "don't" becomes two words on both sides.
     """
@@ -37,17 +41,48 @@ def normalize_basic(text: str) -> str:
     return _WHITE_SPACE.sub(" ", spaced.lower())
 
 
+def normalize_unicode(text: str, casing: Casing | None = None) -> str:
+    """Apply `basic/2`: letters, marks and numbers, case folded; all else parts words.
+
+    No mark splits the word it is written in, in any script. Default-ignorable characters are
+    dropped and brackets become spaces: what stands in them is scored. The order is that of
+    Unicode's NFKC_Casefold, so a text gives the same whichever way it was composed, and
+    normalising twice changes nothing. Source: The Unicode Standard, section 3.13, D145 to D147.
+    """
+    folded = _fold_compatible(drop_ignorable(text), casing)
+    kept = "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in folded)
+    return " ".join(_attach(word) for word in kept.split())
+
+
+def _fold_compatible(text: str, casing: Casing | None) -> str:
+    """Fold before and after decomposing: each can make what the other has to change."""
+    composed = unicodedata.normalize("NFKC", text) if casing else unicodedata.normalize("NFD", text)
+    compatible = unicodedata.normalize("NFKD", fold(composed, casing))
+    # NFKC makes ignorable characters of some letters: a half-width Hangul filler a full one.
+    return unicodedata.normalize("NFKC", drop_ignorable(compatible.casefold()))
+
+
+def _attach(word: str) -> str:
+    """Drop marks before the first letter: an acute typed as an apostrophe is no letter's.
+
+    A word that holds nothing else stays what it is.
+    """
+    first = next((i for i, c in enumerate(word) if unicodedata.category(c)[0] != "M"), 0)
+    return word[first:]
+
+
 def normalize_whisper_english(text: str) -> str:
     """Whisper's English normaliser: numbers as digits, British spelling as American, no fillers.
 
     Raises:
         MachineError: The package `whisper-normalizer` is not installed.
     """
-    return _open_whisper_english()(text)
+    return str(open_whisper_english()(text))
 
 
 @cache
-def _open_whisper_english() -> Normalizer:
+def open_whisper_english() -> Any:
+    """Return whisper-normalizer's `EnglishTextNormalizer`; see `normalize_whisper_english`."""
     try:
         # Here, not above: its spelling table takes 0.1 s to import and only English needs it.
         with warnings.catch_warnings():
@@ -59,25 +94,33 @@ def _open_whisper_english() -> Normalizer:
             "The normaliser whisper-english needs the package whisper-normalizer.",
             remedy="Run pip install whisper-normalizer, or choose --normalizer basic.",
         ) from error
-    normalizer: Normalizer = EnglishTextNormalizer()
-    return normalizer
+    return EnglishTextNormalizer()
 
 
 NORMALIZERS: dict[str, Normalizer] = {
     "none": keep_text,
-    "basic": normalize_basic,
+    "basic": normalize_unicode,
+    "basic/1": normalize_basic,
+    "basic/2": normalize_unicode,
     "whisper-english": normalize_whisper_english,
 }
+"""By name; `basic` is its newest version."""
+
+_LABELS = {"none": "none/1", "basic": "basic/2"}
 
 
-def open_normalizer(name: str) -> Normalizer:
-    """The normaliser of that name.
+def open_normalizer(name: str, language: str | None = None) -> Normalizer:
+    """The normaliser of that name, with the casing of the language where the rule is ours to set.
+
+    `basic/1` and `whisper-english` are published rules and know no language.
 
     Raises:
         UsageError: There is none of that name.
     """
     if name in NORMALIZERS:
-        return NORMALIZERS[name]
+        casing = casing_of(language)
+        turkic = casing is not None and follows_language(name)
+        return partial(normalize_unicode, casing=casing) if turkic else NORMALIZERS[name]
     close = difflib.get_close_matches(name, NORMALIZERS, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""
     raise UsageError(
@@ -85,9 +128,28 @@ def open_normalizer(name: str) -> Normalizer:
     )
 
 
-def label_normalizer(name: str) -> str:
-    """Name and version, as a score carries it: `basic/1`, `whisper-english/0.1.15`."""
+def follows_language(name: str) -> bool:
+    """Return whether the normaliser folds case by the rules of a language."""
+    return NORMALIZERS.get(name) is normalize_unicode
+
+
+def folds_case(name: str) -> bool:
+    """Return whether the normaliser changes the case of letters, by whatever rules."""
+    return name != "none"
+
+
+def drops_ignorable(name: str) -> bool:
+    """Return whether default-ignorable characters are gone before texts are compared."""
+    return NORMALIZERS.get(name) is normalize_unicode
+
+
+def label_normalizer(name: str, language: str | None = None) -> str:
+    """Name and version, as a score carries it: `basic/2`, `whisper-english/0.1.15`.
+
+    Turkic casing is a part of the rule, and named: `basic/2 language='tr'`.
+    """
     if name == "whisper-english":
         open_normalizer(name)("")
         return f"{name}/{version('whisper-normalizer')}"
-    return f"{name}/1"
+    casing = casing_of(language) if follows_language(name) else None
+    return " ".join([_LABELS.get(name, name), *([f"language={casing!r}"] if casing else [])])

@@ -6,6 +6,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
+from gaudi_asr_cli.core.text.casing import Casing, casing_of, lower, upper
+
 Case = Literal["keep", "lower", "upper"]
 UnicodeForm = Literal["nfc", "nfkc"]
 
@@ -15,12 +17,14 @@ class TextRules:
     """Exactly the characters of `strip_chars` are removed; letters are folded only if asked.
 
     `strip_chars` is a plain set of characters, never a pattern: `!-;` is three characters, not
-    the range that also holds the digits and the apostrophe.
+    the range that also holds the digits and the apostrophe. `language` matters to the case of a
+    few: Turkish and Azeri pair I with ı, and İ with i.
     """
 
     strip_chars: str = ""
     case: Case = "keep"
     unicode: UnicodeForm = "nfc"
+    language: str | None = None
 
     def clean(self, text: str) -> str:
         """Compose, strip, fold; runs of white space become one space, the ends none."""
@@ -30,7 +34,11 @@ class TextRules:
         named = dict.fromkeys(map(ord, self.strip_chars))
         stripped = unicodedata.normalize(form, text.translate(named)).translate(named)
         # Upper-casing may decompose (the small iota of `ᾳ`), so composing comes last as well.
-        return " ".join(unicodedata.normalize(form, _fold(stripped, self.case)).split())
+        return " ".join(
+            unicodedata.normalize(
+                form, _fold(stripped, self.case, casing_of(self.language))
+            ).split()
+        )
 
     def removed(self, text: str) -> str:
         """The characters of `text` that `strip_chars` names, in order, repeats included."""
@@ -38,7 +46,7 @@ class TextRules:
         return "".join(character for character in text if character in named)
 
 
-def _fold(text: str, case: Case) -> str:
+def _fold(text: str, case: Case, casing: Casing | None) -> str:
     if case == "lower":
-        return text.lower()
-    return text.upper() if case == "upper" else text
+        return lower(text, casing)
+    return upper(text, casing) if case == "upper" else text

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import regex
 
 _LOOKALIKES = {
     # Cyrillic and Greek letters and the Latin ones drawn the same.
@@ -28,9 +31,45 @@ _WRITTEN_TOGETHER = {
 }
 
 
+_WITHOUT_SPACES = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan")
+"""Scripts that put no space between words, by Unicode's names."""
+_UNSPACED = regex.compile(
+    "|".join(rf"(?P<{name}>(?=\p{{L}})\p{{Script={name}}})" for name in _WITHOUT_SPACES)
+)
+_LETTER = regex.compile(r"\p{L}")
+
+
 def name_character(character: str) -> str:
     """Unicode's name, or the code point where it has none; of a phoneme those of its signs."""
     return " + ".join(unicodedata.name(sign, f"U+{ord(sign):04X}") for sign in character)
+
+
+def code_point(character: str) -> str:
+    """Return `U+200B ZERO WIDTH SPACE`, or the code point alone where Unicode names none."""
+    return f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class UnspacedText:
+    """Which scripts without spaces most letters are of, and what share of all letters."""
+
+    scripts: tuple[str, ...]
+    share: float
+
+
+def find_unspaced(texts: Iterable[str]) -> UnspacedText | None:
+    """Return what is written without spaces, where that is more than half of all letters.
+
+    There a word is whatever white space happens to part, so a word error rate says little.
+    """
+    counts: Counter[str] = Counter()
+    letters = 0
+    for text in texts:
+        letters += len(_LETTER.findall(text))
+        counts.update(found.lastgroup for found in _UNSPACED.finditer(text))
+    if 2 * counts.total() <= letters:
+        return None
+    return UnspacedText(tuple(name for name, _ in counts.most_common()), counts.total() / letters)
 
 
 def find_suspects(counts: Mapping[str, int]) -> tuple[str, ...]:

@@ -44,9 +44,11 @@ from gaudi_asr_cli.core.measuring.rounds import PHASES, Round, Rounds, pick_warm
 from gaudi_asr_cli.core.measuring.saved import SCHEMA, refuse_taken, save_result
 from gaudi_asr_cli.core.measuring.workload import Workload, make_workload, read_workload
 from gaudi_asr_cli.core.records import Score
+from gaudi_asr_cli.core.scoring.notes import find_notes
 from gaudi_asr_cli.core.scoring.score import score_json, summarize
 from gaudi_asr_cli.core.scoring.utterances import score_utterance
 from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
+from gaudi_asr_cli.core.text.rules import TextRules
 
 DEFAULT_UTTERANCES = 40
 DUMMY_UTTERANCES = 73
@@ -325,6 +327,7 @@ def _score(request: BenchRequest, workload: Workload, heard: Round) -> Score | N
         rtfx=workload.audio_s / heard.wall_s,
         phases_s=heard.phases_s,
         seed=request.seed,
+        notes=find_notes(scored, NORMALIZER, TextRules()),
     )
 
 

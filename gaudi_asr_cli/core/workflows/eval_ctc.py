@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from gaudi_asr_cli.core.decoding import DECODERS
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
+from gaudi_asr_cli.core.models.folder import find_model
 from gaudi_asr_cli.core.records import Utterance, Vocabulary
+from gaudi_asr_cli.core.text.casing import casing_of
 from gaudi_asr_cli.core.text.vocabulary import suggest_case
 from gaudi_asr_cli.core.workflows.evaluation import (
     EvalReport,
@@ -27,7 +29,7 @@ _SAMPLE_UTTERANCES = 50  # enough text to see which case the references are writ
 
 @dataclass(frozen=True, slots=True)
 class EvalCtcRequest(EvalRequest):
-    """See `EvalRequest`; `language` is the adapter of a multilingual model."""
+    """See `EvalRequest`; `language` is also the adapter of a multilingual model."""
 
     int8: bool = False
     decoder: str = "greedy"
@@ -54,9 +56,17 @@ def open_model(request: EvalCtcRequest, device: Device) -> OpenListener:
         request.model,
         device=device,
         dtype=request.dtype,
-        language=request.language,
+        language=_adapter(request),
         choices=Choices(int8=request.int8),
     )
+
+
+def _adapter(request: EvalCtcRequest) -> str | None:
+    """The language whose adapter is wanted; a model without adapters has only texts in it."""
+    if casing_of(request.language) is None:
+        return request.language
+    config = find_model(request.model).read_config()
+    return None if config.get("adapter_attn_dim") is None else request.language
 
 
 def _warn_of_case(

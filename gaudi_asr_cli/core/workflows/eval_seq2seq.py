@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from gaudi_asr_cli.core.decoding.written import WrittenDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.events import Observer, ignore
+from gaudi_asr_cli.core.models.folder import find_model
+from gaudi_asr_cli.core.text.casing import casing_of
 from gaudi_asr_cli.core.workflows.evaluation import (
     EvalReport,
     EvalRequest,
@@ -57,7 +59,7 @@ def open_model(request: EvalSeq2SeqRequest, device: Device) -> Scribe:
         device=device,
         dtype=request.dtype,
         how=Generation(
-            language=request.language,
+            language=_prompt(request),
             task=request.task,
             max_tokens=request.max_tokens,
             beams=request.beams,
@@ -65,3 +67,11 @@ def open_model(request: EvalSeq2SeqRequest, device: Device) -> Scribe:
         long=request.long,
         rows=request.rows,
     )
+
+
+def _prompt(request: EvalSeq2SeqRequest) -> str | None:
+    """The language of a Whisper's prompt; other decoders have none, and only their texts are it."""
+    if casing_of(request.language) is None:
+        return request.language
+    config = find_model(request.model, kind="seq2seq").read_config()
+    return request.language if config.get("model_type") == "whisper" else None

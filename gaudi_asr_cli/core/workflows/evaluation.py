@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,16 @@ from gaudi_asr_cli.core.events import Event, Observer, UtteranceDone
 from gaudi_asr_cli.core.records import Score, ScoredUtterance, Unit, Utterance
 from gaudi_asr_cli.core.runs import RunFolder, write_json
 from gaudi_asr_cli.core.scoring.confusions import Confusion, count_confusions
+from gaudi_asr_cli.core.scoring.notes import find_notes
 from gaudi_asr_cli.core.scoring.score import find_worst, score_json, summarize
 from gaudi_asr_cli.core.scoring.utterances import prediction_json
 from gaudi_asr_cli.core.scoring.writing import WritingGuard, WritingReport
-from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
+from gaudi_asr_cli.core.text.casing import Casing, casing_of
+from gaudi_asr_cli.core.text.normalizers import (
+    follows_language,
+    label_normalizer,
+    open_normalizer,
+)
 from gaudi_asr_cli.core.text.rules import TextRules
 
 if TYPE_CHECKING:
@@ -34,7 +41,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EvalRequest:
-    """Which model on which data; `rules` are applied to both sides before the normaliser."""
+    """Which model on which data; `rules` are applied to both sides before the normaliser.
+
+    `language` is the model's to obey, and decides the case of i and its relatives.
+    """
 
     model: str
     data: tuple[str, ...]
@@ -64,6 +74,8 @@ class Comparing:
     normalize: Callable[[str], str]
     label: str
     unit: Unit = "word"
+    normalizer: str = "none"
+    rules: TextRules = field(default_factory=TextRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +121,7 @@ class EvalReport:
             "confusions": [asdict(one) for one in self.confusions],
             "broken": [asdict(one) for one in self.broken],
             "without_text": [asdict(one) for one in self.without_text],
+            "empty_references": list(self.score.empty_references),
         }
 
 
@@ -167,10 +180,11 @@ def evaluate(
             phases_s={"read": read_s, **hearing.phases_s},
             seed=request.seed,
             unit=comparing.unit,
+            notes=find_notes(hearing.scored, comparing.normalizer, comparing.rules),
         )
         report = EvalReport(
             score=score,
-            worst=find_worst(hearing.scored),
+            worst=find_worst(hearing.scored, cer_first=score.cer_first),
             confusions=count_confusions(hearing.scored),
             broken=(*gathered.broken, *map(_not_heard, hearing.failed)),
             without_text=gathered.without_text,
@@ -263,10 +277,20 @@ def _not_heard(done: UtteranceDone) -> NotScored:
 
 
 def _comparing(request: EvalRequest) -> Comparing:
-    normalize = open_normalizer(request.normalizer)
-    if request.rules == TextRules():
-        return Comparing(normalize, _label(request))
-    return Comparing(lambda text: normalize(request.rules.clean(text)), _label(request))
+    rules = replace(request.rules, language=_casing(request))
+    normalize = open_normalizer(request.normalizer, rules.language)
+    compare = partial(
+        Comparing, label=_label(request, rules), normalizer=request.normalizer, rules=rules
+    )
+    if replace(rules, language=None) == TextRules():
+        return compare(normalize)
+    return compare(lambda text: normalize(rules.clean(text)))
+
+
+def _casing(request: EvalRequest) -> Casing | None:
+    """The rules of case that make a difference to these texts."""
+    folds = request.rules.case != "keep" or follows_language(request.normalizer)
+    return casing_of(request.language or request.rules.language) if folds else None
 
 
 def _as_phonemes(
@@ -278,10 +302,10 @@ def _as_phonemes(
     return replace(gathered, scorable=spoken), comparing
 
 
-def _label(request: EvalRequest) -> str:
+def _label(request: EvalRequest, rules: TextRules) -> str:
     """The normaliser's name and version, and the rules that came before it, if any."""
     label = label_normalizer(request.normalizer)
-    rules, default = request.rules, TextRules()
+    default = TextRules()
     changed = [
         f"{name}={value!r}"
         for name, value in asdict(rules).items()

@@ -20,6 +20,7 @@ from gaudi_asr_cli.core.models.threads import fitting_threads
 from gaudi_asr_cli.core.recipes.loading import dump_recipe
 from gaudi_asr_cli.core.records import Score, Utterance
 from gaudi_asr_cli.core.runs import RunFolder, write_json, write_whole
+from gaudi_asr_cli.core.scoring.notes import find_notes
 from gaudi_asr_cli.core.scoring.score import score_json, summarize
 from gaudi_asr_cli.core.scoring.utterances import prediction_json
 from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
@@ -225,7 +226,7 @@ def hear(
     """Score the model on a split with the recipe's rules and normaliser."""
     rules, language = rules_of(job.recipe), job.recipe.text.phonemes_of
     name = "none" if language else job.recipe.evaluation.normalizer
-    normalize = open_normalizer(name)
+    normalize = open_normalizer(name, rules.language)
     heard = task.hear(
         scorable(split),
         lambda text: normalize(rules.clean(text)),
@@ -234,13 +235,14 @@ def hear(
     )
     score = summarize(
         heard.scored,
-        normalizer=label_phonemes(language) if language else label_normalizer(name),
+        normalizer=label_phonemes(language) if language else label_normalizer(name, rules.language),
         utterances_total=len(split.utterances) + len(split.broken),
         audio_s_total=split.audio_s,
         rtfx=heard.rtfx,
         phases_s=heard.phases_s,
         seed=job.recipe.seed,
         unit="phoneme" if language else "word",
+        notes=find_notes(heard.scored, name, rules),
     )
     return heard, score
 

@@ -17,6 +17,7 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Noticed, Observer
 from gaudi_asr_cli.core.recipes.schema import Data, TrainingRecipe
+from gaudi_asr_cli.core.text.casing import casing_of
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.training.batches import TrainingSet
 from gaudi_asr_cli.core.training.examples import Limits, Refusal, name_some, select_examples
@@ -161,7 +162,12 @@ def rules_of(recipe: TrainingRecipe) -> TextRules:
 def written_rules(recipe: TrainingRecipe) -> TextRules:
     """How the recipe cleans text as it is written."""
     text = recipe.text
-    return TextRules(strip_chars=text.strip_chars, case=text.case, unicode=text.unicode)
+    return TextRules(
+        strip_chars=text.strip_chars,
+        case=text.case,
+        unicode=text.unicode,
+        language=casing_of(text.language or recipe.language),
+    )
 
 
 def texts_of(measured: Measured, rules: TextRules) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,7 @@ from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
 from gaudi_asr_cli.core.records import Utterance, Vocabulary
+from gaudi_asr_cli.core.text.casing import casing_of, holds_turkic_i
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.text.scripts import find_suspects, name_character
 from gaudi_asr_cli.core.text.vocabulary import (
@@ -23,6 +25,8 @@ from gaudi_asr_cli.core.text.vocabulary import (
     write_processor_files,
     write_tokenizer_files,
 )
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Fate = Literal["kept", "removed", "unknown"]
 
@@ -75,6 +79,7 @@ class VocabReport:
             "tokens": list(self.vocabulary.tokens),
             "counts": self.counts,
             "removed": self.removed,
+            "notes": list(self.warnings),
             "hours": self.audio_s / 3600,
             "utterances": self.utterances,
         }
@@ -109,7 +114,10 @@ def vocab(request: VocabRequest, observe: Observer = ignore) -> VocabReport:
         characters=_explain(counts, removed, request),
         counts=_commonest_first(counts),
         removed=_commonest_first(removed),
-        warnings=() if request.phonemes_of else find_suspects(counts),
+        warnings=(
+            *(() if request.phonemes_of else _note_casing(utterances, request.rules)),
+            *(() if request.phonemes_of else find_suspects(counts)),
+        ),
         utterances=len(utterances),
         audio_s=measured.audio_s,
     )
@@ -141,7 +149,20 @@ def _with_text(measured: Measured, observe: Observer) -> tuple[Utterance, ...]:
             "No utterance of the data has text, so there is nothing to count.",
             remedy="Name the column that holds it with --text-column, or check the --split.",
         )
+    _reject_surrogates(utterances)
     return utterances
+
+
+def _reject_surrogates(utterances: Sequence[Utterance]) -> None:
+    """Half of a character pair stands for nothing and can be written to no file."""
+    for one in utterances:
+        found = _SURROGATE.search(one.text or "")
+        if found:
+            raise DataError(
+                f"The text of {one.id} holds U+{ord(found.group()):04X}, half of a surrogate pair, "
+                "which is no character.",
+                remedy="Write the text again as UTF-8: its other half was lost in a conversion.",
+            )
 
 
 def _count_units(
@@ -158,6 +179,24 @@ def _count_units(
     for utterance in utterances:
         counts.update(request.rules.clean(utterance.text or ""))
     return counts, removed
+
+
+def _note_casing(utterances: Sequence[Utterance], rules: TextRules) -> Iterator[str]:
+    """What the language has to do with case here, if anything."""
+    if casing_of(rules.language) is not None:
+        return
+    if rules.language is not None:
+        yield (
+            f"--language {rules.language} changes no character: only Turkish, Azeri and their "
+            "relatives (tr, az, crh, gag) have case rules of their own."
+        )
+    number = sum(holds_turkic_i(one.text or "") for one in utterances)
+    if number and rules.case != "keep":
+        yield (
+            f"{number:,} of {len(utterances):,} texts hold İ or ı, and --case {rules.case} "
+            "took the rules of other languages, which pair i with I: for Turkish or Azeri "
+            "pass --language tr."
+        )
 
 
 def _explain(

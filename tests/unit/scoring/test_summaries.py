@@ -17,7 +17,7 @@ FIELDS = [
     *("schema", "unit", "wer", "wer_low", "wer_high", "cer"),
     *("hits", "substitutions", "deletions", "insertions", "reference_words"),
     *("sentence_error_rate", "utterances", "utterances_total", "audio_s", "audio_s_total"),
-    *("normalizer", "raw", "rtfx", "phases_s", "slices"),
+    *("normalizer", "raw", "rtfx", "phases_s", "slices", "notes"),
 ]
 
 

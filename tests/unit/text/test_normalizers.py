@@ -69,7 +69,7 @@ def test_whisper_english_gives_what_transformers_gives():
 
 
 def test_a_label_has_name_and_version():
-    assert label_normalizer("basic") == "basic/1"
+    assert label_normalizer("basic") == "basic/2"
     assert label_normalizer("whisper-english").startswith("whisper-english/0.")
 
 

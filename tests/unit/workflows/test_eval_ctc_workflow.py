@@ -75,7 +75,7 @@ def test_case_is_no_error_and_the_raw_rates_say_what_was_written(evaluate):
     report = evaluate({"a": ("One, two.", "ONE TWO"), "b": ("three", "THREE")})
 
     assert (report.score.wer, report.score.raw_wer) == (0.0, 1.0)
-    assert report.score.normalizer == "basic/1"
+    assert report.score.normalizer == "basic/2"
 
 
 def test_nothing_is_left_out_silently(evaluate):
