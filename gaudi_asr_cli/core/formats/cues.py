@@ -1,7 +1,8 @@
 """Words grouped into cues: what a viewer reads at a glance.
 
 Lines, lengths and pauses follow the subtitling guidelines of BBC and Netflix: two lines of some
-40 characters, one to seven seconds on the screen.
+40 characters, one to seven seconds on the screen. East Asian letters count two, and nothing is cut
+inside what a reader sees as one character.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from math import ceil
 
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.formats.placing import PlacedWord, end_of_file_ms, place_words
+from gaudi_asr_cli.core.text.graphemes import columns, cut_columns
 
 LINE_CHARACTERS = 42
+"""Columns of a fixed-width font; a single character that takes more is not cut."""
 LINES = 2
 LONGEST_MS = 7_000
 SHORTEST_MS = 1_000
@@ -50,15 +53,17 @@ def _cut_long(word: PlacedWord) -> Iterator[PlacedWord]:
     Languages that write no spaces are heard as one word as long as the utterance.
     """
     length_ms = word.end_ms - word.start_ms
-    pieces = max(ceil(len(word.text) / LINE_CHARACTERS), ceil(length_ms / LONGEST_MS))
-    step = ceil(len(word.text) / pieces)
-    for first in range(0, len(word.text), step):
-        last = min(first + step, len(word.text))
+    width = max(columns(word.text), 1)
+    pieces = max(ceil(width / LINE_CHARACTERS), ceil(length_ms / LONGEST_MS))
+    texts = cut_columns(word.text, ceil(width / pieces))
+    ends = [*accumulate(map(columns, texts))]
+    for text, first, last in zip(texts, [0, *ends], ends, strict=False):
         yield replace(
             word,
-            text=word.text[first:last],
-            start_ms=word.start_ms + length_ms * first // len(word.text),
-            end_ms=word.start_ms + length_ms * last // len(word.text),
+            text=text,
+            is_continued=first > 0,
+            start_ms=word.start_ms + length_ms * first // max(ends[-1], 1),
+            end_ms=word.start_ms + length_ms * last // max(ends[-1], 1),
         )
 
 
@@ -86,11 +91,19 @@ def _fill_lines(words: Iterable[PlacedWord]) -> list[str]:
     """Words on as few lines as they need."""
     lines: list[str] = []
     for word in words:
-        if lines and len(lines[-1]) + 1 + len(word.text) <= LINE_CHARACTERS:
-            lines[-1] += f" {word.text}"
+        if lines and columns(lines[-1] + _spaced(word)) <= LINE_CHARACTERS:
+            lines[-1] += _spaced(word)
         else:
             lines.append(word.text)
     return lines
+
+
+def _spaced(word: PlacedWord) -> str:
+    return word.text if word.is_continued else f" {word.text}"
+
+
+def _join(words: Iterable[PlacedWord]) -> str:
+    return "".join(map(_spaced, words)).removeprefix(" ")
 
 
 def _make_cue(group: list[PlacedWord]) -> Cue:
@@ -101,12 +114,11 @@ def _make_cue(group: list[PlacedWord]) -> Cue:
 
 def _balance(group: list[PlacedWord]) -> tuple[str, ...]:
     """One line, or two of nearly the same length: the eye travels least."""
-    texts = [word.text for word in group]
-    whole = " ".join(texts)
-    if len(whole) <= LINE_CHARACTERS:
+    whole = _join(group)
+    if columns(whole) <= LINE_CHARACTERS:
         return (whole,)
-    splits = [(" ".join(texts[:cut]), " ".join(texts[cut:])) for cut in range(1, len(texts))]
-    return min(splits, key=lambda lines: max(map(len, lines)))
+    splits = [(_join(group[:cut]), _join(group[cut:])) for cut in range(1, len(group))]
+    return min(splits, key=lambda lines: max(map(columns, lines)))
 
 
 def _settle(cues: list[Cue], last_ms: int) -> tuple[Cue, ...]:

@@ -12,12 +12,16 @@ from gaudi_asr_cli.core.records import WordTiming
 
 @dataclass(frozen=True, slots=True)
 class PlacedWord:
-    """A word without white space in it, from `start_ms` to `end_ms` (not before) of its file."""
+    """A word without white space in it, from `start_ms` to `end_ms` (not before) of its file.
+
+    `is_continued` is a later piece of a word that was cut: no space belongs before it.
+    """
 
     text: str
     start_ms: int
     end_ms: int
     confidence: float | None
+    is_continued: bool = False
 
 
 def place_words(done: UtteranceDone) -> tuple[PlacedWord, ...]:

@@ -6,8 +6,6 @@ its joiners, a Hindi or Thai cluster. Source: Unicode Standard Annex 29 (borders
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 import regex
 from wcwidth import wcswidth
 
@@ -26,10 +24,17 @@ def columns(text: str) -> int:
     return width if width >= 0 else len(text)
 
 
+def cut_columns(text: str, most: int) -> list[str]:
+    """Return pieces of at most so many columns; a character that takes more is one of its own."""
+    pieces: list[str] = []
+    for grapheme in split_graphemes(text):
+        if pieces and columns(pieces[-1] + grapheme) <= most:
+            pieces[-1] += grapheme
+        else:
+            pieces.append(grapheme)
+    return pieces
+
+
 def shorten(text: str, most: int) -> str:
-    """Return as much of the text as fits into so many columns, no character cut."""
-    if columns(text) <= most:
-        return text
-    pieces = split_graphemes(text)
-    widths = accumulate(columns(piece) for piece in pieces)
-    return "".join(piece for piece, end in zip(pieces, widths, strict=True) if end <= most)
+    """Return as much of the text as fits into so many columns."""
+    return next(iter(cut_columns(text, most)), "")

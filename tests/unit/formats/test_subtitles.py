@@ -20,6 +20,7 @@ from gaudi_asr_cli.core.formats.cues import (
 )
 from gaudi_asr_cli.core.formats.srt import format_time
 from gaudi_asr_cli.core.records import Transcript, WordTiming
+from gaudi_asr_cli.core.text.graphemes import columns, cut_columns, split_graphemes
 
 TEXT = st.text(
     st.characters(codec="utf-8", exclude_categories=("C", "Zs", "Zl", "Zp"))
@@ -34,6 +35,11 @@ WORDS = st.lists(st.builds(WordTiming, TEXT, SECONDS, SECONDS, st.floats(-0.1, 1
 def hear(*words, duration_s=20.0, text=None):
     spelt = " ".join(word.word for word in words) if text is None else text
     return UtteranceDone("a", "a.wav", duration_s, Transcript("a", spelt, words))
+
+
+def fits(line):
+    """A character that is wider than a line may stand on one alone."""
+    return columns(line) <= LINE_CHARACTERS or len(split_graphemes(line)) == 1
 
 
 def speak(text, *, start_s=0.0, word_s=0.3, pause_s=0.1):
@@ -56,7 +62,8 @@ def test_cues_are_in_order_apart_inside_the_file_and_readable(words, duration_s)
     assert all(0 <= cue.start_ms < cue.end_ms <= duration_s * 1000 for cue in cues)
     assert all(before.end_ms <= after.start_ms for before, after in pairwise(cues))
     assert all(1 <= len(cue.lines) <= LINES for cue in cues)
-    assert all(0 < len(line) <= LINE_CHARACTERS for cue in cues for line in cue.lines)
+    assert all(cue.lines and all(cue.lines) for cue in cues)
+    assert all(fits(line) for cue in cues for line in cue.lines)
     assert all(cue.end_ms - cue.start_ms <= LONGEST_MS for cue in cues)
 
 
@@ -150,8 +157,9 @@ def test_text_without_spaces_is_cut_into_lines_and_shares_its_time():
 
     cues = group_cues(hear(word))
 
-    assert [cue.lines for cue in cues] == [("\u6f22" * 34,), ("\u6f22" * 34,), ("\u6f22" * 32,)]
-    assert [cue.start_ms for cue in cues] == [0, 4_080, 8_160]
+    line = "\u6f22" * 20  # 40 columns: a fifth of the 200, so that no line is over 42
+    assert [cue.lines for cue in cues] == [(line, line), (line, line), (line,)]
+    assert [(cue.start_ms, cue.end_ms) for cue in cues] == [(0, 4800), (4800, 9600), (9600, 12000)]
 
 
 def test_text_without_word_times_is_one_cue_as_long_as_the_file():
@@ -193,3 +201,39 @@ def test_each_utterance_is_a_document_of_its_own():
 
     assert documents == [write("srt", first), write("srt", second)]
     assert all(re.match(r"1\n00:00:00,000 --> 00:00:01,000\n", text) for text in documents)
+
+
+CLUSTERS = {
+    "Hindi": "नमस्तेक्षत्रियकृष्ण",
+    "Thai": "สวัสดีครับที่นี่กำลัง",
+    "emoji": "👨‍👩‍👧‍👦🏳️‍🌈👍🏽🇩🇪",
+    "decomposed Vietnamese": "tie\u0302\u0301ngvie\u0323\u0302t",
+    "Japanese": "日本語の字幕です",
+}
+
+
+@pytest.mark.parametrize("text", CLUSTERS.values(), ids=CLUSTERS)
+def test_no_cut_goes_through_what_a_reader_sees_as_one_character(text):
+    word = WordTiming(text * 12, 0.0, 18.0, 0.9)
+
+    lines = [line for cue in group_cues(hear(word)) for line in cue.lines]
+
+    assert "".join(lines) == text * 12
+    assert [one for line in lines for one in split_graphemes(line)] == split_graphemes(text * 12)
+    assert all(columns(line) <= LINE_CHARACTERS for line in lines)
+
+
+def test_wide_characters_take_two_columns():
+    words = speak("漢字" * 5 + " " + "仮名" * 6)
+
+    (cue,) = group_cues(hear(*words))
+
+    assert cue.lines == ("漢字" * 5, "仮名" * 6)  # 20 + 1 + 24 columns
+
+
+@given(st.text(max_size=80), st.integers(1, 50))
+def test_pieces_are_the_text_cut_at_borders_of_characters(text, most):
+    pieces = cut_columns(text, most)
+
+    assert "".join(pieces) == text
+    assert [one for piece in pieces for one in split_graphemes(piece)] == split_graphemes(text)
