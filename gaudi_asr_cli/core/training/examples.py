@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import Utterance, Vocabulary
 from gaudi_asr_cli.core.text.rules import TextRules
-from gaudi_asr_cli.core.text.vocabulary import count_unknown, suggest_case
+from gaudi_asr_cli.core.text.unknown import fix_unknown
+from gaudi_asr_cli.core.text.vocabulary import count_unknown
 from gaudi_asr_cli.core.training.task import Labels, Task
 
 UNKNOWN_LIMIT = 0.05
@@ -108,7 +109,7 @@ def _refuse(utterance: Utterance, tokens: Labels, task: Task, limits: Limits) ->
     return None if obstacle is None else Refusal(utterance.id, *obstacle)
 
 
-def check_vocabulary(vocabulary: Vocabulary, texts: Iterable[str]) -> dict[str, int]:
+def check_vocabulary(vocabulary: Vocabulary, texts: Sequence[str]) -> dict[str, int]:
     """How often characters outside the vocabulary occur; they are trained as unknown.
 
     Args:
@@ -121,10 +122,8 @@ def check_vocabulary(vocabulary: Vocabulary, texts: Iterable[str]) -> dict[str, 
     unknown, total = count_unknown(vocabulary, texts)
     if sum(unknown.values()) > UNKNOWN_LIMIT * max(1, total):
         shown = " ".join(sorted(unknown)[:30])
-        case = suggest_case(vocabulary, "".join(unknown))
-        folded = f"Its letters are in another case: --case {case}. " if case != "keep" else ""
         raise DataError(
             f"The vocabulary lacks characters of this data: {shown}",
-            remedy=f"{folded}Or take --vocab data for a vocabulary of this data, or --strip-chars.",
+            remedy=fix_unknown(vocabulary, texts),
         )
     return unknown

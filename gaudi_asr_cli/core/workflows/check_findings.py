@@ -12,15 +12,14 @@ from gaudi_asr_cli.core.data.quality import (
     SharedAudio,
     SoundFacts,
     find_shared_audio,
-    pick_evenly,
 )
 from gaudi_asr_cli.core.models.geometry import FrameGeometry
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Utterance, Vocabulary
 from gaudi_asr_cli.core.text.alignment import refuse_unalignable
+from gaudi_asr_cli.core.text.unknown import fix_unknown
 from gaudi_asr_cli.core.text.vocabulary import (
     count_unknown,
     encode,
-    suggest_case,
     unknown_characters,
 )
 from gaudi_asr_cli.core.training.examples import UNKNOWN_LIMIT
@@ -140,7 +139,7 @@ def judge_characters(
         total,
         unit="characters" if vocabulary.phonemes_of is None else "phonemes",
         examples=tuple(f"{one!r} {missed[one]} times, first in {first[one]}" for one in first),
-        remedy=_mend_characters(vocabulary, texts) if missed else "",
+        remedy=fix_unknown(vocabulary, texts) if missed else "",
     )
 
 
@@ -153,13 +152,6 @@ def _judge_unknown(vocabulary: Vocabulary, missed: int, total: int) -> Severity:
 
 def _find_first(character: str, utterances: Sequence[Utterance], texts: Sequence[str]) -> str:
     return next(one.id for one, text in zip(utterances, texts, strict=True) if character in text)
-
-
-def _mend_characters(vocabulary: Vocabulary, texts: Sequence[str]) -> str:
-    case = suggest_case(vocabulary, " ".join(pick_evenly(texts, 1000)))
-    if case != "keep":
-        return f"The vocabulary is written in the other case: fold the text with --case {case}."
-    return "Strip them with --strip-chars, or train with a vocabulary of this data (--vocab data)."
 
 
 def judge_lengths(utterances: Sequence[Utterance]) -> Iterable[Finding]:

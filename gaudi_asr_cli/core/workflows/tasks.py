@@ -25,6 +25,7 @@ from gaudi_asr_cli.core.models.seq2seq_tuning import (
 from gaudi_asr_cli.core.models.tuning import freeze, open_for_training
 from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Seq2SeqRecipe, TrainingRecipe
 from gaudi_asr_cli.core.records import Vocabulary
+from gaudi_asr_cli.core.text.unknown import fix_unknown
 from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, count_units, read_vocabulary
 from gaudi_asr_cli.core.training.ctc_task import CtcTask
 from gaudi_asr_cli.core.training.examples import UNKNOWN_LIMIT, check_vocabulary
@@ -82,7 +83,7 @@ def open_ctc_task(
         observe(
             Noticed(
                 f"Not in the vocabulary, trained as unknown: {shown}.",
-                remedy="Strip them with --strip-chars, or take --vocab data.",
+                remedy=fix_unknown(model.vocabulary, texts),
             )
         )
     freeze(model, recipe.freeze)

@@ -141,7 +141,8 @@ def test_a_few_unknown_characters_warn_with_counts_and_where(train, tmp_path):
     assert (finding.severity, finding.count, finding.of) == ("warns", 3, 77)
     assert finding.unit == "characters"
     assert finding.examples == ("'é' 2 times, first in train-2", "'ñ' 1 times, first in train-2")
-    assert "--strip-chars" in finding.remedy
+    assert "--vocab data" in finding.remedy
+    assert "--strip-chars" not in finding.remedy
 
 
 def test_text_in_the_other_case_stops_training_and_names_the_fold(train, tmp_path):
