@@ -32,7 +32,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     case: options.Case = options.CaseName.KEEP,
     unicode: options.Unicode = options.UnicodeName.NFC,
     normalizer: options.Normalizer = options.NormalizerName.BASIC,
-    language: options.Language = None,
+    language: options.ScoredLanguage = None,
     device: options.Device = options.DeviceName.AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.Dtype = options.DtypeName.AUTO,

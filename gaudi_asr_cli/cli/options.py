@@ -204,6 +204,16 @@ Language = Annotated[
         help="Adapter of a multilingual CTC model (MMS: deu), or what is spoken (Whisper: de).",
     ),
 ]
+ScoredLanguage = Annotated[
+    str | None,
+    typer.Option(
+        "--language",
+        rich_help_panel=MODEL,
+        show_default=False,
+        metavar="CODE",
+        help="Adapter of a multilingual model (MMS: deu); tr and az have case rules of their own.",
+    ),
+]
 OptionalSeq2SeqModel = Annotated[
     str | None,
     typer.Option(
@@ -221,7 +231,8 @@ SpokenLanguage = Annotated[
         rich_help_panel=MODEL,
         show_default=False,
         metavar="NAME",
-        help="What is spoken, such as hindi or hi; a multilingual model finds out without it.",
+        help="What is spoken, such as hindi or hi (a multilingual model finds out without it); "
+        "tr and az have case rules of their own.",
     ),
 ]
 Task = Annotated[

@@ -54,7 +54,8 @@ class Text(Section):
         "character", description="What is learnt: characters, or phonemes as espeak-ng says them."
     )
     language: str | None = Field(
-        None, description="With `unit: phoneme`: espeak-ng's name of the language, such as tr."
+        None,
+        description="Whose case rules (tr, az); with `unit: phoneme` as espeak-ng names it: tr.",
     )
 
     @property

@@ -95,3 +95,17 @@ def test_a_score_without_speed_leaves_it_out(capsys):
     err = capsys.readouterr().err
     assert "seconds of audio a second" not in err
     assert "worst utterances" not in err
+
+
+def test_where_there_are_no_spaces_the_character_error_rate_leads_and_notes_say_why(capsys):
+    score = replace(
+        SCORE, cer_first=True, notes=("All letters are Thai.",), empty_references=("u7", "u8")
+    )
+
+    show_evaluation(replace(REPORT, score=score))
+
+    err = capsys.readouterr().err
+    assert err.index("character error rate") < err.index("word error rate")
+    assert err.index("CER") < err.index("WER")
+    assert "note: All letters are Thai." in err
+    assert "2 references, only insertions count: u7, u8" in err
