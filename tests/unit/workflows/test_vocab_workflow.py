@@ -1,5 +1,6 @@
 import json
 import wave
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,8 @@ from gaudi_asr_cli.core.events import Noticed
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.text.vocabulary import read_vocabulary
 from gaudi_asr_cli.core.workflows.vocab import VocabRequest, vocab
+
+TURKISH_CASE = Path(__file__).parents[4] / "shared" / "cases" / "turkish_case" / "v_tr.csv"
 
 
 def write_wav(path, seconds=0.5):
@@ -58,6 +61,7 @@ def test_the_json_has_the_fields_of_the_contract(manifest, tmp_path):
         "tokens": ["|", "a", "b", "[UNK]", "[PAD]"],
         "counts": {"b": 3, " ": 1, "a": 1},
         "removed": {"!": 1, ",": 1},
+        "notes": [],
         "hours": pytest.approx(1.0 / 3600),
         "utterances": 2,
     }
@@ -112,4 +116,73 @@ def test_data_without_text_is_refused_and_nothing_written(manifest, tmp_path):
     with pytest.raises(DataError):
         vocab(VocabRequest((manifest("", " "),), tmp_path / "out"))
 
+    assert not (tmp_path / "out").exists()
+
+
+def tokens(report):
+    """Without delimiter, unknown and blank."""
+    return "".join(report.vocabulary.tokens[1:-2])
+
+
+@pytest.mark.parametrize(("case", "expected"), [("lower", "abiklnstuış"), ("upper", "ABIKLNSTUİŞ")])
+@pytest.mark.parametrize("language", ["tr", "az", "Turkish"])
+def test_turkish_text_is_folded_by_its_own_rules(manifest, tmp_path, case, expected, language):
+    rules = TextRules(case=case, language=language)
+    data = manifest("İSTANBUL IŞIK", "istanbul ışık", "I\u0307STANBUL")
+
+    report = vocab(VocabRequest((data,), tmp_path / "out", rules=rules))
+
+    assert tokens(report) == expected
+    assert report.warnings == ()
+
+
+def test_turkish_text_folded_without_its_language_gets_a_note_and_no_combining_dot(
+    manifest, tmp_path
+):
+    data = manifest("İSTANBUL", "one")
+    request = VocabRequest((data,), tmp_path / "out", rules=TextRules(case="lower"))
+
+    report = vocab(request)
+
+    assert tokens(report) == "abeilnostu"
+    (note,) = report.to_json()["notes"]
+    assert note.startswith("1 of 2 texts hold İ or ı")
+    assert "--language tr" in note
+
+
+def test_text_that_is_not_folded_needs_no_note(manifest, tmp_path):
+    report = vocab(VocabRequest((manifest("İSTANBUL"),), tmp_path / "out"))
+
+    assert report.warnings == ()
+
+
+def test_a_language_that_has_no_case_of_its_own_is_noted(manifest, tmp_path):
+    request = VocabRequest((manifest("eins"),), tmp_path / "out", rules=TextRules(language="de"))
+
+    (note,) = vocab(request).warnings
+
+    assert "--language de changes no character" in note
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not TURKISH_CASE.exists(), reason="needs ../shared/cases")
+def test_the_turkish_case_of_the_shared_data_is_right(tmp_path):
+    rules = TextRules(case="lower", language="tr")
+
+    report = vocab(VocabRequest((str(TURKISH_CASE),), tmp_path / "out", rules=rules))
+
+    assert report.counts["ı"] == 4
+    assert report.counts["i"] == 2
+    assert "\u0307" not in report.counts
+
+
+def test_half_a_surrogate_pair_is_an_error_that_names_its_utterance(tmp_path):
+    write_wav(tmp_path / "a.wav")
+    line = '{"audio_filepath": "a.wav", "text": "one \\ud83d two"}\n'
+    (tmp_path / "data.jsonl").write_text(line, encoding="utf-8")
+
+    with pytest.raises(DataError, match="U\\+D83D") as caught:
+        vocab(VocabRequest((str(tmp_path / "data.jsonl"),), tmp_path / "out"))
+
+    assert "a" in caught.value.message
     assert not (tmp_path / "out").exists()
