@@ -78,6 +78,37 @@ def test_case_is_no_error_and_the_raw_rates_say_what_was_written(evaluate):
     assert report.score.normalizer == "basic/2"
 
 
+def test_a_turkic_language_decides_the_case_and_is_named(evaluate):
+    report = evaluate({"a": ("IŞIK İL", "ONE")}, language="tr")
+
+    assert report.score.normalizer == "basic/2 language='tr'"
+    assert read_predictions(report)[0]["reference"] == "ışık il"
+    assert report.to_json()["notes"] == []
+
+
+def test_without_the_language_a_note_recommends_it(evaluate):
+    report = evaluate({"a": ("IŞIK İL", "ONE")})
+
+    assert read_predictions(report)[0]["reference"] == "işik i\u0307l"
+    (note,) = report.to_json()["notes"]
+    assert "--language tr" in note
+
+
+def test_another_language_changes_neither_text_nor_label(evaluate):
+    report = evaluate({"a": ("One", "ONE")}, language="deu")
+
+    assert (report.score.normalizer, report.score.wer) == ("basic/2", 0.0)
+
+
+def test_empty_references_are_named_in_notes_and_report(evaluate):
+    report = evaluate({"a": ("...", "ONE"), "b": ("one", "ONE")})
+
+    account = json.loads((report.run / "report.json").read_text())
+    assert len(account["empty_references"]) == 1
+    assert "1 reference is empty after normalising" in account["notes"][0]
+    assert "1 did" in account["notes"][0]
+
+
 def test_nothing_is_left_out_silently(evaluate):
     report = evaluate({"a": ("one", "TWO"), "b": (None, "ONE"), "c": ("one", None)})
 
