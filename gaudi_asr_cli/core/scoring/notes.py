@@ -8,14 +8,23 @@ from collections.abc import Iterator, Sequence
 from gaudi_asr_cli.core.records import ScoredUtterance
 from gaudi_asr_cli.core.text.casing import casing_of, holds_turkic_i
 from gaudi_asr_cli.core.text.english_numbers import find_odd_numbers
+from gaudi_asr_cli.core.text.graphemes import shorten
 from gaudi_asr_cli.core.text.ignorable import count_ignorable
-from gaudi_asr_cli.core.text.normalizers import drops_ignorable, folds_case, follows_language
+from gaudi_asr_cli.core.text.normalizers import (
+    drops_ignorable,
+    find_remark,
+    folds_case,
+    follows_language,
+    keeps_remarks,
+)
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.text.scripts import code_point
 
 MOST_NAMED = 10
 """Ids of utterances in one sentence."""
 MOST_EXAMPLES = 5
+LONGEST_EXAMPLE = 40
+"""Columns."""
 
 
 def find_notes(
@@ -31,6 +40,7 @@ def find_notes(
     return (
         *_note_empty(scored),
         *_note_ignorable(scored, normalizer),
+        *(_note_remarks(scored) if keeps_remarks(normalizer) else ()),
         *_note_turkic(scored, normalizer, rules),
         *(_note_numbers(scored) if normalizer == "whisper-english" else ()),
     )
@@ -74,6 +84,17 @@ def _note_ignorable(scored: Sequence[ScoredUtterance], normalizer: str) -> Itera
         f"{_count(total, 'default-ignorable character')} ({', '.join(named)}) in "
         f"{_count(one, 'reference')} and {_count(sum(map(bool, hypotheses)), 'hypothesis')} {fate}."
     )
+
+
+def _note_remarks(scored: Sequence[ScoredUtterance]) -> Iterator[str]:
+    remarks = [found for one in scored if (found := find_remark(one.raw_reference))]
+    if remarks:
+        hold = "holds" if len(remarks) == 1 else "hold"
+        yield (
+            f"{_count(len(remarks), 'reference')} {hold} words in brackets, such as "
+            f"{shorten(remarks[0], LONGEST_EXAMPLE)!r}, which count as words here; "
+            "--normalizer basic/1 drops them."
+        )
 
 
 def _note_turkic(

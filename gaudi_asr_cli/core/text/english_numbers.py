@@ -39,9 +39,10 @@ def find_odd_numbers(text: str) -> tuple[OddNumber, ...]:
     Raises:
         MachineError: The package `whisper-normalizer` is not installed.
     """
-    before = _without_numbers()(text).split()
-    if not any(word in _numbers().words for word in before):
+    # The normaliser is slow, and most texts hold no number.
+    if _numbers().words.isdisjoint(re.findall(r"[a-z]+", text.lower())):
         return ()
+    before = _without_numbers()(text).split()
     after = open_whisper_english()(text).split()
     return tuple(
         # With the word that follows: "40 clock" says more than "40".

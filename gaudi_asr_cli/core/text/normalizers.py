@@ -138,6 +138,17 @@ def folds_case(name: str) -> bool:
     return name != "none"
 
 
+def keeps_remarks(name: str) -> bool:
+    """Return whether words in brackets are compared, where published rules drop them."""
+    return NORMALIZERS.get(name) is normalize_unicode
+
+
+def find_remark(text: str) -> str | None:
+    """Return the first bracketed remark that `basic/1` would drop."""
+    found = _BRACKETED.search(text) or _PARENTHESISED.search(text)
+    return found.group() if found else None
+
+
 def drops_ignorable(name: str) -> bool:
     """Return whether default-ignorable characters are gone before texts are compared."""
     return NORMALIZERS.get(name) is normalize_unicode

@@ -61,6 +61,16 @@ def test_empty_references_are_named_and_what_counts_there():
     assert summarise(score(*pairs)).empty_references == ("u1", "u2")
 
 
+def test_bracketed_words_that_count_are_noted():
+    pairs = ("well (almost) all", "well all"), ("[noise]", "")
+
+    (sentence,) = note(*pairs)
+
+    assert sentence.startswith("2 references hold words in brackets, such as '(almost)'")
+    assert "--normalizer basic/1" in sentence
+    assert not any("brackets" in one for one in note(*pairs, normalizer="basic/1"))
+
+
 @pytest.mark.parametrize("normalizer", ["basic", "basic/1", "whisper-english"])
 def test_turkish_letters_without_their_language_are_noted(normalizer):
     (sentence,) = note(("IŞIK", "ışık"), ("a", "a"), normalizer=normalizer)

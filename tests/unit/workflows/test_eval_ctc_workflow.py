@@ -206,3 +206,18 @@ def test_an_unknown_normaliser_is_refused_before_anything_is_read(evaluate, tmp_
         evaluate({"a": ("one", "ONE")}, normalizer="basics")
 
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("language", "adapter"), [("tr", None), ("deu", "deu"), (None, None)])
+def test_a_model_without_adapters_takes_a_turkic_language_for_its_texts(
+    language, adapter, monkeypatch
+):
+    opened = {}
+    monkeypatch.setattr(
+        "gaudi_asr_cli.core.engine.listening.open_listener",
+        lambda name, **settings: opened.update(settings),
+    )
+
+    workflow.open_model(EvalCtcRequest("demo", ("x",), language=language), DEVICE)
+
+    assert opened["language"] == adapter
