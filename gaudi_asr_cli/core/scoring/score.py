@@ -68,9 +68,10 @@ def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by 
 
 
 def _note_unspaced(text: UnspacedText) -> str:
+    share, scripts = f"{100 * text.share:.0f} %", " and ".join(text.scripts)
     return (
-        f"{text.share:.0%} of the references' letters are {' and '.join(text.scripts)}, which "
-        "is written without spaces between words: read the character error rate first, since a "
+        f"{share} of the references' letters are {scripts}, which is "
+        "written without spaces between words: read the character error rate first, since a "
         "word is whatever white space parts."
     )
 
