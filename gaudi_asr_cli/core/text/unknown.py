@@ -30,9 +30,15 @@ def fix_unknown(vocabulary: Vocabulary, texts: Sequence[str]) -> str:
     steps = [
         _fix_case(case, bool(left)),
         _fix_spoken(spoken, left) if spoken else "",
-        f"Strip the signs with --strip-chars {shlex.quote(''.join(signs))}." if signs else "",
+        f"Strip the signs with --strip-chars {_quote(''.join(signs))}." if signs else "",
     ]
     return " ".join(filter(None, steps))
+
+
+def _quote(text: str) -> str:
+    """Return the text as a word of a shell, in quotes even where it needs none."""
+    quoted = shlex.quote(text)
+    return f"'{text}'" if quoted == text else quoted
 
 
 def _sample(texts: Sequence[str]) -> str:

@@ -35,3 +35,7 @@ def test_digits_and_marks_are_spoken_too(character):
 
     assert "--strip-chars" not in remedy
     assert "--case" not in remedy
+
+
+def test_signs_are_quoted_so_that_the_end_of_the_sentence_is_none_of_them():
+    assert fix_unknown(UPPER, ["HELLO, A"]).endswith("--strip-chars ','.")
