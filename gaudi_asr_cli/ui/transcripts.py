@@ -11,6 +11,7 @@ from gaudi_asr_cli.core.errors import AsrError, UsageError
 from gaudi_asr_cli.core.events import Event, Observer, StageStarted, UtteranceDone
 from gaudi_asr_cli.core.formats import DOCUMENTS, FORMATS
 from gaudi_asr_cli.core.formats.jsonl import transcript_json
+from gaudi_asr_cli.core.runs import write_whole
 from gaudi_asr_cli.ui.console import print_result
 from gaudi_asr_cli.ui.json_lines import print_json
 from gaudi_asr_cli.ui.messages import show_error
@@ -94,7 +95,7 @@ class FileWriter:
             # A line that says what failed belongs to JSON lines; other formats have no such thing.
             if event.transcript is not None or format_name == "jsonl":
                 text = "".join(FORMATS[format_name]([event]))
-                _write_whole(self.folder / f"{name}.{format_name}", text)
+                write_whole(self.folder / f"{name}.{format_name}", text, errors="surrogateescape")
 
     def _take_name(self, stem: str) -> str:
         """The stem, or the first of "STEM-2", "STEM-3" that no input before has taken."""
@@ -109,8 +110,8 @@ class FileWriter:
         return name
 
 
-LONGEST_NAME_BYTES = 255 - len(".jsonl.tmp")
-"""What a file system takes, less the longest ending."""
+LONGEST_NAME_BYTES = 255 - len("..jsonl.4194304.part")
+"""What a file system takes, less what `write_whole` puts around it."""
 
 
 def _fit(stem: str, ending: str) -> str:
@@ -124,14 +125,6 @@ def _fit(stem: str, ending: str) -> str:
 def _fold(name: str) -> str:
     """What two names share that are one on some file system: case, composed and decomposed."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write the file under another name first, so that it is whole wherever it exists."""
-    unfinished = path.with_name(f"{path.name}.tmp")
-    # A file name in the text that is not UTF-8 goes out as the bytes it came in with.
-    unfinished.write_text(text, encoding="utf-8", errors="surrogateescape")
-    unfinished.replace(path)
 
 
 NEED_TIMES = frozenset({"srt", "vtt", "tsv", "ctm"})
