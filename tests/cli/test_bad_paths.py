@@ -57,7 +57,7 @@ BAD = {
     "pipe.wav": lambda path: os.mkfifo(path),
     "socket.wav": make_socket,
     "device.wav": lambda path: path.symlink_to("/dev/zero"),
-    "zip.mp3": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(3000)),
+    "packed.mp3": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(3000)),
     "playlist.m4a": lambda path: path.write_text("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n"),
     os.fsdecode(b"e\xff.wav"): lambda path: path.write_bytes(b""),
     "e\N{COMBINING ACUTE ACCENT}\N{SNOWMAN}.wav": lambda path: path.write_bytes(b"RIFF"),
