@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from types import FrameType
 from typing import Annotated
 
@@ -34,7 +35,7 @@ from gaudi_asr_cli.cli.options import NO_VALUE
 from gaudi_asr_cli.cli.parsing import add_command, asked_for_help
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.launching.rank import exit_code_of, rank_streams, tell_launcher
-from gaudi_asr_cli.ui.console import prepare_streams, print_result
+from gaudi_asr_cli.ui.console import guarded_streams, print_result, separate_results
 from gaudi_asr_cli.ui.help import render_help
 from gaudi_asr_cli.ui.messages import show_error, show_line
 
@@ -71,6 +72,7 @@ add_command(recipes_app, "copy", recipes.copy_command)
 add_command(recipes_app, "forecast", recipes.forecast_command)
 app.add_typer(recipes_app, name="recipes")
 
+FAILED = 1
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
@@ -102,10 +104,19 @@ def program(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; an `AsrError` becomes a message and an exit code, a bug a traceback."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    _prepare_process()
-    with rank_streams():
-        code = _run(words or ["--help"])
-    sys.exit(code)
+    with guarded_streams() as messages:
+        _prepare_process()
+        only_results = separate_results() if asks_for_json(words) else nullcontext()
+        with rank_streams(), only_results:
+            code = _run(words or ["--help"])
+    # Where nothing else went wrong: somebody will look for messages that are not there.
+    sys.exit(FAILED if code == 0 and messages is not None and messages.lost else code)
+
+
+def asks_for_json(words: Sequence[str]) -> bool:
+    """Whether standard output is to hold nothing that a program cannot read."""
+    end = words.index("--") if "--" in words else len(words)
+    return "--json" in words[:end]
 
 
 def _run(words: list[str]) -> int:
@@ -118,6 +129,9 @@ def _run(words: list[str]) -> int:
         return _refuse(error)
     except KeyboardInterrupt:
         code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has all it wanted.
+        return FAILED
     except Exception as error:
         mended = as_user_error(error)
         if mended is None:
@@ -136,7 +150,6 @@ def _refuse(error: AsrError) -> int:
 
 
 def _prepare_process() -> None:
-    prepare_streams()
     for name, value in quiet_environment(terminal=sys.stderr.isatty()).items():
         os.environ.setdefault(name, value)
     if not sys.warnoptions:

@@ -147,10 +147,11 @@ def start_ranks(
     check_present(device, launch.cards)
     # After the checks: these take seconds.
     from gaudi_asr_cli.core.workflows.launch import launch_training
+    from gaudi_asr_cli.ui.console import result_stream
     from gaudi_asr_cli.ui.live import opened_view
 
     machine = ["--device", device, "--hpu-mode", parameters["hpu_mode"].value]
     flags = [f"--{name}" for name in ("json", "quiet") if parameters[name]]
     view = partial(opened_view, quiet=quiet)
-    outputs = sys.stdout, sys.stderr
+    outputs = result_stream(), sys.stderr
     launch_training([*words, *machine, *flags], make_request(), launch, view, outputs)

@@ -75,6 +75,17 @@ Channel = Annotated[
     ),
 ]
 
+Raw = Annotated[
+    str | None,
+    typer.Option(
+        "--raw",
+        rich_help_panel=options.DATA,
+        metavar="RATE:FORMAT",
+        show_default=False,
+        help="Samples in files without a header: 8000:s16le, 44100:f32le:2 (channels).",
+    ),
+]
+
 CheckBatching = Annotated[
     int,
     typer.Option(
@@ -92,6 +103,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     files: Files,
     model: options.Model = "facebook/wav2vec2-base-960h",
     channel: Channel = None,
+    raw: Raw = None,
     language: options.Language = None,
     task: options.Task = None,
     max_tokens: options.MaxTokens = None,
@@ -113,6 +125,9 @@ def command(  # noqa: PLR0913 - a parameter is an option
 
     A file that cannot be heard never stops the others; the exit code is then 4.
     """
+    from gaudi_asr_cli.core.data.raw import parse_raw_format
+
+    raw_format = None if raw is None else parse_raw_format(raw)
     # Here, not above: torch takes a second to import, and `--help` should not wait for it.
     from gaudi_asr_cli.core.devices import open_device
 
@@ -141,7 +156,8 @@ def command(  # noqa: PLR0913 - a parameter is an option
         ),
         long=long.value,
         rows=batch,
-        stdin=sys.stdin.buffer,
+        stdin=None if sys.stdin is None else sys.stdin.buffer,
+        raw=raw_format,
     )
     write = transcript_observer(
         formats=chosen, out_dir=out_dir, language=language, timestamps=timestamps.value

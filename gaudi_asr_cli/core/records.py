@@ -21,12 +21,21 @@ SAMPLE_RATE_HZ = 16_000
 
 
 @dataclass(frozen=True, slots=True)
+class RawFormat:
+    """What the samples of a file without a header are; `encoding` as in s16le or mulaw."""
+
+    rate_hz: int
+    encoding: str
+    channels: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class AudioSpan:
     """A place in a file; nothing is read.
 
     `duration_s` is None until somebody has looked: the span then reaches to the end of the file.
     `row` is set when the audio is a cell of a Parquet or Arrow file: row number in the file;
-    `column` then names the audio column.
+    `column` then names the audio column. `raw` is set where the file has no header.
     """
 
     path: Path
@@ -34,6 +43,7 @@ class AudioSpan:
     duration_s: float | None = None
     row: int | None = None
     column: str | None = None
+    raw: RawFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)

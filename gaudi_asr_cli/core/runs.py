@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.events import Event, StageAdvanced
+from gaudi_asr_cli.core.json_text import json_text
 
 CHECKPOINT_MARK = "complete.json"
 """Written last into a checkpoint's folder: one without it was cut off and is never resumed from."""
@@ -124,7 +124,7 @@ class RunFolder:
             return
         line = {"event": type(event).__name__, **dataclasses.asdict(event)}
         with self.events.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+            file.write(json_text(line) + "\n")
 
 
 def checkpoint_step(folder: Path) -> int:
@@ -132,11 +132,14 @@ def checkpoint_step(folder: Path) -> int:
     return int(folder.name.rsplit("-", 1)[1])
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is either absent, as it was, or whole: temporary file, sync, rename."""
+def write_whole(path: Path, text: str, *, errors: str = "strict") -> None:
+    """Write a file that is either absent, as it was, or whole: temporary file, sync, rename.
+
+    With `errors="surrogateescape"` file names in it that are not UTF-8 go out as they came in.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8", errors=errors) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -147,4 +150,4 @@ def write_whole(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole, readable by people."""
-    write_whole(path, json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+    write_whole(path, json_text(value, indent=2) + "\n")

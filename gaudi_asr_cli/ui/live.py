@@ -6,7 +6,6 @@ type checker names the view that forgot a new one.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from gaudi_asr_cli.core.events import (
     ignore,
 )
 from gaudi_asr_cli.ui.board import Board, learning
-from gaudi_asr_cli.ui.console import CONSOLE
+from gaudi_asr_cli.ui.console import CONSOLE, result_stream
 from gaudi_asr_cli.ui.messages import show_line, show_notice
 from gaudi_asr_cli.ui.numbers import clock, count, padding, percent, span
 
@@ -48,7 +47,11 @@ def opened_view(*, quiet: bool = False, streams: bool = False) -> Iterator[Obser
     """
     if quiet:
         yield ignore
-    elif CONSOLE.is_dumb_terminal or not CONSOLE.is_terminal or (streams and sys.stdout.isatty()):
+    elif (
+        CONSOLE.is_dumb_terminal
+        or not CONSOLE.is_terminal
+        or (streams and result_stream().isatty())
+    ):
         yield PlainView()
     else:
         board = Board()

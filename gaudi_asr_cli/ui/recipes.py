@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import groupby
 
 from gaudi_asr_cli.core.recipes.catalogue import RecipeInfo
 from gaudi_asr_cli.core.recipes.schema import Published
 from gaudi_asr_cli.core.workflows.recipes import RecipesReport
-from gaudi_asr_cli.ui.console import open_result_console, print_result
+from gaudi_asr_cli.ui.console import open_result_console, print_result, result_stream
 from gaudi_asr_cli.ui.numbers import clock, percent
 from gaudi_asr_cli.ui.tables import Grid, show_grid
 
@@ -17,7 +16,7 @@ COLUMNS = ("recipe", "model", "data", "cards", "published", "time")
 
 def show_recipes(report: RecipesReport) -> None:
     """On standard output: the list is the command's result."""
-    if not sys.stdout.isatty():
+    if not result_stream().isatty():
         for one in report.recipes:
             print_result("\t".join([one.name, one.kind, *_cells(one), one.file.about]))
         return

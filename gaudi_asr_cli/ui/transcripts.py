@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import os
+import unicodedata
 from pathlib import Path
 
+from gaudi_asr_cli.core.data.paths import shorten_path
 from gaudi_asr_cli.core.errors import AsrError, UsageError
 from gaudi_asr_cli.core.events import Event, Observer, StageStarted, UtteranceDone
 from gaudi_asr_cli.core.formats import DOCUMENTS, FORMATS
 from gaudi_asr_cli.core.formats.jsonl import transcript_json
+from gaudi_asr_cli.core.runs import write_whole
 from gaudi_asr_cli.ui.console import print_result
 from gaudi_asr_cli.ui.json_lines import print_json
 from gaudi_asr_cli.ui.messages import show_error
@@ -68,12 +71,13 @@ class FormatPrinter:
 
 
 class FileWriter:
-    """A file for each sound and format, `NAME.txt` beside `NAME.jsonl`, in a new folder."""
+    """A file for each input and format, `NAME.txt` beside `NAME.jsonl`, in a new folder."""
 
     def __init__(self, folder: Path, formats: tuple[str, ...]) -> None:
         self.folder = folder
         self.formats = formats
-        self.names: Counter[str] = Counter()
+        self._taken: set[str] = set()
+        self._last: dict[str, int] = {}
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(
                 f"{folder} exists already and is not an empty folder.",
@@ -86,17 +90,41 @@ class FileWriter:
         if event.transcript is None:
             show_failure(event)
         self.folder.mkdir(parents=True, exist_ok=True)
-        name = self._unused_name(Path(event.path).stem)
+        name = self._take_name(Path(event.path).stem)
         for format_name in self.formats:
             # A line that says what failed belongs to JSON lines; other formats have no such thing.
             if event.transcript is not None or format_name == "jsonl":
                 text = "".join(FORMATS[format_name]([event]))
-                (self.folder / f"{name}.{format_name}").write_text(text, encoding="utf-8")
+                write_whole(self.folder / f"{name}.{format_name}", text, errors="surrogateescape")
 
-    def _unused_name(self, stem: str) -> str:
-        # Sounds of several folders may share a name: the second one's is "NAME-2".
-        self.names[stem] += 1
-        return stem if self.names[stem] == 1 else f"{stem}-{self.names[stem]}"
+    def _take_name(self, stem: str) -> str:
+        """The stem, or the first of "STEM-2", "STEM-3" that no input before has taken."""
+        number = self._last.get(_fold(stem), 0)
+        while True:
+            number += 1
+            name = _fit(stem, "" if number == 1 else f"-{number}")
+            if _fold(name) not in self._taken:
+                break
+        self._last[_fold(stem)] = number
+        self._taken.add(_fold(name))
+        return name
+
+
+LONGEST_NAME_BYTES = 255 - len("..jsonl.4194304.part")
+"""What a file system takes, less what `write_whole` puts around it."""
+
+
+def _fit(stem: str, ending: str) -> str:
+    """The stem and its ending as a file name that no file system finds too long."""
+    stem = stem or "unnamed"
+    while len(os.fsencode(stem + ending)) > LONGEST_NAME_BYTES:
+        stem = stem[:-1]
+    return stem + ending
+
+
+def _fold(name: str) -> str:
+    """What two names share that are one on some file system: case, composed and decomposed."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 NEED_TIMES = frozenset({"srt", "vtt", "tsv", "ctm"})
@@ -135,10 +163,11 @@ def transcript_observer(
 
 def show_failure(done: UtteranceDone) -> None:
     """A file that failed; the others go on."""
-    reason = (done.error or "").removeprefix(f"{done.path}: ")
+    name = shorten_path(done.path) or "''"
+    reason = (done.error or "").removeprefix(f"{done.path}: ").removeprefix(f"{name}: ")
     show_error(
         AsrError(
-            f"{done.path}: {reason}",
+            f"{name}: {reason}",
             remedy="Check the path; gaudi-asr doctor shows which formats can be decoded here.",
         )
     )

@@ -7,6 +7,8 @@ gives up on. A damaged file yields what is left, and says how much is lost.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -14,20 +16,20 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from gaudi_asr_cli.core.data.cells import read_cell
-from gaudi_asr_cli.core.data.decoded import Decoded, find_end_s
+from gaudi_asr_cli.core.data.decoded import LOWEST_RATE_HZ, Decoded, find_end_s
 from gaudi_asr_cli.core.data.ffmpeg import decode_with_ffmpeg, read_total_s_with_ffmpeg
 from gaudi_asr_cli.core.data.headers import read_promised_s
+from gaudi_asr_cli.core.data.paths import find_path_problem, shorten_path
+from gaudi_asr_cli.core.data.raw import ENCODINGS, RAW_SUFFIXES
+from gaudi_asr_cli.core.data.unreadable import file_errors
 from gaudi_asr_cli.core.errors import DataError
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, RawFormat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LOSS_TOLERANCE_S = 0.1
 """Headers of mp3 and ogg are honest to a few frames of 26 ms; less than this is not a loss."""
-
-LOWEST_RATE_HZ = 2_000
-"""Less carries no speech; resampled, a damaged header of 1 Hz would fill the memory."""
 
 _BUFFER_BYTES = 65_536
 _BLOCK_FRAMES = 2**22
@@ -48,8 +50,14 @@ def load_audio(span: AudioSpan, *, channel: int | None = None) -> LoadedAudio:
     """Read only `span`, mixed down to mono (or one `channel`, counted from 0), at 16 kHz.
 
     Raises:
-        DataError: The file is missing, empty, not audio, or nothing of the span can be decoded.
+        DataError: The file is missing, empty, not audio, or nothing of the span can be decoded;
+            whatever else goes wrong is the file's error too.
     """
+    with file_errors(_name_of(span)):
+        return _load(span, channel)
+
+
+def _load(span: AudioSpan, channel: int | None) -> LoadedAudio:
     source = _Source.find(span)
     decoded = _decode(source, span)
     mono = _mix_down(decoded.samples, channel, source)
@@ -75,11 +83,17 @@ def read_duration_s(span: AudioSpan) -> float:
     """Seconds that `span` covers, from the file's header alone: no sound is decoded.
 
     Raises:
-        DataError: The file is missing, empty or not audio, or the span begins after its end.
+        DataError: The file is missing, empty or not audio, or the span begins after its end;
+            whatever else goes wrong is the file's error too.
     """
+    with file_errors(_name_of(span)):
+        return _read_duration_s(span)
+
+
+def _read_duration_s(span: AudioSpan) -> float:
     source = _Source.find(span)
     total_s = _read_total_s_with_soundfile(source)
-    if total_s is None:
+    if total_s is None and not source.may_be_headerless:
         with source.open() as file:
             total_s = read_total_s_with_ffmpeg(file)
     if total_s is None:
@@ -91,16 +105,41 @@ def read_duration_s(span: AudioSpan) -> float:
 
 
 class _ForgivingFile(io.BufferedReader):
-    """A file whose damaged header may send a decoder to any place: a wild one is its end."""
+    """A file whose damaged header may send a decoder to any place: a wild one is its end.
 
-    def __init__(self, path: Path) -> None:
+    What the system raises while a decoder reads would be printed by the decoder and forgotten: it
+    is kept in `failure`. `name` is what decoders go by: soundfile takes no header for one called
+    `.raw`, and FFmpeg no name that is not UTF-8.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
         super().__init__(io.FileIO(path), _BUFFER_BYTES)
+        self.failure: OSError | None = None
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        return self._name
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         try:
             return super().seek(offset, whence)
         except (OSError, ValueError, OverflowError):
             return super().seek(0, io.SEEK_END)
+
+    def read(self, size: int | None = -1) -> bytes:
+        try:
+            return super().read(size)
+        except OSError as error:
+            self.failure = error
+            return b""
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            self.failure = error
+            return 0
 
 
 class _ForgivingBytes(io.BytesIO):
@@ -113,6 +152,11 @@ class _ForgivingBytes(io.BytesIO):
             return super().seek(0, io.SEEK_END)
 
 
+def _name_of(span: AudioSpan) -> str:
+    row = "" if span.row is None else f", row {span.row}"
+    return f"{shorten_path(span.path)}{row}"
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """Encoded audio: a file, or the bytes of a cell; `name` is what errors call it."""
@@ -120,48 +164,87 @@ class _Source:
     name: str
     path: Path | None
     data: bytes = b""
+    raw: RawFormat | None = None
 
     @classmethod
     def find(cls, span: AudioSpan) -> _Source:
+        name = _name_of(span)
         if span.row is None:
-            return cls._check(str(span.path), span.path)
-        name = f"{span.path}, row {span.row}"
+            return cls._check(name, span.path, span.raw)
         cell = read_cell(span)
         if isinstance(cell, Path):
-            return cls._check(f"{name} ({cell})", cell)
+            return cls._check(f"{name} ({shorten_path(cell)})", cell)
         return cls(name, None, cell)
 
     @classmethod
-    def _check(cls, name: str, path: Path) -> _Source:
+    def _check(cls, name: str, path: Path, raw: RawFormat | None = None) -> _Source:
         # A directory or a named pipe would hang or confuse the decoders.
-        if not path.is_file():
+        problem = find_path_problem(path)
+        if problem is not None:
             raise DataError(
-                f"{name}: there is no such file." if not path.exists() else f"{name}: not a file.",
-                remedy="Check the path; relative ones start at the list that names them.",
+                f"{name}: {problem}",
+                remedy="Check the path (relative ones start at the list that names them) and who "
+                "may read it; fetch an empty file again, or take it out of the data.",
             )
-        if path.stat().st_size == 0:
-            raise DataError(
-                f"{name}: the file is empty (0 bytes).",
-                remedy="Take it out of the data, or fetch it again.",
-            )
-        return cls(name, path)
+        return cls(name, path, raw=raw)
 
-    def open(self) -> IO[bytes]:
+    @property
+    def may_be_headerless(self) -> bool:
+        """Whether it has no header, or is called as files without one are."""
+        if self.raw is not None:
+            return True
+        return self.path is not None and self.path.suffix.lower() in RAW_SUFFIXES
+
+    @contextmanager
+    def open(self, name: str | None = None) -> Iterator[IO[bytes]]:
+        """Open it for a decoder, as `name`, or as a name of its suffix."""
         if self.path is None:
-            return _ForgivingBytes(self.data)
-        try:
-            return _ForgivingFile(self.path)
-        except OSError as error:
-            raise DataError(
-                f"{self.name}: {error.strerror}.", remedy="Check the file's permissions."
-            ) from error
+            yield _ForgivingBytes(self.data)
+            return
+        suffix = self.path.suffix if self.path.suffix.isascii() else ""
+        with _ForgivingFile(self.path, name or f"audio{suffix}") as file:
+            yield file
+            if file.failure is not None:
+                raise file.failure
+
+    @contextmanager
+    def open_soundfile(self) -> Iterator[Any]:
+        """Open it with libsndfile.
+
+        Raises:
+            RuntimeError: libsndfile refuses.
+        """
+        import soundfile
+
+        with (
+            self.open("audio") as encoded,
+            soundfile.SoundFile(encoded, **self._arguments()) as file,
+        ):
+            # Quiet samples look like the first bytes of an MP3 frame.
+            if self.raw is None and self.may_be_headerless and file.format == "MP3":
+                raise RuntimeError("samples, not MP3 frames")
+            yield file
+
+    def _arguments(self) -> dict[str, Any]:
+        if self.raw is None:
+            return {}
+        subtype, endian = ENCODINGS[self.raw.encoding]
+        return {
+            "format": "RAW",
+            "samplerate": self.raw.rate_hz,
+            "channels": self.raw.channels,
+            "subtype": subtype,
+            "endian": endian,
+        }
 
 
 def _decode(source: _Source, span: AudioSpan) -> Decoded:
     """What soundfile reads; where it refuses or falls short, FFmpeg too, and the longer counts."""
     first = _decode_with_soundfile(source, span)
-    if first is not None and not _falls_short(first, span):
+    if first is not None and (source.raw is not None or not _falls_short(first, span)):
         return first
+    if source.may_be_headerless:
+        raise _unreadable(source)
     with source.open() as file:
         second = decode_with_ffmpeg(file, span)
     found = [decoded for decoded in (first, second) if decoded is not None]
@@ -178,10 +261,8 @@ def _falls_short(decoded: Decoded, span: AudioSpan) -> bool:
 
 def _decode_with_soundfile(source: _Source, span: AudioSpan) -> Decoded | None:
     """What libsndfile reads of the span; None where it refuses."""
-    import soundfile
-
     try:
-        with source.open() as raw, soundfile.SoundFile(raw) as file:
+        with source.open_soundfile() as file:
             rate_hz, total_frames = int(file.samplerate), int(file.frames)
             start = min(round(span.start_s * rate_hz), total_frames)
             end_s = find_end_s(span, total_frames / rate_hz)
@@ -207,10 +288,8 @@ def _read_frames(file: Any, frames: int) -> NDArray[np.float32]:
 
 
 def _read_total_s_with_soundfile(source: _Source) -> float | None:
-    import soundfile
-
     try:
-        with source.open() as raw, soundfile.SoundFile(raw) as file:
+        with source.open_soundfile() as file:
             return float(file.frames / file.samplerate)
     except (RuntimeError, ValueError):
         return None
@@ -221,6 +300,8 @@ def _promised_end_s(source: _Source, span: AudioSpan, decoded: Decoded) -> float
     end_s = find_end_s(span, decoded.total_s)
     if end_s != float("inf"):
         return end_s
+    if source.raw is not None:
+        return decoded.total_s or 0.0
     with source.open() as file:
         promised_s = read_promised_s(file)
     return max(promised_s or 0.0, decoded.total_s or 0.0)
@@ -251,6 +332,12 @@ def _resample(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]
 
 
 def _unreadable(source: _Source) -> DataError:
+    if source.may_be_headerless:
+        return DataError(
+            f"{source.name}: samples without a header, which do not say what they are; "
+            "infer --raw RATE:FORMAT reads such files (--raw 8000:s16le, for example).",
+            remedy="Say what they are with --raw, or convert the file to flac or wav.",
+        )
     return DataError(
         f"{source.name}: neither libsndfile nor FFmpeg finds sound in it.",
         remedy="Is it an audio file, and whole? Take it out of the data, or convert it to flac.",

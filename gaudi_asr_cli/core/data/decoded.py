@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from gaudi_asr_cli.core.records import AudioSpan
 
+LOWEST_RATE_HZ = 2_000
+"""Less carries no speech; resampled, a damaged header of 1 Hz would fill the memory."""
+
 END_TOLERANCE_S = 0.002
 """Declared durations are rounded to milliseconds; a span that ends this near the end reaches it."""
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from gaudi_asr_cli.core.data.audio import read_duration_s
+from gaudi_asr_cli.core.data.paths import find_path_problem
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import (
     Observer,
@@ -107,7 +108,7 @@ class _PresentFiles:
 
     def holds(self, path: Path) -> bool:
         if path not in self._known:
-            self._known[path] = path.is_file() and path.stat().st_size > 0
+            self._known[path] = find_path_problem(path) is None
         return self._known[path]
 
 

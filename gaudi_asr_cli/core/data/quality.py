@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from gaudi_asr_cli.core.data.audio import load_audio
+from gaudi_asr_cli.core.data.raw import RAW_SUFFIXES
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Utterance
 
@@ -194,9 +196,9 @@ def _read_rate_hz(span: AudioSpan) -> int | None:
     """The rate in a plain file's header; None for a cell of a table and for FFmpeg's formats."""
     import soundfile
 
-    if span.row is not None:
+    if span.row is not None or span.path.suffix.lower() in RAW_SUFFIXES:
         return None
     try:
-        return int(soundfile.info(span.path).samplerate)
+        return int(soundfile.info(os.fsencode(span.path)).samplerate)
     except (RuntimeError, ValueError):
         return None

@@ -6,6 +6,7 @@ PLACE   = a path, whose layout is recognised unless named, or a dataset's id on 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from gaudi_asr_cli.core.data.layouts import READERS
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.layouts.recognise import recognise_layout
 from gaudi_asr_cli.core.data.moved_ids import find_replacement
+from gaudi_asr_cli.core.data.paths import MISSING, expand_home, find_path_problem, shorten_path
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import Utterance
 
@@ -66,9 +68,9 @@ def parse_source(source: str, split: str | None = None) -> Source:
     # A `#` may also be part of a file's name.
     if "#" in place and not _exists(place):
         place, _, split = place.rpartition("#")
-    path = Path(place).expanduser()
+    path = expand_home(place)
     layout = layout or _find_layout(place, path)
-    if layout not in _NEED_NO_PATH and not path.exists():
+    if layout not in _NEED_NO_PATH and not _exists(place):
         raise _no_such_file(place, path)
     if split and path.is_file():
         raise DataError(
@@ -113,16 +115,20 @@ def _looks_like_hub_id(place: str) -> bool:
 
 def _exists(place: str) -> bool:
     try:
-        return bool(place) and Path(place).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):
-        # Too long, a NUL in it, or no home folder: not a path that anybody has.
+        return bool(place) and expand_home(place).exists()
+    except (OSError, ValueError):
+        # Too long, or a NUL in it: not a path that anybody has.
         return False
 
 
 def _no_such_file(place: str, path: Path) -> DataError:
+    problem = find_path_problem(path) or ""
+    if place and not problem.startswith(MISSING):
+        return DataError(f"{shorten_path(place)}: {problem}", remedy="Name another place.")
     parent = next((p for p in path.parents if p.is_dir()), Path())
     missing = next(iter(path.relative_to(parent).parts), "")
-    near = get_close_matches(missing, [p.name for p in parent.iterdir()], n=3, cutoff=0.6)
+    names = [name.name for name in parent.iterdir()] if os.access(parent, os.R_OK) else []
+    near = get_close_matches(missing, names, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(str(parent / name) for name in near)}?" if near else ""
     return DataError(
         f"{place}: there is no such file or folder.{hint}",

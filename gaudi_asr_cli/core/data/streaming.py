@@ -6,12 +6,17 @@ decoder which starts in the middle is wrong for a moment, and libmpg123 says so 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gaudi_asr_cli.core.data.audio import LOSS_TOLERANCE_S, LOWEST_RATE_HZ, LoadedAudio
+from gaudi_asr_cli.core.data.audio import LOSS_TOLERANCE_S, LoadedAudio
+from gaudi_asr_cli.core.data.decoded import LOWEST_RATE_HZ
+from gaudi_asr_cli.core.data.paths import shorten_path
+from gaudi_asr_cli.core.data.raw import RAW_SUFFIXES
+from gaudi_asr_cli.core.data.unreadable import file_errors
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan
 
@@ -27,12 +32,14 @@ def is_mp3(span: AudioSpan) -> bool:
     """Whether the span is the whole of an MP3 file that `stream_mp3` can read."""
     import soundfile
 
-    if span.row is not None or span.start_s > 0 or span.duration_s is not None:
+    whole = span.row is None and span.start_s == 0 and span.duration_s is None
+    if not whole or span.raw is not None or span.path.suffix.lower() in RAW_SUFFIXES:
         return False
     try:
-        info = soundfile.info(str(span.path))
+        # As bytes: soundfile takes no name that is not UTF-8 otherwise.
+        info = soundfile.info(os.fsencode(span.path))
     except (RuntimeError, OSError):
-        # LibsndfileError is a RuntimeError; whoever loads the file says what is wrong with it.
+        # LibsndfileError is a RuntimeError; loading the file says what is wrong with it.
         return False
     return str(info.format) == "MP3" and int(info.samplerate) >= LOWEST_RATE_HZ
 
@@ -43,8 +50,13 @@ def stream_mp3(span: AudioSpan, *, channel: int | None = None) -> Iterator[Loade
     The last block says how much of what the header promised is missing.
 
     Raises:
-        DataError: There is no such channel.
+        DataError: There is no such channel; whatever else goes wrong is the file's error too.
     """
+    with file_errors(shorten_path(span.path)):
+        yield from _stream(span, channel)
+
+
+def _stream(span: AudioSpan, channel: int | None) -> Iterator[LoadedAudio]:
     import soundfile
 
     class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
@@ -52,7 +64,7 @@ def stream_mp3(span: AudioSpan, *, channel: int | None = None) -> Iterator[Loade
             # Where a file can seek, soundfile seeks to where it is after every block.
             return False
 
-    with ForwardFile(str(span.path)) as file:
+    with ForwardFile(os.fsencode(span.path)) as file:
         promised_s = file.frames / file.samplerate
         if channel is not None and not 0 <= channel < file.channels:
             raise DataError(

@@ -37,7 +37,7 @@ def transcribe(  # noqa: PLR0913 - the last four have defaults that callers keep
     channel: int | None = None,
     clock: PhaseClock | None = None,
     load: Loader | None = None,
-) -> Iterator[UtteranceDone]:
+) -> Generator[UtteranceDone, None, None]:
     """What the model hears in each utterance: `hear` without the timings."""
     heard = hear(
         model, utterances, decoder, observe=observe, channel=channel, clock=clock, load=load

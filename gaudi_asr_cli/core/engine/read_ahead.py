@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
+from gaudi_asr_cli.core.data.unreadable import describe_failure
 from gaudi_asr_cli.core.engine.ahead import RunAhead, until_failure
 from gaudi_asr_cli.core.engine.clock import PhaseClock
-from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
 if TYPE_CHECKING:
@@ -84,9 +84,6 @@ class ReadAhead(RunAhead[Sound]):
                 return Sound(utterance, np.zeros(0, np.float32), is_long=True)
             with self._clock.time("decode_audio") as watch:
                 loaded = self._load(utterance.audio)
-        except AsrError as error:
-            return Sound(utterance, np.zeros(0, np.float32), error=error.message)
-        except (OSError, MemoryError) as error:
-            reason = str(error) or type(error).__name__
-            return Sound(utterance, np.zeros(0, np.float32), error=reason)
+        except Exception as error:  # noqa: BLE001 - it is the error of this file, and named there
+            return Sound(utterance, np.zeros(0, np.float32), error=describe_failure(error))
         return Sound(utterance, loaded.samples, loaded.lost_s, decode_s=watch.seconds)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.formats.jsonl import transcript_json
+from gaudi_asr_cli.core.json_text import json_text
 
 
 def format_json(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
     """Each utterance as a whole document, failed ones included."""
     for done in utterances:
-        yield json.dumps(transcript_json(done), ensure_ascii=False, indent=2) + "\n"
+        yield json_text(transcript_json(done), indent=2) + "\n"

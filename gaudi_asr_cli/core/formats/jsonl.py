@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.records import WordTiming
 
 
 def format_jsonl(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
     """Each utterance on a line, as soon as it comes."""
     for done in utterances:
-        yield json.dumps(transcript_json(done), ensure_ascii=False) + "\n"
+        yield json_text(transcript_json(done)) + "\n"
 
 
 def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gaudi_asr_cli.core.data.paths import expand_home
 from gaudi_asr_cli.core.errors import DataError, UnreachableError
 
 DEMO = "demo"
@@ -84,7 +85,7 @@ def kind_of(config: Mapping[str, Any]) -> str:
 def _find_folder(name: str, language: str | None) -> ModelFolder:
     if name == DEMO and not Path(name).is_dir():
         return ModelFolder(name, DEMO_FOLDER)
-    local = Path(name).expanduser()
+    local = expand_home(name)
     if name and local.is_dir():
         inside = local / "model"
         is_run = not (local / "config.json").exists() and (inside / "config.json").exists()

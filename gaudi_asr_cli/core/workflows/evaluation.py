@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from gaudi_asr_cli.core.decoding.written import WrittenDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Event, Observer, UtteranceDone
+from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.records import Score, ScoredUtterance, Unit, Utterance
 from gaudi_asr_cli.core.runs import RunFolder, write_json
 from gaudi_asr_cli.core.scoring.confusions import Confusion, count_confusions
@@ -265,7 +265,7 @@ def _hear(
     with run.predictions.open("w", encoding="utf-8") as predictions:
 
         def keep(one: ScoredUtterance) -> None:
-            predictions.write(json.dumps(prediction_json(one), ensure_ascii=False) + "\n")
+            predictions.write(json_text(prediction_json(one)) + "\n")
 
         return score_utterances(
             opened.model, utterances, opened.decoder, normalize, observe=observe, keep=keep

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from gaudi_asr_cli.core.data.phonemes import label_phonemes
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.engine.evaluation import Hearing
 from gaudi_asr_cli.core.events import Evaluated, Observer, SamplePrediction, ignore
+from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.models.threads import fitting_threads
 from gaudi_asr_cli.core.recipes.loading import dump_recipe
 from gaudi_asr_cli.core.records import Score, Utterance
@@ -278,7 +278,7 @@ def finish(
     for name, split in (("eval", job.splits.eval), ("test", job.splits.test)):
         if split is not None:
             heard, scores[name] = hear(job, job.task, split, f"score {name}", observe)
-            lines = [json.dumps(prediction_json(one), ensure_ascii=False) for one in heard.scored]
+            lines = [json_text(prediction_json(one)) for one in heard.scored]
             write_whole(folder.predictions, "".join(f"{line}\n" for line in lines))
     job.task.save(folder.model)
     card = write_card(

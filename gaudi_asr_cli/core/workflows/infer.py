@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import dropwhile, takewhile
 from typing import Any, BinaryIO
 
+from gaudi_asr_cli.core.data.paths import shorten_path
 from gaudi_asr_cli.core.decoding import DECODERS, Decoder
 from gaudi_asr_cli.core.decoding.written import WrittenDecoder
 from gaudi_asr_cli.core.devices.base import Device
@@ -34,6 +37,7 @@ from gaudi_asr_cli.core.events import (
 )
 from gaudi_asr_cli.core.models.folder import find_model, kind_of
 from gaudi_asr_cli.core.models.prompts import USUAL, Generation
+from gaudi_asr_cli.core.records import RawFormat, Utterance
 
 DEFAULT_MODEL = "facebook/wav2vec2-base-960h"
 TIMESTAMPS = ("word", "char", "none")
@@ -45,8 +49,9 @@ class InferRequest:
     """What to listen to and how.
 
     `sources` are files, folders, globs, or `-` for the bytes of an audio file on `stdin`;
-    `channel` counts from 0; `timestamps` is one of `TIMESTAMPS`;
-    `check_batching` files are first heard alone and in batches, and the texts compared.
+    `raw` is what those without a header hold; `channel` counts from 0; `timestamps` is one of
+    `TIMESTAMPS`; `check_batching` files are first heard alone and in batches, and the texts
+    compared.
     `how`, `long` and `rows` are for models that write with a decoder: see `open_scribe`; what is
     spoken is `language`.
     """
@@ -64,6 +69,7 @@ class InferRequest:
     long: str = "auto"
     rows: int | None = None
     stdin: BinaryIO | None = None
+    raw: RawFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,41 +102,88 @@ class InferReport:
 
 
 def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> InferReport:
-    """Listen to every file; each is told to `observe` as an `UtteranceDone`, in order.
+    """Transcribe every file; each is reported to `observe` as an `UtteranceDone`, in order.
+
+    What cannot be read is known before the model is opened, and where nothing else is left it is
+    not opened at all.
 
     Raises:
-        DataError: There is nothing to listen to, or the model is not one that hears.
+        DataError: There is nothing to transcribe, or the model is not one that transcribes.
         UnreachableError: The model is neither cached nor reachable.
         UsageError: There is no such decoder or kind of timestamps.
     """
     _check(request)
-    with opened_inputs(request.sources, request.stdin) as inputs:
+    with opened_inputs(request.sources, request.stdin, request.raw) as inputs:
         _notice_passed_over(inputs, observe)
-        model, decoder, proof = _open(request, inputs, device)
-        if proof is not None:
-            observe(_tell_proof(proof))
-        clock = PhaseClock()
+        clock, tally = PhaseClock(), _Tally(observe)
         observe(StageStarted(LISTENING, len(inputs.utterances), "files"))
+        # Before the model, which may take minutes to come, or may not be there at all.
+        first = tuple(takewhile(lambda one: one.id in inputs.rejected, inputs.utterances))
+        for utterance in first:
+            tally.add(_reject(utterance, inputs))
+        _notice_rejected(inputs, len(first), observe)
+        dtype, proof = request.dtype, None
         started = time.perf_counter()
-        files, failed, audio_s = 0, 0, 0.0
-        for done in _listen(request, (model, decoder), inputs, observe, clock):
-            observe(done)
-            files, failed = files + 1, failed + (done.error is not None)
-            audio_s += done.duration_s
+        if inputs.readable:
+            model, decoder, proof = _open(request, inputs, device)
+            dtype = model.dtype
+            if proof is not None:
+                observe(_tell_proof(proof))
+            started = time.perf_counter()
+            for done in _listen(request, (model, decoder), inputs, observe, clock):
+                tally.add(done)
         wall_s = time.perf_counter() - started
         observe(StageFinished(LISTENING, wall_s))
     return InferReport(
         model=request.model,
         device=device.name,
-        dtype=model.dtype,
-        files=files,
-        failed=failed,
+        dtype=dtype,
+        files=tally.files,
+        failed=tally.failed,
         passed_over=inputs.passed_over,
-        audio_s=audio_s,
+        audio_s=tally.audio_s,
         wall_s=wall_s,
         phases_s=clock.phases_s,
         batching=proof,
     )
+
+
+class _Tally:
+    """Counts what is done, and reports it."""
+
+    def __init__(self, observe: Observer) -> None:
+        self.files, self.failed, self.audio_s = 0, 0, 0.0
+        self._observe = observe
+
+    def add(self, done: UtteranceDone) -> None:
+        self._observe(done)
+        self.files, self.failed = self.files + 1, self.failed + (done.error is not None)
+        self.audio_s += done.duration_s
+
+
+def _reject(utterance: Utterance, inputs: AudioInputs) -> UtteranceDone:
+    """An utterance of which it is known beforehand that there is nothing to read."""
+    name = utterance.id or "''"
+    return UtteranceDone(
+        utterance_id=utterance.id,
+        path=utterance.id,
+        duration_s=0.0,
+        transcript=None,
+        error=f"{shorten_path(name)}: {inputs.rejected[utterance.id]}",
+    )
+
+
+def _notice_rejected(inputs: AudioInputs, reported: int, observe: Observer) -> None:
+    """Say at once what will come in its turn, after files that take their time."""
+    later = list(inputs.rejected)[reported:]
+    if later:
+        first = f"{shorten_path(later[0])}: {inputs.rejected[later[0]]}"
+        observe(
+            Noticed(
+                f"{len(later)} of {len(inputs.utterances)} inputs cannot be read, first {first}",
+                remedy="Correct the path if that one matters; the others are transcribed.",
+            )
+        )
 
 
 Opened = tuple[OpenHearer, Decoder, "BatchingCheck | None"]
@@ -160,7 +213,7 @@ def _open_ctc(request: InferRequest, inputs: AudioInputs, device: Device) -> Ope
     if not request.check_batching:
         return listener, decoder, None
     narrow(opened)
-    few = inputs.utterances[: request.check_batching]
+    few = inputs.readable[: request.check_batching]
     proof = check_batching(opened, listener, few, decoder, channel=request.channel)
     return listener, decoder, proof
 
@@ -190,7 +243,7 @@ def _open_seq2seq(request: InferRequest, inputs: AudioInputs, device: Device) ->
     if not request.check_batching:
         return scribe, decoder, None
     alone = replace(scribe, batching=plan_rows(scribe.model, 1))
-    few = inputs.utterances[: request.check_batching]
+    few = inputs.readable[: request.check_batching]
     hear = partial(transcribe, decoder=decoder, channel=request.channel)
     return scribe, decoder, compare_ways(alone, {"as usual": scribe}, few, hear)
 
@@ -216,14 +269,25 @@ def _listen(
     observe: Observer,
     clock: PhaseClock,
 ) -> Iterator[UtteranceDone]:
+    """What became of each input, in order, from the first one on that can be read."""
     model, decoder = hearing
     results = transcribe(
-        model, inputs.utterances, decoder, observe=observe, channel=request.channel, clock=clock
+        model, inputs.readable, decoder, observe=observe, channel=request.channel, clock=clock
     )
-    for done in results:
-        # What came on standard input is called so, not by the file it lay in meanwhile.
-        named = replace(done, path=STDIN) if done.utterance_id == STDIN else done
-        yield _drop_words(named) if request.timestamps == "none" else named
+    with closing(results):
+        for utterance in dropwhile(lambda one: one.id in inputs.rejected, inputs.utterances):
+            if utterance.id in inputs.rejected:
+                yield _reject(utterance, inputs)
+                continue
+            done = next(results)
+            # What came on standard input is called so, not by the file it lay in meanwhile.
+            named = _as_stdin(done) if done.utterance_id == STDIN else done
+            yield _drop_words(named) if request.timestamps == "none" else named
+
+
+def _as_stdin(done: UtteranceDone) -> UtteranceDone:
+    error = done.error and done.error.replace(done.path, STDIN)
+    return replace(done, path=STDIN, error=error)
 
 
 def _drop_words(done: UtteranceDone) -> UtteranceDone:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gaudi_asr_cli.core.errors import RecipeError, UsageError
 from gaudi_asr_cli.core.events import Event, Observer
+from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.launching.handover import Handover
 from gaudi_asr_cli.core.recipes.in_place import (
     InPlace,
@@ -206,7 +207,7 @@ def place(request: FinetuneRequest, name: str) -> RunFolder:
 
 def write_refused(folder: RunFolder, refused: tuple[Refusal, ...]) -> None:
     """List what is not trained on, and why."""
-    lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in refused]
+    lines = [json_text(asdict(one)) + "\n" for one in refused]
     write_whole(folder.refused, "".join(lines))
 
 

@@ -448,3 +448,51 @@ def test_ffmpeg_and_soundfile_hear_the_same(name, monkeypatch):
     assert len(with_ffmpeg) == len(with_soundfile)
     lossy = name.endswith(".mp3")
     np.testing.assert_allclose(with_ffmpeg, with_soundfile, atol=0.05 if lossy else 1e-5)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        TypeError("samplerate must be specified"),
+        OverflowError("too large"),
+        EOFError("end"),
+        KeyError("x"),
+        AssertionError(),
+        OSError(5, "Input/output error"),
+        MemoryError(),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+@pytest.mark.parametrize("read", [load_audio, read_duration_s])
+def test_whatever_a_decoder_raises_is_the_error_of_the_file(tmp_path, monkeypatch, failure, read):
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), 16_000)
+
+    def fail(*_, **__):
+        raise failure
+
+    monkeypatch.setattr(soundfile, "SoundFile", fail)
+
+    with pytest.raises(DataError, match=r"a\.wav: ") as caught:
+        read(AudioSpan(tmp_path / "a.wav"))
+
+    known = isinstance(failure, OSError | MemoryError)
+    assert known or f"unexpected {type(failure).__name__}" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_disk_that_fails_while_a_decoder_reads_is_the_error_of_the_file(
+    tmp_path, monkeypatch, capfd
+):
+    soundfile.write(tmp_path / "a.wav", np.zeros(100_000), 16_000)
+
+    class FailingFile(io.FileIO):
+        def readinto(self, buffer):
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(io, "FileIO", FailingFile)
+
+    with pytest.raises(DataError, match=r"a\.wav: Input/output error\."):
+        load_audio(AudioSpan(tmp_path / "a.wav"))
+
+    # libsndfile's bridge prints what is raised in it.
+    assert capfd.readouterr().err == ""

@@ -1,9 +1,11 @@
 import io
+import time
 
 import pytest
 
 from gaudi_asr_cli.core.engine.inputs import opened_inputs
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import RawFormat
 
 
 def paths_of(*sources, stdin=None):
@@ -66,3 +68,67 @@ def test_standard_input_is_a_file_meanwhile():
 def test_nothing_to_listen_to_is_an_error(tmp_path, source):
     with pytest.raises(DataError, match="no audio file"):
         paths_of(tmp_path / source)
+
+
+def rejected(*sources, stdin=None, raw=None):
+    with opened_inputs([str(source) for source in sources], stdin, raw) as inputs:
+        return dict(inputs.rejected)
+
+
+def test_an_empty_name_and_a_glob_without_match_cost_only_themselves(folder):
+    problems = rejected("", folder / "*.nothing", folder / "sub" / "a.flac", folder / "notes.txt")
+
+    assert problems[""] == "an empty name names no file."
+    assert problems[str(folder / "*.nothing")] == "no file matches it."
+
+
+def test_a_folder_without_audio_beside_a_file_says_so(folder):
+    (folder / "texts").mkdir()
+    (folder / "texts" / "a.txt").write_text("a")
+
+    problems = rejected(folder / "texts", folder / "b.WAV")
+
+    assert "no audio file in this folder (1 other" in problems[str(folder / "texts")]
+
+
+def test_a_closed_or_empty_standard_input_is_rejected():
+    assert rejected("-", stdin=None) == {"-": "standard input is closed."}
+    assert rejected("-", stdin=io.BytesIO()) == {"-": "standard input is empty."}
+
+
+def test_a_folder_that_is_called_as_audio_is_a_folder_where_it_holds_audio(folder):
+    (folder / "x.wav").mkdir()
+    assert rejected(folder)[str(folder / "x.wav")] == "a folder, not a file."
+
+    (folder / "x.wav" / "y.wav").write_bytes(b"RIFF")
+    assert str(folder / "x.wav") not in rejected(folder)
+
+
+def test_files_without_a_header_are_found_where_it_is_said_what_they_hold(folder):
+    for name in ("c.raw", "call.bin"):
+        (folder / name).write_bytes(b"1234")
+    raw = RawFormat(8_000, "s16le")
+
+    with opened_inputs(
+        [str(folder), str(folder / "call.bin"), "-"], io.BytesIO(b"12"), raw
+    ) as all_:
+        known = {one.id.rpartition("/")[2]: one.audio.raw for one in all_.utterances}
+
+    assert known == {
+        "b.WAV": None, "c.raw": raw, "sub/a.flac".rpartition("/")[2]: None, "c.mp3": None,
+        "call.bin": raw, "-": raw,
+    }  # fmt: skip
+
+
+def test_ten_thousand_files_are_found_in_seconds(tmp_path):
+    for number in range(100):
+        inner = tmp_path / f"f{number}.wav"
+        inner.mkdir()
+        for name in range(100):
+            (inner / f"{name:03d}.wav").touch()
+
+    started_s = time.monotonic()
+    found, _ = paths_of(tmp_path, tmp_path)
+
+    assert len(found) == 10_000
+    assert time.monotonic() - started_s < 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,18 +35,45 @@ def read_folder(path: Path, options: ReadOptions) -> Iterator[Utterance]:
 
 
 def find_audio_files(path: Path) -> Iterator[Path]:
-    """Audio files by their suffix, folder by folder; hidden ones are left out."""
+    """Yield what is called as audio is, folder by folder; hidden ones are left out.
+
+    What turns out to be no file, or a folder that cannot be opened, is given like a file: whoever
+    measures it says what is wrong with it, and the others are read.
+    """
     if path.is_file():
         yield path
         return
-    entries = sorted(child for child in path.iterdir() if not child.name.startswith("."))
+    yield from _walk(path, _list_visible(path))
+
+
+def _walk(folder: Path, entries: list[Path]) -> Iterator[Path]:
+    # Path.is_dir raises where a folder may not be searched.
+    folders = [child for child in entries if os.path.isdir(child)]  # noqa: PTH112
     for child in entries:
-        if child.suffix.lower() in AUDIO_SUFFIXES and child.is_file():
+        if child.suffix.lower() in AUDIO_SUFFIXES and child not in folders:
             yield child
-    for child in entries:
+    for child in folders:
         # A link to a folder above would be followed for ever.
-        if child.is_dir() and not child.is_symlink():
-            yield from find_audio_files(child)
+        if not child.is_symlink():
+            yield from _walk_inner(child)
+
+
+def _walk_inner(folder: Path) -> Iterator[Path]:
+    try:
+        entries = _list_visible(folder)
+    except OSError:
+        yield folder
+        return
+    found = False
+    for file in _walk(folder, entries):
+        found = True
+        yield file
+    if not found and folder.suffix.lower() in AUDIO_SUFFIXES:
+        yield folder
+
+
+def _list_visible(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
 
 
 def _read_text(file: Path) -> str | None:
