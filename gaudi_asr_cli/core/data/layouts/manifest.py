@@ -11,6 +11,7 @@ from gaudi_asr_cli.core.data.layouts.columns import Row, read_rows
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
+from gaudi_asr_cli.core.data.rejected import make_printable
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import Utterance
 
@@ -50,9 +51,14 @@ def _looks_like_manifest(path: Path) -> bool:
 
 def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = json.loads(line, object_pairs_hook=_refuse_repeated_keys)
     except json.JSONDecodeError as error:
         problem = f"{error.msg} at column {error.colno}"
+    except RecursionError:
+        problem = "lists or objects nested too deeply"
+    except ValueError as error:
+        # A key that stands twice, or a number of more digits than Python reads.
+        problem = str(error).split(";")[0]
     else:
         if isinstance(value, dict):
             return value
@@ -61,3 +67,12 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
         f"{path}, line {number}: broken JSON: {problem}.",
         remedy='Every line is an object: {"audio_filepath": "a.wav", "duration": 1.5, "text": "a"}',
     )
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {make_printable(twice)!r} stands twice in one object")
+    return found
