@@ -10,7 +10,7 @@ from rich.text import Text
 from gaudi_asr_cli.core.records import Score, ScoredUtterance
 from gaudi_asr_cli.core.scoring.confusions import Confusion
 from gaudi_asr_cli.core.scoring.writing import WritingReport
-from gaudi_asr_cli.core.workflows.evaluation import EvalReport
+from gaudi_asr_cli.core.workflows.evaluation import EvalReport, describe_first
 from gaudi_asr_cli.ui.messages import show_line, show_notice
 from gaudi_asr_cli.ui.numbers import count, percent, span
 from gaudi_asr_cli.ui.tables import new_table, show_facts, show_table
@@ -31,8 +31,7 @@ def show_evaluation(report: EvalReport) -> None:
     if left_out:
         first = left_out[0]
         show_notice(
-            f"{count(len(left_out), 'utterance')} not scored, the first {first.path}: "
-            f"{first.reason}",
+            f"{count(len(left_out), 'utterance')} not scored; the first, {describe_first(first)}",
             f"All are listed in {report.run}/report.json.",
         )
     show_line(f"Written: {report.run}", "dim")

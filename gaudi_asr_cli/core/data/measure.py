@@ -41,6 +41,10 @@ class BrokenAudio:
     utterance: Utterance
     reason: str
 
+    def __str__(self) -> str:
+        path = str(self.utterance.audio.path)
+        return self.reason if path in self.reason else f"{path}: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -105,7 +109,9 @@ class _Result:
 
 
 def _measure_all(utterances: tuple[Utterance, ...]) -> Iterator[_Result]:
-    headers = _Headers(Counter(one.audio.path for one in utterances))
+    # A list in which a row has a start names segments, and means what it says.
+    whole = not any(one.audio.start_s for one in utterances)
+    headers = _Headers(Counter(one.audio.path for one in utterances) if whole else {})
     parts = [utterances[i : i + _SLICE] for i in range(0, len(utterances), _SLICE)]
     with ThreadPoolExecutor(_THREADS) as pool:
         # Rows of one file lie together in a part; a thread for each would only wait in line.
@@ -121,7 +127,7 @@ def _measure_one(utterance: Utterance, headers: _Headers) -> _Result:
     try:
         held_s = headers.read_total_s(utterance.audio)
     except DataError as error:
-        return _Result(utterance, utterance.rejection or error.message)
+        return _Result(utterance, utterance.rejection or _place(utterance, error.message))
     if utterance.rejection:
         return _Result(utterance, f"{utterance.rejection}; the file holds {held_s:.3f} s")
     try:
@@ -129,6 +135,12 @@ def _measure_one(utterance: Utterance, headers: _Headers) -> _Result:
     except RowError as error:
         return _Result(utterance, str(error))
     return _Result(settled, found=found)
+
+
+def _place(utterance: Utterance, message: str) -> str:
+    """Name the list and line too, where the message does not."""
+    origin = utterance.origin
+    return message if origin in message else f"{origin}: {message}"
 
 
 class _Headers:
@@ -139,7 +151,7 @@ class _Headers:
         self._known: dict[Path, float | DataError] = {}
 
     def is_named_once(self, span: AudioSpan) -> bool:
-        return span.row is None and self._named[span.path] == 1
+        return span.row is None and self._named.get(span.path) == 1
 
     def read_total_s(self, span: AudioSpan) -> float:
         """Return the seconds of the whole file or cell.

@@ -11,7 +11,9 @@ class RowError(Exception):
     """One row of a list cannot be used; the message says why, without naming the row."""
 
 
-def reject_row(origin: str, reason: object, span: AudioSpan, name: str = "") -> Utterance:
+def reject_row(
+    origin: str, reason: object, span: AudioSpan, name: str = "", text: str | None = None
+) -> Utterance:
     """Return an utterance in place of a row that cannot be used.
 
     Args:
@@ -19,10 +21,12 @@ def reject_row(origin: str, reason: object, span: AudioSpan, name: str = "") -> 
         reason: What is wrong with the row.
         span: The audio that the row names, or the list where it names none.
         name: The utterance's id; without one the file's name.
+        text: What the row says is spoken, which a vocabulary counts all the same.
     """
     return Utterance(
         make_printable(name or span.path.stem),
         span,
+        text=None if text is None else make_printable(text),
         origin=origin,
         rejection=make_printable(f"{origin}: {reason}"),
     )

@@ -65,8 +65,7 @@ def read_workload(
     if not measured.utterances:
         first = measured.broken[0]
         raise DataError(
-            f"Nothing can be transcribed in {', '.join(sources)}; the first, "
-            f"{first.utterance.audio.path}: {first.reason}",
+            f"Nothing can be transcribed in {', '.join(sources)}; the first, {first}",
             remedy="Check the path and --split, or leave --data out for synthetic sound.",
         )
     if measured.broken:
@@ -74,7 +73,7 @@ def read_workload(
         observe(
             Noticed(
                 f"{len(measured.broken)} utterances cannot be read and are left out, the first "
-                f"{first.utterance.audio.path}: {first.reason}"
+                f"{first}"
             )
         )
     return Workload(

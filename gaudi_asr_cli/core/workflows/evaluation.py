@@ -234,7 +234,7 @@ def _refuse_nothing(gathered: Gathered) -> None:
     if gathered.scorable:
         return
     first = next(iter((*gathered.broken, *gathered.without_text)), None)
-    example = "" if first is None else f"; the first, {first.path}: {first.reason}"
+    example = "" if first is None else f"; the first, {describe_first(first)}"
     raise DataError(
         f"Nothing can be scored: of {gathered.utterances_total} utterances "
         f"{len(gathered.without_text)} have no text and {len(gathered.broken)} cannot be read"
@@ -243,6 +243,12 @@ def _refuse_nothing(gathered: Gathered) -> None:
         remedy="Check the path and --split; name the column that holds the text with "
         "--text-column.",
     )
+
+
+def describe_first(skipped: NotScored) -> str:
+    """Return file and reason; the file once, where the reason names it too."""
+    named = skipped.path in skipped.reason
+    return skipped.reason if named else f"{skipped.path}: {skipped.reason}"
 
 
 def _hear(

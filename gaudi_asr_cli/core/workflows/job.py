@@ -197,7 +197,7 @@ def refuse_unusable(measured: Measured) -> None:
     first = measured.broken[0]
     raise DataError(
         f"Nothing is left to train on: none of {len(measured.broken)} utterances can be read; "
-        f"the first, {first.utterance.audio.path}: {first.reason}",
+        f"the first, {first}",
         remedy="Check the paths of the list; relative ones start at it. "
         "`gaudi-asr check DATA` looks at all files.",
     )

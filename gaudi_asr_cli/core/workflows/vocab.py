@@ -130,8 +130,7 @@ def _with_text(measured: Measured, observe: Observer) -> tuple[Utterance, ...]:
         observe(
             Noticed(
                 f"{len(measured.broken)} audio files cannot be read and are not in the hours, "
-                f"the first {first.utterance.audio.path}: "
-                f"{first.reason}".rstrip(".")
+                f"the first {first}".rstrip(".")
                 + ".",
                 remedy="Their text is counted all the same; mend or remove them before training.",
             )
@@ -139,7 +138,7 @@ def _with_text(measured: Measured, observe: Observer) -> tuple[Utterance, ...]:
     everything = chain(measured.utterances, (broken.utterance for broken in measured.broken))
     utterances = tuple(one for one in everything if one.text and one.text.strip())
     if not utterances:
-        example = next(chain((b.reason for b in measured.broken), _paths(measured.utterances)), "")
+        example = next(chain(map(str, measured.broken), _paths(measured.utterances)), "")
         raise DataError(
             "No utterance of the data has text, so there is nothing to count"
             f"{'; the first, ' if example else ''}{example}".rstrip(".")

@@ -143,7 +143,10 @@ def read_row(cells: Mapping[str, Any], columns: Columns, base: Path, where: str)
             origin=where,
         )
     except RowError as error:
-        return reject_row(where, error, replace(span, path=find_printable_path(span.path)))
+        shown = replace(span, path=find_printable_path(span.path))
+        text = cells.get(columns.text or "")
+        name = _read_id(cells, columns.id) or ""
+        return reject_row(where, error, shown, name, text if isinstance(text, str) else None)
 
 
 def read_text(value: Any, column: str | None) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gaudi_asr_cli.core.data.layouts.columns import Row, read_rows
+from gaudi_asr_cli.core.data.layouts.columns import AUDIO_COLUMNS, Row, read_rows
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
@@ -61,12 +61,22 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
         problem = str(error).split(";")[0]
     else:
         if isinstance(value, dict):
-            return value
+            return _flatten(value)
         problem = f"a {type(value).__name__} instead of an object"
     raise DataError(
         f"{path}, line {number}: broken JSON: {problem}.",
         remedy='Every line is an object: {"audio_filepath": "a.wav", "duration": 1.5, "text": "a"}',
     )
+
+
+def _flatten(cells: dict[str, Any]) -> dict[str, Any]:
+    """Take an audio object apart, `{"audio": {"path": "a.wav", "start_time": 1}}`."""
+    for name in AUDIO_COLUMNS:
+        inner = cells.get(name)
+        if isinstance(inner, dict) and isinstance(inner.get("path"), str):
+            more = {f"audio_{key}": value for key, value in inner.items() if key != "path"}
+            return {**more, **cells, name: inner["path"]}
+    return cells
 
 
 def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def read_shard(file: Path, options: ReadOptions) -> Iterator[Utterance]:
             find_text_column(names, options, str(file)),
             find_first(SPEAKER_COLUMNS, names),
             None,
-            TimeColumns.find([name for name in names if name not in (column, options.text_column)]),
+            _find_times(names, column, options),
         )
         extra = [name for name in (found.text, found.speaker) if name]
         for number, cells in enumerate(_iterate_rows(file, audio, [*extra, *found.times.names])):
@@ -102,6 +102,12 @@ def read_shard(file: Path, options: ReadOptions) -> Iterator[Utterance]:
         raise DataError(
             f"{file}: {error}.", remedy="Is the file whole? Fetch or write it again."
         ) from error
+
+
+def _find_times(names: Sequence[str], audio: str, options: ReadOptions) -> TimeColumns:
+    times = TimeColumns.find([name for name in names if name not in (audio, options.text_column)])
+    # Who loads a dataset from the hub cannot rename its columns, and there `length` is of text.
+    return times.without_length()
 
 
 def _find_columns(file: Path) -> tuple[list[str], str]:
@@ -185,4 +191,5 @@ def _read_row(cells: dict[str, Any], file: Path, number: int, columns: Columns) 
             origin=origin,
         )
     except RowError as error:
-        return reject_row(origin, error, span, name)
+        text = cells.get(columns.text or "")
+        return reject_row(origin, error, span, name, text if isinstance(text, str) else None)

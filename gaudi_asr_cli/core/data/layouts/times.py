@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from gaudi_asr_cli.core.data.rejected import RowError
@@ -21,8 +21,10 @@ LONGEST_S = 1e9
 """Thirty years: more is a broken number, not a time."""
 
 _ROLES: dict[str, Role] = {
-    **dict.fromkeys(("start", "begin", "onset", "xmin", "tmin", "starttime", "begintime"), "start"),
-    **dict.fromkeys(("end", "stop", "finish", "xmax", "tmax", "endtime", "stoptime"), "end"),
+    **dict.fromkeys(
+        ("start", "begin", "onset", "xmin", "tmin", "t0", "starttime", "begintime"), "start"
+    ),
+    **dict.fromkeys(("end", "stop", "finish", "xmax", "tmax", "t1", "endtime", "stoptime"), "end"),
     **dict.fromkeys(("duration", "dur", "length", "len"), "duration"),
 }
 _UNITS: dict[str, Unit] = {
@@ -41,6 +43,7 @@ _SUSPICIOUS = {
     *("start", "starts", "starttime", "begin", "begins", "begintime", "onset"),
     *("end", "ends", "endtime", "stop", "stops", "stoptime", "finish", "offset", "offsets"),
     *("duration", "durations", "dur", "length", "len", "frame", "frames", "nframes"),
+    *("from", "to", "until", "till"),
 }
 _RANGES = {
     *("segment", "segments", "span", "spans", "interval", "range", "time"),
@@ -81,6 +84,10 @@ class TimeColumns:
         taken = {one.name for one in known}
         unclear = tuple(n for n in names if n not in taken and _may_limit(_words(n)))
         return cls(tuple(known), unclear)
+
+    def without_length(self) -> TimeColumns:
+        """Return the same without a column `length` that is not understood."""
+        return replace(self, unclear=tuple(n for n in self.unclear if not _is_bare_length(n)))
 
     @property
     def names(self) -> list[str]:
@@ -158,7 +165,7 @@ def _refuse_disagreement(same: Sequence[tuple[str, float]]) -> None:
 
 def _recognise(name: str) -> TimeColumn | None:
     words = _words(name)
-    units = [_UNITS[word] for word in words[1:] if word in _UNITS] if len(words) > 1 else []
+    units = [_UNITS[word] for word in words if word in _UNITS]
     rest = [word for word in words if word not in _UNITS]
     roles: set[Role] = {_ROLES[word] for word in rest if word in _ROLES}
     if not roles and "offset" in rest:
