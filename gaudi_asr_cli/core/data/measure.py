@@ -32,6 +32,7 @@ _THREADS = min(16, 4 * (os.cpu_count() or 1))
 
 _SLICE = 64
 _ADVANCE_S = 0.2
+_SHOWN_PATH = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,14 @@ def _place(utterance: Utterance, message: str) -> str:
     return message if origin in message else f"{origin}: {message}"
 
 
+def _no_file(span: AudioSpan, error: OSError | ValueError) -> DataError:
+    """Describe a path that the system refuses: too long, or in a closed folder."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    path = str(span.path)
+    shown = path if len(path) <= _SHOWN_PATH else f"{path[:_SHOWN_PATH]}..."
+    return DataError(f"{shown}: {reason}.", remedy="Correct the path.")
+
+
 class _Headers:
     """What the headers say, each read once: a long recording is not opened for every segment."""
 
@@ -166,6 +175,8 @@ class _Headers:
                 self._known[span.path] = read_total_s(span)
             except DataError as error:
                 self._known[span.path] = error
+            except (OSError, ValueError) as error:
+                self._known[span.path] = _no_file(span, error)
         known = self._known[span.path]
         if isinstance(known, DataError):
             raise known

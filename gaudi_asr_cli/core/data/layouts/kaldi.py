@@ -69,11 +69,7 @@ def _read_spans(directory: Path) -> dict[str, _Found]:
         return dict(_read_segments(segments, recordings))
     lengths_s = _read_lengths_s(directory / "reco2dur") or _read_lengths_s(directory / "utt2dur")
     return {
-        name: _Found(
-            AudioSpan(path, duration_s=lengths_s.get(name)),
-            str(directory / "wav.scp"),
-            _judge_times(0.0, lengths_s.get(name, 1.0)),
-        )
+        name: _place(path, str(directory / "wav.scp"), 0.0, lengths_s.get(name))
         for name, path in recordings.items()
     }
 
@@ -149,14 +145,19 @@ def _read_segments(segments: Path, recordings: Mapping[str, Path]) -> Iterator[t
                 "take the column out.",
             )
         # -1 is Kaldi's word for "to the end of the recording".
-        if end_s == -1:
-            yield name, _Found(AudioSpan(path, start_s), origin, _judge_times(start_s))
-        else:
-            span = AudioSpan(path, start_s, round(end_s - start_s, 6))
-            yield name, _Found(span, origin, _judge_times(start_s, end_s))
+        known_end_s = None if end_s == -1 else end_s
+        yield name, _place(path, origin, start_s, known_end_s)
 
 
-def _judge_times(start_s: float, end_s: float | None = None) -> str:
+def _place(path: Path, origin: str, start_s: float, end_s: float | None) -> _Found:
+    problem = _judge_times(start_s, end_s)
+    if problem:
+        return _Found(AudioSpan(path), origin, problem)
+    duration_s = None if end_s is None else round(end_s - start_s, 6)
+    return _Found(AudioSpan(path, start_s, duration_s), origin)
+
+
+def _judge_times(start_s: float, end_s: float | None) -> str:
     """Say what is wrong with a start and an end; nothing where they are right."""
     for name, value in (("start", start_s), ("end", end_s)):
         if value is not None and not 0 <= value < LONGEST_S:

@@ -85,4 +85,7 @@ def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {make_printable(twice)!r} stands twice in one object")
+    for name in found:
+        if not name.isascii() and make_printable(name) != name:
+            raise ValueError(f"the key {make_printable(name)} holds a lone surrogate")
     return found

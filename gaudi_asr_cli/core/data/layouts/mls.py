@@ -55,6 +55,8 @@ def _is_split(directory: Path) -> bool:
 
 
 def _list_book(book: Path) -> dict[str, Path]:
-    if not book.is_dir():
+    try:
+        return {p.stem: p for p in sorted(book.iterdir()) if p.suffix.lower() in AUDIO_SUFFIXES}
+    except OSError:
+        # Not there, closed, or too long a name: measuring says so of each of its files.
         return {}
-    return {p.stem: p for p in sorted(book.iterdir()) if p.suffix.lower() in AUDIO_SUFFIXES}
