@@ -26,7 +26,8 @@ def reject_row(
     return Utterance(
         make_printable(name or span.path.stem),
         span,
-        text=None if text is None else make_printable(text),
+        # Its escapes would be counted as characters.
+        text=text if text is None or make_printable(text) == text else None,
         origin=origin,
         rejection=make_printable(f"{origin}: {reason}"),
     )

@@ -300,6 +300,16 @@ def test_a_cell_that_is_the_segment_its_row_names_is_read_whole_with_a_note(tmp_
     assert "it is that segment, and read whole" in measured.notes[0]
 
 
+def test_half_a_surrogate_pair_leaves_nothing_for_a_vocabulary_to_count(tmp_path):
+    make(tmp_path / "a.wav")
+    path = put(tmp_path / "m.jsonl", '{"audio": "a.wav", "text": "a\\ud800"}\n')
+
+    (broken,) = read(path).broken
+
+    assert broken.utterance.text is None
+    assert "\\ud800, half of a character" in broken.reason
+
+
 # --- siblings: quotation marks, names and ids ---------------------------------------------------
 
 
