@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from gaudi_asr_cli.core.data.layouts import READERS
-from gaudi_asr_cli.core.data.layouts.leftovers import note_leftovers
+from gaudi_asr_cli.core.data.layouts.leftovers import Source, note_leftovers
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.layouts.recognise import recognise_layout
 from gaudi_asr_cli.core.data.moved_ids import find_replacement
@@ -28,15 +28,6 @@ _ALIASES = {"hf": "hub", "cv": "commonvoice", "jsonl": "manifest", "csv": "table
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 _LAYOUT_PREFIX = re.compile(r"^([a-z]{2,}):(?!//)(.*)$", re.DOTALL)
 _NEED_NO_PATH = {"hub", "demo"}
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A source taken apart: `place` is a path, or what `hub` and `demo` take for one."""
-
-    layout: str
-    place: Path
-    splits: tuple[str | None, ...]
 
 
 _DEFAULTS = ReadOptions()
@@ -70,7 +61,7 @@ def read_utterances(
     unique = _not_empty(_with_unique_ids(joined, parsed.place), source)
     if parsed.layout in _NEED_NO_PATH or not parsed.place.is_dir():
         return unique
-    return note_leftovers(unique, parsed.layout, parsed.place, note)
+    return note_leftovers(unique, parsed, note)
 
 
 def parse_source(source: str, split: str | None = None) -> Source:
@@ -84,6 +75,7 @@ def parse_source(source: str, split: str | None = None) -> Source:
     if "#" in place and not _exists(place):
         place, _, split = place.rpartition("#")
     path = Path(place).expanduser()
+    recognised = layout is None
     layout = layout or _find_layout(place, path)
     if layout not in _NEED_NO_PATH and not path.exists():
         raise _no_such_file(place, path)
@@ -93,7 +85,7 @@ def parse_source(source: str, split: str | None = None) -> Source:
             remedy="Leave the split out, or give the folder that the file lies in.",
         )
     splits: tuple[str | None, ...] = tuple(split.split("+")) if split else (None,)
-    return Source(layout, path, splits)
+    return Source(layout, path, splits, recognised)
 
 
 def _split_layout(source: str) -> tuple[str | None, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from gaudi_asr_cli.core.data.layouts.audiofolder import find_rivals
@@ -19,15 +20,27 @@ _WHOLE_FOLDER = frozenset({"audiofolder", "kaldi", "ljspeech", "mls"})
 _LINE = re.compile(r", line \d+$")
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source taken apart: `place` is a path, or what `hub` and `demo` take for one.
+
+    `recognised` says that nobody named the layout.
+    """
+
+    layout: str
+    place: Path
+    splits: tuple[str | None, ...]
+    recognised: bool = False
+
+
 def note_leftovers(
-    utterances: Iterator[Utterance], layout: str, place: Path, note: Callable[[str], None]
+    utterances: Iterator[Utterance], source: Source, note: Callable[[str], None]
 ) -> Iterator[Utterance]:
     """Yield the utterances; when they end, note what else the folder holds.
 
     Args:
         utterances: What is read of the folder.
-        layout: As which layout.
-        place: The folder.
+        source: The folder, and as which layout it is read; who names that is told of no other.
         note: Receives a sentence for each kind of leftover.
     """
     named: set[Path] = set()
@@ -38,21 +51,20 @@ def note_leftovers(
         yield utterance
     # A closed folder in it holds nothing that could have been read.
     with suppress(OSError):
-        for sentence in _describe_leftovers(layout, place, named, set(map(Path, lists - {""}))):
+        for sentence in _describe_leftovers(source, named, set(map(Path, lists - {""}))):
             note(sentence)
 
 
-def _describe_leftovers(
-    layout: str, place: Path, named: set[Path], lists: set[Path]
-) -> Iterator[str]:
+def _describe_leftovers(source: Source, named: set[Path], lists: set[Path]) -> Iterator[str]:
+    layout, place = source.layout, source.place
     others = [name for name in find_layouts(place) if name not in (layout, "folder")]
-    if others:
+    if others and source.recognised:
         yield (
             f"{place} was read as {layout}; it also holds {', '.join(others)}, which was not read "
             f"(write {others[0]}:{place} for that)"
         )
     unread = [file for file in _find_lists(layout, place, lists) if file not in lists]
-    if unread:
+    if unread and source.recognised:
         yield (
             f"{place} was read as {layout}; {_list(unread)} also names audio and was not read "
             "(give its path to read it)"
