@@ -48,12 +48,18 @@ class AudioSpan:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What somebody said, and where to hear it. `text` is as the source spells it."""
+    """What somebody said, and where its audio is. `text` is as the source has it.
+
+    `origin` is the list and line that name it, for messages; `rejection` says why it cannot be
+    used, where its row alone already shows that.
+    """
 
     id: str
     audio: AudioSpan
     text: str | None = None
     speaker: str | None = None
+    origin: str = field(default="", compare=False)
+    rejection: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from gaudi_asr_cli.core.scoring.confusions import Confusion
 from gaudi_asr_cli.core.scoring.notes import name_some
 from gaudi_asr_cli.core.scoring.writing import WritingReport
 from gaudi_asr_cli.core.text.graphemes import shorten
-from gaudi_asr_cli.core.workflows.evaluation import EvalReport
+from gaudi_asr_cli.core.workflows.evaluation import EvalReport, describe_first
 from gaudi_asr_cli.ui.messages import show_line, show_notice
 from gaudi_asr_cli.ui.numbers import count, percent, span
 from gaudi_asr_cli.ui.tables import new_table, show_facts, show_table
@@ -33,8 +33,7 @@ def show_evaluation(report: EvalReport) -> None:
     if left_out:
         first = left_out[0]
         show_notice(
-            f"{count(len(left_out), 'utterance')} not scored, the first {first.path}: "
-            f"{first.reason}",
+            f"{count(len(left_out), 'utterance')} not scored; the first, {describe_first(first)}",
             f"All are listed in {report.run}/report.json.",
         )
     show_line(f"Written: {report.run}", "dim")

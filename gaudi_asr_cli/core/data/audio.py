@@ -87,10 +87,24 @@ def read_duration_s(span: AudioSpan) -> float:
             whatever else goes wrong is the file's error too.
     """
     with file_errors(_name_of(span)):
-        return _read_duration_s(span)
+        total_s = _read_total_s(span)
+        left_s = total_s - span.start_s
+        if left_s <= 0:
+            raise _no_sound(_Source.find(span), span, total_s)
+        return left_s if span.duration_s is None else min(left_s, span.duration_s)
 
 
-def _read_duration_s(span: AudioSpan) -> float:
+def read_total_s(span: AudioSpan) -> float:
+    """Return the seconds of the whole file that `span` lies in, from its header.
+
+    Raises:
+        DataError: The file is missing, empty or not audio; whatever else goes wrong is its error.
+    """
+    with file_errors(_name_of(span)):
+        return _read_total_s(span)
+
+
+def _read_total_s(span: AudioSpan) -> float:
     source = _Source.find(span)
     total_s = _read_total_s_with_soundfile(source)
     if total_s is None and not source.may_be_headerless:
@@ -98,10 +112,23 @@ def _read_duration_s(span: AudioSpan) -> float:
             total_s = read_total_s_with_ffmpeg(file)
     if total_s is None:
         raise _unreadable(source)
-    left_s = total_s - span.start_s
-    if left_s <= 0:
-        raise _no_sound(source, span, total_s)
-    return left_s if span.duration_s is None else min(left_s, span.duration_s)
+    return total_s
+
+
+def read_rate_hz(span: AudioSpan) -> int:
+    """Return the samples a second of the file that `span` lies in, from its header.
+
+    Raises:
+        DataError: The file is missing or empty, or libsndfile does not read it.
+    """
+    import soundfile
+
+    source = _Source.find(span)
+    try:
+        with source.open() as raw, soundfile.SoundFile(raw) as file:
+            return int(file.samplerate)
+    except (RuntimeError, ValueError) as error:
+        raise _unreadable(source) from error
 
 
 class _ForgivingFile(io.BufferedReader):

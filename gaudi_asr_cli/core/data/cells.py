@@ -6,16 +6,25 @@ last are kept, because a row can only be had by unpacking its whole group.
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from gaudi_asr_cli.core.data.listed_paths import find_file
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _OPEN_FILES = 256
+_RATE_COLUMNS = ("sampling_rate", "sample_rate", "samplerate", "rate", "sr")
+_HIGHEST_RATE_HZ = 2**31
 _KEPT_ROW_GROUPS = 4
 """Of each process: Hugging Face writes groups of 100 rows, 10 to 50 MB of audio."""
 
@@ -26,7 +35,7 @@ def read_cell(span: AudioSpan) -> bytes | Path:
     """The encoded audio of the cell, or the path it names (relative to the file it stands in).
 
     Raises:
-        DataError: The file cannot be read, or the cell holds neither bytes nor a path.
+        DataError: The file cannot be read, or the cell holds neither bytes nor a path nor samples.
     """
     import pyarrow as pa
 
@@ -34,12 +43,14 @@ def read_cell(span: AudioSpan) -> bytes | Path:
         return span.path
     try:
         value = _read_value(span.path, span.row, span.column)
+        if _holds_samples(value):
+            return _encode_samples(value, span)
+        return _audio_of(value.as_py(), span)
     except (OSError, pa.ArrowException, KeyError, IndexError) as error:
         raise DataError(
             f"{span.path}, row {span.row}: the column {span.column!r} cannot be read: {error}",
             remedy="The file has changed or is damaged: fetch or write it again.",
         ) from error
-    return _audio_of(value, span)
 
 
 def _audio_of(value: Any, span: AudioSpan) -> bytes | Path:
@@ -48,11 +59,95 @@ def _audio_of(value: Any, span: AudioSpan) -> bytes | Path:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str) and value:
-        return span.path.parent / value
-    raise DataError(
-        f"{span.path}, row {span.row}: the column {span.column!r} holds no audio.",
-        remedy="An audio cell holds bytes or a path; take the row out of the data.",
+        try:
+            return find_file(span.path.parent, value)
+        except ValueError as error:
+            raise _no_audio(span, str(error)) from error
+    raise _no_audio(span, "it holds no audio")
+
+
+def _no_audio(span: AudioSpan, problem: str) -> DataError:
+    return DataError(
+        f"{span.path}, row {span.row}, column {span.column!r}: {problem}.",
+        remedy="An audio cell holds bytes, a path, or samples with their rate; take the row out "
+        "of the data.",
     )
+
+
+def _holds_samples(value: Any) -> bool:
+    """Tell whether the Arrow value is a list of numbers, or a struct with one that is filled."""
+    import pyarrow as pa
+
+    kind = value.type
+    if pa.types.is_struct(kind) and value.is_valid and kind.get_field_index("array") >= 0:
+        return not _has_content(value) and bool(value["array"].is_valid)
+    return _is_list(kind) and bool(value.is_valid)
+
+
+def _has_content(value: Any) -> bool:
+    names = {field.name for field in value.type}
+    return any(value[name].as_py() for name in ("bytes", "path") if name in names)
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+
+
+def _encode_samples(value: Any, span: AudioSpan) -> bytes:
+    """Write decoded samples as a wav of floats, which keeps each to the last bit."""
+    import soundfile
+
+    is_struct = not _is_list(value.type)
+    array = value["array"] if is_struct else value
+    rate_hz = _find_rate(value if is_struct else None, span)
+    samples = _to_float(array, span)
+    encoded = io.BytesIO()
+    soundfile.write(encoded, samples, rate_hz, format="WAV", subtype="FLOAT")
+    return encoded.getvalue()
+
+
+def _to_float(array: Any, span: AudioSpan) -> NDArray[np.float32]:
+    """Samples (T,) or (T, C) as float32, whole numbers by their full scale."""
+    values = array.values
+    if _is_list(values.type):
+        rows = [_to_float(row, span) for row in values]
+        if len({len(row) for row in rows}) != 1:
+            raise _no_audio(span, "its channels are not equally long")
+        samples = np.stack(rows)
+        # Channels come first, as `datasets` writes them, unless there are far too many.
+        return samples.T if samples.shape[0] < samples.shape[1] else samples
+    numbers: NDArray[Any] = values.to_numpy(zero_copy_only=False)
+    if numbers.dtype.kind not in "fi" or len(numbers) == 0:
+        raise _no_audio(span, f"it holds {len(numbers)} samples of {numbers.dtype}")
+    if numbers.dtype.kind == "i":
+        return np.asarray(numbers / (np.iinfo(numbers.dtype).max + 1), dtype=np.float32)
+    return np.asarray(numbers, dtype=np.float32)
+
+
+def _find_rate(struct: Any, span: AudioSpan) -> int:
+    """The samples' rate: from the struct they stand in, or a column beside them."""
+    if struct is not None:
+        names = [name for name in _RATE_COLUMNS if struct.type.get_field_index(name) >= 0]
+        rate = struct[names[0]].as_py() if names else None
+    else:
+        names = [name for name in _RATE_COLUMNS if name in _column_names(span.path)]
+        row = span.row or 0
+        rate = _read_value(span.path, row, names[0]).as_py() if names else None
+    if not isinstance(rate, int | float) or not 0 < rate < _HIGHEST_RATE_HZ or rate != int(rate):
+        said = f"{names[0]!r} is {rate!r}" if names else "no column sampling_rate says their rate"
+        raise _no_audio(span, f"it holds samples, and {said}")
+    return int(rate)
+
+
+def _column_names(path: Path) -> list[str]:
+    with _lock:
+        if path.suffix == ".arrow":
+            return list(_map_arrow(path).schema.names)
+        return list(_open_parquet(path).schema_arrow.names)
 
 
 def _read_value(path: Path, row: int, column: str) -> Any:
@@ -60,9 +155,9 @@ def _read_value(path: Path, row: int, column: str) -> Any:
     # group would both unpack it.
     with _lock:
         if path.suffix == ".arrow":
-            return _map_arrow(path)[column][row].as_py()
+            return _map_arrow(path)[column][row]
         group, offset = _find_group(_open_parquet(path).metadata, row)
-        return _load_group(path, group, column)[offset].as_py()
+        return _load_group(path, group, column)[offset]
 
 
 @lru_cache(maxsize=_OPEN_FILES)

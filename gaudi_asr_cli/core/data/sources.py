@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from gaudi_asr_cli.core.data.layouts import READERS
+from gaudi_asr_cli.core.data.layouts.leftovers import Source, note_leftovers
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.layouts.recognise import recognise_layout
 from gaudi_asr_cli.core.data.moved_ids import find_replacement
@@ -24,28 +25,32 @@ from gaudi_asr_cli.core.records import Utterance
 __all__ = ["ReadOptions", "Source", "parse_source", "read_utterances"]
 
 _ALIASES = {"hf": "hub", "cv": "commonvoice", "jsonl": "manifest", "csv": "table", "tsv": "table"}
+"""Other names of layouts."""
+
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 _LAYOUT_PREFIX = re.compile(r"^([a-z]{2,}):(?!//)(.*)$", re.DOTALL)
 _NEED_NO_PATH = {"hub", "demo"}
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A source taken apart: `place` is a path, or what `hub` and `demo` take for one."""
-
-    layout: str
-    place: Path
-    splits: tuple[str | None, ...]
-
-
 _DEFAULTS = ReadOptions()
 
 
-def read_utterances(source: str, options: ReadOptions = _DEFAULTS) -> Iterator[Utterance]:
-    """Utterances of `source`, lazily and without opening audio; their ids are unique.
+def _ignore(note: str) -> None:
+    """Leave a note unread."""
+
+
+def read_utterances(
+    source: str, options: ReadOptions = _DEFAULTS, note: Callable[[str], None] = _ignore
+) -> Iterator[Utterance]:
+    """Utterances of `source`, lazily and without decoding audio; their ids are unique.
 
     What is wrong with the source itself is told at once, what is wrong with a line when it is
-    reached.
+    reached. A row that cannot be used has a `rejection`, and the others are read.
+
+    Args:
+        source: In the grammar above.
+        options: Which split, and which columns.
+        note: Receives what was found in the place beside what is read, at the end.
 
     Raises:
         DataError: There is nothing of the kind, or a line is broken; the error names it.
@@ -55,7 +60,10 @@ def read_utterances(source: str, options: ReadOptions = _DEFAULTS) -> Iterator[U
     reader = READERS[parsed.layout]
     parts = (reader(parsed.place, replace(options, split=split)) for split in parsed.splits)
     joined = (utterance for part in parts for utterance in part)
-    return _not_empty(_with_unique_ids(joined, parsed.place), source)
+    unique = _not_empty(_with_unique_ids(joined, parsed.place), source)
+    if parsed.layout in _NEED_NO_PATH or not parsed.place.is_dir():
+        return unique
+    return note_leftovers(unique, parsed, note)
 
 
 def parse_source(source: str, split: str | None = None) -> Source:
@@ -69,6 +77,7 @@ def parse_source(source: str, split: str | None = None) -> Source:
     if "#" in place and not _exists(place):
         place, _, split = place.rpartition("#")
     path = expand_home(place)
+    recognised = layout is None
     layout = layout or _find_layout(place, path)
     if layout not in _NEED_NO_PATH and not _exists(place):
         raise _no_such_file(place, path)
@@ -78,7 +87,7 @@ def parse_source(source: str, split: str | None = None) -> Source:
             remedy="Leave the split out, or give the folder that the file lies in.",
         )
     splits: tuple[str | None, ...] = tuple(split.split("+")) if split else (None,)
-    return Source(layout, path, splits)
+    return Source(layout, path, splits, recognised)
 
 
 def _split_layout(source: str) -> tuple[str | None, str]:

@@ -6,11 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 
 from gaudi_asr_cli.core.data.audio import load_audio
-from gaudi_asr_cli.core.data.measure import measure
-from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
+from gaudi_asr_cli.core.data.reading import read_measured
+from gaudi_asr_cli.core.data.sources import ReadOptions
 from gaudi_asr_cli.core.engine.read_ahead import Loader
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
@@ -62,12 +61,11 @@ def read_workload(
         DataError: Not one utterance can be heard.
     """
     started = time.perf_counter()
-    measured = measure(
-        chain.from_iterable(read_utterances(source, options) for source in sources), observe
-    )
+    measured = read_measured(sources, options, observe)
     if not measured.utterances:
+        first = measured.broken[0]
         raise DataError(
-            f"There is nothing to listen to in {', '.join(sources)}.",
+            f"Nothing can be transcribed in {', '.join(sources)}; the first, {first}",
             remedy="Check the path and --split, or leave --data out for synthetic sound.",
         )
     if measured.broken:
@@ -75,7 +73,7 @@ def read_workload(
         observe(
             Noticed(
                 f"{len(measured.broken)} utterances cannot be read and are left out, the first "
-                f"{first.utterance.audio.path}: {first.reason}"
+                f"{first}"
             )
         )
     return Workload(

@@ -71,9 +71,15 @@ def read_recipe(path: Path) -> dict[str, Any]:
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
         raise RecipeError(
-            f"{path} is no YAML: {error}", remedy="Mend the line that is named."
+            f"{path} is no recipe: its lists or sections are nested too deeply.",
+            remedy="`gaudi-asr recipes show digits` prints one to start from.",
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:
+        # ValueError: not UTF-8, a date that there is not, or a number of thousands of digits.
+        raise RecipeError(
+            f"{path} is no YAML: {error}", remedy="Correct the line that is named."
         ) from error
     if not isinstance(values, dict):
         raise RecipeError(
@@ -105,7 +111,7 @@ def parse_value(text: str) -> Any:
     """A value as YAML reads it; 3e-4 is a number too, as everybody means it, "3e-4" is not."""
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(text.strip()) else value
 

@@ -148,10 +148,7 @@ def _read_columns(directory: Path, config: dict[str, Any], language: str | None)
     columns = _read_json(directory / "vocab.json")
     if any(isinstance(value, dict) for value in columns.values()):
         columns = _pick_language(columns, language or config.get("target_lang"), directory)
-    added = {
-        str(entry["content"]): int(column)
-        for column, entry in config.get("added_tokens_decoder", {}).items()
-    }
+    added = _read_added(config, directory)
     if (directory / "added_tokens.json").exists():
         added |= _read_json(directory / "added_tokens.json")
     taken = set(columns.values())
@@ -159,8 +156,20 @@ def _read_columns(directory: Path, config: dict[str, Any], language: str | None)
     return {**columns, **{t: c for t, c in extra.items() if t not in columns}}
 
 
+def _read_added(config: dict[str, Any], directory: Path) -> dict[str, int]:
+    entries = config.get("added_tokens_decoder") or {}
+    try:
+        return {str(entry["content"]): int(column) for column, entry in entries.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{directory / 'tokenizer_config.json'}: added_tokens_decoder does not give each "
+            f"token a column and its content ({error!r}).",
+            remedy="Download or write the file again.",
+        ) from error
+
+
 def _pick_language(nested: dict[str, Any], language: str | None, directory: Path) -> dict[str, int]:
-    if language in nested:
+    if isinstance(language, str) and isinstance(nested.get(language), dict):
         chosen: dict[str, int] = nested[language]
         return chosen
     known = ", ".join(sorted(nested)[:12])
@@ -207,7 +216,14 @@ def _read_tokenizer_config(directory: Path) -> dict[str, Any]:
 def _token_name(config: dict[str, Any], key: str, default: str) -> str:
     """A special token as transformers writes it: text, an object with `content`, or null."""
     name = config.get(key, default)
-    return str(name["content"]) if isinstance(name, dict) else (name or "")
+    if isinstance(name, dict):
+        name = name.get("content")
+    if name is not None and not isinstance(name, str):
+        raise DataError(
+            f"tokenizer_config.json: {key} is {str(name)[:60]}, not a token.",
+            remedy="Download or write the file again.",
+        )
+    return name or ""
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -218,7 +234,8 @@ def _read_json(path: Path) -> dict[str, Any]:
             f"There is no {path}: this folder has no CTC vocabulary.",
             remedy="Give a folder made by finetune-ctc or vocab, or a model with a CTC head.",
         ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        # ValueError: not UTF-8, not JSON, or a number of more digits than Python reads.
         raise DataError(
             f"{path} is not valid JSON: {error}.", remedy="Download or write the file again."
         ) from error

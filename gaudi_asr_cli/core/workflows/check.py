@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaudi_asr_cli.core.data.measure import Measured, measure
+from gaudi_asr_cli.core.data.measure import Measured
 from gaudi_asr_cli.core.data.phonemes import pronounce_texts
 from gaudi_asr_cli.core.data.quality import SoundFacts, inspect_sound, pick_evenly
-from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
+from gaudi_asr_cli.core.data.reading import read_measured
+from gaudi_asr_cli.core.data.sources import ReadOptions
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import (
     Observer,
@@ -32,8 +32,10 @@ from gaudi_asr_cli.core.workflows.check_findings import (
     Target,
     judge_alignment,
     judge_characters,
+    judge_contradictions,
     judge_empty,
     judge_lengths,
+    judge_overlaps,
     judge_readable,
     judge_sound,
     judge_splits,
@@ -122,6 +124,8 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
     heard = _inspect(pick_evenly(utterances, request.sample), observe)
     findings = (
         judge_readable((train, evaluation), heard),
+        judge_contradictions((train, evaluation)),
+        judge_overlaps(utterances),
         judge_empty(utterances, texts),
         *_judge_texts(train.utterances, utterances, texts, target),
         *judge_lengths(utterances),
@@ -185,8 +189,7 @@ def _find_target(request: CheckRequest) -> Target | Seq2SeqTask:
 def _read(sources: Sequence[str], options: ReadOptions, observe: Observer) -> Measured:
     if not sources:
         return Measured((), ())
-    utterances = chain.from_iterable(read_utterances(source, options) for source in sources)
-    return measure(utterances, observe)
+    return read_measured(sources, options, observe)
 
 
 def _inspect(utterances: Sequence[Utterance], observe: Observer) -> Heard:

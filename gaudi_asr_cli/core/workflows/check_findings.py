@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal
 
 from gaudi_asr_cli.core.data.measure import Measured
+from gaudi_asr_cli.core.data.overlaps import find_overlaps
 from gaudi_asr_cli.core.data.quality import (
     SharedAudio,
     SoundFacts,
@@ -88,6 +89,21 @@ def judge_readable(measured: Sequence[Measured], heard: Heard) -> Finding:
     total = sum(len(one.utterances) + len(one.broken) for one in measured)
     remedy = "Mend these files or take them out of the data: training stops where it meets one."
     return judge("unreadable", [*unread, *heard.broken], total, remedy, "stops")
+
+
+def judge_contradictions(measured: Sequence[Measured]) -> Finding:
+    """Judge rows that promise more than their file holds, or far less."""
+    examples = [str(found) for one in measured for found in one.contradictions]
+    total = sum(len(one.utterances) + len(one.broken) for one in measured)
+    remedy = "They are read as far as the file goes; correct the list, or its unit (seconds)."
+    return judge("contradicted_length", examples, total, remedy)
+
+
+def judge_overlaps(utterances: Sequence[Utterance]) -> Finding:
+    """Judge segments of one recording that overlap and have different texts."""
+    examples = [str(overlap) for overlap in find_overlaps(utterances)]
+    remedy = "One of the texts does not belong to the audio they share: correct the times."
+    return judge("overlapping", examples, len(utterances), remedy)
 
 
 def judge_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> Finding:

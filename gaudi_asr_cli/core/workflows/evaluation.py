@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaudi_asr_cli.core.data.measure import Measured, measure
 from gaudi_asr_cli.core.data.phonemes import label_phonemes, pronounce_texts
-from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
+from gaudi_asr_cli.core.data.reading import read_measured
+from gaudi_asr_cli.core.data.sources import ReadOptions
 from gaudi_asr_cli.core.decoding import Decoder
 from gaudi_asr_cli.core.decoding.written import WrittenDecoder
 from gaudi_asr_cli.core.devices.base import Device
@@ -127,13 +126,17 @@ class EvalReport:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The data, sorted by what can be scored; totals are of everything that was read."""
+    """The data, sorted by what can be scored; totals are of everything that was read.
+
+    `notes` say where the list contradicts its files, and what of a folder was not read.
+    """
 
     scorable: tuple[Utterance, ...]
     without_text: tuple[NotScored, ...]
     broken: tuple[NotScored, ...]
     utterances_total: int
     audio_s_total: float
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -180,7 +183,10 @@ def evaluate(
             phases_s={"read": read_s, **hearing.phases_s},
             seed=request.seed,
             unit=comparing.unit,
-            notes=find_notes(hearing.scored, comparing.normalizer, comparing.rules),
+            notes=(
+                *gathered.notes,
+                *find_notes(hearing.scored, comparing.normalizer, comparing.rules),
+            ),
         )
         report = EvalReport(
             score=score,
@@ -220,8 +226,7 @@ def gather(request: EvalRequest, observe: Observer) -> Gathered:
     Raises:
         DataError: No utterance has both sound and text.
     """
-    sources = (read_utterances(source, request.read) for source in request.data)
-    measured = measure(chain.from_iterable(sources), observe)
+    measured = read_measured(request.data, request.read, observe)
     texts = tuple(one for one in measured.utterances if one.text is not None)
     gathered = Gathered(
         scorable=texts[: request.limit],
@@ -236,20 +241,31 @@ def gather(request: EvalRequest, observe: Observer) -> Gathered:
         ),
         utterances_total=len(measured.utterances) + len(measured.broken),
         audio_s_total=measured.audio_s,
+        notes=measured.notes,
     )
-    _refuse_nothing(gathered, measured)
+    _refuse_nothing(gathered)
     return gathered
 
 
-def _refuse_nothing(gathered: Gathered, measured: Measured) -> None:
+def _refuse_nothing(gathered: Gathered) -> None:
     if gathered.scorable:
         return
+    first = next(iter((*gathered.broken, *gathered.without_text)), None)
+    example = "" if first is None else f"; the first, {describe_first(first)}"
     raise DataError(
         f"Nothing can be scored: of {gathered.utterances_total} utterances "
-        f"{len(gathered.without_text)} have no text and {len(measured.broken)} cannot be read.",
+        f"{len(gathered.without_text)} have no text and {len(gathered.broken)} cannot be read"
+        f"{example}".rstrip(".")
+        + ".",
         remedy="Check the path and --split; name the column that holds the text with "
         "--text-column.",
     )
+
+
+def describe_first(skipped: NotScored) -> str:
+    """Return file and reason; the file once, where the reason names it too."""
+    named = skipped.path in skipped.reason
+    return skipped.reason if named else f"{skipped.path}: {skipped.reason}"
 
 
 def _hear(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from pathlib import Path
 
 from gaudi_asr_cli.core.data.augment import Augmentation
 from gaudi_asr_cli.core.data.buckets import Batching, choose_edges
 from gaudi_asr_cli.core.data.index import read_index, write_index
-from gaudi_asr_cli.core.data.measure import Measured, measure
+from gaudi_asr_cli.core.data.measure import Measured
+from gaudi_asr_cli.core.data.overlaps import find_overlaps
 from gaudi_asr_cli.core.data.phonemes import pronounce_texts
-from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
+from gaudi_asr_cli.core.data.reading import read_measured
+from gaudi_asr_cli.core.data.sources import ReadOptions
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Noticed, Observer
@@ -70,6 +71,8 @@ def prepare(
     """
     check_extra(recipe.trainer, device)
     splits = take_over(handover) or read_splits(recipe, observe)
+    refuse_unusable(splits.train)
+    report_overlaps(splits.train, observe)
     rules = rules_of(recipe)
     task = open_made_task(recipe, texts_of(splits.train, rules), device, observe)
     limits = Limits(recipe.batching.min_seconds, recipe.batching.max_seconds)
@@ -121,8 +124,7 @@ def read_splits(recipe: TrainingRecipe, observe: Observer) -> Splits:
         if data is None:
             return None
         options = ReadOptions(split=data.split, config=data.config, text_column=data.text_column)
-        sources = [read_utterances(source, options) for source in data.sources]
-        measured = measure(islice(chain.from_iterable(sources), data.limit), observe)
+        measured = read_measured(data.sources, options, observe, data.limit)
         return pronounced(measured, recipe)
 
     train = read(recipe.train)
@@ -188,6 +190,37 @@ def unreadable(utterance_id: str, reason: str) -> Refusal:
 def count_reasons(refused: tuple[Refusal, ...]) -> dict[str, int]:
     """How many were refused for each reason, commonest first."""
     return dict(Counter(refusal.reason for refusal in refused).most_common())
+
+
+def refuse_unusable(measured: Measured) -> None:
+    """Stop where not one utterance can be trained on, with the first reason.
+
+    Raises:
+        DataError: All audio is unreadable.
+    """
+    if measured.utterances or not measured.broken:
+        return
+    first = measured.broken[0]
+    raise DataError(
+        f"Nothing is left to train on: none of {len(measured.broken)} utterances can be read; "
+        f"the first, {first}",
+        remedy="Check the paths of the list; relative ones start at it. "
+        "`gaudi-asr check DATA` looks at all files.",
+    )
+
+
+def report_overlaps(measured: Measured, observe: Observer) -> None:
+    """Report segments that share audio and have different texts."""
+    overlaps = find_overlaps(measured.utterances)
+    if overlaps:
+        observe(
+            Noticed(
+                f"{len(overlaps)} utterances overlap another of their recording with a different "
+                f"text; the first: {overlaps[0]}.",
+                remedy="One of the texts does not belong to the audio they share: correct the "
+                "times. `gaudi-asr check DATA` lists more.",
+            )
+        )
 
 
 def tell_refused(refused: tuple[Refusal, ...], observe: Observer) -> None:

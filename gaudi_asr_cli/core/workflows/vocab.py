@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from gaudi_asr_cli.core.data.measure import Measured, measure
+from gaudi_asr_cli.core.data.measure import Measured
 from gaudi_asr_cli.core.data.phonemes import pronounce_texts
-from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
+from gaudi_asr_cli.core.data.reading import read_measured
+from gaudi_asr_cli.core.data.sources import ReadOptions
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
 from gaudi_asr_cli.core.records import Utterance, Vocabulary
@@ -94,8 +95,7 @@ def vocab(request: VocabRequest, observe: Observer = ignore) -> VocabReport:
         DataError: No utterance has text, or no character is left.
     """
     _refuse_filled(request.out)
-    sources = (read_utterances(source, request.read) for source in request.sources)
-    measured = measure(chain.from_iterable(sources), observe)
+    measured = read_measured(request.sources, request.read, observe)
     utterances = _with_text(measured, observe)
     counts, removed = _count_units(utterances, request)
     vocabulary = build_vocabulary(
@@ -138,15 +138,19 @@ def _with_text(measured: Measured, observe: Observer) -> tuple[Utterance, ...]:
         observe(
             Noticed(
                 f"{len(measured.broken)} audio files cannot be read and are not in the hours, "
-                f"the first {first.utterance.audio.path}: {first.reason}.",
+                f"the first {first}".rstrip(".")
+                + ".",
                 remedy="Their text is counted all the same; mend or remove them before training.",
             )
         )
     everything = chain(measured.utterances, (broken.utterance for broken in measured.broken))
     utterances = tuple(one for one in everything if one.text and one.text.strip())
     if not utterances:
+        example = next(chain(map(str, measured.broken), _paths(measured.utterances)), "")
         raise DataError(
-            "No utterance of the data has text, so there is nothing to count.",
+            "No utterance of the data has text, so there is nothing to count"
+            f"{'; the first, ' if example else ''}{example}".rstrip(".")
+            + ".",
             remedy="Name the column that holds it with --text-column, or check the --split.",
         )
     _reject_surrogates(utterances)
@@ -163,6 +167,10 @@ def _reject_surrogates(utterances: Sequence[Utterance]) -> None:
                 "which is no character.",
                 remedy="Write the text again as UTF-8: its other half was lost in a conversion.",
             )
+
+
+def _paths(utterances: Iterable[Utterance]) -> Iterator[str]:
+    return (f"{one.audio.path}: no text" for one in utterances)
 
 
 def _count_units(

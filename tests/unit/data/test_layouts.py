@@ -72,10 +72,6 @@ def test_a_byte_order_mark_and_an_absolute_path_do_no_harm(tmp_path):
         ("[1, 2]", "a list instead of an object"),
         ('{"audio_filepath": "b.wav"}', "no column of text; the columns are audio_filepath"),
         ('{"text": "b"}', "no column of audio files; the columns are text"),
-        ('{"audio_filepath": null, "text": "b"}', "not the path of an audio file"),
-        ('{"audio_filepath": "b.wav", "text": "b", "duration": "long"}', "not a number of seconds"),
-        ('{"audio_filepath": "b.wav", "text": "b", "duration": -1}', "not a number of seconds"),
-        ('{"audio_filepath": "b.wav", "text": "b", "duration": NaN}', "not a number of seconds"),
     ],
 )
 def test_a_broken_manifest_line_is_named_by_its_number(tmp_path, line, says):
@@ -85,6 +81,56 @@ def test_a_broken_manifest_line_is_named_by_its_number(tmp_path, line, says):
     message = refusal(path)
 
     assert f"{path}, line 3: " in message
+    assert says in message
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        ('"audio_filepath": null', "not the path of an audio file"),
+        ('"audio_filepath": " "', "not the path of an audio file"),
+        ('"audio_filepath": "b\\ud800.wav"', "lone surrogate"),
+        ('"audio_filepath": "http://x.org/b.wav"', "not on this machine"),
+        ('"audio_filepath": "b.wav", "text": "b\\udc80"', "\\udc80, half of a character"),
+        ('"audio_filepath": "b.wav", "text": ["b"]', "not a text"),
+        ('"audio_filepath": "b.wav", "duration": "long"', "not a number of seconds"),
+        ('"audio_filepath": "b.wav", "duration": -1', "not a number of seconds"),
+        ('"audio_filepath": "b.wav", "duration": NaN', "not a number of seconds"),
+        ('"audio_filepath": "b.wav", "offset": Infinity', "not a number of seconds"),
+        ('"audio_filepath": "b.wav", "duration": 1e300', "not a number of seconds"),
+        (f'"audio_filepath": "b.wav", "duration": 1{"0" * 400}', "not a number of seconds"),
+        ('"audio_filepath": "b.wav", "duration": true', "not a number of seconds"),
+        ('"audio_filepath": "b.wav", "offset": 2, "duration": 0', "starts at 2 s and lasts 0 s"),
+        ('"audio_filepath": "b.wav", "start": 2, "end": 2', "starts at 2 s and ends at 2 s"),
+    ],
+)
+def test_a_value_that_cannot_be_used_costs_only_its_row(tmp_path, cells, says):
+    good = '{"audio_filepath": "a.wav", "text": "a", "duration": 1}'
+    line = "{" + ('"text": "b", ' if '"text"' not in cells else "") + cells + "}"
+    path = put(tmp_path / "m.jsonl", f"{good}\n\n{line}\n{good}\n")
+
+    first, rejected, last = read(path)
+
+    assert (first.rejection, last.rejection) == ("", "")
+    assert rejected.rejection.startswith(f"{path}, line 3: ")
+    assert says in rejected.rejection
+    assert f"{rejected}".encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"audio_filepath": "b.wav", "text": ' + "[" * 100_000, "nested too deeply"),
+        ('{"audio_filepath": "b.wav", "text": 1' + "0" * 5_000 + "}", "Exceeds the limit"),
+        ('{"audio_filepath": "b.wav", "text": "b", "text": "c"}', "'text' stands twice"),
+    ],
+)
+def test_json_that_python_cannot_read_is_named_by_its_number(tmp_path, line, says):
+    path = put(tmp_path / "m.jsonl", f'{{"audio_filepath": "a.wav", "text": "a"}}\n{line}\n')
+
+    message = refusal(path)
+
+    assert f"{path}, line 2: broken JSON: " in message
     assert says in message
 
 
@@ -295,7 +341,7 @@ def test_commonvoice_with_several_languages_asks_for_one(tmp_path):
 
 def make_kaldi(directory: Path, **files: str) -> Path:
     for name, text in {"wav.scp": "r1 audio/r1.wav\n", **files}.items():
-        put(directory / name.replace("_", "."), text)
+        put(directory / name, text)
     return directory
 
 
@@ -313,6 +359,27 @@ def test_kaldi_segments_are_places_in_recordings(tmp_path):
     assert first.audio.path == tmp_path / "audio/r1.wav"
     assert (first.audio.start_s, first.audio.duration_s) == (0.25, 1.25)
     assert (second.text, second.audio.duration_s) == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("times", "says"),
+    [
+        ("3 1", "it ends at 1.0 s, not after 3.0 s"),
+        ("1.5 1.5", "it ends at 1.5 s, not after 1.5 s"),
+        ("-5 -1", "its start is -5.0 s"),
+        ("nan -1", "its start is nan s"),
+        ("0 inf", "its end is inf s"),
+    ],
+)
+def test_a_kaldi_segment_of_impossible_times_costs_only_itself(tmp_path, times, says):
+    segments = f"u1 r1 0.25 1.5\nu2 r1 {times}\n"
+    make_kaldi(tmp_path, segments=segments, text="u1 A\nu2 B\n")
+
+    first, second = read(tmp_path)
+
+    assert first.rejection == ""
+    assert second.rejection.startswith(f"{tmp_path / 'segments'}, line 2: ")
+    assert says in second.rejection
 
 
 def test_kaldi_without_segments_takes_lengths_from_reco2dur(tmp_path):
@@ -345,7 +412,19 @@ def test_the_real_kaldi_folder_with_pipes_is_refused():
     [
         ({"segments": "u1 r9 0 1\n"}, "line 1: 'r9 0 1' is not in wav.scp"),
         ({"segments": "u1 r1 0 one\n"}, "is broken"),
-        ({"segments": "u1 r1 3 1\n"}, "ends at 1.0 s"),
+        ({"segments": "u1 r1 0 1 2\n"}, "'2' follows the end, and names a channel"),
+        ({"segments": "u1 r1 0 1\n\nu1 r1 1 2\n"}, "lines 1 and 3 are both of 'u1'"),
+        ({"text": "r1 A\nr1 B\n"}, "lines 1 and 2 are both of 'r1'"),
+        ({"wav.scp": "r1 x.wav\nr1 y.wav\n"}, "lines 1 and 2 are both of 'r1'"),
+        ({"wav.scp": "r1 raw/wav.1.ark:1234\n"}, "inside a Kaldi archive"),
+        ({"wav.scp": "r1 a.ark\n"}, "inside a Kaldi archive"),
+        (
+            {
+                "wav.scp": "r1 a.wav\nr2 a.wav\n",
+                "reco2file_and_channel": "r1 a A\nr2 a B\n",
+            },
+            "channels of one file",
+        ),
         ({"text": "r1 A\nr7 B\n"}, "1 utterances have no audio, r7 first"),
         ({"reco2dur": "r1 long\n"}, "could not convert"),
         ({}, "no file `text`"),

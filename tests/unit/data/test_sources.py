@@ -173,7 +173,7 @@ def test_a_long_manifest_is_planned_without_opening_audio(tmp_path):
 def test_every_layout_of_the_contract_has_a_reader():
     assert set(READERS) == {
         "folder", "audiofolder", "manifest", "table", "librispeech", "commonvoice", "kaldi",
-        "parquet", "hub", "demo",
+        "parquet", "hub", "demo", "ljspeech", "mls", "spontaneous",
     }  # fmt: skip
 
 

@@ -11,9 +11,12 @@ from gaudi_asr_cli.core.data.layouts.folder import read_folder
 from gaudi_asr_cli.core.data.layouts.hub import read_hub
 from gaudi_asr_cli.core.data.layouts.kaldi import read_kaldi
 from gaudi_asr_cli.core.data.layouts.librispeech import read_librispeech
+from gaudi_asr_cli.core.data.layouts.ljspeech import read_ljspeech
 from gaudi_asr_cli.core.data.layouts.manifest import read_manifest
+from gaudi_asr_cli.core.data.layouts.mls import read_mls
 from gaudi_asr_cli.core.data.layouts.options import Reader, ReadOptions
 from gaudi_asr_cli.core.data.layouts.parquet import read_parquet
+from gaudi_asr_cli.core.data.layouts.spontaneous import read_spontaneous
 from gaudi_asr_cli.core.data.layouts.table import read_table
 from gaudi_asr_cli.core.records import Utterance
 
@@ -31,7 +34,10 @@ READERS: dict[str, Reader] = {
     "manifest": read_manifest,
     "table": read_table,
     "librispeech": read_librispeech,
+    "ljspeech": read_ljspeech,
+    "mls": read_mls,
     "commonvoice": read_commonvoice,
+    "spontaneous": read_spontaneous,
     "kaldi": read_kaldi,
     "parquet": read_parquet,
     "hub": read_hub,

@@ -37,6 +37,12 @@ def find_metadata(directory: Path) -> dict[str, Path]:
     return {}
 
 
+def find_rivals(file: Path) -> list[Path]:
+    """Return the other metadata files beside the one that is read."""
+    beside = (file.with_name(name) for name in _NAMES)
+    return [other for other in beside if other != file and other.is_file() and _names_files(other)]
+
+
 def _names_files(file: Path) -> bool:
     """LJSpeech has a metadata.csv too, of another kind: without a line that names columns."""
     with file.open("rb") as opened:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gaudi_asr_cli.core.data.audio import read_rate_hz
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
-from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.data.layouts.times import TimeColumns, read_times, refuse_unclear
+from gaudi_asr_cli.core.data.listed_paths import find_file
+from gaudi_asr_cli.core.data.rejected import (
+    RowError,
+    find_printable_path,
+    make_printable,
+    refuse_unprintable,
+    reject_row,
+)
+from gaudi_asr_cli.core.errors import AsrError, DataError
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript", "normalized_text")
@@ -29,8 +40,7 @@ AUDIO_COLUMNS = (
     "clip",
 )
 SPEAKER_COLUMNS = ("speaker", "speaker_id", "client_id", "spk_id", "spk")
-DURATION_COLUMNS = ("duration", "duration_s", "audio_duration")
-OFFSET_COLUMNS = ("offset", "offset_s", "start_s")
+ID_COLUMNS = ("id", "utt_id", "utterance_id", "uttid")
 
 Row = tuple[int, Mapping[str, Any]]
 """Line number in the file, counted from 1, and the cells by column."""
@@ -43,22 +53,30 @@ class Columns:
     audio: str | None
     text: str | None
     speaker: str | None
-    duration: str | None
-    offset: str | None
+    id: str | None
+    times: TimeColumns
 
     @classmethod
     def find(cls, names: Sequence[str], options: ReadOptions, where: str) -> Columns:
         """Look for each column by its usual names.
 
         Raises:
-            DataError: There is no column of text, or not the one that was named.
+            DataError: There is no column of audio or of text, or not the one that was named.
         """
+        audio = find_first(AUDIO_COLUMNS, names)
+        text = find_text_column(names, options, where)
+        if audio is None:
+            raise DataError(
+                f"{where}: there is no column of audio files; the columns are {', '.join(names)}.",
+                remedy=f"Call it {AUDIO_COLUMNS[0]}, or one of {', '.join(AUDIO_COLUMNS[1:6])}.",
+            )
+        times = TimeColumns.find([name for name in names if name not in (audio, text)])
         return cls(
-            _first(AUDIO_COLUMNS, names),
-            find_text_column(names, options, where),
-            _first(SPEAKER_COLUMNS, names),
-            _first(DURATION_COLUMNS, names),
-            _first(OFFSET_COLUMNS, names),
+            audio,
+            text,
+            find_first(SPEAKER_COLUMNS, names),
+            find_first(ID_COLUMNS, names),
+            times,
         )
 
 
@@ -68,7 +86,7 @@ def find_text_column(names: Sequence[str], options: ReadOptions, where: str) -> 
     Raises:
         DataError: There is none, and text is needed or a column was named.
     """
-    found = _first((options.text_column,) if options.text_column else TEXT_COLUMNS, names)
+    found = find_first((options.text_column,) if options.text_column else TEXT_COLUMNS, names)
     if found is None and (options.text_column or options.needs_text):
         wanted = f"named {options.text_column!r}" if options.text_column else "of text"
         raise DataError(
@@ -93,61 +111,85 @@ def read_rows(
         DataError: A column or a cell is missing or wrong; the line is named.
     """
     known: dict[tuple[str, ...], Columns] = {}
+    lines: dict[str, int] = {}
     for line, cells in rows:
         where = f"{source}, line {line}"
         names = tuple(cells)
         if names not in known:
             known[names] = Columns.find(names, options, where)
-        yield _read_row(cells, known[names], base, where)
+        columns = known[names]
+        refuse_unclear(cells, columns.times, where)
+        name = _read_id(cells, columns.id)
+        if name is not None and lines.setdefault(name, line) != line:
+            raise DataError(
+                f"{source}: lines {lines[name]} and {line} have the same {columns.id}, {name!r}.",
+                remedy="Give each utterance an id of its own, take one of them out, or rename the "
+                f"column {columns.id!r} if it does not identify utterances.",
+            )
+        yield read_row(cells, columns, base, where)
 
 
-def _read_row(cells: Mapping[str, Any], columns: Columns, base: Path, where: str) -> Utterance:
-    path = base / _read_path(cells, columns.audio, where)
-    span = AudioSpan(
-        path,
-        start_s=_read_seconds(cells, columns.offset, where) or 0.0,
-        duration_s=_read_seconds(cells, columns.duration, where) or None,
-    )
-    text = None if columns.text is None else cells[columns.text]
-    speaker = cells.get(columns.speaker) if columns.speaker else None
-    return Utterance(
-        path.stem,
-        span,
-        text=None if text is None else str(text),
-        speaker=None if speaker in (None, "") else str(speaker),
-    )
-
-
-def _read_path(cells: Mapping[str, Any], column: str | None, where: str) -> str:
-    if column is None:
-        raise DataError(
-            f"{where}: there is no column of audio files; the columns are {', '.join(cells)}.",
-            remedy=f"Call it {AUDIO_COLUMNS[0]}, or one of {', '.join(AUDIO_COLUMNS[1:6])}.",
+def read_row(cells: Mapping[str, Any], columns: Columns, base: Path, where: str) -> Utterance:
+    """Return the row as an utterance; one that cannot be used says why, and costs only itself."""
+    span = AudioSpan(base / where.rpartition(", ")[0])
+    try:
+        span = AudioSpan(_read_path(cells, columns.audio, base))
+        start_s, duration_s = read_times(cells, columns.times, partial(find_rate_hz, span))
+        return Utterance(
+            _read_id(cells, columns.id) or span.path.stem,
+            replace(span, start_s=start_s, duration_s=duration_s),
+            text=read_text(cells.get(columns.text or ""), columns.text),
+            speaker=read_text(cells.get(columns.speaker or "") or None, columns.speaker),
+            origin=where,
         )
-    path = cells[column]
-    if not isinstance(path, str) or not path.strip() or "\0" in path:
-        raise DataError(
-            f"{where}: {column!r} is {path!r}, not the path of an audio file.",
-            remedy="Write the path, relative to this list or absolute, or take the line out.",
-        )
+    except RowError as error:
+        shown = replace(span, path=find_printable_path(span.path))
+        text = cells.get(columns.text or "")
+        name = _read_id(cells, columns.id) or ""
+        return reject_row(where, error, shown, name, text if isinstance(text, str) else None)
+
+
+def read_text(value: Any, column: str | None) -> str | None:
+    """Return a cell as text; None where there is nothing in it.
+
+    Raises:
+        RowError: It is a list or an object, or holds what no file can be written with.
+    """
+    if value is None:
+        return None
+    if isinstance(value, list | dict | bool) or value != value:
+        raise RowError(f"{column!r} is {str(value)[:60]}, not a text")
+    return refuse_unprintable(str(value), repr(column))
+
+
+def _read_id(cells: Mapping[str, Any], column: str | None) -> str | None:
+    value = cells.get(column) if column else None
+    if value is None or isinstance(value, list | dict) or not str(value).strip():
+        return None
+    return make_printable(str(value).strip())
+
+
+def _read_path(cells: Mapping[str, Any], column: str | None, base: Path) -> Path:
+    written = cells[column] if column else None
+    if not isinstance(written, str):
+        raise RowError(f"{column!r} is {str(written)[:60]!r}, not the path of an audio file")
+    try:
+        path = find_file(base, written)
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise RowError(f"{column!r} holds a lone surrogate, which no path has") from None
+    except ValueError as error:
+        raise RowError(f"{column!r}: {error}") from error
     return path
 
 
-def _read_seconds(cells: Mapping[str, Any], column: str | None, where: str) -> float | None:
-    value = cells.get(column) if column else None
-    if value is None or value == "":
-        return None
+def find_rate_hz(span: AudioSpan) -> int:
+    """Return the samples a second of the row's file: its times are counted in samples."""
     try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise DataError(
-            f"{where}: {column!r} is {value!r}, not a number of seconds.",
-            remedy="Write seconds from 0 up, or leave it out: it is then read from the audio.",
-        )
-    return seconds
+        return read_rate_hz(span)
+    except AsrError as error:
+        raise RowError(error.message) from error
 
 
-def _first(wanted: Iterable[str], names: Sequence[str]) -> str | None:
+def find_first(wanted: Iterable[str], names: Sequence[str]) -> str | None:
     return next((name for name in wanted if name in names), None)

@@ -28,8 +28,7 @@ def read_commonvoice(path: Path, options: ReadOptions) -> Iterator[Utterance]:
     else:
         root = _find_release(path, options.config)
         file = pick_split(_find_splits(root), options.split, path)
-    # A sentence may begin with a quotation mark; the release quotes nothing.
-    rows = read_table_rows(file, quoted=False)
+    rows = read_table_rows(file)
     yield from read_rows(_add_lengths(rows, root), file, root / "clips", options)
 
 
@@ -88,7 +87,7 @@ def _complete(cells: dict[str, Any], lengths_ms: dict[str, float]) -> dict[str, 
 def _read_lengths_ms(path: Path) -> dict[str, float]:
     if not path.is_file():
         return {}
-    rows = read_table_rows(path, quoted=False)
+    rows = read_table_rows(path)
     try:
         return {cells["clip"]: float(cells[_LENGTH_COLUMN]) for _, cells in rows}
     except (KeyError, ValueError) as error:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
+from gaudi_asr_cli.core.data.layouts.times import LONGEST_S
+from gaudi_asr_cli.core.data.listed_paths import find_file
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
+
+_IN_ARCHIVE = re.compile(r"\.ark(:\d+)?(\[[\d:,]*\])?$|^(ark|scp)(,\w+)*:")
 
 
 def read_kaldi(path: Path, options: ReadOptions) -> Iterator[Utterance]:
@@ -23,9 +29,25 @@ def read_kaldi(path: Path, options: ReadOptions) -> Iterator[Utterance]:
     spans = _read_spans(directory)
     texts = _read_texts(directory, options)
     speakers = _read_map(directory / "utt2spk")
-    for name in spans:
-        yield Utterance(name, spans[name], text=texts.get(name), speaker=speakers.get(name))
+    for name, found in spans.items():
+        yield Utterance(
+            name,
+            found.span,
+            text=texts.get(name),
+            speaker=speakers.get(name),
+            origin=found.origin,
+            rejection=f"{found.origin}: {found.problem}" if found.problem else "",
+        )
     _refuse_texts_without_audio(texts, spans, directory)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Where an utterance's audio is, which line says so, and what is wrong with its times."""
+
+    span: AudioSpan
+    origin: str
+    problem: str = ""
 
 
 def find_kaldi(path: Path) -> dict[str, Path]:
@@ -39,14 +61,16 @@ def find_kaldi(path: Path) -> dict[str, Path]:
     return {}
 
 
-def _read_spans(directory: Path) -> dict[str, AudioSpan]:
+def _read_spans(directory: Path) -> dict[str, _Found]:
     recordings = _read_recordings(directory)
+    _refuse_channels(recordings, directory)
     segments = directory / "segments"
     if segments.is_file():
         return dict(_read_segments(segments, recordings))
     lengths_s = _read_lengths_s(directory / "reco2dur") or _read_lengths_s(directory / "utt2dur")
     return {
-        name: AudioSpan(path, duration_s=lengths_s.get(name)) for name, path in recordings.items()
+        name: _place(path, str(directory / "wav.scp"), 0.0, lengths_s.get(name))
+        for name, path in recordings.items()
     }
 
 
@@ -60,10 +84,18 @@ def _read_lengths_s(path: Path) -> dict[str, float]:
 
 
 def _read_recordings(directory: Path) -> dict[str, Path]:
+    scp = directory / "wav.scp"
     return {
-        name: directory / _checked(place, directory / "wav.scp", line)
-        for line, name, place in _read_pairs(directory / "wav.scp")
+        name: _find_recording(directory, _checked(place, scp, line), f"{scp}, line {line}")
+        for line, name, place in _read_pairs(scp)
     }
+
+
+def _find_recording(directory: Path, place: str, where: str) -> Path:
+    try:
+        return find_file(directory, place)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}.", remedy="Write: RECORDING PATH") from error
 
 
 def _checked(place: str, scp: Path, line: int) -> str:
@@ -72,32 +104,67 @@ def _checked(place: str, scp: Path, line: int) -> str:
             f"{scp}, line {line}: {place!r} is a command, and commands in data are never run.",
             remedy="Run it yourself, once, into a file, and write the file's path in wav.scp.",
         )
+    if _IN_ARCHIVE.search(place):
+        raise DataError(
+            f"{scp}, line {line}: {place!r} is audio inside a Kaldi archive, which is not read.",
+            remedy="Write each recording into a file of its own, once, with Kaldi's "
+            "`wav-copy scp:wav.scp` or the Python package kaldiio, and name the files in wav.scp.",
+        )
     if not place:
         raise DataError(f"{scp}, line {line}: no path.", remedy="Write: RECORDING PATH")
     return place
 
 
-def _read_segments(
-    segments: Path, recordings: Mapping[str, Path]
-) -> Iterator[tuple[str, AudioSpan]]:
+def _refuse_channels(recordings: Mapping[str, Path], directory: Path) -> None:
+    """Two recordings that are channels of one file would both be read as their mixture."""
+    path = directory / "reco2file_and_channel"
+    if path.is_file() and len(set(recordings.values())) < len(recordings):
+        raise DataError(
+            f"{path}: recordings are channels of one file, and wav.scp does not tell them apart.",
+            remedy="Write each channel into a file of its own and name those in wav.scp.",
+        )
+
+
+def _read_segments(segments: Path, recordings: Mapping[str, Path]) -> Iterator[tuple[str, _Found]]:
     for line, name, rest in _read_pairs(segments):
+        origin = f"{segments}, line {line}"
         try:
-            recording, start, end = rest.split()[:3]
+            recording, start, end, *more = rest.split()
             start_s, end_s = float(start), float(end)
             path = recordings[recording]
         except (ValueError, KeyError) as error:
             what = "not in wav.scp" if isinstance(error, KeyError) else "broken"
             raise DataError(
-                f"{segments}, line {line}: {rest!r} is {what}.",
+                f"{origin}: {rest!r} is {what}.",
                 remedy="Write: UTTERANCE RECORDING START END, in seconds.",
             ) from error
-        if end_s != -1 and not 0 <= start_s < end_s:
+        if more:
             raise DataError(
-                f"{segments}, line {line}: {name} ends at {end_s} s, not after {start_s} s.",
-                remedy="Mend the times or take the line out.",
+                f"{origin}: {' '.join(more)!r} follows the end, and names a channel.",
+                remedy="Write each channel into a file of its own and name those in wav.scp, or "
+                "take the column out.",
             )
         # -1 is Kaldi's word for "to the end of the recording".
-        yield name, AudioSpan(path, start_s, None if end_s == -1 else round(end_s - start_s, 6))
+        known_end_s = None if end_s == -1 else end_s
+        yield name, _place(path, origin, start_s, known_end_s)
+
+
+def _place(path: Path, origin: str, start_s: float, end_s: float | None) -> _Found:
+    problem = _judge_times(start_s, end_s)
+    if problem:
+        return _Found(AudioSpan(path), origin, problem)
+    duration_s = None if end_s is None else round(end_s - start_s, 6)
+    return _Found(AudioSpan(path, start_s, duration_s), origin)
+
+
+def _judge_times(start_s: float, end_s: float | None) -> str:
+    """Say what is wrong with a start and an end; nothing where they are right."""
+    for name, value in (("start", start_s), ("end", end_s)):
+        if value is not None and not 0 <= value < LONGEST_S:
+            return f"its {name} is {value} s, not a number of seconds"
+    if end_s is not None and end_s <= start_s:
+        return f"it ends at {end_s} s, not after {start_s} s, so there is no audio in it"
+    return ""
 
 
 def _read_texts(directory: Path, options: ReadOptions) -> dict[str, str]:
@@ -114,14 +181,20 @@ def _read_map(path: Path) -> dict[str, str]:
 
 
 def _read_pairs(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Line number, the first word, and what follows it."""
+    """Line number, the first word, and what follows it; no first word stands twice."""
+    lines: dict[str, int] = {}
     for line, entry in read_lines(path):
         name, *rest = entry.split(maxsplit=1)
+        if lines.setdefault(name, line) != line:
+            raise DataError(
+                f"{path}: lines {lines[name]} and {line} are both of {name!r}.",
+                remedy="Take one of them out, or give each a name of its own.",
+            )
         yield line, name, rest[0].strip() if rest else ""
 
 
 def _refuse_texts_without_audio(
-    texts: Mapping[str, str], spans: Mapping[str, AudioSpan], directory: Path
+    texts: Mapping[str, str], spans: Mapping[str, object], directory: Path
 ) -> None:
     orphans = [name for name in texts if name not in spans]
     if orphans:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gaudi_asr_cli.core.data.layouts.columns import Row, read_rows
+from gaudi_asr_cli.core.data.layouts.columns import AUDIO_COLUMNS, Row, read_rows
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
+from gaudi_asr_cli.core.data.rejected import make_printable
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import Utterance
 
@@ -50,14 +51,41 @@ def _looks_like_manifest(path: Path) -> bool:
 
 def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = json.loads(line, object_pairs_hook=_refuse_repeated_keys)
     except json.JSONDecodeError as error:
         problem = f"{error.msg} at column {error.colno}"
+    except RecursionError:
+        problem = "lists or objects nested too deeply"
+    except ValueError as error:
+        # A key that stands twice, or a number of more digits than Python reads.
+        problem = str(error).split(";")[0]
     else:
         if isinstance(value, dict):
-            return value
+            return _flatten(value)
         problem = f"a {type(value).__name__} instead of an object"
     raise DataError(
         f"{path}, line {number}: broken JSON: {problem}.",
         remedy='Every line is an object: {"audio_filepath": "a.wav", "duration": 1.5, "text": "a"}',
     )
+
+
+def _flatten(cells: dict[str, Any]) -> dict[str, Any]:
+    """Take an audio object apart, `{"audio": {"path": "a.wav", "start_time": 1}}`."""
+    for name in AUDIO_COLUMNS:
+        inner = cells.get(name)
+        if isinstance(inner, dict) and isinstance(inner.get("path"), str):
+            more = {f"audio_{key}": value for key, value in inner.items() if key != "path"}
+            return {**more, **cells, name: inner["path"]}
+    return cells
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {make_printable(twice)!r} stands twice in one object")
+    for name in found:
+        if not name.isascii() and make_printable(name) != name:
+            raise ValueError(f"the key {make_printable(name)} holds a lone surrogate")
+    return found

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.data.cells import open_arrow_table
 from gaudi_asr_cli.core.data.layouts.columns import (
     AUDIO_COLUMNS,
-    DURATION_COLUMNS,
     SPEAKER_COLUMNS,
+    Columns,
+    find_first,
+    find_rate_hz,
     find_text_column,
+    read_text,
 )
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
+from gaudi_asr_cli.core.data.layouts.times import TimeColumns, read_times, refuse_unclear
+from gaudi_asr_cli.core.data.rejected import RowError, reject_row
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
@@ -79,15 +86,28 @@ def read_shard(file: Path, options: ReadOptions) -> Iterator[Utterance]:
 
     try:
         names, audio = _find_columns(file)
-        text = find_text_column(names, options, str(file))
-        extra = [c for c in (_first(SPEAKER_COLUMNS, names), _first(DURATION_COLUMNS, names)) if c]
-        rows = _iterate_rows(file, audio, [c for c in (text, *extra) if c])
-        for number, cells in enumerate(rows):
-            yield _read_row(cells, file, number, audio.split(".")[0], text)
+        column = audio.split(".")[0]
+        found = Columns(
+            column,
+            find_text_column(names, options, str(file)),
+            find_first(SPEAKER_COLUMNS, names),
+            None,
+            _find_times(names, column, options),
+        )
+        extra = [name for name in (found.text, found.speaker) if name]
+        for number, cells in enumerate(_iterate_rows(file, audio, [*extra, *found.times.names])):
+            refuse_unclear(cells, found.times, f"{file}, row {number}")
+            yield _read_row(cells, file, number, found)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"{file}: {error}.", remedy="Is the file whole? Fetch or write it again."
         ) from error
+
+
+def _find_times(names: Sequence[str], audio: str, options: ReadOptions) -> TimeColumns:
+    times = TimeColumns.find([name for name in names if name not in (audio, options.text_column)])
+    # Who loads a dataset from the hub cannot rename its columns, and there `length` is of text.
+    return times.without_length()
 
 
 def _find_columns(file: Path) -> tuple[list[str], str]:
@@ -99,19 +119,25 @@ def _find_columns(file: Path) -> tuple[list[str], str]:
     import pyarrow as pa
 
     schema = _read_schema(file)
+    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"{file}: two columns are called {twice!r}.", remedy="Write it with one of them."
+        )
     for name in [*AUDIO_COLUMNS, *schema.names]:
         if name not in schema.names:
             continue
         kind = schema.field(name).type
         if pa.types.is_struct(kind):
             inner = {kind.field(i).name for i in range(kind.num_fields)}
-            if inner & {"bytes", "path"}:
+            if inner & {"bytes", "path", "array"}:
                 return list(schema.names), f"{name}.path" if "path" in inner else name
         elif name in AUDIO_COLUMNS:
             return list(schema.names), name
     raise DataError(
         f"{file}: there is no column of audio; the columns are {', '.join(schema.names)}.",
-        remedy="Audio is a column of {bytes, path}, of bytes or of paths; call it `audio`.",
+        remedy="Audio is a column of {bytes, path} or {array, sampling_rate}, of bytes, of paths, "
+        "or of lists of samples beside a column sampling_rate; call it `audio`.",
     )
 
 
@@ -151,19 +177,19 @@ def _iterate_batches(file: Path, columns: list[str]) -> Iterator[Any]:
         yield from opened.iter_batches(_BATCH_ROWS, columns=columns)
 
 
-def _read_row(
-    cells: dict[str, Any], file: Path, number: int, audio: str, text: str | None
-) -> Utterance:
-    path, words = cells[audio], cells[text] if text else None
-    duration_s = cells.get(_first(DURATION_COLUMNS, cells) or "")
-    speaker = cells.get(_first(SPEAKER_COLUMNS, cells) or "")
-    return Utterance(
-        Path(path).stem if path else f"{file.stem}-{number:06d}",
-        AudioSpan(file, duration_s=duration_s or None, row=number, column=audio),
-        text=None if words is None else str(words),
-        speaker=None if speaker in (None, "") else str(speaker),
-    )
-
-
-def _first(wanted: Sequence[str], names: Any) -> str | None:
-    return next((name for name in wanted if name in names), None)
+def _read_row(cells: dict[str, Any], file: Path, number: int, columns: Columns) -> Utterance:
+    path, origin = cells[columns.audio or ""], f"{file}, row {number}"
+    name = Path(path).stem if path else f"{file.stem}-{number:06d}"
+    span = AudioSpan(file, row=number, column=columns.audio)
+    try:
+        start_s, duration_s = read_times(cells, columns.times, partial(find_rate_hz, span))
+        return Utterance(
+            name,
+            replace(span, start_s=start_s, duration_s=duration_s),
+            text=read_text(cells[columns.text] if columns.text else None, columns.text),
+            speaker=read_text(cells.get(columns.speaker or "") or None, columns.speaker),
+            origin=origin,
+        )
+    except RowError as error:
+        text = cells.get(columns.text or "")
+        return reject_row(origin, error, span, name, text if isinstance(text, str) else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gaudi_asr_cli.core.data.layouts import manifest, parquet, table
@@ -11,12 +11,18 @@ from gaudi_asr_cli.core.data.layouts.commonvoice import has_sentences, holds_rel
 from gaudi_asr_cli.core.data.layouts.folder import AUDIO_SUFFIXES, find_audio_files
 from gaudi_asr_cli.core.data.layouts.kaldi import find_kaldi
 from gaudi_asr_cli.core.data.layouts.librispeech import find_librispeech
+from gaudi_asr_cli.core.data.layouts.ljspeech import find_ljspeech, is_ljspeech
+from gaudi_asr_cli.core.data.layouts.mls import find_mls
+from gaudi_asr_cli.core.data.layouts.spontaneous import find_spontaneous, is_spontaneous
 from gaudi_asr_cli.core.errors import DataError
 
 _DIRECTORIES: dict[str, Callable[[Path], bool]] = {
     "kaldi": lambda path: bool(find_kaldi(path)),
     "commonvoice": holds_release,
+    "spontaneous": lambda path: bool(find_spontaneous(path)),
     "audiofolder": lambda path: bool(find_metadata(path)),
+    "ljspeech": lambda path: bool(find_ljspeech(path)),
+    "mls": lambda path: bool(find_mls(path)),
     "librispeech": lambda path: bool(find_librispeech(path)),
     "manifest": lambda path: bool(manifest.find_manifests(path)),
     "parquet": lambda path: bool(parquet.find_shards(path)),
@@ -51,13 +57,22 @@ def recognise_layout(path: Path) -> str:
 
 
 def _recognise_directory(path: Path) -> str | None:
-    return next((layout for layout, holds in _DIRECTORIES.items() if holds(path)), None)
+    return next(find_layouts(path), None)
+
+
+def find_layouts(path: Path) -> Iterator[str]:
+    """Return the layouts that a directory holds, the surest first."""
+    return (layout for layout, holds in _DIRECTORIES.items() if holds(path))
 
 
 def _recognise_file(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if suffix == ".tsv" and (path.parent / "clips").is_dir() and has_sentences(path):
         return "commonvoice"
+    if suffix == ".tsv" and is_spontaneous(path):
+        return "spontaneous"
+    if suffix == ".csv" and is_ljspeech(path):
+        return "ljspeech"
     by_suffix = {
         "manifest": manifest.SUFFIXES,
         "table": table.SUFFIXES,

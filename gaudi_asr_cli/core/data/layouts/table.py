@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from gaudi_asr_cli.core.data.layouts.columns import Row, read_rows
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
@@ -25,38 +24,96 @@ def read_table(path: Path, options: ReadOptions) -> Iterator[Utterance]:
     yield from read_rows(read_table_rows(path), path, path.parent, options)
 
 
-def read_table_rows(path: Path, *, quoted: bool = True) -> Iterator[Row]:
+def read_table_rows(path: Path) -> Iterator[Row]:
     """Line numbers and cells by column; the first line names the columns.
 
-    Args:
-        path: The file; a TSV is cut at tabs, a CSV at what its first line uses most of `,;|`.
-        quoted: False where quotation marks are part of the text.
+    A TSV is cut at tabs and a row of it is one line, in which a quotation mark is a character
+    unless one cell begins and ends with it. A CSV is cut at what its first line uses most of
+    `,;|`, and quoted as usual.
     """
+    delimiter = _find_delimiter(path)
+    rows = _read_tsv(path) if delimiter == "\t" else _read_csv(path, delimiter)
+    _, header = next(rows, (0, []))
+    names = [name.strip() for name in header]
+    _refuse_repeated_names(names, path)
+    for line, cells in rows:
+        yield line, _name_cells(names, cells, path, line)
+
+
+def _read_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
+    for number, line in read_lines(path):
+        yield number, [_unquote(cell) for cell in line.split("\t")]
+
+
+def _unquote(cell: str) -> str:
+    """Return a quoted cell's content; where quotes inside are not doubled, it is not one."""
+    inside = cell[1:-1].replace('""', "")
+    if len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inside:
+        return cell[1:-1].replace('""', '"')
+    return cell
+
+
+def _read_csv(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     lines = _Lines(path)
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     # Strict: a quotation mark that never closes must not swallow the rest of the table.
-    rows = csv.reader(lines, delimiter=_find_delimiter(path), quoting=quoting, strict=True)
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
-        names = next(rows, None)
         for cells in rows:
-            yield lines.number, _name_cells(names or [], cells, path, lines.number)
+            yield lines.number, cells
+            lines.taken.clear()
     except csv.Error as error:
+        opened = _find_open_quote(lines.taken, delimiter)
+        if opened is None:
+            where, problem = lines.number, str(error)
+        else:
+            where = opened
+            problem = (
+                f"the quotation mark that opens here does not close before line {lines.number} "
+                f"({error})"
+            )
         raise DataError(
-            f"{path}, line {lines.number}: {error}.",
+            f"{path}, line {where}: {problem}.",
             remedy='Write a quotation mark inside a quoted cell twice: "He said ""yes""."',
         ) from error
 
 
+def _find_open_quote(taken: Sequence[tuple[int, str]], delimiter: str) -> int | None:
+    """Return the line in which the last quoted cell of a row opens."""
+    opened, quoted, begins, closed = None, False, True, False
+    for number, line in taken:
+        for character in line:
+            if character == '"' and (quoted or begins or closed):
+                opened = number if begins and not quoted else opened
+                quoted = not quoted
+                # A second one right here would be a quotation mark of the text.
+                closed = not quoted
+            else:
+                closed = False
+            begins = not quoted and character in (delimiter, "\n")
+    return opened
+
+
 class _Lines(Iterator[str]):
-    """Lines for csv, remembering the number of the one that was taken last."""
+    """Lines for csv, remembering those of the row that is being read."""
 
     def __init__(self, path: Path) -> None:
         self.number = 0
+        self.taken: list[tuple[int, str]] = []
         self._lines = read_lines(path)
 
     def __next__(self) -> str:
         self.number, line = next(self._lines)
+        self.taken.append((self.number, f"{line}\n"))
         return f"{line}\n"
+
+
+def _refuse_repeated_names(names: Sequence[str], path: Path) -> None:
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"{path}, line 1: two columns are called {twice!r}.",
+            remedy="Rename one of them, or take it out.",
+        )
 
 
 def _find_delimiter(path: Path) -> str:

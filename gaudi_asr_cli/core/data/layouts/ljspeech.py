@@ -1,0 +1,94 @@
+"""The `ljspeech` layout: metadata.csv of `id|text|normalised text`, and wavs/ID.wav."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from gaudi_asr_cli.core.data.layouts.columns import AUDIO_COLUMNS
+from gaudi_asr_cli.core.data.layouts.folder import AUDIO_SUFFIXES
+from gaudi_asr_cli.core.data.layouts.lines import read_lines
+from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.splits import pick_split
+from gaudi_asr_cli.core.data.listed_paths import find_file
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import AudioSpan, Utterance
+
+_TEXTS = ("text", "normalized_text")
+"""Names of the second and third column for --text-column; the last one is taken without it."""
+
+_FOLDERS = ("wavs", "wav")
+
+
+def read_ljspeech(path: Path, options: ReadOptions) -> Iterator[Utterance]:
+    """Lines of one metadata file; the normalised text is taken, where there is one.
+
+    Raises:
+        DataError: There is no such split, a line is broken, or an id stands twice.
+    """
+    file = path if path.is_file() else pick_split(find_ljspeech(path), options.split, path)
+    folder = next((file.parent / name for name in _FOLDERS if (file.parent / name).is_dir()), None)
+    if folder is None:
+        raise DataError(
+            f"{file.parent}: there is no folder wavs.", remedy="LJSpeech keeps its audio there."
+        )
+    lines: dict[str, int] = {}
+    for line, entry in read_lines(file):
+        name, *texts = entry.split("|")
+        where = f"{file}, line {line}"
+        _refuse_broken(name, texts, where)
+        if lines.setdefault(name, line) != line:
+            raise DataError(
+                f"{file}: lines {lines[name]} and {line} have the same id, {name!r}.",
+                remedy="Take one of them out.",
+            )
+        text = _pick_text(texts, options, where)
+        audio = AudioSpan(_find_audio(folder, name.strip()))
+        yield Utterance(Path(name.strip()).stem, audio, text=text, origin=where)
+
+
+def find_ljspeech(path: Path) -> dict[str, Path]:
+    """Return split -> metadata file: metadata.csv alone, or metadata_train.csv and its like."""
+    files = sorted(path.glob("metadata*.csv"))
+    return {
+        file.stem.removeprefix("metadata").strip("_-") or file.stem: file
+        for file in files
+        if is_ljspeech(file)
+    }
+
+
+def is_ljspeech(file: Path) -> bool:
+    """Tell whether the file is a list of this kind: without a header, its audio in wavs/."""
+    if not any((file.parent / name).is_dir() for name in _FOLDERS):
+        return False
+    with file.open("rb") as opened:
+        cells = opened.readline(65_536).decode("utf-8-sig", "replace").rstrip("\r\n").split("|")
+    return len(cells) in (2, 3) and not set(AUDIO_COLUMNS) & {cell.strip() for cell in cells}
+
+
+def _refuse_broken(name: str, texts: Sequence[str], where: str) -> None:
+    if not name.strip() or "\0" in name or len(texts) not in (1, 2):
+        raise DataError(
+            f"{where}: {len(texts) + 1} cells, where an id and one or two texts should be.",
+            remedy="Write: ID|TEXT|NORMALISED TEXT",
+        )
+
+
+def _pick_text(texts: Sequence[str], options: ReadOptions, where: str) -> str:
+    if options.text_column in (None, *_TEXTS):
+        wanted = _TEXTS.index(options.text_column) if options.text_column else len(texts) - 1
+        if wanted < len(texts):
+            return (texts[wanted] or texts[0]).strip()
+    raise DataError(
+        f"{where}: there is no column named {options.text_column!r}; the columns are id, "
+        f"{', '.join(_TEXTS[: len(texts)])}.",
+        remedy="Name one of them with --text-column, or leave it out.",
+    )
+
+
+def _find_audio(folder: Path, name: str) -> Path:
+    """Return the file of an id, which may also be a path, or have its suffix already."""
+    if Path(name).suffix.lower() in AUDIO_SUFFIXES:
+        beside = find_file(folder.parent, name)
+        return beside if beside.exists() else find_file(folder, name)
+    return find_file(folder, f"{name}.wav")

@@ -1,0 +1,62 @@
+"""The `mls` layout, Multilingual LibriSpeech: SPLIT/transcripts.txt and SPLIT/audio/S/B/*.flac."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from gaudi_asr_cli.core.data.layouts.folder import AUDIO_SUFFIXES
+from gaudi_asr_cli.core.data.layouts.lines import read_lines
+from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.splits import pick_split
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import AudioSpan, Utterance
+
+
+def read_mls(path: Path, options: ReadOptions) -> Iterator[Utterance]:
+    """Lines of one split's transcripts; the speaker is the first part of the utterance's id.
+
+    Raises:
+        DataError: Several splits and none named, a broken line, or an id that stands twice.
+    """
+    root = path / options.config if options.config else path
+    split = pick_split(find_mls(root), options.split, path)
+    transcripts = split / "transcripts.txt"
+    list_book = cache(_list_book)
+    lines: dict[str, int] = {}
+    for line, entry in read_lines(transcripts):
+        name, tab, text = entry.partition("\t")
+        parts, where = name.split("_"), f"{transcripts}, line {line}"
+        if not tab or len(parts) != 3 or not all(parts) or "\0" in name or "/" in name:
+            raise DataError(
+                f"{where}: {name[:60]!r} is not SPEAKER_BOOK_NUMBER with a tab behind it.",
+                remedy="Write: SPEAKER_BOOK_NUMBER, a tab, the text.",
+            )
+        if lines.setdefault(name, line) != line:
+            raise DataError(
+                f"{transcripts}: lines {lines[name]} and {line} have the same id, {name!r}.",
+                remedy="Take one of them out.",
+            )
+        book = split / "audio" / parts[0] / parts[1]
+        file = list_book(book).get(name, book / f"{name}.flac")
+        yield Utterance(name, AudioSpan(file), text=text.strip(), speaker=parts[0], origin=where)
+
+
+def find_mls(path: Path) -> dict[str, Path]:
+    """Return split -> its folder: `path` itself, or its sub-folders."""
+    if _is_split(path):
+        return {path.name: path}
+    return {child.name: child for child in sorted(path.glob("*")) if _is_split(child)}
+
+
+def _is_split(directory: Path) -> bool:
+    return (directory / "transcripts.txt").is_file() and (directory / "audio").is_dir()
+
+
+def _list_book(book: Path) -> dict[str, Path]:
+    try:
+        return {p.stem: p for p in sorted(book.iterdir()) if p.suffix.lower() in AUDIO_SUFFIXES}
+    except OSError:
+        # Not there, closed, or too long a name: measuring says so of each of its files.
+        return {}

@@ -1,0 +1,27 @@
+"""From sources to measured utterances: what every command does before it touches a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, islice
+
+from gaudi_asr_cli.core.data.measure import Measured, measure
+from gaudi_asr_cli.core.data.sources import ReadOptions, read_utterances
+from gaudi_asr_cli.core.events import Observer, ignore
+
+
+def read_measured(
+    sources: Sequence[str],
+    options: ReadOptions,
+    observe: Observer = ignore,
+    limit: int | None = None,
+) -> Measured:
+    """Read the sources one after the other, and measure their first `limit` utterances.
+
+    Raises:
+        DataError: A source is missing or broken.
+        UnreachableError: A hub dataset is out of reach.
+    """
+    notes: list[str] = []
+    read = [read_utterances(source, options, notes.append) for source in sources]
+    return measure(islice(chain.from_iterable(read), limit), observe, notes)

@@ -1,0 +1,59 @@
+"""A row that cannot be used: its reason travels with it, and the other rows are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gaudi_asr_cli.core.records import AudioSpan, Utterance
+
+
+class RowError(Exception):
+    """One row of a list cannot be used; the message says why, without naming the row."""
+
+
+def reject_row(
+    origin: str, reason: object, span: AudioSpan, name: str = "", text: str | None = None
+) -> Utterance:
+    """Return an utterance in place of a row that cannot be used.
+
+    Args:
+        origin: The list and the line.
+        reason: What is wrong with the row.
+        span: The audio that the row names, or the list where it names none.
+        name: The utterance's id; without one the file's name.
+        text: What the row says is spoken, which a vocabulary counts all the same.
+    """
+    return Utterance(
+        make_printable(name or span.path.stem),
+        span,
+        # Its escapes would be counted as characters.
+        text=text if text is None or make_printable(text) == text else None,
+        origin=origin,
+        rejection=make_printable(f"{origin}: {reason}"),
+    )
+
+
+def refuse_unprintable(value: str, what: str) -> str:
+    """Return `value`, unless it holds half a surrogate pair, which no file can be written with.
+
+    Raises:
+        RowError: It does.
+    """
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        code = f"\\u{ord(value[error.start]):04x}"
+        raise RowError(
+            f"{what} holds {code}, half of a character (a lone surrogate); write the row anew"
+        ) from error
+    return value
+
+
+def make_printable(text: str) -> str:
+    """Return `text` with lone surrogates written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def find_printable_path(path: Path) -> Path:
+    """Return a path that messages can show and files can hold."""
+    return Path(make_printable(str(path)).replace("\0", "\\0"))
