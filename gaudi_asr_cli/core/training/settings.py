@@ -26,6 +26,9 @@ OURS = frozenset({
 # fmt: on
 """TrainingArguments that the plan or the recipe decides, so that a setting of them would lie."""
 
+NOT_OBEYED = {"trust_remote_code": "no code of a model or data set is ever run here"}
+"""Settings that scripts take and that are accepted without effect, with the reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
@@ -64,7 +67,7 @@ def check_extra(extra: Mapping[str, Any], device: Device | None = None) -> None:
     """
     kit = NativeKit() if device is None else device.trainer_kit()
     known = kit.fields()
-    for name in extra:
+    for name in obeyed(extra):
         if name in OURS:
             raise RecipeError(
                 f"trainer.{name} is decided by the recipe itself.",
@@ -77,6 +80,11 @@ def check_extra(extra: Mapping[str, Any], device: Device | None = None) -> None:
                 f"transformers' TrainingArguments have no field {name!r}.",
                 remedy=f"{hint}The fields are those of the installed transformers version.",
             )
+
+
+def obeyed(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that the trainer is given."""
+    return {name: value for name, value in extra.items() if name not in NOT_OBEYED}
 
 
 def training_arguments(
