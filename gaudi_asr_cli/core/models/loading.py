@@ -11,7 +11,7 @@ from gaudi_asr_cli.core.devices.base import torch_dtype
 from gaudi_asr_cli.core.errors import DataError, RecipeError
 from gaudi_asr_cli.core.models.families import attention_arguments, mend_family
 from gaudi_asr_cli.core.models.folder import ModelFolder
-from gaudi_asr_cli.core.models.own_code import forget_own_code
+from gaudi_asr_cli.core.models.own_code import forget_own_code, own_code_left_alone
 from gaudi_asr_cli.core.models.quiet import (
     configuration_errors,
     loading_errors,
@@ -116,7 +116,7 @@ def outline_network(folder: ModelFolder) -> Any:
 @contextmanager
 def _opening(folder: ModelFolder, kind: str) -> Iterator[None]:
     """Have transformers be quiet and know the family, and its errors say what to do."""
-    with quiet_transformers():
+    with quiet_transformers(), own_code_left_alone():
         mend_family(folder.read_config().get("model_type"))
         try:
             yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from gaudi_asr_cli.core.errors import DataError
@@ -54,6 +55,26 @@ def forget_own_code(config: Any) -> None:
     for inner in vars(config).values():
         if hasattr(inner, "to_dict"):
             forget_own_code(inner)
+
+
+@contextmanager
+def own_code_left_alone() -> Iterator[None]:
+    """Keep transformers from running a folder's `custom_generate/generate.py` when it is opened.
+
+    transformers 4.55 runs it even where remote code is not trusted; 5.23 does not.
+    """
+    from transformers import GenerationMixin
+
+    def find_none(network: Any, folder: Any, **_: Any) -> None:
+        # What transformers raises, and catches, where there is no such file.
+        raise OSError(f"{folder}: custom_generate is left alone.")
+
+    before = GenerationMixin.load_custom_generate
+    GenerationMixin.load_custom_generate = find_none
+    try:
+        yield
+    finally:
+        GenerationMixin.load_custom_generate = before
 
 
 def _with_halves(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

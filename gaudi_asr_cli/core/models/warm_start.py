@@ -24,6 +24,7 @@ from gaudi_asr_cli.core.models.folder import ModelFolder, find_model
 from gaudi_asr_cli.core.models.frontend import read_settings
 from gaudi_asr_cli.core.models.geometry import geometry_from_config
 from gaudi_asr_cli.core.models.loading import dtype_argument, open_config, override
+from gaudi_asr_cli.core.models.own_code import own_code_left_alone
 from gaudi_asr_cli.core.models.quiet import loading_errors, name_reason, quiet_transformers
 from gaudi_asr_cli.core.models.seq2seq import open_tokenizer
 from gaudi_asr_cli.core.models.subwords import save_tokenizer
@@ -100,7 +101,7 @@ def join(request: WarmStart) -> Joined:
     )
     check_decoder(decoder_folder)
     tokenizer = open_padding_tokenizer(decoder_folder, request.pad_token)
-    with quiet_transformers(), torch.random.fork_rng(devices=[]):
+    with quiet_transformers(), own_code_left_alone(), torch.random.fork_rng(devices=[]):
         encoder, encoder_fresh = _load_encoder(encoder_folder, request.adapter_layers)
         decoder, decoder_fresh = _load_decoder(decoder_folder)
         # Only now: how much is drawn while loading differs between devices.
