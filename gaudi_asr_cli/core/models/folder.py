@@ -22,7 +22,6 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 HUB_TIMEOUT_S = 5.0
 HUB_FILES = ("*.json", "vocab.txt", "merges.txt", "*.model")
 JSON_FILES = (
-    "adapter_config.json",
     "added_tokens.json",
     "config.json",
     "generation_config.json",
@@ -123,6 +122,9 @@ def _read_keys(weights: Iterable[Path]) -> Iterable[str]:
 
 def _check_folder(folder: ModelFolder, kind: str | None) -> None:
     """Refuse a folder that is no model, or has a broken file, before anything of it is opened."""
+    if (folder.path / "adapter_config.json").exists():
+        read_json_object(folder.path / "adapter_config.json", remedy=COPY_AGAIN)
+        raise _adapter_error(folder)
     if not (folder.path / "config.json").exists():
         raise DataError(
             f"{folder.path} holds no config.json, so it is no model.",
@@ -132,7 +134,6 @@ def _check_folder(folder: ModelFolder, kind: str | None) -> None:
         if (path := folder.path / name).exists():
             read_json_object(path, remedy=COPY_AGAIN)
     refuse_own_code(folder.name, folder.read_config())
-    _refuse_adapter(folder)
     _refuse_other_kinds(folder, kind)
     if not folder.list_weights():
         raise DataError(
@@ -142,14 +143,13 @@ def _check_folder(folder: ModelFolder, kind: str | None) -> None:
         )
 
 
-def _refuse_adapter(folder: ModelFolder) -> None:
-    """Refuse an adapter: transformers would open the model that it was made for instead."""
-    if (folder.path / "adapter_config.json").exists():
-        raise DataError(
-            f"{folder.path} holds a PEFT adapter (adapter_config.json), not a whole model.",
-            remedy="Merge it into its model first with peft's merge_and_unload, save that with "
-            "save_pretrained, and name the new folder.",
-        )
+def _adapter_error(folder: ModelFolder) -> DataError:
+    """Return the error of an adapter: transformers would open the model that it names instead."""
+    return DataError(
+        f"{folder.path} holds a PEFT adapter (adapter_config.json), not a whole model.",
+        remedy="Merge it into its model first with peft's merge_and_unload, save that with "
+        "save_pretrained, and name the new folder.",
+    )
 
 
 def _say_what_else(path: Path) -> str:

@@ -36,7 +36,7 @@ def model(original, tmp_path):
 
 
 @pytest.mark.parametrize("what", BROKEN)
-@pytest.mark.parametrize("name", JSON_FILES)
+@pytest.mark.parametrize("name", [*JSON_FILES, "adapter_config.json"])
 def test_a_broken_file_is_named(name, what, model):
     (model / name).write_bytes(BROKEN[what])
 
@@ -47,7 +47,7 @@ def test_a_broken_file_is_named(name, what, model):
     assert error.value.remedy
 
 
-@pytest.mark.parametrize("name", JSON_FILES)
+@pytest.mark.parametrize("name", [*JSON_FILES, "adapter_config.json"])
 def test_a_folder_in_a_files_place_is_named(name, model):
     (model / name).unlink(missing_ok=True)
     (model / name).mkdir()
@@ -58,7 +58,10 @@ def test_a_folder_in_a_files_place_is_named(name, model):
     assert str(model / name) in error.value.message
 
 
-def test_an_adapter_is_no_whole_model(model):
+@pytest.mark.parametrize("kept", ["config.json", "model.safetensors"])
+def test_an_adapter_is_no_whole_model(kept, model):
+    for path in model.iterdir():
+        path.unlink(missing_ok=path.name == kept)
     (model / "adapter_config.json").write_text('{"base_model_name_or_path": "somewhere/else"}')
 
     with pytest.raises(DataError, match="not a whole model") as error:
