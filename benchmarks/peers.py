@@ -106,7 +106,12 @@ def open_pipeline(folder: Path) -> Peer:
     from transformers import pipeline
 
     with quiet_transformers():
-        recognise = pipeline("automatic-speech-recognition", model=str(folder), device="cpu")
+        recognise = pipeline(
+            "automatic-speech-recognition",
+            model=str(folder),
+            device="cpu",
+            trust_remote_code=False,
+        )
 
     def listen(sound: Sound) -> None:
         recognise({"raw": sound.copy(), "sampling_rate": SAMPLE_RATE_HZ})

@@ -142,7 +142,12 @@ def open_pipeline(folder: Path, batch: int, tokens: int) -> Listen:
     from transformers import pipeline
 
     with quiet_transformers():
-        recognise = pipeline("automatic-speech-recognition", model=str(folder), device="cpu")
+        recognise = pipeline(
+            "automatic-speech-recognition",
+            model=str(folder),
+            device="cpu",
+            trust_remote_code=False,
+        )
     # Or it would follow five hypotheses at once.
     asked = {"language": "en", "task": "transcribe", "max_new_tokens": tokens, "num_beams": 1}
 

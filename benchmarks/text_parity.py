@@ -58,8 +58,10 @@ def listen_with_transformers(folder: str, utterances: Sequence[Utterance]) -> He
     """The model class and the processor that transformers chooses, with their defaults."""
     from transformers import AutoModelForCTC, AutoProcessor
 
-    processor = AutoProcessor.from_pretrained(folder)
-    network = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32).eval()
+    processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+    network = AutoModelForCTC.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    ).eval()
     texts, best = [], []
     for utterance in utterances:
         samples = load_audio(utterance.audio).samples

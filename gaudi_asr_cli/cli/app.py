@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Annotated
 
 import typer
@@ -35,6 +36,7 @@ from gaudi_asr_cli.cli.options import NO_VALUE
 from gaudi_asr_cli.cli.parsing import add_command, asked_for_help
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.launching.rank import exit_code_of, rank_streams, tell_launcher
+from gaudi_asr_cli.core.secret_values import hide_in_text, known_secrets
 from gaudi_asr_cli.ui.console import guarded_streams, print_result, separate_results
 from gaudi_asr_cli.ui.help import render_help
 from gaudi_asr_cli.ui.messages import show_error, show_line
@@ -126,7 +128,7 @@ def _run(words: list[str]) -> int:
             return 0
         code = app(args=words, prog_name="gaudi-asr", standalone_mode=False) or 0
     except AsrError as error:
-        return _refuse(error)
+        return _refuse(error, words)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
@@ -136,13 +138,16 @@ def _run(words: list[str]) -> int:
         mended = as_user_error(error)
         if mended is None:
             raise
-        return _refuse(mended)
+        return _refuse(mended, words)
     if code == INTERRUPTED:
         show_line("Stopped.")
     return int(code)
 
 
-def _refuse(error: AsrError) -> int:
+def _refuse(error: AsrError, words: list[str]) -> int:
+    secrets = known_secrets() | known_secrets(words)
+    error.message = hide_in_text(error.message, secrets)
+    error.remedy = hide_in_text(error.remedy, secrets)
     if tell_launcher(error):
         return exit_code_of(error)
     show_error(error)
@@ -152,10 +157,15 @@ def _refuse(error: AsrError) -> int:
 def _prepare_process() -> None:
     for name, value in quiet_environment(terminal=sys.stderr.isatty()).items():
         os.environ.setdefault(name, value)
+    sys.excepthook = _show_bug
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _stop)
+
+
+def _show_bug(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    sys.stderr.write(hide_in_text("".join(traceback.format_exception(kind, error, at))))
 
 
 def quiet_environment(*, terminal: bool) -> dict[str, str]:

@@ -18,6 +18,12 @@ from gaudi_asr_cli.core.recipes.old.launchers import find_script, read_launcher
 from gaudi_asr_cli.core.recipes.old.reading import underscored
 from gaudi_asr_cli.core.recipes.old.scripts import SCRIPTS, translate
 from gaudi_asr_cli.core.recipes.old.translating import OldNotice, Translation
+from gaudi_asr_cli.core.secret_values import (
+    hide_in_text,
+    hide_in_words,
+    secrets_of_words,
+    without_secrets,
+)
 
 if TYPE_CHECKING:
     from gaudi_asr_cli.core.devices import Device
@@ -270,9 +276,19 @@ def import_line(line: Sequence[str], program: Any) -> Imported:
         options=(*translation.options, *launch.options_beside(translation.options)),
         notices=(*launch.notices, *translation.notices),
     )
+    secrets = frozenset(secrets_of_words(words))
+    notices = [
+        replace(
+            one,
+            flag=hide_in_text(one.flag, secrets),
+            message=hide_in_text(one.message, secrets),
+        )
+        for one in translation.notices
+    ]
+    translation = replace(translation, notices=tuple(notices))
     modern = modern_words(translation, scores=not _takes_recipes(command))
     return Imported(
-        command=shlex.join(["gaudi-asr", today, *modern]),
+        command=shlex.join(hide_in_words(["gaudi-asr", today, *modern])),
         recipe=_resolve(command, translation) if _takes_recipes(command) else None,
         translation=translation,
     )
@@ -330,4 +346,4 @@ def _resolve(command: Any, translation: Translation) -> dict[str, Any]:
     settings = (*settings_of(context.params), *(context.params["set_"] or ()))
     values = with_settings({"kind": command.name}, settings)
     recipe = check_recipe(values, origin="the old command")
-    return recipe.model_dump(mode="json")
+    return without_secrets(recipe.model_dump(mode="json"))

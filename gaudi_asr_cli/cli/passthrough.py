@@ -63,4 +63,6 @@ def _field_names() -> list[str]:
     # Only where there is something to look up: transformers takes seconds to import.
     from transformers import TrainingArguments
 
-    return [field.name for field in dataclasses.fields(TrainingArguments)]
+    from gaudi_asr_cli.core.training.settings import NOT_OBEYED
+
+    return [*(field.name for field in dataclasses.fields(TrainingArguments)), *NOT_OBEYED]

@@ -11,6 +11,7 @@ from typing import Any
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.events import Event, StageAdvanced
 from gaudi_asr_cli.core.json_text import json_text
+from gaudi_asr_cli.core.secret_values import hide_in_text
 
 CHECKPOINT_MARK = "complete.json"
 """Written last into a checkpoint's folder: one without it was cut off and is never resumed from."""
@@ -124,7 +125,7 @@ class RunFolder:
             return
         line = {"event": type(event).__name__, **dataclasses.asdict(event)}
         with self.events.open("a", encoding="utf-8") as file:
-            file.write(json_text(line) + "\n")
+            file.write(hide_in_text(json_text(line)) + "\n")
 
 
 def checkpoint_step(folder: Path) -> int:

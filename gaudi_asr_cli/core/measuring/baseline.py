@@ -95,6 +95,7 @@ def open_pipeline(model: CtcModel, workload: Workload) -> PipelineBaseline:
             tokenizer=transformers.Wav2Vec2CTCTokenizer.from_pretrained(scratch),
             feature_extractor=extractor.from_dict(dict(model.frontend.settings)),
             device=model.device.torch_device,
+            trust_remote_code=False,
         )
     return PipelineBaseline(pipeline, workload, str(pipeline.tokenizer.unk_token))
 

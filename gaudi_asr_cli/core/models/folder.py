@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from typing import Any
 
 from gaudi_asr_cli.core.data.paths import expand_home
 from gaudi_asr_cli.core.errors import DataError, UnreachableError
+from gaudi_asr_cli.core.json_files import read_json_object
+from gaudi_asr_cli.core.models.own_code import refuse_own_code
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "models" / "demo"
@@ -21,6 +22,20 @@ DEMO_FOLDER = Path(__file__).resolve().parents[2] / "models" / "demo"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 HUB_TIMEOUT_S = 5.0
 HUB_FILES = ("*.json", "vocab.txt", "merges.txt", "*.model")
+JSON_FILES = (
+    "added_tokens.json",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors.index.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+)
+"""Files of a model that transformers or gaudi-asr reads, each one JSON object."""
+COPY_AGAIN = "Copy or download the model again."
 SEQ2SEQ_FAMILIES = frozenset({"whisper", "speech-encoder-decoder", "speech_to_text", "moonshine"})
 """Families with an encoder that hears and a decoder that writes; the others are CTC models."""
 UNKNOWN_FAMILIES = frozenset({"seamless_m4t", "seamless_m4t_v2", "speecht5"})
@@ -40,18 +55,7 @@ class ModelFolder:
         Raises:
             DataError: It is not a JSON object.
         """
-        path = self.path / "config.json"
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise DataError(
-                f"{path} is not JSON: {error}.", remedy="Copy or download the model again."
-            ) from error
-        if not isinstance(config, dict):
-            raise DataError(
-                f"{path} is not a JSON object.", remedy="Copy or download the model again."
-            )
-        return config
+        return read_json_object(self.path / "config.json", remedy=COPY_AGAIN)
 
     def list_weights(self) -> tuple[Path, ...]:
         """The safetensors files of the model, without language adapters."""
@@ -111,19 +115,26 @@ def _read_keys(weights: Iterable[Path]) -> Iterable[str]:
         try:
             with safe_open(path, framework="pt") as opened:
                 yield from opened.keys()
-        except SafetensorError as error:
+        except (SafetensorError, OSError) as error:
             raise DataError(
-                f"{path} is not a whole safetensors file: {error}.",
-                remedy="Copy or download the model again.",
+                f"{path} is not a whole safetensors file: {error}.", remedy=COPY_AGAIN
             ) from error
 
 
 def _check_folder(folder: ModelFolder, kind: str | None) -> None:
+    """Refuse a folder that is no model, or has a broken file, before anything of it is opened."""
+    if (folder.path / "adapter_config.json").exists():
+        read_json_object(folder.path / "adapter_config.json", remedy=COPY_AGAIN)
+        raise _adapter_error(folder)
     if not (folder.path / "config.json").exists():
         raise DataError(
             f"{folder.path} holds no config.json, so it is no model.",
             remedy="Name a folder that transformers' save_pretrained or gaudi-asr wrote.",
         )
+    for name in JSON_FILES:
+        if (path := folder.path / name).exists():
+            read_json_object(path, remedy=COPY_AGAIN)
+    refuse_own_code(folder.name, folder.read_config())
     _refuse_other_kinds(folder, kind)
     if not folder.list_weights():
         raise DataError(
@@ -131,6 +142,15 @@ def _check_folder(folder: ModelFolder, kind: str | None) -> None:
             remedy="Convert the model once with save_pretrained(..., safe_serialization=True), or "
             "take a revision with model.safetensors.",
         )
+
+
+def _adapter_error(folder: ModelFolder) -> DataError:
+    """Return the error of an adapter: transformers would open the model that it names instead."""
+    return DataError(
+        f"{folder.path} holds a PEFT adapter (adapter_config.json), not a whole model.",
+        remedy="Merge it into its model first with peft's merge_and_unload, save that with "
+        "save_pretrained, and name the new folder.",
+    )
 
 
 def _say_what_else(path: Path) -> str:

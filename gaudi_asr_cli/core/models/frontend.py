@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gaudi_asr_cli.core.json_files import read_json_object
+from gaudi_asr_cli.core.models.folder import COPY_AGAIN
+from gaudi_asr_cli.core.models.own_code import ASKS_FOR_CODE
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ MEL_EXTRACTORS = {
     "speech_to_text": "Speech2TextFeatureExtractor",
 }
 """Families that hear mel features (B, F, C), and transformers' class that makes them."""
+SETTINGS_FILES = {"preprocessor_config.json": None, "processor_config.json": "feature_extractor"}
+"""Where a feature extractor's settings are, in order, and under which key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +112,16 @@ def read_settings(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The feature extractor's settings from a model folder, or what the family was trained with.
 
     transformers 5 saves them inside `processor_config.json`, earlier versions on their own.
+
+    Raises:
+        DataError: The file is not a JSON object.
     """
-    own = directory / "preprocessor_config.json"
-    if own.exists():
-        settings: dict[str, Any] = json.loads(own.read_text(encoding="utf-8"))
-        return settings
-    shared = directory / "processor_config.json"
-    if shared.exists():
-        inner = json.loads(shared.read_text(encoding="utf-8")).get("feature_extractor")
-        if isinstance(inner, dict):
-            return inner
+    for name, part in SETTINGS_FILES.items():
+        if (path := directory / name).exists():
+            content = read_json_object(path, remedy=COPY_AGAIN)
+            settings = content if part is None else content.get(part)
+            if isinstance(settings, dict):
+                return {key: one for key, one in settings.items() if key not in ASKS_FOR_CODE}
     return default_settings(config)
 
 

@@ -11,6 +11,7 @@ from gaudi_asr_cli.core.devices.base import torch_dtype
 from gaudi_asr_cli.core.errors import DataError, RecipeError
 from gaudi_asr_cli.core.models.families import attention_arguments, mend_family
 from gaudi_asr_cli.core.models.folder import ModelFolder
+from gaudi_asr_cli.core.models.own_code import forget_own_code, own_code_left_alone
 from gaudi_asr_cli.core.models.quiet import (
     configuration_errors,
     loading_errors,
@@ -64,7 +65,7 @@ def load_network(folder: ModelFolder, overrides: Mapping[str, Any], kind: str = 
     import transformers
 
     with _opening(folder, kind):
-        config = transformers.AutoConfig.from_pretrained(folder.path, local_files_only=True)
+        config = open_config(folder)
         override(config, overrides)
         network, report = getattr(transformers, AUTO_CLASSES[kind]).from_pretrained(
             folder.path,
@@ -81,6 +82,15 @@ def load_network(folder: ModelFolder, overrides: Mapping[str, Any], kind: str = 
     return network
 
 
+def open_config(folder: ModelFolder) -> Any:
+    """Open the folder's configuration as transformers' own class, whatever code it names."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+    forget_own_code(config)
+    return config
+
+
 def outline_network(folder: ModelFolder) -> Any:
     """The network of a sequence-to-sequence folder without weights, which take no memory.
 
@@ -91,9 +101,11 @@ def outline_network(folder: ModelFolder) -> Any:
     import transformers
 
     with _opening(folder, "seq2seq"):
-        config = transformers.AutoConfig.from_pretrained(folder.path, local_files_only=True)
+        config = open_config(folder)
         with torch.device("meta"):
-            network = transformers.AutoModelForSpeechSeq2Seq.from_config(config)
+            network = transformers.AutoModelForSpeechSeq2Seq.from_config(
+                config, trust_remote_code=False
+            )
         if (folder.path / "generation_config.json").exists():
             network.generation_config = transformers.GenerationConfig.from_pretrained(
                 folder.path, local_files_only=True
@@ -104,7 +116,7 @@ def outline_network(folder: ModelFolder) -> Any:
 @contextmanager
 def _opening(folder: ModelFolder, kind: str) -> Iterator[None]:
     """Have transformers be quiet and know the family, and its errors say what to do."""
-    with quiet_transformers():
+    with quiet_transformers(), own_code_left_alone():
         mend_family(folder.read_config().get("model_type"))
         try:
             yield

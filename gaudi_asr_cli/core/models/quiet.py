@@ -33,13 +33,23 @@ def configuration_errors() -> tuple[type[Exception], ...]:
 
 
 def loading_errors() -> tuple[type[Exception], ...]:
-    """What transformers raises of a folder that it cannot make a model of."""
-    return (OSError, *configuration_errors())
+    """What transformers raises of a folder that it cannot make a model of.
+
+    Values of the wrong type or out of range, in files that anybody may have written, end in
+    errors of every kind.
+    """
+    from safetensors import SafetensorError
+
+    wrong_values = (LookupError, AttributeError, ArithmeticError, AssertionError)
+    return (OSError, SafetensorError, *wrong_values, *configuration_errors())
 
 
 def name_reason(error: Exception) -> str:
     """The first line of what went wrong, without the wrapping of a validator."""
-    return str(error.__cause__ or error).strip().partition("\n")[0]
+    reason = error.__cause__ or error
+    line = str(reason).strip().partition("\n")[0]
+    # "'model_type'" alone, which is all that some errors are, says nothing.
+    return f"{type(reason).__name__}: {line}" if isinstance(reason, LookupError) else line
 
 
 def silence_advice() -> None:

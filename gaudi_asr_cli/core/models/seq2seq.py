@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.json_files import read_json_object
 from gaudi_asr_cli.core.models.ctc import place
 from gaudi_asr_cli.core.models.families import is_padding_harmless
-from gaudi_asr_cli.core.models.folder import ModelFolder, find_model
+from gaudi_asr_cli.core.models.folder import COPY_AGAIN, ModelFolder, find_model
 from gaudi_asr_cli.core.models.frontend import Frontend, open_frontend, read_settings
 from gaudi_asr_cli.core.models.geometry import geometry_from_config
 from gaudi_asr_cli.core.models.loading import load_network, outline_network
 from gaudi_asr_cli.core.models.log_mel import LogMel, open_log_mel
+from gaudi_asr_cli.core.models.own_code import own_code_error
 from gaudi_asr_cli.core.models.prompts import USUAL, Generation, settle
 from gaudi_asr_cli.core.models.quiet import loading_errors, name_reason, quiet_transformers
 from gaudi_asr_cli.core.models.sequences import SequenceReader
@@ -31,6 +33,17 @@ MOST_TOKENS = 225
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 MOONSHINE_MINIMUM_SAMPLES = 895
 """What the three convolutions of Moonshine need for one frame."""
+
+PLAIN_SEARCH = {
+    "constraints": None,
+    "diversity_penalty": 0.0,
+    "dola_layers": None,
+    "force_words_ids": None,
+    "num_beam_groups": 1,
+    "penalty_alpha": None,
+}
+"""Fields of a folder's generation_config.json that ask for another search than greedy or beam
+search: transformers 5 has moved those searches into code on the hub, which is never run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +141,9 @@ class Seq2SeqModel:
         settings.max_new_tokens = self.most_tokens(how)
         settings.num_beams = how.beams
         settings.do_sample = False
+        for name, value in PLAIN_SEARCH.items():
+            if getattr(settings, name, None):
+                setattr(settings, name, value)
         if settings.pad_token_id is None:
             settings.pad_token_id = self.reader.filler
         arguments = {"generation_config": settings, **self.device.generation_arguments()}
@@ -230,7 +246,7 @@ def open_tokenizer(folder: ModelFolder) -> Any:
     """The tokenizer of a folder.
 
     Raises:
-        DataError: There is none, or it needs a package that is not installed.
+        DataError: There is none, or it needs a package that is not installed, or its own code.
     """
     from transformers import AutoTokenizer
 
@@ -241,17 +257,24 @@ def open_tokenizer(folder: ModelFolder) -> Any:
     # transformers 5 would make an empty tokenizer of no files at all.
     if not any(one for name in TOKENIZER_FILES for one in folder.path.glob(name)):
         raise DataError(f"{folder.name} has no tokenizer to write with.", remedy=remedy)
-    errors: tuple[type[Exception], ...] = (*loading_errors(), ImportError, KeyError, AttributeError)
+    errors: tuple[type[Exception], ...] = (*loading_errors(), ImportError)
     try:
         with quiet_transformers():
             return AutoTokenizer.from_pretrained(
                 folder.path, local_files_only=True, trust_remote_code=False
             )
     except errors as error:
+        if "auto_map" in _read_tokenizer_settings(folder):
+            raise own_code_error(folder.name, "its tokenizer") from error
         raise DataError(
             f"transformers cannot open the tokenizer of {folder.name}: {name_reason(error)}",
             remedy=remedy,
         ) from error
+
+
+def _read_tokenizer_settings(folder: ModelFolder) -> dict[str, Any]:
+    path = folder.path / "tokenizer_config.json"
+    return read_json_object(path, remedy=COPY_AGAIN) if path.exists() else {}
 
 
 def open_hearing(folder: ModelFolder, config: Mapping[str, Any]) -> Frontend | LogMel:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from gaudi_asr_cli.core.models.own_code import ASKS_FOR_CODE
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 
 OLD_NAMES = {"TokenizersBackend": "PreTrainedTokenizerFast"}
@@ -27,7 +28,7 @@ def save_tokenizer(tokenizer: Any, directory: Path) -> None:
     settings = json.loads(path.read_text(encoding="utf-8"))
     kind = settings.get("tokenizer_class") or type(tokenizer).__name__
     settings["tokenizer_class"] = OLD_NAMES.get(kind, kind)
-    for name in OF_THE_MOMENT:
+    for name in (*OF_THE_MOMENT, *ASKS_FOR_CODE):
         settings.pop(name, None)
     if isinstance(settings.get("extra_special_tokens"), list):
         # 4.55 reads a mapping under this name, and lists under the old one.

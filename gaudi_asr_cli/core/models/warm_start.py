@@ -23,7 +23,8 @@ from gaudi_asr_cli.core.models.families import (
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model
 from gaudi_asr_cli.core.models.frontend import read_settings
 from gaudi_asr_cli.core.models.geometry import geometry_from_config
-from gaudi_asr_cli.core.models.loading import dtype_argument, override
+from gaudi_asr_cli.core.models.loading import dtype_argument, open_config, override
+from gaudi_asr_cli.core.models.own_code import own_code_left_alone
 from gaudi_asr_cli.core.models.quiet import loading_errors, name_reason, quiet_transformers
 from gaudi_asr_cli.core.models.seq2seq import open_tokenizer
 from gaudi_asr_cli.core.models.subwords import save_tokenizer
@@ -100,7 +101,7 @@ def join(request: WarmStart) -> Joined:
     )
     check_decoder(decoder_folder)
     tokenizer = open_padding_tokenizer(decoder_folder, request.pad_token)
-    with quiet_transformers(), torch.random.fork_rng(devices=[]):
+    with quiet_transformers(), own_code_left_alone(), torch.random.fork_rng(devices=[]):
         encoder, encoder_fresh = _load_encoder(encoder_folder, request.adapter_layers)
         decoder, decoder_fresh = _load_decoder(decoder_folder)
         # Only now: how much is drawn while loading differs between devices.
@@ -128,11 +129,11 @@ def check_decoder(folder: ModelFolder) -> None:
     Raises:
         DataError: Its family writes no text, or has no attention over an encoder.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     with quiet_transformers():
         try:
-            config = AutoConfig.from_pretrained(folder.path, local_files_only=True)
+            config = open_config(folder)
             kind = AutoModelForCausalLM._model_mapping[type(config)]
         except KeyError:
             raise _no_decoder(folder, config.model_type, "no class that writes text") from None
@@ -178,11 +179,11 @@ def open_padding_tokenizer(folder: ModelFolder, pad_token: str | None) -> Any:
 
 def _load_encoder(folder: ModelFolder, adapter_layers: int) -> tuple[Any, frozenset[str]]:
     """The body of a speech model with fp32 weights, and the names of its random weights."""
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
     mend_family(folder.read_config().get("model_type"))
     try:
-        config = AutoConfig.from_pretrained(folder.path, local_files_only=True)
+        config = open_config(folder)
         geometry_from_config(config.to_dict())
         adapter: dict[str, Any] = {"add_adapter": adapter_layers > 0}
         if adapter_layers:
@@ -272,9 +273,9 @@ def _cover_positions(config: Mapping[str, Any]) -> float | None:
 
 def _load_decoder(folder: ModelFolder) -> tuple[Any, frozenset[str]]:
     """The decoder with cross-attention and fp32 weights, and the names of its random weights."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    config = AutoConfig.from_pretrained(folder.path, local_files_only=True)
+    config = open_config(folder)
     config.is_decoder, config.add_cross_attention = True, True
     if hasattr(config, "decoder_layers"):
         # A BART alone counts its encoder's layers, and transformers 5 makes a cache for so many.

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from gaudi_asr_cli.core.errors import RecipeError
 from gaudi_asr_cli.core.recipes.option_kinds import OPTION_KINDS
 from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Recipe, Seq2SeqRecipe, TrainingRecipe
+from gaudi_asr_cli.core.secret_values import HIDDEN, without_secrets
 
 PACKAGED = Path(__file__).parents[2] / "recipes"
 CHECKED_OUT = Path(__file__).parents[3] / "recipes"
@@ -182,6 +183,14 @@ def _extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     return _laid_over(inherited, values)
 
 
+def with_secrets(recipe: TrainingRecipe, secrets: Mapping[str, Any]) -> TrainingRecipe:
+    """Return the recipe with what `dump_recipe` left out."""
+    if not secrets:
+        return recipe
+    values = _laid_over(recipe.model_dump(mode="json"), secrets)
+    return check_recipe(values, origin="the recipe with its secrets")
+
+
 def _laid_over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     merged = _deep_copy(base)
     for key, value in values.items():
@@ -274,8 +283,8 @@ def _check_unknown(recipe: Recipe, origin: str) -> None:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """A recipe as YAML that reads back to the same recipe."""
-    values = recipe.model_dump(mode="json", exclude={"requires", "published"})
+    """A recipe as YAML that reads back to the same recipe, but for secrets, which are left out."""
+    values = without_secrets(recipe.model_dump(mode="json", exclude={"requires", "published"}))
     about = recipe.model_dump(mode="json", include={"requires", "published"}, exclude_defaults=True)
     return yaml.safe_dump({**values, **about}, sort_keys=False, allow_unicode=True, width=100)
 
@@ -293,7 +302,9 @@ def _as_recipe_error(
             problems.append(f"{dotted!r} is missing")
             remedies.append(f"{requires or f'Give it with --set {dotted}=... or in the file.'} ")
         else:
-            problems.append(f"{dotted!r}: {problem['msg']} (it is {problem['input']!r})")
+            given = without_secrets({dotted.rpartition(".")[2]: problem["input"]})
+            shown = repr(next(iter(given.values()), HIDDEN))
+            problems.append(f"{dotted!r}: {problem['msg']} (it is {shown})")
     advice = "".join(dict.fromkeys(remedies)) + "docs/recipes.md lists every key and its type."
     return RecipeError(f"{origin}: {'; '.join(problems)}.", remedy=advice)
 

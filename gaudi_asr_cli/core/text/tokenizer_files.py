@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.json_files import read_json_object
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Vocabulary
 
 _MOST_GAPS = 1000  # columns without a token; more of them is a broken file, not a vocabulary
@@ -227,20 +228,9 @@ def _token_name(config: dict[str, Any], key: str, default: str) -> str:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise DataError(
             f"There is no {path}: this folder has no CTC vocabulary.",
             remedy="Give a folder made by finetune-ctc or vocab, or a model with a CTC head.",
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        # ValueError: not UTF-8, not JSON, or a number of more digits than Python reads.
-        raise DataError(
-            f"{path} is not valid JSON: {error}.", remedy="Download or write the file again."
-        ) from error
-    if not isinstance(value, dict):
-        raise DataError(
-            f"{path} does not hold a JSON object.", remedy="Download or write the file again."
         )
-    return value
+    return read_json_object(path, remedy="Download or write the file again.")

@@ -6,13 +6,14 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.devices.kits import NativeKit, TrainerKit
 from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
-from gaudi_asr_cli.core.errors import RecipeError
+from gaudi_asr_cli.core.errors import MachineError, RecipeError
 
 # fmt: off
 OURS = frozenset({
@@ -25,6 +26,26 @@ OURS = frozenset({
 })
 # fmt: on
 """TrainingArguments that the plan or the recipe decides, so that a setting of them would lie."""
+
+REPORTERS = {
+    "azure_ml": ("azureml-core", ("azureml",)),
+    "clearml": ("clearml", ("clearml",)),
+    "codecarbon": ("codecarbon", ("codecarbon",)),
+    "comet_ml": ("comet-ml", ("comet_ml",)),
+    "dagshub": ("dagshub", ("dagshub",)),
+    "dvclive": ("dvclive", ("dvclive",)),
+    "flyte": ("flytekit", ("flytekit",)),
+    "mlflow": ("mlflow", ("mlflow",)),
+    "neptune": ("neptune", ("neptune",)),
+    "swanlab": ("swanlab", ("swanlab",)),
+    "tensorboard": ("tensorboard", ("tensorboard", "tensorboardX")),
+    "trackio": ("trackio", ("trackio",)),
+    "wandb": ("wandb", ("wandb",)),
+}
+"""Services that transformers reports to: the package, and the modules one of which it needs."""
+
+NOT_OBEYED = {"trust_remote_code": "no code of a model or data set is ever run here"}
+"""Settings that scripts take and that are accepted without effect, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +81,12 @@ def check_extra(extra: Mapping[str, Any], device: Device | None = None) -> None:
 
     Raises:
         RecipeError: Names the setting, and the nearest one there is.
-        MachineError: The device's trainer cannot be imported.
+        MachineError: The device's trainer cannot be imported, or a service cannot be reported to.
     """
+    check_reports(extra)
     kit = NativeKit() if device is None else device.trainer_kit()
     known = kit.fields()
-    for name in extra:
+    for name in obeyed(extra):
         if name in OURS:
             raise RecipeError(
                 f"trainer.{name} is decided by the recipe itself.",
@@ -77,6 +99,51 @@ def check_extra(extra: Mapping[str, Any], device: Device | None = None) -> None:
                 f"transformers' TrainingArguments have no field {name!r}.",
                 remedy=f"{hint}The fields are those of the installed transformers version.",
             )
+
+
+def check_reports(extra: Mapping[str, Any]) -> None:
+    """Refuse services to report to that are unknown, or whose package is missing.
+
+    transformers would say so only after the data has been read, with a traceback.
+
+    Raises:
+        RecipeError: transformers knows no service of that name.
+        MachineError: Its package is not installed.
+    """
+    for name in _list_reports(extra.get("report_to")):
+        if name not in REPORTERS:
+            near = difflib.get_close_matches(name, REPORTERS, n=1)
+            raise RecipeError(
+                f"trainer.report_to: transformers reports to no service {name!r}.",
+                remedy=(f"Did you mean {near[0]}? " if near else "")
+                + f"Choose of {', '.join(REPORTERS)}, or none.",
+            )
+        package, modules = REPORTERS[name]
+        if not any(_is_importable(module) for module in modules):
+            raise MachineError(
+                f"Reporting to {name} (trainer.report_to) needs the package {package}, which is "
+                "not installed.",
+                remedy=f"pip install {package}, or leave --report-to out: the run folder's "
+                "events.jsonl has every number.",
+            )
+
+
+def _list_reports(value: Any) -> list[str]:
+    """Return the services that are named; `all` are those that are installed."""
+    listed = value.replace(",", " ").split() if isinstance(value, str) else list(value or ())
+    return [str(name) for name in listed if name not in {"all", "none", None}]
+
+
+def _is_importable(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def obeyed(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that the trainer is given."""
+    return {name: value for name, value in extra.items() if name not in NOT_OBEYED}
 
 
 def training_arguments(
@@ -121,4 +188,10 @@ def training_arguments(
         values["ddp_find_unused_parameters"] = True
     # transformers 4 leaves the precision of one run in the environment for the next to find.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "no" if settings.dtype == "fp32" else settings.dtype
-    return kit.arguments(values, settings.extra)
+    try:
+        return kit.arguments(values, settings.extra)
+    except (ValueError, TypeError) as error:
+        raise RecipeError(
+            f"transformers' TrainingArguments refuse the settings under `trainer`: {error}",
+            remedy="Correct or leave out the setting that is named.",
+        ) from error

@@ -18,6 +18,7 @@ from gaudi_asr_cli.core.devices.copies import PendingCopy
 from gaudi_asr_cli.core.devices.kits import TrainerKit
 from gaudi_asr_cli.core.errors import TrainingError
 from gaudi_asr_cli.core.records import PlannedBatch
+from gaudi_asr_cli.core.secret_values import secrets_left_out
 from gaudi_asr_cli.core.training.batches import PlannedBatches
 from gaudi_asr_cli.core.training.meter import StepMeter
 from gaudi_asr_cli.core.training.task import OURS
@@ -66,6 +67,11 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
         # Our losses are means over the batch; transformers 5 would take them for ones that are
         # divided by the number of labels of all accumulated batches, and not divide them.
         self.model_accepts_loss_kwargs = False
+
+    def _save(self, *rest: Any, **more: Any) -> None:
+        # It writes the arguments as well (training_args.bin).
+        with secrets_left_out(self.args.__dict__):
+            super()._save(*rest, **more)
 
     def get_train_dataloader(self) -> Any:
         from torch.utils.data import DataLoader

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -39,6 +40,8 @@ _PACKAGES = (
 )
 _OPTIONAL_PACKAGES = {"optimum-habana"}
 _AUDIO_SUFFIXES = ("wav", "flac", "mp3")
+_IMPORT_ERRORS = (ImportError, OSError, RuntimeError, AttributeError, ValueError)
+"""What an import ends in where a package, or a library that it leans on, is missing or broken."""
 _GIB = 1024**3
 _LITTLE_DISK_BYTES = 2 * _GIB
 
@@ -114,6 +117,10 @@ def _examine_device(name: str, opener: Callable[[], Device]) -> Finding:
         device = opener()
     except MachineError as error:
         return Finding("devices", name, State.absent, error.message, error.remedy)
+    except _IMPORT_ERRORS as error:
+        missing = getattr(error, "name", None) or type(error).__name__
+        remedy = f"pip install --force-reinstall {missing if missing in _PACKAGES else 'gaudi-asr'}"
+        return Finding("devices", name, State.broken, f"cannot be opened: {error}", remedy)
     detail = f"{device.description}, --dtype auto is {device.choose_dtype('auto')}"
     return Finding("devices", name, State.works, detail)
 
@@ -144,13 +151,29 @@ def examine_versions() -> Iterator[Finding]:
 
 def _examine_package(package: str) -> Finding:
     try:
-        return Finding("versions", package, State.works, importlib.metadata.version(package))
+        version = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        pass
+        version = None
     if package in _OPTIONAL_PACKAGES:
         remedy = "On a Gaudi machine: pip install 'gaudi-asr[gaudi]'"
-        return Finding("versions", package, State.absent, "not installed", remedy)
-    return Finding("versions", package, State.broken, "not installed", f"pip install {package}")
+        found = (
+            (State.absent, "not installed", remedy) if version is None else (State.works, version)
+        )
+        return Finding("versions", package, *found)
+    reason = _why_not_importable(package)
+    if reason is None:
+        return Finding("versions", package, State.works, version or "of unknown version")
+    detail = "not installed" if version is None else f"{version}, but not importable: {reason}"
+    remedy = f"pip install {'' if version is None else '--force-reinstall '}{package}"
+    return Finding("versions", package, State.broken, detail, remedy)
+
+
+def _why_not_importable(package: str) -> str | None:
+    try:
+        importlib.import_module(package)
+    except _IMPORT_ERRORS as error:
+        return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    return None
 
 
 def examine_audio() -> Iterator[Finding]:
@@ -166,7 +189,7 @@ def _examine_decoder(path: Path) -> Finding:
     remedy = "pip install --force-reinstall soundfile av soxr"
     try:
         detail, heard = _decode_tone(path)
-    except (AsrError, OSError, RuntimeError, ImportError) as error:
+    except (AsrError, *_IMPORT_ERRORS) as error:
         return Finding("audio", name, State.broken, str(error), remedy)
     return Finding(
         "audio", name, State.works if heard else State.broken, detail, remedy * (not heard)
@@ -204,8 +227,12 @@ def _examine_espeak() -> Finding:
 
 def examine_reach(timeout_s: float) -> Iterator[Finding]:
     """Whether the hub answers, and where models and datasets are kept."""
-    from huggingface_hub import constants
-
+    try:
+        from huggingface_hub import constants
+    except _IMPORT_ERRORS as error:
+        remedy = "pip install --force-reinstall huggingface_hub"
+        yield Finding("reach", "hub", State.broken, f"cannot be asked: {error}", remedy)
+        return
     yield _examine_hub(constants.ENDPOINT, timeout_s, offline=bool(constants.HF_HUB_OFFLINE))
     yield _examine_cache("model cache", Path(constants.HF_HUB_CACHE))
     datasets_cache = os.environ.get("HF_DATASETS_CACHE") or Path(constants.HF_HOME) / "datasets"

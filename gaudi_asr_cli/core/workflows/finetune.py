@@ -23,6 +23,7 @@ from gaudi_asr_cli.core.runs import RunFolder, write_json, write_whole
 from gaudi_asr_cli.core.scoring.notes import find_notes
 from gaudi_asr_cli.core.scoring.score import score_json, summarize
 from gaudi_asr_cli.core.scoring.utterances import prediction_json
+from gaudi_asr_cli.core.secret_values import hide_in_text
 from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
 from gaudi_asr_cli.core.training.card import write_card
 from gaudi_asr_cli.core.training.session import TrainingOutcome, train
@@ -291,7 +292,7 @@ def finish(
         recipe=dump_recipe(job.recipe),
         scores=scores,
     )
-    write_whole(folder.model / "README.md", card)
+    write_whole(folder.model / "README.md", hide_in_text(card))
     report = FinetuneReport(
         kind=job.task.kind,
         run=folder.root,

@@ -28,7 +28,12 @@ from gaudi_asr_cli.core.training.schedule import (
     count_updates,
     count_warmup,
 )
-from gaudi_asr_cli.core.training.settings import TrainingSettings, check_extra
+from gaudi_asr_cli.core.training.settings import (
+    NOT_OBEYED,
+    TrainingSettings,
+    check_extra,
+    obeyed,
+)
 from gaudi_asr_cli.core.training.task import Task
 from gaudi_asr_cli.core.workflows.tasks import open_task
 
@@ -70,6 +75,7 @@ def prepare(
         RecipeError: A setting does not fit the model or the trainer.
     """
     check_extra(recipe.trainer, device)
+    note_not_obeyed(recipe, observe)
     splits = take_over(handover) or read_splits(recipe, observe)
     refuse_unusable(splits.train)
     report_overlaps(splits.train, observe)
@@ -97,6 +103,13 @@ def prepare(
     )
     batches = len(training_set.plan(0).batches)
     return Job(recipe, splits, task, training_set, refused, settings_of(recipe, task, batches))
+
+
+def note_not_obeyed(recipe: TrainingRecipe, observe: Observer) -> None:
+    """Say which settings are accepted without effect."""
+    for name, reason in NOT_OBEYED.items():
+        if recipe.trainer.get(name):
+            observe(Noticed(f"trainer.{name} is not obeyed: {reason}.", remedy="Leave it out."))
 
 
 def open_made_task(
@@ -258,5 +271,5 @@ def settings_of(recipe: TrainingRecipe, task: Task, batches: int) -> TrainingSet
         dtype=task.dtype,
         gradient_checkpointing=recipe.gradient_checkpointing,
         seed=recipe.seed,
-        extra=recipe.trainer,
+        extra=obeyed(recipe.trainer),
     )

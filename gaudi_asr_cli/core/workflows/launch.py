@@ -23,6 +23,8 @@ from gaudi_asr_cli.core.launching.launchers import (
 from gaudi_asr_cli.core.launching.watching import run_ranks
 from gaudi_asr_cli.core.recipes.loading import dump_recipe
 from gaudi_asr_cli.core.runs import RunFolder
+from gaudi_asr_cli.core.secret_values import HANDED, hide_in_words, only_secrets
+from gaudi_asr_cli.core.training.settings import check_reports
 from gaudi_asr_cli.core.workflows.former_text import tell_formerly_removed
 from gaudi_asr_cli.core.workflows.job import hand_over, read_splits
 from gaudi_asr_cli.core.workflows.opening import (
@@ -57,6 +59,7 @@ def launch_training(
     if launch.node_rank == 0:
         refuse_taken(request)
     recipe = resolve_recipe(request)
+    check_reports(recipe.trainer)
     with opened_view() as observe:
         splits = read_splits(recipe, observe)
         tell_formerly_removed(request.former_pattern, recipe, splits, observe)
@@ -65,13 +68,16 @@ def launch_training(
         handover = Handover(Path(root))
         hand_over(splits, handover.root)
         handover.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
-        handover.command.write_text(json.dumps(sys.argv), encoding="utf-8")
+        handover.command.write_text(json.dumps(hide_in_words(sys.argv)), encoding="utf-8")
         logs.mkdir(parents=True, exist_ok=True)
         handover.logs.symlink_to(logs.resolve())
         mine = ["--resume"] if request.resume else ["--recipe", str(handover.recipe)]
         line = command_line(launch, [*words, *mine, "--run", str(run.resolve())])
+        # The environment of a process is its owner's to read; files and command lines are not.
+        secrets = json.dumps(only_secrets(recipe.model_dump(mode="json")))
+        environment = {**rank_environment(launch), **os.environ, HANDED: secrets}
         try:
-            run_ranks(line, {**rank_environment(launch), **os.environ}, handover, outputs)
+            run_ranks(line, environment, handover, outputs)
         except AsrError:
             if launch.node_rank == 0:
                 forget_unbegun(RunFolder(run), handover)

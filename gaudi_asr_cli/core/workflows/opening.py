@@ -22,10 +22,17 @@ from gaudi_asr_cli.core.recipes.loading import (
     dump_recipe,
     load_recipe,
     read_recipe,
+    with_secrets,
     with_settings,
 )
 from gaudi_asr_cli.core.recipes.schema import Data, TrainingRecipe
 from gaudi_asr_cli.core.runs import RunFolder, write_json, write_whole
+from gaudi_asr_cli.core.secret_values import (
+    handed_secrets,
+    hide_in_words,
+    only_secrets,
+    without_secrets,
+)
 from gaudi_asr_cli.core.training.environment import (
     describe_environment,
     fingerprint_data,
@@ -76,8 +83,9 @@ def resolve_recipe(request: FinetuneRequest) -> TrainingRecipe:
     Raises:
         RecipeError: The recipe is wrong, or says something else than the run that is resumed.
     """
+    handed = handed_secrets() if request.handover is not None else {}
     if not request.resume:
-        return of_kind(absolute(asked_recipe(request)), request.kind)
+        return with_secrets(of_kind(absolute(asked_recipe(request)), request.kind), handed)
     if request.run is None:
         raise UsageError("--resume needs the run's folder.", remedy="Name it with --run DIR.")
     folder = RunFolder.existing(request.run)
@@ -88,15 +96,15 @@ def resolve_recipe(request: FinetuneRequest) -> TrainingRecipe:
     else:
         values = with_settings(stored.model_dump(mode="json"), request.settings)
         asked = absolute(check_recipe(values, origin="the settings"))
-    different = [
-        key for key in type(stored).model_fields if getattr(asked, key) != getattr(stored, key)
-    ]
+    # Secrets were not written: those of this command line are taken.
+    old, new = (without_secrets(one.model_dump(mode="json")) for one in (stored, asked))
+    different = [key for key in type(stored).model_fields if new.get(key) != old.get(key)]
     if different:
         raise RecipeError(
             f"The run in {folder.root} was started with another {', '.join(different)}.",
             remedy="Resume it without options of its own, or start a new run with another --run.",
         )
-    return stored
+    return with_secrets(stored, {**only_secrets(asked.model_dump(mode="json")), **handed})
 
 
 def asked_recipe(request: FinetuneRequest) -> TrainingRecipe:
@@ -176,7 +184,7 @@ def open_folder(request: FinetuneRequest, job: Job) -> RunFolder:
         check_identity(folder, identity, job.task.device.ranks.count)
         return folder
     folder.checkpoints.mkdir(exist_ok=True)
-    environment = describe_environment(job.task.device, given_command(request))
+    environment = describe_environment(job.task.device, hide_in_words(given_command(request)))
     write_json(folder.environment, {**environment, "seed": job.recipe.seed, "hashes": identity})
     write_refused(folder, job.refused)
     # Last: a folder with a recipe in it is one that can be resumed.

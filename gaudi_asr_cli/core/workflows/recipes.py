@@ -17,8 +17,10 @@ from gaudi_asr_cli.core.recipes.loading import (
     find_recipe,
     load_recipe,
     read_extended,
+    read_recipe,
 )
 from gaudi_asr_cli.core.recipes.option_kinds import OPTION_KINDS
+from gaudi_asr_cli.core.secret_values import HIDDEN, hide_in_yaml, secrets_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,16 @@ _KEY = re.compile(r"( {2})?(\w+):")
 
 
 def read_recipe_text(name: str) -> str:
-    """The recipe as it is written, comments and all.
+    """The recipe as it is written, comments and all, with `***` for secrets.
 
     Raises:
         RecipeError: There is no recipe of that name.
     """
-    return find_recipe(name).read_text(encoding="utf-8")
+    path = find_recipe(name)
+    text = hide_in_yaml(path.read_text(encoding="utf-8"))
+    for secret in secrets_in(read_recipe(path)):
+        text = text.replace(secret, HIDDEN)
+    return text
 
 
 def copy_recipe(name: str, target: Path | None = None) -> Path:

@@ -190,7 +190,7 @@ def test_a_model_that_wants_its_own_code_is_refused_and_the_code_not_run(tmp_pat
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "own.py").write_text("import sys\nsys.own_code_ran = True\n")
 
-    with pytest.raises(DataError, match="cannot open"):
+    with pytest.raises(DataError, match="needs its own code"):
         open_ctc_model(str(tmp_path), device=CPU)
     assert not hasattr(sys, "own_code_ran")
 

@@ -1,0 +1,69 @@
+"""JSON files that somebody else wrote: an object, or an error that names the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gaudi_asr_cli.core.errors import DataError
+
+DEEPEST = 64
+"""Levels of nesting that are read. Files of models have ten at most, and libraries that copy a
+value level by level end at a few hundred."""
+
+BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+
+
+def read_json_object(path: Path, *, remedy: str) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Args:
+        path: Of the file.
+        remedy: What to do about a file that is broken.
+
+    Raises:
+        DataError: It cannot be read, is no JSON in plain UTF-8, is no object, or is nested too
+            deeply.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.", remedy=remedy) from error
+    if content.startswith(BYTE_ORDER_MARKS):
+        raise DataError(
+            f"{path} begins with a byte order mark, which JSON does not allow.",
+            remedy="Save the file again as UTF-8 without a byte order mark.",
+        )
+    value = _parse(content, path, remedy)
+    if not isinstance(value, dict):
+        raise DataError(f"{path} does not hold a JSON object.", remedy=remedy)
+    if _is_too_deep(value):
+        raise DataError(f"{path} is nested more than {DEEPEST} levels deep.", remedy=remedy)
+    return value
+
+
+def _parse(content: bytes, path: Path, remedy: str) -> Any:
+    if not content.strip():
+        raise DataError(f"{path} is empty.", remedy=remedy)
+    try:
+        return json.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise DataError(f"{path} is nested too deeply.", remedy=remedy) from None
+    except ValueError as error:
+        # Also text that is no UTF-8, and numbers of more digits than Python reads.
+        raise DataError(f"{path} is not valid JSON: {error}.", remedy=remedy) from error
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        if not level:
+            return False
+        level = [inner for one in level for inner in _children(one)]
+    return bool(level)
+
+
+def _children(value: Any) -> list[Any]:
+    inside = value.values() if isinstance(value, dict) else value
+    return [one for one in inside if isinstance(one, (dict, list))]
