@@ -438,6 +438,16 @@ def test_ljspeech_lists_of_splits_and_broken_lines_are_named(tmp_path):
     assert f"{broken}, line 2: 4 cells" in refusal(f"{tmp_path}#dev")
 
 
+def test_an_ljspeech_id_that_is_no_name_costs_only_its_row(tmp_path):
+    make(tmp_path / "wavs/LJ1.wav")
+    path = put(tmp_path / "metadata.csv", "http://x/y|a\nLJ1|b\n")
+
+    measured = read(tmp_path)
+
+    assert [one.text for one in measured.utterances] == ["b"]
+    assert f"{path}, line 1: 'http://x/y.wav' is not on this machine" in str(measured.broken[0])
+
+
 def test_mls_has_speakers_splits_and_opus(tmp_path):
     make(tmp_path / "train/audio/10/20/10_20_000000.flac")
     make(tmp_path / "dev/audio/1/2/1_2_000007.ogg")

@@ -11,6 +11,7 @@ from gaudi_asr_cli.core.data.layouts.lines import read_lines
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
 from gaudi_asr_cli.core.data.listed_paths import find_file
+from gaudi_asr_cli.core.data.rejected import reject_row
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
@@ -43,7 +44,11 @@ def read_ljspeech(path: Path, options: ReadOptions) -> Iterator[Utterance]:
                 remedy="Take one of them out.",
             )
         text = _pick_text(texts, options, where)
-        audio = AudioSpan(_find_audio(folder, name.strip()))
+        try:
+            audio = AudioSpan(_find_audio(folder, name.strip()))
+        except (OSError, ValueError) as error:
+            yield reject_row(where, error, AudioSpan(file), name.strip(), text)
+            continue
         yield Utterance(Path(name.strip()).stem, audio, text=text, origin=where)
 
 
