@@ -15,8 +15,6 @@ clock on the wall.
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
 import sys
 import tempfile
 import time
@@ -27,6 +25,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from machine import describe_machine, has_native_bf16
 from numpy.typing import NDArray
 from peers import (
     BASELINE,
@@ -39,7 +38,6 @@ from peers import (
     write_model,
 )
 
-from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
 
 
@@ -172,24 +170,15 @@ def tabulate_all(contestants: Sequence[Contestant], audio_s: float) -> Iterator[
 
 
 def describe_run(arguments: argparse.Namespace, audio_s: float) -> Iterator[str]:
-    versions = [f"torch {torch.__version__}"]
-    for module in ("transformers", "onnxruntime", "openvino", "ctranslate2"):
-        try:
-            versions.append(f"{module} {importlib.import_module(module).__version__}")
-        except ImportError:
-            versions.append(f"{module} not installed")
-    environment = " ".join(
-        f"{key}={os.environ[key]}"
-        for key in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-        if key in os.environ
-    )
-    yield f"`{environment} python {' '.join(sys.argv)}`".replace("` ", "`")
+    """Yield the command, the machine, and how int8 was computed."""
+    around = "bf16" if has_native_bf16() else "fp32"
+    yield f"`python {' '.join(sys.argv)}`"
     yield ""
     yield (
-        f"{open_cpu().description}, {arguments.threads} threads, "
-        f"{'CPU' if arguments.cpu_seconds else 'wall'} seconds; {arguments.clips} clips, "
-        f"{audio_s:.0f} s, random weights; {arguments.rounds} rounds; {', '.join(versions)}; "
-        f"load of the machine {os.getloadavg()[0]:.1f}."
+        f"{describe_machine(threads=arguments.threads)}. "
+        f"{'CPU' if arguments.cpu_seconds else 'Wall'} seconds; {arguments.clips} clips, "
+        f"{audio_s:.0f} s, random weights; {arguments.rounds} rounds. Around int8: {around} (ours, "
+        "OpenVINO), fp32 (ONNX Runtime, CTranslate2)."
     )
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import describe_machine
 
 from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
@@ -165,7 +166,7 @@ def main() -> None:
     parser.add_argument("--matmul", type=int, default=8192)
     options = parser.parse_args()
     device = open_device(options.device)
-    print(f"{device.description}, torch {torch.__version__}\n")
+    print(f"{device.description}; {describe_machine()}\n")
     if options.data:
         for line in compare_texts(options.model, options.data, device):
             print(line, flush=True)

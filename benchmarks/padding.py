@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from machine import describe_machine
 
 from gaudi_asr_cli.core.data.buckets import RULES, Batching, plan_arrays, price_plan
 from gaudi_asr_cli.core.measuring.synthetic import TEST_CLEAN_UTTERANCES, draw_durations_s
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--batch-seconds", type=float, default=160.0)
     options = parser.parse_args()
 
+    print(describe_machine(packages=("numpy",)))
     durations_s = read_durations(options.durations, options.utterances)
     print(
         f"{len(durations_s):,} utterances, {durations_s.sum() / 3600:,.1f} h, mean "

@@ -1,19 +1,25 @@
-"""Our way of writing on a CPU against transformers', on the same clips in one interleaved run.
+"""Our encoder-decoder inference on a CPU against transformers' and CTranslate2's, equal work each.
 
     OMP_NUM_THREADS=2 python benchmarks/seq2seq_peers.py --shapes tiny base --rounds 3
+    OMP_NUM_THREADS=2 python benchmarks/seq2seq_peers.py --model CHECKPOINT --audio DATA
 
-Whisper's shapes with random weights; clips are noise shaped like speech. Everybody writes exactly
-`--tokens` tokens of each clip (no end is ever likely), for speed depends on how many there are.
-Clips come in batches; every contestant hears every batch before the next one comes, in an order
-that turns. A ratio is that of one round's seconds; the table shows the smallest, the median and
-the largest.
+Without --model: Whisper's shapes with random weights; clips are noise shaped like speech. Every
+contestant generates exactly `--tokens` tokens of each clip (no end is ever likely), for speed
+depends on how many there are; the run fails where one generates another number. With --model a
+Whisper checkpoint of transformers' format, whose lengths are free (the tokens of each contestant
+are printed) unless --forced suppresses its end token; --audio is any data that `--data` takes, and
+where it has transcripts the word error rate is printed (Whisper's basic normalisation).
+
+Clips come in batches; every contestant receives every batch before the next one comes, in an order
+that turns; the first round is not measured. All decode greedily, without timestamps, and suppress
+the same tokens. A ratio is that of one round's seconds; the table shows the smallest, the median
+and the largest.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -25,17 +31,30 @@ from typing import Any
 import numpy as np
 import torch
 from cpu_peers import spread
+from machine import describe_machine, has_native_bf16
 from peers import SOMEBODY, Sound, draw_clips
 
+from gaudi_asr_cli.core.data.audio import load_audio
+from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.engine.scribe import Author, plan_rows
 from gaudi_asr_cli.core.models.packed.writing import pack_writer
-from gaudi_asr_cli.core.models.prompts import Generation
+from gaudi_asr_cli.core.models.prompts import Generation, is_multilingual, settle
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.models.seq2seq import open_seq2seq_model
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
+from gaudi_asr_cli.core.scoring.counts import count_errors
 
-Listen = Callable[[Sequence[Sound]], Sequence[str]]
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """The text of a clip, and how many tokens were generated for it, prompt and end aside."""
+
+    text: str
+    tokens: int
+
+
+Listen = Callable[[Sequence[Sound]], Sequence[Hypothesis]]
 
 SHAPES: Mapping[str, Mapping[str, int]] = {
     "tiny": {"width": 384, "layers": 4, "heads": 6},
@@ -47,12 +66,41 @@ WINDOW_S = 30
 
 @dataclass
 class Contestant:
-    """Who listens, what it wrote in the first round, and what it took: seconds of each round."""
+    """A system under test, its hypotheses in the first round, and the seconds of each round."""
 
     name: str
     listen: Listen
     round_s: list[float] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    hypotheses: list[Hypothesis] = field(default_factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        return [one.text for one in self.hypotheses]
+
+    @property
+    def tokens(self) -> list[int]:
+        return [one.tokens for one in self.hypotheses]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What every contestant is asked to do.
+
+    Args:
+        folder: The checkpoint.
+        scratch: Where converted forms of it may be written.
+        batch: Clips in a batch.
+        tokens: Most tokens for a clip; with `forced` exactly so many.
+        threads: Of each contestant.
+        forced: Whether no text can end before it.
+    """
+
+    folder: Path
+    scratch: Path
+    batch: int
+    tokens: int
+    threads: int
+    forced: bool
 
 
 def write_model(shape: str, directory: Path) -> Path:
@@ -138,43 +186,67 @@ def describe_generation(ids: Mapping[str, int]) -> Any:
     )
 
 
-def open_pipeline(folder: Path, batch: int, tokens: int) -> Listen:
+def open_pipeline(task: Task, batch: int, dtype: str) -> Listen:
     from transformers import pipeline
 
     with quiet_transformers():
+        # Or it would compute in whatever precision the checkpoint was saved in.
         recognise = pipeline(
             "automatic-speech-recognition",
-            model=str(folder),
+            model=str(task.folder),
             device="cpu",
+            dtype=getattr(torch, {"fp32": "float32", "bf16": "bfloat16"}[dtype]),
             trust_remote_code=False,
         )
     # Or it would follow five hypotheses at once.
-    asked = {"language": "en", "task": "transcribe", "max_new_tokens": tokens, "num_beams": 1}
+    asked: dict[str, Any] = {"max_new_tokens": task.tokens, "num_beams": 1}
+    if is_multilingual(recognise.model.generation_config):
+        asked |= {"language": "en", "task": "transcribe"}
+    counts = _count_generated(recognise.model)
 
-    def listen(sounds: Sequence[Sound]) -> list[str]:
+    def listen(sounds: Sequence[Sound]) -> list[Hypothesis]:
         inputs = [{"raw": sound.copy(), "sampling_rate": SAMPLE_RATE_HZ} for sound in sounds]
+        counts.clear()
         with quiet_transformers():
             found = recognise(inputs, batch_size=batch, generate_kwargs=asked)
-        return [one["text"].strip() for one in found]
+        texts = [one["text"].strip() for one in found]
+        return [Hypothesis(text, count) for text, count in zip(texts, counts, strict=True)]
 
     return listen
 
 
-def open_ours(folder: Path, dtype: str, rows: int, tokens: int, *, packed: bool = True) -> Listen:
-    model = open_seq2seq_model(str(folder), device=open_cpu(), dtype=dtype)
+def _count_generated(network: Any) -> list[int]:
+    """Return a list that every call of `generate` adds its rows' numbers of text tokens to."""
+    counts: list[int] = []
+    generate, end = network.generate, network.generation_config.eos_token_id
+
+    def counted(*inputs: Any, **settings: Any) -> Any:
+        found = generate(*inputs, **settings)
+        ids = found["sequences"] if isinstance(found, Mapping) else found
+        # Whisper's special tokens, the end first, have the highest ids.
+        counts.extend((ids < end).sum(-1).tolist())
+        return found
+
+    network.generate = counted
+    return counts
+
+
+def open_ours(task: Task, dtype: str, rows: int, *, packed: bool = True) -> Listen:
+    model = open_seq2seq_model(str(task.folder), device=open_cpu(), dtype=dtype)
     written: Author | None = pack_writer(model) if packed else model
     assert written is not None, "this checkpoint's layers are not written out"
     author = written
     size = plan_rows(author, rows).utterances or 1
-    how = Generation(language="en", max_tokens=tokens)
+    language = "en" if is_multilingual(model.settings) else None
+    how = Generation(language=language, max_tokens=task.tokens)
 
-    def listen(sounds: Sequence[Sound]) -> list[str]:
-        texts = []
+    def listen(sounds: Sequence[Sound]) -> list[Hypothesis]:
+        hypotheses = []
         for start in range(0, len(sounds), size):
             batch = join(sounds[start : start + size])
             found = author.generate_from(author.frontend.prepare(batch), how)
-            texts += [row.text for row in found.rows]
-        return texts
+            hypotheses += [Hypothesis(row.text, len(row.tokens)) for row in found.rows]
+        return hypotheses
 
     return listen
 
@@ -187,51 +259,64 @@ def join(sounds: Sequence[Sound]) -> AudioBatch:
     return AudioBatch((SOMEBODY,) * len(sounds), samples, lengths)
 
 
-def open_ctranslate2(folder: Path, compute: str, tokens: int, threads: int) -> Listen:
+def open_ctranslate2(task: Task, compute: str) -> Listen:
     import ctranslate2
     from ctranslate2.converters import TransformersConverter
 
-    target = folder / "ctranslate2"
+    target = task.scratch / "ctranslate2"
     if not target.exists():
-        half = folder / "ctranslate2.part"
-        TransformersConverter(str(folder)).convert(str(half), force=True)
+        half = task.scratch / "ctranslate2.part"
+        with quiet_transformers():
+            TransformersConverter(str(task.folder)).convert(str(half), force=True)
         half.rename(target)
     network = ctranslate2.models.Whisper(
-        str(target), compute_type=compute, intra_threads=threads, inter_threads=1
+        str(target), compute_type=compute, intra_threads=task.threads, inter_threads=1
     )
-    ours = open_seq2seq_model(str(folder), device=open_cpu(), dtype="fp32")
-    prompt = ours.reader.plan_prompt(Generation(language="<|en|>", task="transcribe"))
-    never = list(ours.settings.suppress_tokens)
+    assert network.compute_type == compute, f"it computes in {network.compute_type}"
+    ours = open_seq2seq_model(str(task.folder), device=open_cpu(), dtype="fp32")
+    language = "en" if is_multilingual(ours.settings) else None
+    prompt = ours.reader.plan_prompt(settle(Generation(language=language), ours.settings, ""))
+    never = list(ours.settings.suppress_tokens or ())
 
-    def listen(sounds: Sequence[Sound]) -> list[str]:
+    def listen(sounds: Sequence[Sound]) -> list[Hypothesis]:
         features = ours.frontend.prepare(join(sounds))["input_features"].numpy()
         found = network.generate(
             ctranslate2.StorageView.from_array(features),
             [prompt] * len(sounds),
             beam_size=1,
-            max_length=tokens + len(prompt),
+            # It generates the smaller of half of this and this less the prompt.
+            max_length=max(2 * task.tokens, task.tokens + len(prompt)),
             suppress_tokens=never,
         )
-        return [ours.reader.spell(one.sequences_ids[0]) for one in found]
+        ids = [one.sequences_ids[0] for one in found]
+        return [Hypothesis(ours.reader.spell(one), len(one)) for one in ids]
 
     return listen
 
 
-def open_contestants(folder: Path, arguments: argparse.Namespace) -> Iterator[Contestant]:
-    """Those whose packages are installed; the others are named."""
-    rows, tokens, threads = arguments.batch, arguments.tokens, arguments.threads
+def open_contestants(task: Task, only: Sequence[str]) -> Iterator[Contestant]:
+    """Yield those whose packages are installed; the others are named.
+
+    Where the processor does not multiply bf16 itself nobody computes in it.
+    """
+    rows = task.batch
     openers: dict[str, Callable[[], Listen]] = {
-        "pipeline fp32, batch 1": lambda: open_pipeline(folder, 1, tokens),
-        f"pipeline fp32, batch {rows}": lambda: open_pipeline(folder, rows, tokens),
-        "ours fp32": lambda: open_ours(folder, "fp32", rows, tokens),
-        "ours fp32, one at a time": lambda: open_ours(folder, "fp32", 1, tokens),
-        "ours fp32, not packed": lambda: open_ours(folder, "fp32", rows, tokens, packed=False),
-        "ours bf16": lambda: open_ours(folder, "bf16", rows, tokens),
-        "CTranslate2 fp32": lambda: open_ctranslate2(folder, "float32", tokens, threads),
-        "CTranslate2 int8": lambda: open_ctranslate2(folder, "int8", tokens, threads),
+        "pipeline fp32, batch 1": lambda: open_pipeline(task, 1, "fp32"),
+        f"pipeline fp32, batch {rows}": lambda: open_pipeline(task, rows, "fp32"),
+        f"pipeline bf16, batch {rows}": lambda: open_pipeline(task, rows, "bf16"),
+        "ours fp32": lambda: open_ours(task, "fp32", rows),
+        "ours fp32, one at a time": lambda: open_ours(task, "fp32", 1),
+        "ours fp32, not packed": lambda: open_ours(task, "fp32", rows, packed=False),
+        "ours bf16": lambda: open_ours(task, "bf16", rows),
+        "CTranslate2 fp32": lambda: open_ctranslate2(task, "float32"),
+        "CTranslate2 bf16": lambda: open_ctranslate2(task, "bfloat16"),
+        "CTranslate2 int8 (fp32 around)": lambda: open_ctranslate2(task, "int8_float32"),
     }
     for name, opener in openers.items():
-        if arguments.only and not name.startswith("pipeline") and name not in arguments.only:
+        if only and not name.startswith("pipeline fp32") and name not in only:
+            continue
+        if "bf16" in name and not has_native_bf16():
+            print(f"left out: {name} (this processor would emulate bf16)", file=sys.stderr)
             continue
         try:
             yield Contestant(name, opener())
@@ -254,65 +339,151 @@ def measure(
             turn = (place + lap) % len(contestants)
             for contestant in [*contestants[turn:], *contestants[:turn]]:
                 started = clock()
-                texts = contestant.listen(batch)
+                found = contestant.listen(batch)
                 contestant.round_s[-1] += clock() - started
                 if lap == 0:
-                    contestant.texts += texts
+                    contestant.hypotheses += found
         took = ", ".join(f"{one.name} {one.round_s[-1]:.1f}" for one in contestants)
         print(f"round {lap} (s): {took}", file=sys.stderr, flush=True)
     for contestant in contestants:
         del contestant.round_s[0]
 
 
-def tabulate(contestants: Sequence[Contestant], audio_s: float) -> Iterator[str]:
-    """The Markdown table of one shape; the baseline of a round is the better of the pipelines."""
-    pipelines = [one for one in contestants if one.name.startswith("pipeline")]
+def check_equal_work(contestants: Sequence[Contestant], tokens: int) -> None:
+    """Stop unless everybody generated exactly so many tokens of each clip."""
+    wrong = [
+        f"{one.name}: {min(one.tokens)} to {max(one.tokens)}"
+        for one in contestants
+        if set(one.tokens) != {tokens}
+    ]
+    if wrong:
+        sys.exit(f"Unequal work: {tokens} tokens of each clip were asked for; {'; '.join(wrong)}.")
+
+
+def error_rate(contestant: Contestant, references: Sequence[str]) -> str:
+    """The word error rate under Whisper's basic normalisation; empty without references."""
+    if not references:
+        return ""
+    from whisper_normalizer.basic import BasicTextNormalizer
+
+    normalise = BasicTextNormalizer()
+    counts = [
+        count_errors(normalise(reference).split(), normalise(text).split())
+        for reference, text in zip(references, contestant.texts, strict=True)
+    ]
+    return f"{sum(counts[1:], counts[0]).rate:.2%}"
+
+
+def tabulate(
+    contestants: Sequence[Contestant], audio_s: float, references: Sequence[str]
+) -> Iterator[str]:
+    """The Markdown table of a model; the baseline of a round is the better fp32 pipeline."""
+    pipelines = [one for one in contestants if one.name.startswith("pipeline fp32")]
     rounds = zip(*(one.round_s for one in pipelines), strict=True)
     baseline_s = [min(seconds) for seconds in rounds]
     expected = pipelines[0].texts
-    yield "| contestant | x real time | x better pipeline (min / median / max) | texts as its |"
-    yield "|---|---|---|---|"
+    yield (
+        "| contestant | x real time | x better fp32 pipeline (min / median / max) "
+        "| tokens of all clips | texts as its | WER |"
+    )
+    yield "|---|---|---|---|---|---|"
     for one in contestants:
         same = sum(text == other for text, other in zip(one.texts, expected, strict=True))
         yield (
             f"| {one.name} | {audio_s / float(np.median(one.round_s)):.1f} "
-            f"| {spread(baseline_s, one.round_s)} | {same} of {len(expected)} |"
+            f"| {spread(baseline_s, one.round_s)} | {sum(one.tokens)} "
+            f"| {same} of {len(expected)} | {error_rate(one, references)} |"
         )
 
 
-def run_shape(shape: str, arguments: argparse.Namespace, folder: Path) -> str:
-    if not (folder / "config.json").exists():
-        write_model(shape, folder)
-    clips = [clip[: WINDOW_S * SAMPLE_RATE_HZ] for clip in draw_clips(arguments.clips)]
-    clips.sort(key=len)
+def read_clips(data: str, limit: int) -> tuple[list[Sound], list[str]]:
+    """The first clips that fit a window, with their transcripts; none unless all have one."""
+    clips, texts = [], []
+    for utterance in read_utterances(data):
+        samples = load_audio(utterance.audio).samples
+        if len(samples) <= WINDOW_S * SAMPLE_RATE_HZ and len(clips) < limit:
+            clips.append(samples)
+            texts.append(utterance.text)
+    known = [text for text in texts if text is not None]
+    return clips, known if len(known) == len(texts) else []
+
+
+def force_lengths(folder: Path, target: Path) -> Path:
+    """The same checkpoint with its end token among those that are never generated."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        link = target / path.name
+        if path.is_file() and not link.exists():
+            link.symlink_to(path.resolve())
+    settings = json.loads((folder / "generation_config.json").read_text())
+    end = settings["eos_token_id"]
+    settings["suppress_tokens"] = sorted({*(settings.get("suppress_tokens") or ()), end})
+    (target / "generation_config.json").unlink(missing_ok=True)
+    (target / "generation_config.json").write_text(json.dumps(settings))
+    return target
+
+
+def prepare_task(name: str, arguments: argparse.Namespace, scratch: Path) -> Task:
+    """A shape's checkpoint, written where it is not there yet, or the one that --model names."""
+    folder, forced = scratch, arguments.forced
+    if arguments.model is None:
+        forced = True
+        if not (folder / "config.json").exists():
+            write_model(name, folder)
+    else:
+        folder = arguments.model
+        if forced:
+            folder = force_lengths(folder, scratch / "forced")
+    scratch.mkdir(parents=True, exist_ok=True)
+    return Task(folder, scratch, arguments.batch, arguments.tokens, arguments.threads, forced)
+
+
+def run_model(name: str, arguments: argparse.Namespace, scratch: Path) -> str:
+    """Measure all contestants with one checkpoint.
+
+    Args:
+        name: A shape, or what --model is called.
+        arguments: The command line.
+        scratch: A folder for what is written.
+    """
+    task = prepare_task(name, arguments, scratch)
+    references: list[str] = []
+    if arguments.audio is None:
+        drawn = draw_clips(arguments.clips)
+        clips = [clip[: WINDOW_S * SAMPLE_RATE_HZ] for clip in drawn]
+        clips.sort(key=len)
+    else:
+        clips, references = read_clips(arguments.audio, arguments.clips)
     batches = [clips[at : at + arguments.batch] for at in range(0, len(clips), arguments.batch)]
     audio_s = sum(map(len, clips)) / SAMPLE_RATE_HZ
-    contestants = list(open_contestants(folder, arguments))
+    contestants = list(open_contestants(task, arguments.only))
     clock = time.process_time if arguments.cpu_seconds else time.perf_counter
     measure(contestants, batches, arguments.rounds, clock)
-    import transformers
-
+    if task.forced:
+        check_equal_work(contestants, task.tokens)
+    lengths = "exactly" if task.forced else "at most"
     about = (
-        f"{open_cpu().description}, {arguments.threads} threads, "
-        f"{'CPU' if arguments.cpu_seconds else 'wall'} seconds; {len(clips)} clips, "
-        f"{audio_s:.0f} s, {arguments.tokens} tokens each, random weights; {arguments.rounds} "
-        f"rounds; torch {torch.__version__}, transformers {transformers.__version__}; load of the "
-        f"machine {os.getloadavg()[0]:.1f}."
+        f"{describe_machine(threads=arguments.threads)}. "
+        f"{'CPU' if arguments.cpu_seconds else 'Wall'} seconds; {len(clips)} clips, "
+        f"{audio_s:.0f} s, {lengths} {arguments.tokens} tokens each; {arguments.rounds} rounds."
     )
-    lines = [f"### Whisper {shape}", "", f"`python {' '.join(sys.argv)}`", "", about, ""]
-    return "\n".join([*lines, *tabulate(contestants, audio_s), ""])
+    lines = [f"### Whisper {name}", "", f"`python {' '.join(sys.argv)}`", "", about, ""]
+    return "\n".join([*lines, *tabulate(contestants, audio_s, references), ""])
 
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--model", type=Path, help="a Whisper checkpoint, instead of the shapes")
+    parser.add_argument("--audio", help="data as --data takes it, instead of noise")
+    parser.add_argument("--forced", action="store_true", help="with --model: no text can end")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--cpu-seconds", action="store_true", help="of all threads, not the wall's")
-    parser.add_argument("--only", nargs="*", default=[], help="names, beside the pipelines")
+    parser.add_argument("--only", nargs="*", default=[], help="names, beside the fp32 pipelines")
     parser.add_argument("--folder", type=Path, help="keep models here, for the next run")
     return parser.parse_args()
 
@@ -322,8 +493,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as scratch:
         root = arguments.folder or Path(scratch)
-        for shape in arguments.shapes:
-            print(run_shape(shape, arguments, root / shape), flush=True)
+        names = arguments.shapes if arguments.model is None else [arguments.model.name]
+        for name in names:
+            print(run_model(name, arguments, root / name), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from machine import describe_machine
 from numpy.typing import NDArray
 
 from gaudi_asr_cli.core.data.audio import load_audio
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("data")
     arguments = parser.parse_args()
+    print(describe_machine() + "\n")
     for line in tabulate(arguments.model, list(read_utterances(arguments.data))):
         print(line, flush=True)
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from machine import describe_machine
 
 from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
@@ -49,4 +50,5 @@ def measure(model_name: str, corpus: Path, split: str) -> None:
 
 
 if __name__ == "__main__":
+    print(describe_machine() + "\n")
     measure(sys.argv[1], Path(sys.argv[2]), *(sys.argv[3:] or ["test"]))

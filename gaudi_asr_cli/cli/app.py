@@ -62,7 +62,7 @@ add_command(app, "eval-seq2seq", eval_seq2seq.command, eval_seq2seq.EvalSeq2SeqC
 add_command(app, "create-seq2seq", create_seq2seq.command)
 add_command(app, "infer", infer.command)
 add_command(app, "bench", bench.command, bench.BenchCommand)
-add_command(app, "import-command", import_command.command)
+add_command(app, "import-command", import_command.command, import_command.ImportCommand)
 add_command(app, "results", results.command)
 add_command(app, "doctor", doctor.command)
 

@@ -1,8 +1,9 @@
 """`gaudi-asr import-command`: an old command line in today's words."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from gaudi_asr_cli.cli import options
 
@@ -11,9 +12,22 @@ Line = Annotated[
     typer.Argument(
         metavar="COMMAND",
         show_default=False,
-        help="The whole line in one pair of quotes, launcher and all.",
+        help="The whole line, launcher and all; in one pair of quotes where it has $ > | & or ;.",
     ),
 ]
+_OURS = frozenset({"--json", "--quiet", "-q"})
+
+
+class ImportCommand(TyperCommand):
+    """A command whose argument is another command: the options in it are not its own."""
+
+    foreign_words = True
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ours = [word for word in args if word in _OURS]
+        others = [word for word in args if word not in _OURS]
+        own = others[1:] if others[:1] == ["--"] else others
+        return super().parse_args(ctx, [*ours, "--", *own])
 
 
 def command(
@@ -23,7 +37,8 @@ def command(
 
     Understands run_speech_recognition_ctc.py, run_speech_recognition_seq2seq.py and wav2vec.py,
     with what stood before them: environment, python -m, torchrun, gaudi_spawn.py, mpirun,
-    deepspeed. Nothing is run. --json adds the recipe that the command would train.
+    deepspeed, accelerate, docker run ... bash -c. Nothing is run and no $VARIABLE expanded.
+    --json adds the recipe that the command would train.
     """
     from gaudi_asr_cli.cli.old_commands import import_line
     from gaudi_asr_cli.ui.console import print_result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,11 +15,17 @@ from gaudi_asr_cli.cli.options import DtypeName
 from gaudi_asr_cli.cli.training_options import OPTION_OF, settings_of
 from gaudi_asr_cli.core.errors import MachineError, UsageError
 from gaudi_asr_cli.core.recipes.old.flags import Fate, Table
-from gaudi_asr_cli.core.recipes.old.launchers import find_script, read_launcher
-from gaudi_asr_cli.core.recipes.old.reading import underscored
+from gaudi_asr_cli.core.recipes.old.launchers import read_launcher
+from gaudi_asr_cli.core.recipes.old.lines import (
+    find_old_command,
+    is_expandable,
+    set_aside_unknown,
+)
+from gaudi_asr_cli.core.recipes.old.reading import is_flag, underscored
 from gaudi_asr_cli.core.recipes.old.scripts import SCRIPTS, translate
 from gaudi_asr_cli.core.recipes.old.translating import OldNotice, Translation
 from gaudi_asr_cli.core.secret_values import (
+    hide_in_line,
     hide_in_text,
     hide_in_words,
     secrets_of_words,
@@ -46,6 +53,8 @@ EVAL_OPTION_OF: dict[str, str] = {
     "seed": "--seed",
 }
 """Key of a recipe -> the option of a command that only scores."""
+_HOME = re.compile(r"~\w*(/[\w.@%+=:,/-]*)?", re.ASCII)
+"""A path below a home folder, which a shell finds unless it is quoted."""
 _TRANSLATION = "gaudi_asr_cli.old"
 COMMANDS = {"ctc": "finetune-ctc", "seq2seq": "finetune-seq2seq", "wav2vec": "bench"}
 """The command of today that takes an old script's place."""
@@ -265,18 +274,21 @@ def import_line(line: Sequence[str], program: Any) -> Imported:
         UsageError: No command of an old script, or a wrong one.
         RecipeError: Its values make no recipe.
     """
-    words = split_line(line[0]) if len(line) == 1 else list(line)
-    started, name, own = at_script(words)
-    today = choose_command(name, own)
+    old = find_old_command(line)
+    today = choose_command(old.script, [word.text for word in old.words])
     command = program.commands[today]
-    launch = read_launcher(started)
-    translation = translate_for(name, own, command)
+    own, unknown = set_aside_unknown(old.words, SCRIPTS[old.script].table)
+    translation = translate_for(old.script, own, command)
+    refuse_strays(translation.rest, own, command)
+    _refuse_missing_data(translation)
+    known = [name for one in command.params for name in one.opts]
+    launch = read_launcher(old.front).fitted(today, known, translation.options)
     translation = replace(
         translation,
-        options=(*translation.options, *launch.options_beside(translation.options)),
-        notices=(*launch.notices, *translation.notices),
+        options=(*translation.options, *launch.words),
+        notices=(*old.notices, *launch.notices, *unknown, *translation.notices),
     )
-    secrets = frozenset(secrets_of_words(words))
+    secrets = frozenset(secrets_of_words([word.text for word in old.words]))
     notices = [
         replace(
             one,
@@ -288,44 +300,73 @@ def import_line(line: Sequence[str], program: Any) -> Imported:
     translation = replace(translation, notices=tuple(notices))
     modern = modern_words(translation, scores=not _takes_recipes(command))
     return Imported(
-        command=shlex.join(hide_in_words(["gaudi-asr", today, *modern])),
+        command=join_words(
+            hide_in_words(["gaudi-asr", today, *modern]),
+            [one for word in old.words for one in word.unknown],
+        ),
         recipe=_resolve(command, translation) if _takes_recipes(command) else None,
         translation=translation,
     )
 
 
-def split_line(text: str) -> list[str]:
-    """Words as a shell has them; lines that end in a backslash go on.
+def _refuse_missing_data(translation: Translation) -> None:
+    """Refuse a line without data, for which, unlike for a model, recipes have no default."""
+    for notice in translation.notices:
+        if (notice.flag, notice.fate) == ("--dataset_name", "missing"):
+            raise UsageError(
+                f"{notice.flag} {notice.message.partition(':')[0]}.",
+                remedy="Add --dataset_name ID or FOLDER to the line.",
+            )
+
+
+def refuse_strays(rest: Sequence[str], words: Sequence[str], command: Any) -> None:
+    """Refuse words that belong to no option; the scripts took none.
+
+    Args:
+        rest: Words that are none of the old flags'.
+        words: All of the script's words.
+        command: Today's command, some of whose options take a value.
 
     Raises:
-        UsageError: A quotation mark is never closed.
+        UsageError: Names the first of them and what stands before it.
     """
-    try:
-        words = shlex.split(text.replace("\\\n", " "))
-    except ValueError as error:
-        raise UsageError(
-            f"The line cannot be taken apart: {error}.",
-            remedy="Put it in the other kind of quotes, or escape those inside.",
-        ) from error
-    ends = [place for place, word in enumerate(words) if word in {"&&", "||"}]
-    return next((words[:end] for end in ends if find_script(words[:end]) is not None), words)
+    # Arguments, which have no such attribute, are no switches.
+    switches = [one for one in command.params if getattr(one, "is_flag", False)]
+    names = {name for one in switches for name in (*one.opts, *one.secondary_opts)}
+    before = ""
+    for word in rest:
+        takes = is_flag(before) and "=" not in before and _modern(before) not in names
+        if not is_flag(word) and not takes:
+            raise _stray(word, list(words))
+        before = word
 
 
-def at_script(words: Sequence[str]) -> tuple[list[str], str, list[str]]:
-    """What stood before the script, which of `SCRIPTS` it is, and its own words.
+def _stray(word: str, words: list[str]) -> UsageError:
+    place = words.index(word) if word in words else 0
+    start = next((at for at in range(place, -1, -1) if is_flag(words[at])), None)
+    near = f", behind {hide_in_line(' '.join(words[start:place]))}" if start is not None else ""
+    return UsageError(
+        f"The word {hide_in_line(word)!r} belongs to no option{near}.",
+        remedy="Put quotation marks around a value with spaces in it, or leave the word out.",
+    )
 
-    Raises:
-        UsageError: None of them is there.
+
+def join_words(words: Sequence[str], unknown: Sequence[str] = ()) -> str:
+    """The words as a line of shell.
+
+    Args:
+        words: Of the command.
+        unknown: What only a shell can expand. Variables stay variables; anything else stays
+            text, for no command of another's line is handed on to be run.
     """
-    place = find_script(words)
-    if place is None:
-        names = ", ".join(script.name for script in SCRIPTS.values())
-        raise UsageError(
-            "No old script is called in this line.", remedy=f"Those that are known: {names}."
-        )
-    file = Path(words[place]).name.removesuffix(".py")
-    name = next(key for key, script in SCRIPTS.items() if script.name == f"{file}.py")
-    return list(words[:place]), name, list(words[place + 1 :])
+    return " ".join(_quoted(word, [one for one in unknown if one in word]) for word in words)
+
+
+def _quoted(word: str, unknown: Sequence[str]) -> str:
+    if not unknown or not all(map(is_expandable, unknown)):
+        return word if _HOME.fullmatch(word) else shlex.quote(word)
+    escaped = re.sub(r'["\\`]', lambda found: f"\\{found.group()}", word)
+    return f'"{escaped}"'
 
 
 def choose_command(script: str, words: Sequence[str]) -> str:

@@ -88,6 +88,9 @@ def asked_for_help(words: Sequence[str], program: Any) -> tuple[Any, str] | None
             return command, path
         if word == "--":
             return None
+        if getattr(command, "foreign_words", False):
+            # Of another command's words, only a --help at the end is meant for this one.
+            return (command, path) if words[-1] in {"-h", "--help"} else None
         inner = getattr(command, "commands", {}).get(word)
         if inner is not None:
             command, path = inner, f"{path} {word}"

@@ -36,7 +36,7 @@ _INLINE = re.compile(r"([\w.-]+)['\"]?\s*:\s*['\"]?([^\s,'\"{}]+)")
 _YAML_LINE = re.compile(r"(\s*(?:- )?['\"]?)([\w.-]+)(['\"]?\s*:\s+)(\S.*)")
 _URL_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@:'\"]*:[^\s/@'\"]+@", re.IGNORECASE)
 _KNOWN_TOKENS = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{30,}|sk-[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{16})\b"
+    r"\b(?:hf_[A-Za-z0-9]{8,}|gh[pousr]_[A-Za-z0-9]{30,}|sk-[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{16})\b"
 )
 
 
@@ -174,6 +174,11 @@ def hide_in_text(
             text = text.replace(secret, HIDDEN)
     text = _URL_USER.sub(rf"\1{HIDDEN}@", text)
     return _KNOWN_TOKENS.sub(HIDDEN, text)
+
+
+def hide_in_line(text: str) -> str:
+    """Return a part of a shell's line with `***` for each secret that it names."""
+    return " ".join(hide_in_words(text.split(" ")))
 
 
 def hide_in_yaml(text: str) -> str:

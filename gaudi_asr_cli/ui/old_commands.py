@@ -8,7 +8,7 @@ from gaudi_asr_cli.core.recipes.old.translating import OldNotice, Translation
 from gaudi_asr_cli.ui.console import CONSOLE
 from gaudi_asr_cli.ui.messages import show_notice
 
-_STYLES = {"dangerous": "bold red", "dropped": "dim"}
+_STYLES = {"dangerous": "bold red", "missing": "bold red", "unknown": "yellow", "dropped": "dim"}
 
 
 def show_translation(translation: Translation, moved_to: str | None = None) -> None:

@@ -15,7 +15,12 @@ FALSE = frozenset({"false", "f", "no", "n", "0"})
 WORDS = frozenset({"true", "false", "yes", "no"})
 CARDS = frozenset({"nproc_per_node", "world_size", "num_gpus", "num_processes", "n", "np"})
 """Flags of launchers that say how many processes there are."""
-LAUNCHERS = frozenset({"use_mpi", "use_deepspeed", *CARDS, "nnodes", "num_nodes", "hostfile"})
+LAUNCHERS = frozenset({
+    "use_mpi", "use_deepspeed", *CARDS, "nnodes", "num_nodes", "hostfile", "node_rank",
+    "master_addr", "master_port", "rdzv_backend", "rdzv_endpoint", "rdzv_id", "max_restarts",
+})  # fmt: skip
+_OTHER_DASH = re.compile("[\u2010-\u2015\u2212]+(?=[A-Za-z])")
+"""What word processors make of two hyphens."""
 _NUMBER = re.compile(r"-(\d|\.\d)")
 
 
@@ -50,6 +55,11 @@ class Given:
 def is_flag(word: str) -> bool:
     """As argparse has it: `-` alone and negative numbers are values."""
     return len(word) > 1 and word[0] == "-" and word != "--" and not _NUMBER.match(word)
+
+
+def is_value(word: str) -> bool:
+    """Whether an option in front may take the word."""
+    return word != "--" and not is_flag(word) and not _OTHER_DASH.match(word)
 
 
 def underscored(word: str) -> str:
@@ -109,6 +119,8 @@ class _Reader:
                 self.rest += [word, *self.words]
                 return
             flag, switched_on = self._find(word)
+            if _OTHER_DASH.match(word):
+                raise _other_dash(word)
             if flag is not None:
                 self._take(flag, word, switched_on)
             elif not is_flag(word) or self.is_ours(word):
@@ -141,11 +153,14 @@ class _Reader:
 
     def _take_list(self, flag: OldFlag) -> tuple[str, ...]:
         items = []
-        while self.words and self.words[0] != "--" and not is_flag(self.words[0]):
+        while self._next_is_value():
             items.append(self.words.pop(0))
         if not items:
             raise _no_value(flag)
         return tuple(items)
+
+    def _next_is_value(self) -> bool:
+        return bool(self.words) and is_value(self.words[0])
 
     def _take_boolean(self) -> str:
         if self.words and self.words[0].lower() in self.truths:
@@ -153,7 +168,7 @@ class _Reader:
         return "true"
 
     def _take_value(self, flag: OldFlag) -> str:
-        if self.words and self.words[0] != "--" and not is_flag(self.words[0]):
+        if self._next_is_value():
             return self.words.pop(0)
         if flag.takes == "any":
             return "true"
@@ -164,8 +179,9 @@ class _Reader:
         if underscored(word) in LAUNCHERS:
             return UsageError(
                 f"{spelling} is a launcher's option, not the script's.",
-                remedy="Write --cards N behind the script's own flags instead; gaudi-asr "
-                "import-command takes the whole line, launcher and all.",
+                remedy="Write --cards N (of several nodes --nodes, --node-rank and --master "
+                "HOST:PORT) behind the script's own flags instead; gaudi-asr import-command takes "
+                "the whole line, launcher and all.",
             )
         near = nearest(spelling, (flag.spelling for flag in self.table.values()))
         return UsageError(
@@ -174,9 +190,20 @@ class _Reader:
         )
 
 
+def _other_dash(word: str) -> UsageError:
+    name = word.partition("=")[0]
+    return UsageError(
+        f"{name} begins with a dash that is no hyphen.",
+        remedy=f"Write {_OTHER_DASH.sub('--', name)}: word processors join two hyphens into one.",
+    )
+
+
 def nearest(word: str, candidates: Iterable[str]) -> str:
-    """`Did you mean ...? `, or nothing where nothing is near."""
-    close = difflib.get_close_matches(word.replace("-", "_").replace("__", "--", 1), candidates)
+    """`Did you mean ...? `, or nothing where nothing is near or begins so."""
+    known = list(candidates)
+    name = "--" + word.lstrip("-").replace("-", "_")
+    close = [*(one for one in known if one.startswith(name) and len(name) > len("--x"))][:3]
+    close = close or difflib.get_close_matches(name, known)
     return f"Did you mean {' or '.join(close)}? " if close else ""
 
 

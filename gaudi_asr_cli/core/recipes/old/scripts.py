@@ -92,4 +92,6 @@ def translate(
     given = read_words(script.expand(own), script.table, is_ours, has_arguments=has_arguments)
     draft = Draft(given, script.table)
     draft.extra += pasted
+    if script.table is not SCRIPTS["wav2vec"].table:
+        draft.extra += training_script.take_missing(given)
     return script.translate(draft, spell)

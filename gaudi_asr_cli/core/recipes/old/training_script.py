@@ -7,7 +7,8 @@ from typing import Any
 
 from gaudi_asr_cli.core.data.moved_ids import RENAMED_IDS
 from gaudi_asr_cli.core.errors import UsageError
-from gaudi_asr_cli.core.recipes.old.translating import Draft, as_number, first_given
+from gaudi_asr_cli.core.recipes.old.reading import Given, underscored
+from gaudi_asr_cli.core.recipes.old.translating import Draft, OldNotice, as_number, first_given
 
 MARKS = frozenset({"dataset_name", "output_dir", "do_train", "do_eval"})
 """Flags that the scripts could not do without: a command with one of them is an old one."""
@@ -39,6 +40,29 @@ SHARED_DEFAULTS: dict[str, Any] = {
 
 _SCORED = frozenset({"text.case", "evaluation.normalizer", "dtype"})
 """Defaults that matter where nothing is trained."""
+
+
+_NEEDED = {
+    "model_name_or_path": ("model", "recipe", "resume"),
+    "dataset_name": ("train", "eval", "data", "recipe", "resume"),
+}
+"""Flags that the scripts could not do without -> options of today that say the same."""
+
+
+def take_missing(given: Given) -> list[OldNotice]:
+    """A notice for each flag that the scripts needed and that has no value; empty ones go."""
+    notices = []
+    todays = {underscored(word) for word in given.rest if word.startswith("--")}
+    for name, others in _NEEDED.items():
+        value = given.values.get(name)
+        if value is not None and not value.strip():
+            del given.values[name]
+        elif value is not None or todays.intersection(others):
+            continue
+        state = "missing" if value is None else "empty"
+        about = f"is {state}, and the script could not do without it: add --{others[0]}"
+        notices.append(OldNotice(f"--{name}", "missing", about))
+    return notices
 
 
 def unasked(

@@ -1,0 +1,165 @@
+"""Programs that may stand before an old script: how each takes its words, and what they become."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from types import MappingProxyType
+from typing import Literal
+
+Role = Literal[
+    "cards", "all cards", "nodes", "node rank", "address", "port", "endpoint", "hostfile", "hosts",
+    "include", "max restarts", "deepspeed", "kind", "env", "module", "precision", "directory",
+]  # fmt: skip
+"""What an option of a launcher means, where that matters here."""
+
+NOTHING: Mapping[str, Role] = MappingProxyType({})
+Family = Literal["launcher", "interpreter", "wrapper", "place", "word"]
+"""Starts ranks; reads the script; starts the rest here; starts it elsewhere; the shell's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that starts what stands after it.
+
+    Args:
+        name: As it is called.
+        family: What kind of program it is.
+        kind: The value of today's --launcher that takes its place; empty for torchrun.
+        roles: Its options that mean something here, without hyphens in front, underscored.
+        valued: Its other options that take a value.
+        operands: Words of its own, without hyphens, before what it starts.
+    """
+
+    name: str
+    family: Family
+    kind: str = ""
+    roles: Mapping[str, Role] = field(default_factory=lambda: NOTHING)
+    valued: frozenset[str] = frozenset()
+    operands: int = 0
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_TORCHRUN: Mapping[str, Role] = {
+    "nproc_per_node": "cards", "nnodes": "nodes", "node_rank": "node rank",
+    "master_addr": "address", "master_port": "port", "rdzv_endpoint": "endpoint",
+    "max_restarts": "max restarts", "m": "module", "module": "module",
+}  # fmt: skip
+_TORCHRUN_VALUED = _words(
+    "rdzv_backend rdzv_id rdzv_conf monitor_interval start_method role log_dir log_line_prefix r "
+    "redirects t tee local_ranks_filter logs_specs local_addr event_log_handler"
+)
+_MPI: Mapping[str, Role] = {
+    "np": "all cards", "n": "all cards", "c": "all cards", "npernode": "cards", "N": "cards",
+    "ppn": "cards", "perhost": "cards", "hostfile": "hostfile", "machinefile": "hostfile",
+    "f": "hostfile", "H": "hosts", "host": "hosts", "hosts": "hosts", "x": "env",
+    "wdir": "directory",
+}  # fmt: skip
+_DEEPSPEED: Mapping[str, Role] = {
+    "num_gpus": "cards", "num_accelerators": "cards", "num_nodes": "nodes", "hostfile": "hostfile",
+    "H": "hostfile", "include": "include", "i": "include", "node_rank": "node rank",
+    "master_addr": "address", "master_port": "port", "module": "module",
+}  # fmt: skip
+_SPAWN: Mapping[str, Role] = {
+    "world_size": "cards", "hostfile": "hostfile", "master_port": "port", "use_mpi": "kind",
+    "use_deepspeed": "kind",
+}  # fmt: skip
+_ACCELERATE: Mapping[str, Role] = {
+    "num_processes": "all cards", "num_machines": "nodes", "machine_rank": "node rank",
+    "main_process_ip": "address", "main_process_port": "port", "use_deepspeed": "kind",
+    "deepspeed_config_file": "deepspeed", "deepspeed_hostfile": "hostfile",
+    "mixed_precision": "precision", "max_restarts": "max restarts", "m": "module",
+    "module": "module",
+}  # fmt: skip
+_CONTAINER: Mapping[str, Role] = {
+    "e": "env", "env": "env", "w": "directory", "workdir": "directory", "pwd": "directory",
+}  # fmt: skip
+_CONTAINER_VALUED = _words(
+    "v volume mount name gpus runtime shm_size ipc net network u user p publish cap_add "
+    "security_opt device ulimit env_file entrypoint h hostname l label m memory cpus cpuset_cpus "
+    "pid restart add_host log_driver tmpfs pull platform group_add annotation uts userns B bind "
+    "context n namespace c container kubeconfig f file"
+)
+
+_PROGRAMS: tuple[Program, ...] = (
+    Program("torchrun", "launcher", "", _TORCHRUN, _TORCHRUN_VALUED),
+    *(
+        Program(name, "launcher", "mpi", _MPI, _words("bind_to map_by rank_by mca prefix genv"))
+        for name in ("mpirun", "mpiexec", "orterun")
+    ),
+    Program("deepspeed", "launcher", "deepspeed", _DEEPSPEED,
+            _words("exclude e launcher launcher_args autotuning venv_script")),
+    Program("gaudi_spawn.py", "launcher", "", _SPAWN),
+    Program("accelerate", "launcher", "", _ACCELERATE,
+            _words("config_file gpu_ids dynamo_backend num_cpu_threads_per_process zero_stage "
+                   "rdzv_backend rdzv_conf same_network main_training_function fsdp_config"),
+            operands=1),
+    Program("python", "interpreter", "", {"m": "module"}, _words("X W")),
+    *(Program(name, "interpreter") for name in ("bash", "sh", "zsh", "dash", "eval", "source")),
+    Program("env", "wrapper", "", {}, _words("u unset C chdir")),
+    Program("sudo", "wrapper", "", {}, _words("u g user group h p C D")),
+    Program("nice", "wrapper", "", {}, _words("n adjustment")),
+    Program("ionice", "wrapper", "", {}, _words("c n class classdata")),
+    Program("stdbuf", "wrapper", "", {}, _words("i o e input output error")),
+    Program("time", "wrapper", "", {}, _words("f o format output")),
+    Program("numactl", "wrapper", "", {}, _words("N m C l i p cpunodebind membind physcpubind "
+            "interleave preferred")),
+    Program("taskset", "wrapper", operands=1),
+    Program("timeout", "wrapper", "", {}, _words("k s kill_after signal"), operands=1),
+    Program("chrt", "wrapper", operands=1),
+    *(
+        Program(name, "wrapper")
+        for name in ("nohup", "setsid", "exec", "command", "unbuffer", "caffeinate", "catchsegv",
+                     "ts", "screen", "tmux", "script", "proxychains", "xvfb-run")
+    ),
+    *(
+        Program(name, "place", "", _CONTAINER, _CONTAINER_VALUED, operands=2)
+        for name in ("docker", "podman", "nerdctl", "kubectl", "oc", "singularity", "apptainer")
+    ),
+    Program("ssh", "place", "", {}, _words("i p l o F J L R"), operands=1),
+    Program("srun", "place", "", {}, _words("N n c p t J w x o e G A q nodes ntasks cpus_per_task "
+            "partition time job_name gres ntasks_per_node account qos mem output error")),
+    Program("sbatch", "place", "", {}, _words("N n c p t J w x o e G A q nodes ntasks "
+            "cpus_per_task partition time job_name gres ntasks_per_node account qos mem output "
+            "error")),
+    Program("conda", "place", "", {}, _words("n name p prefix"), operands=1),
+    *(Program(name, "place", operands=1) for name in ("mamba", "micromamba", "poetry", "uv",
+                                                      "pipenv", "pdm", "hatch", "rye")),
+    *(Program(name, "word") for name in ("do", "then", "else", "elif", "if", "while", "until",
+                                         "{", "!")),
+)  # fmt: skip
+_BY_NAME = {one.name: one for one in _PROGRAMS}
+_ALIASES = {
+    "gaudi_spawn": "gaudi_spawn.py",
+    "accelerate-launch": "accelerate",
+    "docker-compose": "docker",
+}
+_PYTHON = re.compile(r"(python|pypy|ipython)[\d.]*(\.exe)?")
+_MODULES = {
+    "torch.distributed.launch": "torchrun",
+    "torch.distributed.run": "torchrun",
+    "accelerate.commands.launch": "accelerate",
+    "accelerate.commands.accelerate_cli": "accelerate",
+    "deepspeed.launcher.runner": "deepspeed",
+    "deepspeed": "deepspeed",
+}
+
+
+def find_program(word: str) -> Program | None:
+    """The program that a word calls, by its path's last name; None where none is known."""
+    # A notebook's cell begins with an exclamation mark.
+    name = PurePath(word.lstrip("!") or word).name
+    if _PYTHON.fullmatch(name):
+        return _BY_NAME["python"]
+    return _BY_NAME.get(_ALIASES.get(name, name))
+
+
+def find_module(name: str) -> Program | None:
+    """The launcher that `python -m NAME` starts."""
+    known = _MODULES.get(name)
+    return None if known is None else _BY_NAME[known]
