@@ -31,8 +31,8 @@ from peers import (
     BASELINE,
     REFERENCE,
     SHAPES,
+    Clip,
     Peer,
-    Sound,
     draw_clips,
     list_openers,
     write_model,
@@ -74,7 +74,7 @@ def open_contestants(
 
 def measure(
     contestants: Sequence[Contestant],
-    clips: Sequence[Sound],
+    clips: Sequence[Clip],
     rounds: int,
     clock: Callable[[], float],
 ) -> None:
@@ -86,7 +86,7 @@ def measure(
             turn = (place + lap) % len(contestants)
             for contestant in [*contestants[turn:], *contestants[:turn]]:
                 started = clock()
-                found = contestant.peer.listen(clip)
+                found = contestant.peer.transcribe_clips(clip)
                 contestant.round_s[-1] += clock() - started
                 if lap == 0:
                     contestant.frames.append(found)
@@ -98,7 +98,7 @@ def measure(
 
 def measure_all(
     contestants: Sequence[Contestant],
-    clips: Sequence[Sound],
+    clips: Sequence[Clip],
     rounds: int,
     clock: Callable[[], float],
 ) -> None:
@@ -107,7 +107,7 @@ def measure_all(
         turn = lap % len(contestants)
         for contestant in [*contestants[turn:], *contestants[:turn]]:
             started = clock()
-            contestant.peer.hear_all(clips)
+            contestant.peer.transcribe_all(clips)
             contestant.all_round_s.append(clock() - started)
         took = ", ".join(f"{one.name} {one.all_round_s[-1]:.1f}" for one in contestants)
         print(f"all at once, round {lap} (s): {took}", file=sys.stderr, flush=True)

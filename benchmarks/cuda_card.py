@@ -25,16 +25,16 @@ import numpy as np
 import torch
 from machine import describe_machine
 
+from gaudi_asr_cli.core.benchmarking.baseline import open_pipeline
+from gaudi_asr_cli.core.benchmarking.repeats import Repeats
+from gaudi_asr_cli.core.benchmarking.shapes import SHAPES, open_random_model
+from gaudi_asr_cli.core.benchmarking.workload import Workload, make_workload
 from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices import Device, open_device
 from gaudi_asr_cli.core.devices.base import torch_dtype
-from gaudi_asr_cli.core.engine.engine import transcribe
-from gaudi_asr_cli.core.engine.listening import Choices, choose_listener, open_wide
-from gaudi_asr_cli.core.measuring.baseline import open_pipeline
-from gaudi_asr_cli.core.measuring.rounds import Rounds
-from gaudi_asr_cli.core.measuring.shapes import SHAPES, open_random_model
-from gaudi_asr_cli.core.measuring.workload import Workload, make_workload
+from gaudi_asr_cli.core.inference.ctc import InferenceOptions, accelerate, open_full_precision
+from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Utterance
 
 GFLOP_A_SECOND = {"base": 14.6, "large": 37.8}
@@ -49,8 +49,8 @@ def texts_of(
     name: str, device: Device, dtype: str, graphs: bool, utterances: Sequence[Utterance]
 ) -> list[str]:
     """What a model hears in each utterance; an error stands for the text it should have been."""
-    wide = open_wide(name, device=device, dtype=dtype)
-    listener = choose_listener(wide, Choices(graphs=graphs, buckets=BUCKETS))
+    wide = open_full_precision(name, device=device, dtype=dtype)
+    listener = accelerate(wide, InferenceOptions(graphs=graphs, buckets=BUCKETS))
     heard = transcribe(listener, utterances, GreedyDecoder(listener.vocabulary))
     return [str(one.error) if one.transcript is None else one.transcript.text for one in heard]
 
@@ -62,7 +62,7 @@ def compare_texts(name: str, source: str, device: Device) -> Iterator[str]:
     yield "| dtype | graphs | text as on the CPU |"
     yield "|---|---|---|"
     for dtype in ("fp32", device.choose_dtype()):
-        for graphs in (False, True) if device.gains_from_batches else (False,):
+        for graphs in (False, True) if device.prefers_batching else (False,):
             heard = texts_of(name, device, dtype, graphs, utterances)
             same = sum(a == b for a, b in zip(heard, expected, strict=True))
             yield f"| {dtype} | {'on' if graphs else 'off'} | {same} of {len(utterances)} |"
@@ -91,8 +91,8 @@ def race(shape: str, device: Device, workload: Workload, options: Any) -> Iterat
     ]
     # The first round warms up and does not count.
     for number in range(options.rounds + 1):
-        seconds = [rounds.listen("round").wall_s for _, rounds in ours]
-        seconds += [_hear_with(pipeline, sounds, batch) for batch in options.batches]
+        seconds = [rounds.transcribe_clips("round").wall_s for _, rounds in ours]
+        seconds += [_transcribe_with(pipeline, sounds, batch) for batch in options.batches]
         for one, took in zip(timed, seconds, strict=True):
             if number:
                 one.seconds.append(took)
@@ -131,21 +131,21 @@ def load(workload: Workload, utterance: Utterance) -> dict[str, Any]:
 
 
 def _graphs(device: Device) -> tuple[bool, ...]:
-    return (False, True) if device.gains_from_batches else (False,)
+    return (False, True) if device.prefers_batching else (False,)
 
 
 def _random(shape: str, device: Device, dtype: str) -> Any:
     return open_random_model(SHAPES[NAMES[shape]], device=device, dtype=dtype, seed=SEED)
 
 
-def _open_ours(shape: str, device: Device, graphs: bool, workload: Workload) -> tuple[str, Rounds]:
-    choices = Choices(graphs=graphs, buckets=BUCKETS)
-    listener = choose_listener(_random(shape, device, device.choose_dtype()), choices)
-    rounds = Rounds(listener, GreedyDecoder(listener.vocabulary), workload, device)
+def _open_ours(shape: str, device: Device, graphs: bool, workload: Workload) -> tuple[str, Repeats]:
+    choices = InferenceOptions(graphs=graphs, buckets=BUCKETS)
+    listener = accelerate(_random(shape, device, device.choose_dtype()), choices)
+    rounds = Repeats(listener, GreedyDecoder(listener.vocabulary), workload, device)
     return f"ours, graphs {'on' if graphs else 'off'}", rounds
 
 
-def _hear_with(pipeline: Any, sounds: Sequence[dict[str, Any]], batch: int) -> float:
+def _transcribe_with(pipeline: Any, sounds: Sequence[dict[str, Any]], batch: int) -> float:
     # The pipeline takes its inputs apart.
     copies = [dict(one) for one in sounds]
     started = time.perf_counter()

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from machine import describe_machine
 
+from gaudi_asr_cli.core.benchmarking.synthetic import TEST_CLEAN_UTTERANCES, draw_durations_s
 from gaudi_asr_cli.core.data.buckets import RULES, Batching, plan_arrays, price_plan
-from gaudi_asr_cli.core.measuring.synthetic import TEST_CLEAN_UTTERANCES, draw_durations_s
 
 BUCKETS = (4, 5, 6, 8)
 

@@ -17,35 +17,35 @@ from numpy.typing import NDArray
 from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import open_cpu
-from gaudi_asr_cli.core.engine.engine import batch_one, hear
-from gaudi_asr_cli.core.models.ctc import CtcModel, open_ctc_model
-from gaudi_asr_cli.core.models.frontend import default_settings, standardize
-from gaudi_asr_cli.core.models.packed.int8 import can_quantise
-from gaudi_asr_cli.core.models.packed.model import pack
+from gaudi_asr_cli.core.inference.transcribe import batch_one, transcribe_timed
+from gaudi_asr_cli.core.models.cpu.ctc import pack
+from gaudi_asr_cli.core.models.cpu.int8 import can_quantise
+from gaudi_asr_cli.core.models.ctc.model import CtcModel, open_ctc_model
+from gaudi_asr_cli.core.models.features import default_settings, standardize
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Utterance
 from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, write_tokenizer_files
 
-Sound = NDArray[np.float32]
-Listen = Callable[[Sound], "NDArray[np.int64] | None"]
+Clip = NDArray[np.float32]
+Transcribe = Callable[[Clip], "NDArray[np.int64] | None"]
 """Raw samples (T,) to the best token of each frame (F,), or None where only text comes out."""
-ListenToAll = Callable[[Sequence[Sound]], None]
+TranscribeAll = Callable[[Sequence[Clip]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
     """How somebody listens to one clip, and to many where that is not one after another."""
 
-    listen: Listen
-    listen_to_all: ListenToAll | None = None
+    transcribe_clips: Transcribe
+    transcribe_all_clips: TranscribeAll | None = None
 
-    def hear_all(self, sounds: Sequence[Sound]) -> None:
+    def transcribe_all(self, sounds: Sequence[Clip]) -> None:
         """Listen to all of the clips in the fastest way that it has."""
-        if self.listen_to_all is not None:
-            self.listen_to_all(sounds)
+        if self.transcribe_all_clips is not None:
+            self.transcribe_all_clips(sounds)
             return
         for sound in sounds:
-            self.listen(sound)
+            self.transcribe_clips(sound)
 
 
 BASELINE = "transformers pipeline fp32"
@@ -65,7 +65,7 @@ SOMEBODY = Utterance("clip", AudioSpan(Path("clip.wav")))
 OPSET = 17
 
 
-def draw_clips(count: int, seed: int = 0) -> list[Sound]:
+def draw_clips(count: int, seed: int = 0) -> list[Clip]:
     """Clips with durations like LibriSpeech's test-clean (log-normal, mean 7.4 s, 1.3 to 35 s)."""
     random = np.random.default_rng(seed)
     durations_s = random.lognormal(1.80, 0.62, count).clip(1.3, 35)
@@ -73,7 +73,7 @@ def draw_clips(count: int, seed: int = 0) -> list[Sound]:
     return [_speak(round(seconds * SAMPLE_RATE_HZ), random) for seconds in durations_s]
 
 
-def _speak(samples: int, random: np.random.Generator) -> Sound:
+def _speak(samples: int, random: np.random.Generator) -> Clip:
     """Noise with speech's falling spectrum, in syllables of a fifth of a second."""
     spectrum = np.fft.rfft(random.standard_normal(samples))
     spectrum /= 1 + np.fft.rfftfreq(samples, 1 / SAMPLE_RATE_HZ) / 500
@@ -114,10 +114,10 @@ def open_pipeline(folder: Path) -> Peer:
             trust_remote_code=False,
         )
 
-    def listen(sound: Sound) -> None:
+    def transcribe_clips(sound: Clip) -> None:
         recognise({"raw": sound.copy(), "sampling_rate": SAMPLE_RATE_HZ})
 
-    return Peer(listen)
+    return Peer(transcribe_clips)
 
 
 def open_eager(folder: Path, dtype: str) -> Peer:
@@ -135,17 +135,19 @@ def open_ours(folder: Path, dtype: str, *, int8: bool = False) -> Peer:
 def _peer(model: Any) -> Peer:
     decoder = GreedyDecoder(model.vocabulary)
 
-    def listen(sound: Sound) -> NDArray[np.int64]:
+    def transcribe_clips(sound: Clip) -> NDArray[np.int64]:
         best: NDArray[np.int64] = model.emissions(batch_one(sound, SOMEBODY)).log_probs[0].argmax(1)
         return best
 
-    def listen_to_all(sounds: Sequence[Sound]) -> None:
+    def transcribe_all_clips(sounds: Sequence[Clip]) -> None:
         utterances = [replace(SOMEBODY, id=str(place)) for place in range(len(sounds))]
         waiting = iter(sounds)
-        for heard in hear(model, utterances, decoder, load=lambda _: LoadedAudio(next(waiting), 0)):
+        for heard in transcribe_timed(
+            model, utterances, decoder, load=lambda _: LoadedAudio(next(waiting), 0)
+        ):
             assert heard.done.error is None
 
-    return Peer(listen, listen_to_all)
+    return Peer(transcribe_clips, transcribe_all_clips)
 
 
 def export_onnx(folder: Path) -> Path:
@@ -189,7 +191,7 @@ def open_onnx(folder: Path, *, int8: bool, threads: int) -> Peer:
     if int8:
         path = _quantise_onnx(path)
 
-    def open_session(intra: int) -> Listen:
+    def open_session(intra: int) -> Transcribe:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = intra
         # Its threads would otherwise go on spinning while the next contestant is measured.
@@ -202,12 +204,12 @@ def open_onnx(folder: Path, *, int8: bool, threads: int) -> Peer:
     return Peer(open_session(threads), _on_threads(open_session(1), threads))
 
 
-def _on_threads(listen: Listen, threads: int) -> ListenToAll:
-    def listen_to_all(sounds: Iterable[Sound]) -> None:
+def _on_threads(transcribe_clips: Transcribe, threads: int) -> TranscribeAll:
+    def transcribe_all_clips(sounds: Iterable[Clip]) -> None:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(listen, sounds))
+            list(pool.map(transcribe_clips, sounds))
 
-    return listen_to_all
+    return transcribe_all_clips
 
 
 def _quantise_onnx(path: Path) -> Path:
@@ -247,13 +249,13 @@ def open_openvino(folder: Path, *, precision: str, threads: int) -> Peer:
         model, "CPU", {**settings, "PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": threads}
     )
 
-    def listen_to_all(sounds: Sequence[Sound]) -> None:
+    def transcribe_all_clips(sounds: Sequence[Clip]) -> None:
         queue = openvino.AsyncInferQueue(many, threads)
         for sound in sounds:
             queue.start_async([standardize(sound)[None]])
         queue.wait_all()
 
-    return Peer(lambda sound: one([standardize(sound)[None]])[0][0].argmax(1), listen_to_all)
+    return Peer(lambda sound: one([standardize(sound)[None]])[0][0].argmax(1), transcribe_all_clips)
 
 
 def _quantise_openvino(model: Any) -> Any:
@@ -282,18 +284,18 @@ def open_ctranslate2(folder: Path, *, int8: bool, threads: int) -> Peer:
         half.rename(target)
     kind = "int8_float32" if int8 else "float32"
 
-    def open_model(inter: int, intra: int) -> Listen:
+    def open_model(inter: int, intra: int) -> Transcribe:
         model = ctranslate2.models.Wav2Vec2(
             str(target), compute_type=kind, inter_threads=inter, intra_threads=intra
         )
         assert model.compute_type == kind, f"it computes in {model.compute_type}"
 
-        def listen(sound: Sound) -> NDArray[np.int64]:
+        def transcribe_clips(sound: Clip) -> NDArray[np.int64]:
             samples = ctranslate2.StorageView.from_array(standardize(sound)[None, None])
             best: NDArray[np.int64] = np.array(model.encode(samples, to_cpu=True))[0].argmax(-1)
             return best
 
-        return listen
+        return transcribe_clips
 
     # Many clips side by side, a thread each, as the other engines take them.
     return Peer(open_model(1, threads), _on_threads(open_model(threads, 1), threads))

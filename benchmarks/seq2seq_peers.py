@@ -32,18 +32,18 @@ import numpy as np
 import torch
 from cpu_peers import spread
 from machine import describe_machine, has_native_bf16
-from peers import SOMEBODY, Sound, draw_clips
+from peers import SOMEBODY, Clip, draw_clips
 
 from gaudi_asr_cli.core.data.audio import load_audio
 from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.devices.cpu import open_cpu
-from gaudi_asr_cli.core.engine.scribe import Author, plan_rows
-from gaudi_asr_cli.core.models.packed.writing import pack_writer
-from gaudi_asr_cli.core.models.prompts import Generation, is_multilingual, settle
+from gaudi_asr_cli.core.evaluation.counts import count_errors
+from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqGenerator, plan_rows
+from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
-from gaudi_asr_cli.core.models.seq2seq import open_seq2seq_model
+from gaudi_asr_cli.core.models.seq2seq.generation import Generation, is_multilingual, settle
+from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
-from gaudi_asr_cli.core.scoring.counts import count_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Hypothesis:
     tokens: int
 
 
-Listen = Callable[[Sequence[Sound]], Sequence[Hypothesis]]
+Transcribe = Callable[[Sequence[Clip]], Sequence[Hypothesis]]
 
 SHAPES: Mapping[str, Mapping[str, int]] = {
     "tiny": {"width": 384, "layers": 4, "heads": 6},
@@ -69,7 +69,7 @@ class Contestant:
     """A system under test, its hypotheses in the first round, and the seconds of each round."""
 
     name: str
-    listen: Listen
+    transcribe_clips: Transcribe
     round_s: list[float] = field(default_factory=list)
     hypotheses: list[Hypothesis] = field(default_factory=list)
 
@@ -186,7 +186,7 @@ def describe_generation(ids: Mapping[str, int]) -> Any:
     )
 
 
-def open_pipeline(task: Task, batch: int, dtype: str) -> Listen:
+def open_pipeline(task: Task, batch: int, dtype: str) -> Transcribe:
     from transformers import pipeline
 
     with quiet_transformers():
@@ -204,7 +204,7 @@ def open_pipeline(task: Task, batch: int, dtype: str) -> Listen:
         asked |= {"language": "en", "task": "transcribe"}
     counts = _count_generated(recognise.model)
 
-    def listen(sounds: Sequence[Sound]) -> list[Hypothesis]:
+    def transcribe_clips(sounds: Sequence[Clip]) -> list[Hypothesis]:
         inputs = [{"raw": sound.copy(), "sampling_rate": SAMPLE_RATE_HZ} for sound in sounds]
         counts.clear()
         with quiet_transformers():
@@ -212,7 +212,7 @@ def open_pipeline(task: Task, batch: int, dtype: str) -> Listen:
         texts = [one["text"].strip() for one in found]
         return [Hypothesis(text, count) for text, count in zip(texts, counts, strict=True)]
 
-    return listen
+    return transcribe_clips
 
 
 def _count_generated(network: Any) -> list[int]:
@@ -231,27 +231,27 @@ def _count_generated(network: Any) -> list[int]:
     return counts
 
 
-def open_ours(task: Task, dtype: str, rows: int, *, packed: bool = True) -> Listen:
+def open_ours(task: Task, dtype: str, rows: int, *, packed: bool = True) -> Transcribe:
     model = open_seq2seq_model(str(task.folder), device=open_cpu(), dtype=dtype)
-    written: Author | None = pack_writer(model) if packed else model
+    written: Seq2SeqGenerator | None = pack_whisper(model) if packed else model
     assert written is not None, "this checkpoint's layers are not written out"
-    author = written
-    size = plan_rows(author, rows).utterances or 1
+    generator = written
+    size = plan_rows(generator, rows).utterances or 1
     language = "en" if is_multilingual(model.settings) else None
     how = Generation(language=language, max_tokens=task.tokens)
 
-    def listen(sounds: Sequence[Sound]) -> list[Hypothesis]:
+    def transcribe_clips(sounds: Sequence[Clip]) -> list[Hypothesis]:
         hypotheses = []
         for start in range(0, len(sounds), size):
             batch = join(sounds[start : start + size])
-            found = author.generate_from(author.frontend.prepare(batch), how)
+            found = generator.generate_from(generator.frontend.prepare(batch), how)
             hypotheses += [Hypothesis(row.text, len(row.tokens)) for row in found.rows]
         return hypotheses
 
-    return listen
+    return transcribe_clips
 
 
-def join(sounds: Sequence[Sound]) -> AudioBatch:
+def join(sounds: Sequence[Clip]) -> AudioBatch:
     lengths = np.array([len(one) for one in sounds], dtype=np.int64)
     samples = np.zeros((len(sounds), int(lengths.max())), dtype=np.float32)
     for row, sound in enumerate(sounds):
@@ -259,7 +259,7 @@ def join(sounds: Sequence[Sound]) -> AudioBatch:
     return AudioBatch((SOMEBODY,) * len(sounds), samples, lengths)
 
 
-def open_ctranslate2(task: Task, compute: str) -> Listen:
+def open_ctranslate2(task: Task, compute: str) -> Transcribe:
     import ctranslate2
     from ctranslate2.converters import TransformersConverter
 
@@ -278,7 +278,7 @@ def open_ctranslate2(task: Task, compute: str) -> Listen:
     prompt = ours.reader.plan_prompt(settle(Generation(language=language), ours.settings, ""))
     never = list(ours.settings.suppress_tokens or ())
 
-    def listen(sounds: Sequence[Sound]) -> list[Hypothesis]:
+    def transcribe_clips(sounds: Sequence[Clip]) -> list[Hypothesis]:
         features = ours.frontend.prepare(join(sounds))["input_features"].numpy()
         found = network.generate(
             ctranslate2.StorageView.from_array(features),
@@ -291,7 +291,7 @@ def open_ctranslate2(task: Task, compute: str) -> Listen:
         ids = [one.sequences_ids[0] for one in found]
         return [Hypothesis(ours.reader.spell(one), len(one)) for one in ids]
 
-    return listen
+    return transcribe_clips
 
 
 def open_contestants(task: Task, only: Sequence[str]) -> Iterator[Contestant]:
@@ -300,7 +300,7 @@ def open_contestants(task: Task, only: Sequence[str]) -> Iterator[Contestant]:
     Where the processor does not multiply bf16 itself nobody computes in it.
     """
     rows = task.batch
-    openers: dict[str, Callable[[], Listen]] = {
+    openers: dict[str, Callable[[], Transcribe]] = {
         "pipeline fp32, batch 1": lambda: open_pipeline(task, 1, "fp32"),
         f"pipeline fp32, batch {rows}": lambda: open_pipeline(task, rows, "fp32"),
         f"pipeline bf16, batch {rows}": lambda: open_pipeline(task, rows, "bf16"),
@@ -327,7 +327,7 @@ def open_contestants(task: Task, only: Sequence[str]) -> Iterator[Contestant]:
 
 def measure(
     contestants: Sequence[Contestant],
-    batches: Sequence[Sequence[Sound]],
+    batches: Sequence[Sequence[Clip]],
     rounds: int,
     clock: Callable[[], float],
 ) -> None:
@@ -339,7 +339,7 @@ def measure(
             turn = (place + lap) % len(contestants)
             for contestant in [*contestants[turn:], *contestants[:turn]]:
                 started = clock()
-                found = contestant.listen(batch)
+                found = contestant.transcribe_clips(batch)
                 contestant.round_s[-1] += clock() - started
                 if lap == 0:
                     contestant.hypotheses += found
@@ -396,7 +396,7 @@ def tabulate(
         )
 
 
-def read_clips(data: str, limit: int) -> tuple[list[Sound], list[str]]:
+def read_clips(data: str, limit: int) -> tuple[list[Clip], list[str]]:
     """The first clips that fit a window, with their transcripts; none unless all have one."""
     clips, texts = [], []
     for utterance in read_utterances(data):

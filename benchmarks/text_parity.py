@@ -21,11 +21,11 @@ from gaudi_asr_cli.core.data.audio import load_audio
 from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import open_cpu
-from gaudi_asr_cli.core.engine.engine import Listener, batch_one
-from gaudi_asr_cli.core.engine.listening import open_wide
-from gaudi_asr_cli.core.models.packed.model import pack
+from gaudi_asr_cli.core.evaluation.counts import count_errors
+from gaudi_asr_cli.core.inference.ctc import open_full_precision
+from gaudi_asr_cli.core.inference.transcribe import EmissionModel, batch_one
+from gaudi_asr_cli.core.models.cpu.ctc import pack
 from gaudi_asr_cli.core.records import Utterance
-from gaudi_asr_cli.core.scoring.counts import count_errors
 
 WAYS = (("fp32", False), ("bf16", False), ("bf16", True))
 
@@ -46,7 +46,9 @@ class Heard:
         return sum(counts[1:], counts[0]).rate
 
 
-def listen(model: Listener, decoder: GreedyDecoder, utterances: Sequence[Utterance]) -> Heard:
+def transcribe_clips(
+    model: EmissionModel, decoder: GreedyDecoder, utterances: Sequence[Utterance]
+) -> Heard:
     texts, best = [], []
     for utterance in utterances:
         emissions = model.emissions(batch_one(load_audio(utterance.audio).samples, utterance))
@@ -55,7 +57,7 @@ def listen(model: Listener, decoder: GreedyDecoder, utterances: Sequence[Utteran
     return Heard(tuple(texts), np.concatenate(best))
 
 
-def listen_with_transformers(folder: str, utterances: Sequence[Utterance]) -> Heard:
+def transcribe_with_transformers(folder: str, utterances: Sequence[Utterance]) -> Heard:
     """The model class and the processor that transformers chooses, with their defaults."""
     from transformers import AutoModelForCTC, AutoProcessor
 
@@ -76,15 +78,15 @@ def listen_with_transformers(folder: str, utterances: Sequence[Utterance]) -> He
 
 def tabulate(name: str, utterances: Sequence[Utterance]) -> Iterator[str]:
     references = [utterance.text or "" for utterance in utterances]
-    expected = listen_with_transformers(name, utterances)
+    expected = transcribe_with_transformers(name, utterances)
     yield "| way | WER | same text | frames |"
     yield "|---|---|---|---|"
     yield f"| transformers fp32 | {expected.error_rate(references):.2%} | | |"
     for dtype, int8 in WAYS:
-        wide = open_wide(name, device=open_cpu(), dtype=dtype)
+        wide = open_full_precision(name, device=open_cpu(), dtype=dtype)
         packed = pack(wide, int8=int8)
         assert packed is not None, "the model's shape is not one that is packed"
-        heard = listen(packed, GreedyDecoder(packed.vocabulary), utterances)
+        heard = transcribe_clips(packed, GreedyDecoder(packed.vocabulary), utterances)
         same = sum(a == b for a, b in zip(heard.texts, expected.texts, strict=True))
         frames = float((heard.best == expected.best).mean())
         way = "int8" if int8 else dtype

@@ -16,8 +16,8 @@ from machine import describe_machine
 from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices import open_device
-from gaudi_asr_cli.core.engine.engine import transcribe
-from gaudi_asr_cli.core.models.ctc import open_ctc_model
+from gaudi_asr_cli.core.inference.transcribe import transcribe
+from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
 
 
 def measure(model_name: str, corpus: Path, split: str) -> None:

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from gaudi_asr_cli.core.devices import open_device
-from gaudi_asr_cli.core.models.ctc import open_ctc_model
-from gaudi_asr_cli.core.models.tuning import save_model
+from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
+from gaudi_asr_cli.core.models.ctc.tuning import save_model
 
 TARGET = Path(__file__).parents[1] / "gaudi_asr_cli" / "models" / "demo"
 

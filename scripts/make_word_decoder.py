@@ -17,7 +17,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
-from gaudi_asr_cli.core.models.subwords import save_tokenizer
+from gaudi_asr_cli.core.models.seq2seq.subwords import save_tokenizer
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 

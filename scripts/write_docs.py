@@ -15,17 +15,17 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gaudi_asr_cli.cli.app import app
-from gaudi_asr_cli.cli.old_commands import spell_key
+from gaudi_asr_cli.cli.old_commands import format_key
 from gaudi_asr_cli.cli.training_options import ALIASES
+from gaudi_asr_cli.core.legacy.ctc_flags import CTC_FLAGS
+from gaudi_asr_cli.core.legacy.ctc_script import CTC_DEFAULTS
+from gaudi_asr_cli.core.legacy.defaults import todays_defaults, unlike_todays
+from gaudi_asr_cli.core.legacy.flags import OldFlag
+from gaudi_asr_cli.core.legacy.seq2seq_flags import SEQ2SEQ_FLAGS
+from gaudi_asr_cli.core.legacy.seq2seq_script import SEQ2SEQ_DEFAULTS
+from gaudi_asr_cli.core.legacy.trainer_flags import TRAINER_FLAGS
+from gaudi_asr_cli.core.legacy.wav2vec_flags import WAV2VEC_FLAGS
 from gaudi_asr_cli.core.recipes.loading import KINDS
-from gaudi_asr_cli.core.recipes.old.ctc_flags import CTC_FLAGS
-from gaudi_asr_cli.core.recipes.old.ctc_script import CTC_DEFAULTS
-from gaudi_asr_cli.core.recipes.old.defaults import todays_defaults, unlike_todays
-from gaudi_asr_cli.core.recipes.old.flags import OldFlag
-from gaudi_asr_cli.core.recipes.old.seq2seq_flags import SEQ2SEQ_FLAGS
-from gaudi_asr_cli.core.recipes.old.seq2seq_script import SEQ2SEQ_DEFAULTS
-from gaudi_asr_cli.core.recipes.old.trainer_flags import TRAINER_FLAGS
-from gaudi_asr_cli.core.recipes.old.wav2vec_flags import WAV2VEC_FLAGS
 from gaudi_asr_cli.core.recipes.option_kinds import OPTION_KINDS
 from gaudi_asr_cli.ui.help import help_panels, subcommands, usage
 
@@ -118,7 +118,7 @@ def old_commands_markdown() -> str:
 
 
 def _flag_row(flag: OldFlag) -> str:
-    told = flag.told(spell_key) or "as ever"
+    told = flag.told(format_key) or "as ever"
     return f"| `{flag.spelling}` | {flag.fate.value} | {_cell(told)} |"
 
 

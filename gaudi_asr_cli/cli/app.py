@@ -34,8 +34,8 @@ from gaudi_asr_cli.cli import (
 from gaudi_asr_cli.cli.failures import as_user_error
 from gaudi_asr_cli.cli.options import NO_VALUE
 from gaudi_asr_cli.cli.parsing import add_command, asked_for_help
+from gaudi_asr_cli.core.distributed.rank import exit_code_of, rank_streams, report_to_launcher
 from gaudi_asr_cli.core.errors import AsrError
-from gaudi_asr_cli.core.launching.rank import exit_code_of, rank_streams, tell_launcher
 from gaudi_asr_cli.core.secret_values import hide_in_text, known_secrets
 from gaudi_asr_cli.ui.console import guarded_streams, print_result, separate_results
 from gaudi_asr_cli.ui.help import render_help
@@ -148,7 +148,7 @@ def _refuse(error: AsrError, words: list[str]) -> int:
     secrets = known_secrets() | known_secrets(words)
     error.message = hide_in_text(error.message, secrets)
     error.remedy = hide_in_text(error.remedy, secrets)
-    if tell_launcher(error):
+    if report_to_launcher(error):
         return exit_code_of(error)
     show_error(error)
     return error.exit_code

@@ -22,10 +22,10 @@ class BenchCommand(KebabCommand):
     old_script = "wav2vec"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, spell_compared(args))
+        return super().parse_args(ctx, format_compared(args))
 
 
-def spell_compared(words: Sequence[str]) -> list[str]:
+def format_compared(words: Sequence[str]) -> list[str]:
     """`--compare a b` becomes two options."""
     spelt: list[str] = []
     last = ""
@@ -318,7 +318,7 @@ def count_buckets(word: str) -> int:
 
 
 def _compare(paths: list[Path], *, json: bool) -> None:
-    from gaudi_asr_cli.core.measuring.saved import read_results
+    from gaudi_asr_cli.core.benchmarking.saved import read_results
     from gaudi_asr_cli.ui.bench import show_comparison
     from gaudi_asr_cli.ui.json_lines import print_json
 

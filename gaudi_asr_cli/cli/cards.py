@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from gaudi_asr_cli.core.launching.launchers import Launch
-    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+    from gaudi_asr_cli.core.distributed.launchers import Launch
+    from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
 
 PANEL = "Many cards"
 
@@ -97,7 +97,7 @@ DeepSpeed = Annotated[
 
 def launch_of(parameters: Mapping[str, Any]) -> Launch:
     """How many processes a command's parameters ask for, and how they are started."""
-    from gaudi_asr_cli.core.launching.launchers import Launch
+    from gaudi_asr_cli.core.distributed.launchers import Launch
 
     names = ("cards", "nodes", "node_rank", "master", "hostfile", "max_restarts", "deepspeed")
     values = {name: parameters[name] for name in names}
@@ -106,7 +106,7 @@ def launch_of(parameters: Mapping[str, Any]) -> Launch:
 
 def starts_ranks(launch: Launch) -> bool:
     """Whether to start processes for it; no process does that which is one of several itself."""
-    from gaudi_asr_cli.core.launching.world import read_world
+    from gaudi_asr_cli.core.distributed.world import read_world
 
     return launch.wanted and read_world().size == 1
 
@@ -119,7 +119,7 @@ def settings_of(parameters: Mapping[str, Any]) -> list[str]:
 
 def find_handover() -> Path | None:
     """The folder that a launch has left its ranks, this one among them."""
-    from gaudi_asr_cli.core.launching.handover import Handover
+    from gaudi_asr_cli.core.distributed.handover import Handover
 
     handover = Handover.found()
     return None if handover is None else handover.root
@@ -140,13 +140,13 @@ def start_ranks(
         parameters: All of the command's.
     """
     from gaudi_asr_cli.core.devices import check_present
-    from gaudi_asr_cli.core.launching.launchers import check_launch
+    from gaudi_asr_cli.core.distributed.launchers import check_launch
 
     device, quiet = parameters["device"].value, parameters["quiet"]
     check_launch(launch)
     check_present(device, launch.cards)
     # After the checks: these take seconds.
-    from gaudi_asr_cli.core.workflows.launch import launch_training
+    from gaudi_asr_cli.core.workflows.finetune.launch import launch_training
     from gaudi_asr_cli.ui.console import result_stream
     from gaudi_asr_cli.ui.live import opened_view
 

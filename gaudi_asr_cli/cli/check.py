@@ -72,7 +72,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     """
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.text.rules import TextRules
-    from gaudi_asr_cli.core.workflows.check import CheckRequest, check
+    from gaudi_asr_cli.core.workflows.check.run import CheckRequest, check
     from gaudi_asr_cli.ui.check import show_check
     from gaudi_asr_cli.ui.live import opened_view
     from gaudi_asr_cli.ui.results import show_result

@@ -91,7 +91,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
 
     Both keep what they have learnt; what stands between them starts at random and is counted.
     """
-    from gaudi_asr_cli.core.models.warm_start import WarmStart
+    from gaudi_asr_cli.core.models.seq2seq.warm_start import WarmStart
     from gaudi_asr_cli.core.workflows.create_seq2seq import create_seq2seq
     from gaudi_asr_cli.ui.create_seq2seq import show_created
     from gaudi_asr_cli.ui.results import show_result

@@ -134,7 +134,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     # First: a Gaudi's software reads its environment when torch is imported, and who lacks a device
     # should not wait for all the rest.
     opened = open_device(device.value, hpu_mode=hpu_mode.value)
-    from gaudi_asr_cli.core.models.prompts import Generation
+    from gaudi_asr_cli.core.models.seq2seq.generation import Generation
     from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
     from gaudi_asr_cli.ui.live import both, opened_view
     from gaudi_asr_cli.ui.transcripts import transcript_observer

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from gaudi_asr_cli.cli.options import DtypeName
 from gaudi_asr_cli.cli.training_options import OPTION_OF, settings_of
 from gaudi_asr_cli.core.errors import MachineError, UsageError
-from gaudi_asr_cli.core.recipes.old.flags import Fate, Table
-from gaudi_asr_cli.core.recipes.old.launchers import read_launcher
-from gaudi_asr_cli.core.recipes.old.lines import (
+from gaudi_asr_cli.core.legacy.flags import FlagStatus, Table
+from gaudi_asr_cli.core.legacy.launchers import read_launcher
+from gaudi_asr_cli.core.legacy.lines import (
     find_old_command,
     is_expandable,
     set_aside_unknown,
 )
-from gaudi_asr_cli.core.recipes.old.reading import is_flag, underscored
-from gaudi_asr_cli.core.recipes.old.scripts import SCRIPTS, translate
-from gaudi_asr_cli.core.recipes.old.translating import OldNotice, Translation
+from gaudi_asr_cli.core.legacy.reading import is_flag, underscored
+from gaudi_asr_cli.core.legacy.scripts import SCRIPTS, translate
+from gaudi_asr_cli.core.legacy.translating import OldNotice, Translation
 from gaudi_asr_cli.core.secret_values import (
     hide_in_line,
     hide_in_text,
@@ -76,12 +76,12 @@ TO_SCORERS = {
 TRAINING_ALONE = frozenset({"--no-train", "--dry-run"})
 
 
-def spell_key(key: str) -> str:
+def format_key(key: str) -> str:
     """The option that sets a key of a recipe when training."""
     return OPTION_OF.get(key, f"--set {key}" if key else "")
 
 
-def modern_words(translation: Translation, *, scores: bool = False) -> list[str]:
+def translated_words(translation: Translation, *, scores: bool = False) -> list[str]:
     """Today's command line without the command's name.
 
     Args:
@@ -139,7 +139,7 @@ def free_folder(folder: Path) -> Path:
     return free
 
 
-def modernise(script: str, words: list[str], context: Any) -> list[str]:
+def translate_words(script: str, words: list[str], context: Any) -> list[str]:
     """Today's words of a command line that may be an old script's; what became of it is told.
 
     Raises:
@@ -148,7 +148,7 @@ def modernise(script: str, words: list[str], context: Any) -> list[str]:
     translation = read_old(script, words, context.command)
     if translation is None:
         return words
-    modern = modern_words(translation, scores=not _takes_recipes(context.command))
+    modern = translated_words(translation, scores=not _takes_recipes(context.command))
     moved_to = None
     if translation.numbers_run:
         modern, moved_to = with_free_folder(modern)
@@ -218,21 +218,21 @@ def translate_for(script: str, words: Sequence[str], command: Any) -> Translatio
     translation = translate(
         SCRIPTS[script],
         words,
-        spell=spell_key,
+        spell=format_key,
         is_ours=lambda word: _modern(word) in names,
         has_arguments=any(one.param_type_name == "argument" for one in command.params),
     )
     if script == "wav2vec" or _takes_recipes(command):
         return translation
     table = SCRIPTS[script].table
-    notices = tuple(_told_to_scorers(one, table) for one in translation.notices)
+    notices = tuple(_noted_to_scorers(one, table) for one in translation.notices)
     return replace(translation, notices=notices)
 
 
-def _told_to_scorers(notice: OldNotice, table: Table) -> OldNotice:
+def _noted_to_scorers(notice: OldNotice, table: Table) -> OldNotice:
     """The notice for a command that only scores: its own options, and nothing of training."""
     flag = table.get(notice.flag.removeprefix("--"))
-    if flag is None or notice.fate != Fate.RENAMED.value or flag.name in _ALIKE:
+    if flag is None or notice.fate != FlagStatus.RENAMED.value or flag.name in _ALIKE:
         return notice
     if flag.name == "dataset_name":
         return replace(notice, message=notice.message.replace("--train and --eval", "--data"))
@@ -298,7 +298,7 @@ def import_line(line: Sequence[str], program: Any) -> Imported:
         for one in translation.notices
     ]
     translation = replace(translation, notices=tuple(notices))
-    modern = modern_words(translation, scores=not _takes_recipes(command))
+    modern = translated_words(translation, scores=not _takes_recipes(command))
     return Imported(
         command=join_words(
             hide_in_words(["gaudi-asr", today, *modern]),
@@ -382,7 +382,7 @@ def _resolve(command: Any, translation: Translation) -> dict[str, Any]:
     """
     from gaudi_asr_cli.core.recipes.loading import check_recipe, with_settings
 
-    words = modern_words(replace(translation, options=()))
+    words = translated_words(replace(translation, options=()))
     context = command.make_context(command.name, words, resilient_parsing=False)
     settings = (*settings_of(context.params), *(context.params["set_"] or ()))
     values = with_settings({"kind": command.name}, settings)

@@ -12,7 +12,7 @@ from typing import Any, cast
 import typer
 from typer.core import TyperCommand
 
-from gaudi_asr_cli.cli.old_commands import modernise
+from gaudi_asr_cli.cli.old_commands import translate_words
 from gaudi_asr_cli.cli.training_options import ALIASES
 from gaudi_asr_cli.core.errors import UsageError
 
@@ -32,8 +32,8 @@ class KebabCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if self.old_script is not None and not ctx.resilient_parsing:
-            args = modernise(self.old_script, args, ctx)
-        return super().parse_args(ctx, spell_as_declared(args, self.aliases))
+            args = translate_words(self.old_script, args, ctx)
+        return super().parse_args(ctx, format_as_declared(args, self.aliases))
 
 
 class TrainingCommand(KebabCommand):
@@ -97,13 +97,13 @@ def asked_for_help(words: Sequence[str], program: Any) -> tuple[Any, str] | None
     return None
 
 
-def spell_as_declared(words: Sequence[str], aliases: Mapping[str, str]) -> list[str]:
+def format_as_declared(words: Sequence[str], aliases: Mapping[str, str]) -> list[str]:
     """`--num_train_epochs=5` becomes `--epochs=5`; values stay, and what follows `--`."""
     end = words.index("--") if "--" in words else len(words)
-    return [*(_spell_as_declared(word, aliases) for word in words[:end]), *words[end:]]
+    return [*(_format_as_declared(word, aliases) for word in words[:end]), *words[end:]]
 
 
-def _spell_as_declared(word: str, aliases: Mapping[str, str]) -> str:
+def _format_as_declared(word: str, aliases: Mapping[str, str]) -> str:
     if not word.startswith("--"):
         return word
     name, equals, value = word.partition("=")

@@ -31,9 +31,9 @@ def command(
     Says of each what is comparable and what is not: unit, split, normaliser, settings, hardware.
     Published rows are those of the recipes; results of bench --save are shown as well.
     """
-    from gaudi_asr_cli.core.workflows.results import collect_results
-    from gaudi_asr_cli.ui.ledger import print_markdown, show_ledger
+    from gaudi_asr_cli.core.workflows.results.run import collect_results
     from gaudi_asr_cli.ui.results import show_result
+    from gaudi_asr_cli.ui.results_table import print_markdown, show_results_table
 
     report = collect_results(folder)
-    show_result(report, print_markdown if markdown else show_ledger, json=json)
+    show_result(report, print_markdown if markdown else show_results_table, json=json)

@@ -19,7 +19,7 @@ from gaudi_asr_cli.cli.options import (
     DtypeName,
     UnicodeName,
 )
-from gaudi_asr_cli.core.recipes.old.scripts import SCRIPTS
+from gaudi_asr_cli.core.legacy.scripts import SCRIPTS
 
 TRAINING = "Training"
 

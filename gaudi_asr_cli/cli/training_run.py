@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import typer
 
     from gaudi_asr_cli.core.devices import Device
-    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+    from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
 
 
 def run_training(context: typer.Context, kind: str) -> None:
@@ -28,8 +28,9 @@ def run_training(context: typer.Context, kind: str) -> None:
     # First: a Gaudi's software must be imported before transformers, and who lacks a device should
     # not wait for all the rest.
     opened = open_device(given["device"].value, hpu_mode=given["hpu_mode"].value)
-    from gaudi_asr_cli.core.devices.ranks import Alone, joined
-    from gaudi_asr_cli.core.workflows.finetune import finetune, plan_finetune
+    from gaudi_asr_cli.core.devices.process_group import join_ranks
+    from gaudi_asr_cli.core.distributed.ranks import SingleProcess
+    from gaudi_asr_cli.core.workflows.finetune.run import finetune, plan_finetune
     from gaudi_asr_cli.core.workflows.score_recipe import score_recipe
     from gaudi_asr_cli.ui.live import opened_view
     from gaudi_asr_cli.ui.results import show_result
@@ -45,10 +46,10 @@ def run_training(context: typer.Context, kind: str) -> None:
         return
     if given["dry_run"]:
         with view() as observe:
-            plan = plan_finetune(request, opened.with_ranks(Alone(launch.ranks)), observe)
+            plan = plan_finetune(request, opened.with_ranks(SingleProcess(launch.ranks)), observe)
         show_result(plan, show_plan, json=json)
         return
-    with joined(opened) as together, view() as observe:
+    with join_ranks(opened) as together, view() as observe:
         report = finetune(request, together, observe)
     if report is not None:
         show_result(report, show_finetune, json=json)
@@ -64,7 +65,7 @@ def request_of(context: typer.Context, kind: str, device: Device | None = None) 
     """
     from gaudi_asr_cli.cli.passthrough import trainer_settings
     from gaudi_asr_cli.core.recipes.in_place import read_in_place
-    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+    from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
 
     extra = trainer_settings(context.args, context)
     given = fitting_parameters(context, device)

@@ -120,10 +120,10 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class Hypothesis:
     """What a decoder network wrote of one utterance.
 
-    `tokens` are those it chose, time tokens included, without prompt and end; `capped` says that
+    `tokens` are those it chose, time tokens included, without prompt and end; `truncated` says that
     it had not come to an end when it was stopped. `segments` are there where times were wanted.
     `finite` says that what it was written from were numbers.
     """
@@ -131,7 +131,7 @@ class Written:
     tokens: tuple[int, ...]
     text: str
     language: str | None = None
-    capped: bool = False
+    truncated: bool = False
     segments: tuple[Segment, ...] = ()
     finite: bool = True
 
@@ -140,7 +140,7 @@ class Written:
 class Generated:
     """What a decoder network wrote of a batch, one of `rows` for each utterance."""
 
-    rows: tuple[Written, ...]
+    rows: tuple[Hypothesis, ...]
 
     def is_finite(self, row: int) -> bool:
         """See `Emissions`."""
@@ -186,13 +186,13 @@ class WordTiming:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What the model heard; `capped` where a decoder was stopped before it came to an end."""
+    """What the model heard; `truncated` where a decoder was stopped before it came to an end."""
 
     utterance_id: str
     text: str
     words: tuple[WordTiming, ...] = ()
     language: str | None = None
-    capped: bool = False
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

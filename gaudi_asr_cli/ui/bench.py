@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from gaudi_asr_cli.core.measuring.profiling import OperatorShare
-from gaudi_asr_cli.core.measuring.saved import SavedResult
+from gaudi_asr_cli.core.benchmarking.profiling import OperatorShare
+from gaudi_asr_cli.core.benchmarking.saved import SavedResult
 from gaudi_asr_cli.core.workflows.bench import BenchReport
 from gaudi_asr_cli.ui.messages import show_line
 from gaudi_asr_cli.ui.numbers import count, padding, percent, span

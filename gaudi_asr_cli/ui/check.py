@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from gaudi_asr_cli.core.workflows.check import CheckReport
-from gaudi_asr_cli.core.workflows.check_findings import Finding
+from gaudi_asr_cli.core.workflows.check.findings import CheckFinding
+from gaudi_asr_cli.core.workflows.check.run import CheckReport
 from gaudi_asr_cli.ui.console import CONSOLE
 from gaudi_asr_cli.ui.messages import show_line
 from gaudi_asr_cli.ui.numbers import count, span
@@ -41,7 +41,7 @@ def show_check(report: CheckReport) -> None:
     show_line(verdict, style)
 
 
-def _show_finding(finding: Finding) -> None:
+def _show_finding(finding: CheckFinding) -> None:
     label = finding.kind.replace("_", " ")
     CONSOLE.print(Text.assemble("\n", (label, _STYLES[finding.severity]), f": {finding.remedy}"))
     for example in finding.examples:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gaudi_asr_cli.core.workflows.doctor import DoctorReport, Finding, State
+from gaudi_asr_cli.core.workflows.doctor.run import DoctorFinding, DoctorReport, State
 
 _MARKS = {
     State.works: ("works", "green"),
@@ -27,7 +27,7 @@ def show_doctor(report: DoctorReport) -> None:
     console.print(Text(f"\n{verdict}", style="bold green" if report.healthy else "bold red"))
 
 
-def _table(findings: list[Finding]) -> Table:
+def _table(findings: list[DoctorFinding]) -> Table:
     table = Table.grid(padding=(0, 2), pad_edge=False)
     table.add_column(min_width=18, no_wrap=True)
     table.add_column(min_width=6, no_wrap=True)

@@ -27,10 +27,10 @@ from gaudi_asr_cli.core.events import (
     UtteranceDone,
     ignore,
 )
-from gaudi_asr_cli.ui.board import Board, learning
 from gaudi_asr_cli.ui.console import CONSOLE, result_stream
 from gaudi_asr_cli.ui.messages import show_line, show_notice
 from gaudi_asr_cli.ui.numbers import clock, count, padding, percent, span
+from gaudi_asr_cli.ui.training_view import TrainingView, learning
 
 STEP_LINE_EVERY_S = 5.0
 STAGE_LINE_FROM_S = 1.0
@@ -54,7 +54,7 @@ def opened_view(*, quiet: bool = False, streams: bool = False) -> Iterator[Obser
     ):
         yield PlainView()
     else:
-        board = Board()
+        board = TrainingView()
         # Results that go into a pipe must not be caught and written to the terminal.
         with Live(
             board, console=CONSOLE, refresh_per_second=4, transient=True, redirect_stdout=False
@@ -75,7 +75,7 @@ def both(first: Observer, second: Observer) -> Observer:
 class TerminalView:
     """Keeps the board up to date and writes above it what should stay."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: TrainingView) -> None:
         self.board = board
 
     def __call__(self, event: Event) -> None:

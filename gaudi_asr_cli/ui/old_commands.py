@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from gaudi_asr_cli.core.recipes.old.translating import OldNotice, Translation
+from gaudi_asr_cli.core.legacy.translating import OldNotice, Translation
 from gaudi_asr_cli.ui.console import CONSOLE
 from gaudi_asr_cli.ui.messages import show_notice
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from gaudi_asr_cli.core.recipes.catalogue import RecipeInfo
-from gaudi_asr_cli.core.recipes.schema import Published
+from gaudi_asr_cli.core.recipes.schema import PublishedSection
 from gaudi_asr_cli.core.workflows.recipes import RecipesReport
 from gaudi_asr_cli.ui.console import open_result_console, print_result, result_stream
 from gaudi_asr_cli.ui.numbers import clock, percent
@@ -34,19 +34,19 @@ def _cells(recipe: RecipeInfo) -> tuple[str, ...]:
         recipe.model,
         recipe.data,
         published_hardware(published),
-        published_rate(published),
+        format_published_rate(published),
         published_time(published),
     )
 
 
-def published_hardware(published: Published | None) -> str:
+def published_hardware(published: PublishedSection | None) -> str:
     """`8 x V100`; a dash where it was not published."""
     if published is None or published.hardware is None:
         return "-"
     return f"{published.cards or '?'} x {published.hardware}"
 
 
-def published_rate(published: Published | None) -> str:
+def format_published_rate(published: PublishedSection | None) -> str:
     """`WER 4.2 %` or `PER 9.9 %`; a dash where nothing was published."""
     if published is None:
         return "-"
@@ -55,7 +55,7 @@ def published_rate(published: Published | None) -> str:
     return "-" if published.wer is None else f"WER {percent(published.wer)}"
 
 
-def published_time(published: Published | None) -> str:
+def published_time(published: PublishedSection | None) -> str:
     """Hours, minutes and seconds of training; a dash where it was not published."""
     if published is None or published.minutes is None:
         return "-"

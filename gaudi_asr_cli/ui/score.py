@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.text import Text
 
+from gaudi_asr_cli.core.evaluation.confusions import Confusion
+from gaudi_asr_cli.core.evaluation.notes import name_some
+from gaudi_asr_cli.core.evaluation.repetition import RepetitionReport
 from gaudi_asr_cli.core.records import Score, ScoredUtterance
-from gaudi_asr_cli.core.scoring.confusions import Confusion
-from gaudi_asr_cli.core.scoring.notes import name_some
-from gaudi_asr_cli.core.scoring.writing import WritingReport
 from gaudi_asr_cli.core.text.graphemes import shorten
 from gaudi_asr_cli.core.workflows.evaluation import EvalReport, describe_first
 from gaudi_asr_cli.ui.messages import show_line, show_notice
@@ -39,13 +39,13 @@ def show_evaluation(report: EvalReport) -> None:
     show_line(f"Written: {report.run}", "dim")
 
 
-def show_writing(writing: WritingReport | None, run: Path) -> None:
+def show_writing(writing: RepetitionReport | None, run: Path) -> None:
     """Texts that a decoder may have made up."""
     if writing is None or not writing.suspects:
         return
     first = writing.suspects[0]
     show_notice(
-        f"{count(writing.capped, 'text')} stopped at the most tokens and {writing.looping} that "
+        f"{count(writing.truncated, 'text')} stopped at the most tokens and {writing.looping} that "
         f"turn round and round, the first {first.path}: {shorten(first.text, 60)!r}",
         f"They count as they are. All are listed in {run}/report.json; --max-tokens moves the cap.",
     )

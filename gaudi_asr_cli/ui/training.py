@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from gaudi_asr_cli.core.training.session import TrainingOutcome
-from gaudi_asr_cli.core.workflows.finetune import FinetunePlan, FinetuneReport
+from gaudi_asr_cli.core.workflows.finetune.run import FinetunePlan, FinetuneReport
 from gaudi_asr_cli.ui.messages import show_line
 from gaudi_asr_cli.ui.numbers import clock, count, padding, percent, size
 from gaudi_asr_cli.ui.score import show_score

@@ -3,7 +3,7 @@ import json
 import pytest
 from helpers.run import run, run_here
 
-from gaudi_asr_cli.cli.bench import count_buckets, spell_compared
+from gaudi_asr_cli.cli.bench import count_buckets, format_compared
 from gaudi_asr_cli.core.errors import UsageError
 
 
@@ -67,7 +67,7 @@ def test_habanas_own_command_line_is_understood(tiny_model, corpus):
     ],
 )
 def test_other_spellings(words, spelt):
-    assert spell_compared(words) == spelt
+    assert format_compared(words) == spelt
 
 
 def test_buckets_are_a_number_or_auto():

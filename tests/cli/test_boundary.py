@@ -10,7 +10,7 @@ import pytest
 from helpers.run import clean_environment, run_here
 
 from gaudi_asr_cli.core.errors import DataError, StoppedError, UnreachableError
-from gaudi_asr_cli.core.workflows import doctor as doctor_module
+from gaudi_asr_cli.core.workflows.doctor import run as doctor_module
 
 WAIT = """
 import time

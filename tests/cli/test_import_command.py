@@ -146,7 +146,7 @@ def test_a_job_of_slurm_is_opened():
 
 
 def test_shells_within_shells_have_an_end(monkeypatch):
-    monkeypatch.setattr("gaudi_asr_cli.core.recipes.old.lines.DEPTH", 2)
+    monkeypatch.setattr("gaudi_asr_cli.core.legacy.lines.DEPTH", 2)
     line = f"sh -c {shlex.quote(PLAIN)}"
 
     assert added(line) == ""

@@ -5,7 +5,7 @@ from helpers.run import run, run_here
 
 from gaudi_asr_cli.core.errors import MachineError, RecipeError
 from gaudi_asr_cli.core.training import settings
-from gaudi_asr_cli.core.workflows import doctor
+from gaudi_asr_cli.core.workflows.doctor import run as doctor
 
 
 @pytest.mark.parametrize(

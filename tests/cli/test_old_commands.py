@@ -13,7 +13,7 @@ from helpers.old_commands import OldCommand, read_commands, read_flag_map
 from helpers.run import run_here
 
 from gaudi_asr_cli.cli.app import app
-from gaudi_asr_cli.cli.old_commands import modern_words, read_old
+from gaudi_asr_cli.cli.old_commands import read_old, translated_words
 
 MAP = read_flag_map()
 COMMANDS = read_commands()
@@ -104,7 +104,7 @@ def test_defaults_of_the_scripts_are_set_where_no_flag_says_otherwise(old, impor
 def test_every_value_of_a_benchmark_arrives_in_its_options(old):
     command = typer.main.get_command(app).commands["bench"]
     translation = read_old("wav2vec", old.words, command)
-    given = command.make_context("bench", modern_words(translation, scores=True)).params
+    given = command.make_context("bench", translated_words(translation, scores=True)).params
 
     for flag, value in old.flags.items():
         for key in MAP["bench"].get(flag.lstrip("-"), ()):
@@ -120,7 +120,7 @@ def test_every_value_of_a_benchmark_arrives_in_its_options(old):
 def test_every_value_of_an_evaluation_arrives_in_its_options():
     old = next(one for one in COMMANDS if one.today == "eval-seq2seq")
     command = typer.main.get_command(app).commands[old.today]
-    words = modern_words(read_old("seq2seq", old.words, command), scores=True)
+    words = translated_words(read_old("seq2seq", old.words, command), scores=True)
     given = command.make_context(old.today, words).params
 
     for flag, value in old.flags.items():

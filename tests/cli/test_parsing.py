@@ -3,7 +3,7 @@ import typer
 
 from gaudi_asr_cli.cli.app import app
 from gaudi_asr_cli.cli.options import DeviceName
-from gaudi_asr_cli.cli.parsing import spell_as_declared, with_converted_parameters
+from gaudi_asr_cli.cli.parsing import format_as_declared, with_converted_parameters
 from gaudi_asr_cli.cli.passthrough import trainer_settings
 from gaudi_asr_cli.cli.training_options import ALIASES, SETTINGS, settings_of
 from gaudi_asr_cli.core.errors import UsageError
@@ -22,7 +22,7 @@ class FakeContext:
 def test_underscores_in_names_are_hyphens_and_values_stay():
     words = ["--max_steps=5", "--run", "my_run", "--set=trainer.save_steps=2", "a_b", "--", "--x_y"]
 
-    assert spell_as_declared(words, {}) == [
+    assert format_as_declared(words, {}) == [
         "--max-steps=5",
         "--run",
         "my_run",
@@ -36,7 +36,7 @@ def test_underscores_in_names_are_hyphens_and_values_stay():
 def test_the_scripts_names_are_ours():
     words = ["--model_name_or_path", "x", "--num_train_epochs=3"]
 
-    assert spell_as_declared(words, ALIASES) == ["--model", "x", "--epochs=3"]
+    assert format_as_declared(words, ALIASES) == ["--model", "x", "--epochs=3"]
 
 
 def test_every_alias_leads_to_an_option_that_exists():

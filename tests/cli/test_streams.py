@@ -14,7 +14,7 @@ TIMEOUT_S = 300
 PRINTING = """
 import os
 from gaudi_asr_cli.core.data import audio
-from gaudi_asr_cli.core.engine import engine
+from gaudi_asr_cli.core.inference import transcribe as engine
 from gaudi_asr_cli.cli.app import main
 
 load = audio.load_audio

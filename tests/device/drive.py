@@ -58,22 +58,24 @@ def widths(model: Any) -> Iterator[int]:
     return (edge + model.geometry.frame_samples for edge in EDGES)
 
 
-def listen(out: Path, device: Any, graphs: bool) -> dict[str, Any]:
+def transcribe_clips(out: Path, device: Any, graphs: bool) -> dict[str, Any]:
     """Every clip, padded to its bucket, through network and copier; the words in threads."""
     from helpers.tiny_models import save_tiny_model
 
-    from gaudi_asr_cli.core.models.ctc import open_ctc_model
-    from gaudi_asr_cli.core.models.masked_norm import padding_proof
+    from gaudi_asr_cli.core.models.ctc.masked_norm import make_padding_invariant
+    from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
 
     heard = {}
     for family in HEARD:
         folder = save_tiny_model(out / "models" / family, family)
-        model = padding_proof(open_ctc_model(str(folder), device=device, dtype="fp32"))
-        heard[family] = listen_with(model, device, graphs=graphs, out=out / f"{family}.npz")
+        model = make_padding_invariant(open_ctc_model(str(folder), device=device, dtype="fp32"))
+        heard[family] = transcribe_with_peer(
+            model, device, graphs=graphs, out=out / f"{family}.npz"
+        )
     return heard
 
 
-def listen_with(model: Any, device: Any, *, graphs: bool, out: Path) -> dict[str, Any]:
+def transcribe_with_peer(model: Any, device: Any, *, graphs: bool, out: Path) -> dict[str, Any]:
     import numpy as np
     import torch
 
@@ -107,7 +109,7 @@ def listen_with(model: Any, device: Any, *, graphs: bool, out: Path) -> dict[str
             warm_up(model.network, placed(full))
     forget_events()
     copier = device.copier()
-    with device.listening(), ThreadPoolExecutor(2) as writers:
+    with device.inference_mode(), ThreadPoolExecutor(2) as writers:
         results = []
         for clip in clips():
             logits = model.network(**placed(clip)).logits
@@ -146,8 +148,8 @@ def finetune(out: Path, device: Any, *settings: str) -> dict[str, Any]:
 
     from gaudi_asr_cli.core.errors import StoppedError
     from gaudi_asr_cli.core.events import StepLogged
-    from gaudi_asr_cli.core.workflows.finetune import finetune
-    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+    from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
+    from gaudi_asr_cli.core.workflows.finetune.run import finetune
 
     corpus = write_corpus(out / "corpus", utterances=14)
     data = (f"train.data={corpus}", f"eval.data={corpus}", "eval.limit=3")
@@ -187,8 +189,8 @@ def spoil(out: Path, device: Any) -> dict[str, Any]:
     from helpers.tiny_corpus import write_corpus
 
     from gaudi_asr_cli.core.errors import TrainingError
-    from gaudi_asr_cli.core.workflows.finetune import finetune
-    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+    from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
+    from gaudi_asr_cli.core.workflows.finetune.run import finetune
 
     corpus = write_corpus(out / "corpus", utterances=14)
     wild = ("optimizer.learning_rate=1e30", "optimizer.clip_norm=0", "evaluation.save_every=1")
@@ -209,8 +211,8 @@ def learn(out: Path, device: Any, family: str) -> dict[str, Any]:
     from gaudi_asr_cli.core.events import StepLogged, ignore
     from gaudi_asr_cli.core.runs import RunFolder
     from gaudi_asr_cli.core.training import session
-    from gaudi_asr_cli.core.workflows.job import prepare
-    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
+    from gaudi_asr_cli.core.workflows.finetune.job import prepare
+    from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resolve_recipe
 
     corpus = write_corpus(out / "corpus", utterances=14)
     folder = save_tiny_model(out / "start" / family, family, letters="abcdefghijlmnorstuvw")
@@ -266,9 +268,9 @@ def batch_losses() -> Iterator[list[float]]:
 def main(out: Path, name: str, mode: str) -> None:
     device = open_named(name, mode)
     found: dict[str, Any] = {"description": device.description}
-    found["plain"] = listen(out / "plain", device, graphs=False)
+    found["plain"] = transcribe_clips(out / "plain", device, graphs=False)
     if mode == "lazy":
-        found["graphed"] = listen(out / "graphed", device, graphs=True)
+        found["graphed"] = transcribe_clips(out / "graphed", device, graphs=True)
     found["finetune"] = finetune(out / "finetune", device)
     found["learn"] = {one: learn(out / "learn" / one, device, one) for one in LEARNT}
     found["spoilt"] = spoil(out / "spoilt", device)

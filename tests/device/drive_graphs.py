@@ -18,8 +18,8 @@ def learnt(out: Path, device: Any, *settings: str) -> list[float]:
     from gaudi_asr_cli.core.events import StepLogged, ignore
     from gaudi_asr_cli.core.runs import RunFolder
     from gaudi_asr_cli.core.training import session
-    from gaudi_asr_cli.core.workflows.job import prepare
-    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
+    from gaudi_asr_cli.core.workflows.finetune.job import prepare
+    from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resolve_recipe
 
     family = "hubert" if "hubert" in settings else "wav2vec2"
     corpus = write_corpus(out / "corpus", utterances=14)

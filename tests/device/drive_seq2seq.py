@@ -33,21 +33,21 @@ def main(out: Path, name: str, mode: str, trains: str = "") -> None:
     from helpers.tiny_corpus import write_corpus
     from helpers.tiny_seq2seq import save_tiny_whisper
 
-    from gaudi_asr_cli.core.decoding.written import WrittenDecoder
-    from gaudi_asr_cli.core.engine.engine import transcribe
-    from gaudi_asr_cli.core.engine.scribe import open_scribe
-    from gaudi_asr_cli.core.models.prompts import Generation
+    from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
+    from gaudi_asr_cli.core.inference.seq2seq import open_seq2seq_recognizer
+    from gaudi_asr_cli.core.inference.transcribe import transcribe
+    from gaudi_asr_cli.core.models.seq2seq.generation import Generation
     from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
     corpus = write_corpus(out / "corpus", utterances=11)
     clips = [Utterance(one.stem, AudioSpan(one)) for one in sorted(corpus.parent.glob("*.wav"))]
     folder = save_tiny_whisper(out / "whisper")
     how = Generation(language="hi", max_tokens=12)
-    scribe = open_scribe(str(folder), device=device, dtype="fp32", how=how, rows=4)
-    model: Any = scribe.model
+    recognizer = open_seq2seq_recognizer(str(folder), device=device, dtype="fp32", how=how, rows=4)
+    model: Any = recognizer.model
     seen = watch(model.network) if hasattr(model, "network") else []
     forget_events()
-    heard = list(transcribe(scribe, clips, WrittenDecoder()))
+    heard = list(transcribe(recognizer, clips, HypothesisDecoder()))
     found = {
         "kind": type(model).__name__,
         "network": type(model.network).__module__ if seen else "",

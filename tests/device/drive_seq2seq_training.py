@@ -48,8 +48,8 @@ def learn(out: Path, device: Any, model: Path, *settings: str) -> dict[str, Any]
 
     from gaudi_asr_cli.core.events import Evaluated, StepLogged
     from gaudi_asr_cli.core.workflows.eval_seq2seq import EvalSeq2SeqRequest, eval_seq2seq
-    from gaudi_asr_cli.core.workflows.finetune import finetune
-    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+    from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
+    from gaudi_asr_cli.core.workflows.finetune.run import finetune
 
     corpus = write_corpus(out / "corpus", utterances=11)
     data = (f"model={model}", f"train.data={corpus}", f"eval.data={corpus}", "eval.limit=5")
@@ -91,7 +91,7 @@ def join_halves(out: Path, family: str) -> Path:
     from helpers.tiny_models import save_tiny_model
     from helpers.tiny_text_models import save_tiny_text_model
 
-    from gaudi_asr_cli.core.models.warm_start import WarmStart, join, save_joined
+    from gaudi_asr_cli.core.models.seq2seq.warm_start import WarmStart, join, save_joined
 
     encoder = save_tiny_model(out / "ctc", "wav2vec2-layer-norm")
     decoder = save_tiny_text_model(out / family, family)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gaudi_asr_cli.core.evaluation.utterances import score_utterance
 from gaudi_asr_cli.core.records import AudioSpan, ErrorCounts, Utterance
-from gaudi_asr_cli.core.scoring.utterances import score_utterance
 from gaudi_asr_cli.core.text.normalizers import open_normalizer
 
 CASES = json.loads((Path(__file__).parent / "scripts.json").read_text(encoding="utf-8"))

@@ -26,14 +26,14 @@ class FakeModel:
     """Emissions (B, F, 2) with a column of zeros and one of each frame's mean sample."""
 
     geometry: FrameGeometry = FAKE_GEOMETRY
-    heard_samples: list[int] = field(default_factory=list)
+    transcribed_samples: list[int] = field(default_factory=list)
     fails_on: dict[str, BaseException] = field(default_factory=dict)
 
     def emissions(self, batch: AudioBatch) -> Emissions:
         for utterance in batch.utterances:
             if utterance.id in self.fails_on:
                 raise self.fails_on[utterance.id]
-        self.heard_samples.extend(batch.lengths.tolist())
+        self.transcribed_samples.extend(batch.lengths.tolist())
         frames = self.geometry.count_frames(batch.samples.shape[1])
         padded = np.zeros((len(batch.lengths), frames * FRAME_SAMPLES), dtype=np.float32)
         width = min(padded.shape[1], batch.samples.shape[1])

@@ -105,7 +105,7 @@ def _join(root: Path) -> Path:
     from helpers.tiny_models import save_tiny_model
     from helpers.tiny_text_models import save_tiny_text_model
 
-    from gaudi_asr_cli.core.models.warm_start import WarmStart, join, save_joined
+    from gaudi_asr_cli.core.models.seq2seq.warm_start import WarmStart, join, save_joined
 
     encoder = save_tiny_model(root / "encoder", "wav2vec2-layer-norm", head=False)
     decoder = save_tiny_text_model(root / "decoder", words=SPOKEN)

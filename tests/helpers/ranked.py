@@ -11,7 +11,7 @@ import signal
 
 from helpers.killed import die_before
 
-from gaudi_asr_cli.core.launching.world import read_world
+from gaudi_asr_cli.core.distributed.world import read_world
 
 
 def arrange() -> None:

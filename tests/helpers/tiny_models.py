@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import transformers
 
-from gaudi_asr_cli.core.models.frontend import default_settings
+from gaudi_asr_cli.core.models.features import default_settings
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.records import AudioBatch, AudioSpan, Utterance, Vocabulary
 from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, write_tokenizer_files

@@ -74,7 +74,7 @@ def _load(span: AudioSpan, channel: int | None) -> LoadedAudio:
         )
     samples = _resample(mono, decoded.rate_hz)
     if len(samples) == 0:
-        raise _no_sound(source, span, decoded.total_s)
+        raise _no_audio(source, span, decoded.total_s)
     lost_s = _promised_end_s(source, span, decoded) - span.start_s - decoded.duration_s
     return LoadedAudio(samples, lost_s if lost_s > LOSS_TOLERANCE_S else 0.0)
 
@@ -90,7 +90,7 @@ def read_duration_s(span: AudioSpan) -> float:
         total_s = _read_total_s(span)
         left_s = total_s - span.start_s
         if left_s <= 0:
-            raise _no_sound(_Source.find(span), span, total_s)
+            raise _no_audio(_Source.find(span), span, total_s)
         return left_s if span.duration_s is None else min(left_s, span.duration_s)
 
 
@@ -371,7 +371,7 @@ def _unreadable(source: _Source) -> DataError:
     )
 
 
-def _no_sound(source: _Source, span: AudioSpan, total_s: float | None) -> DataError:
+def _no_audio(source: _Source, span: AudioSpan, total_s: float | None) -> DataError:
     where = f" from {span.start_s:.2f} s on" if span.start_s else ""
     length = "" if total_s is None else f"; the file is {total_s:.2f} s long"
     return DataError(

@@ -66,9 +66,9 @@ class Espeak:
         self._library = library
         self._variants = data / "voices" / "!v"
         self._languages = data / "lang"
-        self._heard: list[NDArray[np.int16]] = []
+        self._transcribed: list[NDArray[np.int16]] = []
         # Kept on the object: the library holds only the address.
-        self._on_samples = _OnSamples(self._hear)
+        self._on_samples = _OnSamples(self._transcribe)
         library.espeak_SetSynthCallback(self._on_samples)
         library.espeak_TextToPhonemes.restype = ctypes.c_char_p
 
@@ -92,15 +92,15 @@ class Espeak:
         # After the voice, which brings its own rate and pitch.
         for parameter, setting in ((_PARAMETER_RATE, rate_wpm), (_PARAMETER_PITCH, pitch)):
             _check(self._library.espeak_SetParameter(parameter, setting, 0), f"the value {setting}")
-        self._heard.clear()
+        self._transcribed.clear()
         spoken = text.encode() + b"\0"
         status = self._library.espeak_Synth(
             spoken, ctypes.c_size_t(len(spoken)), 0, 0, 0, _CHARS_UTF8, None, None
         )
         _check(status, f"the text {text!r}")
-        if not self._heard:
+        if not self._transcribed:
             return np.zeros(0, dtype=np.float32)
-        return np.concatenate(self._heard).astype(np.float32) / np.float32(32768)
+        return np.concatenate(self._transcribed).astype(np.float32) / np.float32(32768)
 
     def pronounce(self, text: str, language: str) -> tuple[str, ...]:
         """The phonemes of `text` in the International Phonetic Alphabet, without stress.
@@ -151,9 +151,11 @@ class Espeak:
             _check(-1, f"the voice {voice}")
         _check(self._library.espeak_SetVoiceByName(voice.encode()), f"the voice {voice}")
 
-    def _hear(self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: object) -> int:
+    def _transcribe(
+        self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: object
+    ) -> int:
         if samples and count:
-            self._heard.append(np.ctypeslib.as_array(samples, (count,)).copy())
+            self._transcribed.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
 

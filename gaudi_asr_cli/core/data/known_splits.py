@@ -14,7 +14,7 @@ import numpy as np
 
 LIBRISPEECH = "openslr/librispeech_asr"
 SHORTEST_S, LONGEST_S = 1.4, 24.5
-SEED = 0
+SPLIT_SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class KnownSplit:
 
     def draw_durations_s(self) -> list[float]:
         """So many durations of so many hours, most of them between 10 and 17 s as in books read."""
-        draw = np.random.default_rng(SEED)
+        draw = np.random.default_rng(SPLIT_SEED)
         usual, short = int(0.74 * self.utterances), int(0.255 * self.utterances)
         parts = (
             draw.normal(14.6, 1.2, usual),

@@ -25,7 +25,7 @@ from gaudi_asr_cli.core.events import (
 )
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
-STAGE = "measure"
+MEASURE_STAGE = "measure"
 
 _THREADS = min(16, 4 * (os.cpu_count() or 1))
 """More than cores: on network disks most of the time is waiting."""
@@ -82,7 +82,7 @@ def measure(
     """
     started_s = time.monotonic()
     sources = tuple(utterances)
-    observe(StageStarted(STAGE, float(len(sources))))
+    observe(StageStarted(MEASURE_STAGE, float(len(sources))))
     results = list(_reporting(_measure_all(sources), observe))
     contradictions = tuple(one.found for one in results if one.found is not None)
     measured = Measured(
@@ -93,7 +93,7 @@ def measure(
         contradictions=contradictions,
         notes=(*notes, *sum_up_contradictions(contradictions)),
     )
-    observe(StageFinished(STAGE, time.monotonic() - started_s))
+    observe(StageFinished(MEASURE_STAGE, time.monotonic() - started_s))
     for note in measured.notes:
         observe(Noticed(note))
     return measured
@@ -178,4 +178,4 @@ def _reporting(results: Iterator[_Result], observe: Observer) -> Iterator[_Resul
         yield result
         if time.monotonic() - reported_s > _ADVANCE_S:
             reported_s = time.monotonic()
-            observe(StageAdvanced(STAGE, float(done)))
+            observe(StageAdvanced(MEASURE_STAGE, float(done)))

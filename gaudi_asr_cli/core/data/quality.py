@@ -45,7 +45,7 @@ _QUIETEST = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
-class SoundFacts:
+class AudioFacts:
     """What was heard in one clip at 16 kHz.
 
     `band_drop_db` is how far the level falls at 4 kHz, None where the clip is too short or silent;
@@ -85,7 +85,7 @@ class SharedAudio:
     evaluation: Utterance
 
 
-def inspect_sound(utterance: Utterance) -> SoundFacts:
+def inspect_audio(utterance: Utterance) -> AudioFacts:
     """Decode one utterance and measure it.
 
     Raises:
@@ -93,7 +93,7 @@ def inspect_sound(utterance: Utterance) -> SoundFacts:
     """
     samples = load_audio(utterance.audio).samples
     loudest_dbfs = measure_loudest_dbfs(samples)
-    return SoundFacts(
+    return AudioFacts(
         loudest_dbfs=loudest_dbfs,
         clipped_share=measure_clipped_share(samples),
         band_drop_db=measure_band_drop_db(samples) if loudest_dbfs >= SILENCE_DBFS else None,
@@ -160,8 +160,8 @@ def find_shared_audio(
     for utterance in evaluation:
         same_place = twins.get(_place(utterance.audio), [])
         look_alike = twins.get(_outline(utterance), [])
-        heard_alike = (one for one in look_alike if _are_copies(one, utterance, hash_once))
-        copy = next(chain(same_place, heard_alike), None)
+        transcribed_alike = (one for one in look_alike if _are_copies(one, utterance, hash_once))
+        copy = next(chain(same_place, transcribed_alike), None)
         if copy is not None:
             shared.append(SharedAudio(copy, utterance))
     return tuple(shared)
@@ -187,7 +187,7 @@ def _hash_samples(span: AudioSpan) -> str | None:
     try:
         samples = load_audio(span).samples
     except DataError:
-        # Whoever looks for copies has no use for it; `inspect_sound` is where it is reported.
+        # Whoever looks for copies has no use for it; `inspect_audio` is where it is reported.
         return None
     return hashlib.sha256(samples.tobytes()).hexdigest()
 

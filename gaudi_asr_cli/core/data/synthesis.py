@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MOST_DIGITS = 7
 ACCENTS = ("en", "en-us")
-SEED = 0
+SYNTHESIS_SEED = 0
 CONTENTS_NAME = "contents.json"
 PROGRESS_EVERY = 50
 
@@ -128,7 +128,7 @@ def hash_specification(splits: Sequence[DemoSplit] = DEMO_SPLITS) -> str:
     specification = {
         "splits": [asdict(split) for split in splits],
         "accents": ACCENTS,
-        "seed": SEED,
+        "seed": SYNTHESIS_SEED,
         "recipe": _RECIPE_VERSION,
         "espeak": read_espeak_version(),
     }
@@ -139,7 +139,7 @@ def plan_split(split: DemoSplit, number: int) -> Iterator[SpokenNumber]:
     """What split `number` says; utterance i is drawn from (SEED, number, i) and nothing else."""
     speakers = split.speakers
     for index in range(split.utterances):
-        random = np.random.default_rng([SEED, number, index])
+        random = np.random.default_rng([SYNTHESIS_SEED, number, index])
         words = random.choice(DIGITS, size=random.integers(1, MOST_DIGITS, endpoint=True))
         yield SpokenNumber(
             text=" ".join(words),
@@ -186,7 +186,9 @@ def write_demo_set(
             lines = []
             for index, planned in enumerate(plan_split(split, number)):
                 name = f"{split.name}/{split.name}-{index:04}.wav"
-                samples = _speak(espeak, planned, np.random.default_rng([SEED, number, index, 1]))
+                samples = _speak(
+                    espeak, planned, np.random.default_rng([SYNTHESIS_SEED, number, index, 1])
+                )
                 write(name, _encode_wav(samples))
                 lines.append(_manifest_line(name, planned, len(samples)))
                 done += 1
@@ -246,7 +248,7 @@ def _size_splits(sizes: Sequence[str]) -> list[DemoSplit]:
     ]
 
 
-def _tell_parent(line: object) -> None:
+def _report_to_parent(line: object) -> None:
     sys.stdout.write(f"{json.dumps(line)}\n")
     sys.stdout.flush()
 
@@ -255,12 +257,12 @@ def main(arguments: Sequence[str]) -> int:
     """Write the set; on standard output numbers as it goes, or one object that says what failed."""
     directory, *sizes = arguments
     try:
-        write_demo_set(Path(directory), _tell_parent, _size_splits(sizes))
+        write_demo_set(Path(directory), _report_to_parent, _size_splits(sizes))
     except AsrError as error:
-        _tell_parent({"error": error.message, "remedy": error.remedy})
+        _report_to_parent({"error": error.message, "remedy": error.remedy})
         return error.exit_code
     except OSError as error:
-        _tell_parent({"error": error.strerror or str(error), "remedy": ""})
+        _report_to_parent({"error": error.strerror or str(error), "remedy": ""})
         return 1
     return 0
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.devices.copies import Copier
     from gaudi_asr_cli.core.devices.graphs import GraphCounts
     from gaudi_asr_cli.core.devices.kits import TrainerKit
-    from gaudi_asr_cli.core.devices.ranks import Ranks
+    from gaudi_asr_cli.core.distributed.ranks import Ranks
 
 DTYPES = ("fp32", "bf16", "fp16")
 
@@ -37,11 +37,11 @@ class Device(Protocol):
         """Whether every new tensor shape costs a compilation, so that batches need few shapes."""
 
     @property
-    def gains_from_batches(self) -> bool:
+    def prefers_batching(self) -> bool:
         """Whether several utterances together run faster than one after another."""
 
     @property
-    def runs_behind(self) -> bool:
+    def is_async(self) -> bool:
         """Whether calls return before the work is done, so that reading a number means waiting."""
 
     @property
@@ -72,7 +72,7 @@ class Device(Protocol):
     def autocast(self, dtype: str) -> AbstractContextManager[object]:
         """A context in which matrix products run in `dtype`, one of `DTYPES`."""
 
-    def listening(self) -> AbstractContextManager[object]:
+    def inference_mode(self) -> AbstractContextManager[object]:
         """A context in which no gradients are kept: the cheapest that the device supports."""
 
     def synchronize(self) -> None:

@@ -46,8 +46,8 @@ def quick_way(
     kernel = convolution.kernel_size[0]
     padded_by_number = convolution.padding_mode == "zeros" and convolution.padding != "same"
     plain = padded_by_number and convolution.dilation == (1,)
-    hears_samples = convolution.in_channels == 1 and convolution.padding == (0,)
-    if plain and hears_samples and kernel >= WIDE_SAMPLES:
+    takes_samples = convolution.in_channels == 1 and convolution.padding == (0,)
+    if plain and takes_samples and kernel >= WIDE_SAMPLES:
         return convolve_windows
     if not has_small_groups(convolution):
         return None

@@ -12,7 +12,7 @@ from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.convolutions import ease_convolutions
 from gaudi_asr_cli.core.devices.copies import HostCopier
 from gaudi_asr_cli.core.devices.kits import NativeKit
-from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
+from gaudi_asr_cli.core.distributed.ranks import SINGLE_PROCESS, Ranks
 from gaudi_asr_cli.core.errors import MachineError
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ class CpuDevice:
     name: str = "cpu"
     recompiles_on_new_shapes: bool = False
     # One utterance at a time without padding is fastest here (performance.md, section 6).
-    gains_from_batches: bool = False
-    runs_behind: bool = False
+    prefers_batching: bool = False
+    is_async: bool = False
     trains_on_cpu: bool = True
-    ranks: Ranks = ALONE
+    ranks: Ranks = SINGLE_PROCESS
 
     @property
     def torch_device(self) -> torch.device:
@@ -77,7 +77,7 @@ class CpuDevice:
             return nullcontext()
         return torch.autocast("cpu", dtype=torch_dtype(dtype))
 
-    def listening(self) -> AbstractContextManager[object]:
+    def inference_mode(self) -> AbstractContextManager[object]:
         import torch
 
         return torch.inference_mode()

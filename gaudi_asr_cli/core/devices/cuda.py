@@ -11,9 +11,9 @@ from gaudi_asr_cli.core.devices.copies import StreamCopier
 from gaudi_asr_cli.core.devices.cuda_graphs import CudaGraphs
 from gaudi_asr_cli.core.devices.graphs import GraphCounts, counts_of
 from gaudi_asr_cli.core.devices.kits import NativeKit
-from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
+from gaudi_asr_cli.core.distributed.ranks import SINGLE_PROCESS, Ranks
+from gaudi_asr_cli.core.distributed.world import read_world
 from gaudi_asr_cli.core.errors import MachineError
-from gaudi_asr_cli.core.launching.world import read_world
 
 if TYPE_CHECKING:
     import torch
@@ -34,10 +34,10 @@ class CudaDevice:
     index: int = 0
     name: str = "cuda"
     recompiles_on_new_shapes: bool = False
-    gains_from_batches: bool = True
-    runs_behind: bool = True
+    prefers_batching: bool = True
+    is_async: bool = True
     trains_on_cpu: bool = False
-    ranks: Ranks = ALONE
+    ranks: Ranks = SINGLE_PROCESS
 
     @property
     def torch_device(self) -> torch.device:
@@ -73,7 +73,7 @@ class CudaDevice:
             return nullcontext()
         return torch.autocast("cuda", dtype=torch_dtype(dtype))
 
-    def listening(self) -> AbstractContextManager[object]:
+    def inference_mode(self) -> AbstractContextManager[object]:
         import torch
 
         return torch.inference_mode()

@@ -21,9 +21,9 @@ from gaudi_asr_cli.core.devices.copies import StreamCopier
 from gaudi_asr_cli.core.devices.graphs import GraphCounts, counted, counts_of
 from gaudi_asr_cli.core.devices.kits import NativeKit, TrainerKit
 from gaudi_asr_cli.core.devices.masks import use_masks_unseen
-from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
+from gaudi_asr_cli.core.distributed.ranks import SINGLE_PROCESS, Ranks
+from gaudi_asr_cli.core.distributed.world import read_world
 from gaudi_asr_cli.core.errors import MachineError
-from gaudi_asr_cli.core.launching.world import read_world
 
 if TYPE_CHECKING:
     import torch
@@ -63,10 +63,10 @@ class HpuDevice:
     description: str
     name: str = "hpu"
     recompiles_on_new_shapes: bool = True
-    gains_from_batches: bool = True
-    runs_behind: bool = True
+    prefers_batching: bool = True
+    is_async: bool = True
     trains_on_cpu: bool = False
-    ranks: Ranks = ALONE
+    ranks: Ranks = SINGLE_PROCESS
 
     @property
     def torch_device(self) -> torch.device:
@@ -102,7 +102,7 @@ class HpuDevice:
             return nullcontext()
         return torch.autocast("hpu", dtype=torch_dtype(dtype))
 
-    def listening(self) -> AbstractContextManager[object]:
+    def inference_mode(self) -> AbstractContextManager[object]:
         import torch
 
         # Inference mode is not supported (Lightning's pull request 13014, by Habana).

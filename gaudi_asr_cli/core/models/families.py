@@ -23,7 +23,7 @@ EAGER_ONLY = frozenset({"wavlm"})
 """Families whose attention transformers 5 writes out only in the eager way."""
 
 
-def is_padding_harmless(config: Mapping[str, Any]) -> bool:
+def is_padding_invariant(config: Mapping[str, Any]) -> bool:
     """Whether a masked batch gives every utterance the emissions that it gets alone.
 
     A group norm over time runs over the padding as well, a batch norm shifts its zeros, and an
@@ -48,7 +48,7 @@ def processor_class(config: Mapping[str, Any]) -> str:
     return PROCESSORS.get(str(config.get("model_type")), "Wav2Vec2Processor")
 
 
-def mend_family(model_type: str | None) -> None:
+def correct_config(model_type: str | None) -> None:
     """Put right what transformers 4.55 has wrong of a family, before it is opened.
 
     It calls SEW-D's body `sew-d`, which is no attribute's name: a pretrained checkpoint would be

@@ -9,7 +9,7 @@ from typing import Any
 
 from gaudi_asr_cli.core.devices.base import torch_dtype
 from gaudi_asr_cli.core.errors import DataError, RecipeError
-from gaudi_asr_cli.core.models.families import attention_arguments, mend_family
+from gaudi_asr_cli.core.models.families import attention_arguments, correct_config
 from gaudi_asr_cli.core.models.folder import ModelFolder
 from gaudi_asr_cli.core.models.own_code import forget_own_code, own_code_left_alone
 from gaudi_asr_cli.core.models.quiet import (
@@ -22,11 +22,11 @@ from gaudi_asr_cli.core.models.quiet import (
 
 AUTO_CLASSES = {"ctc": "AutoModelForCTC", "seq2seq": "AutoModelForSpeechSeq2Seq"}
 """Which of transformers' classes opens which kind of model."""
-EXAMPLES = {
+EXAMPLE_MODELS = {
     "ctc": "Choose a CTC model of a wav2vec 2.0-like family, such as facebook/wav2vec2-base-960h.",
     "seq2seq": "Choose a Whisper or a speech encoder-decoder model, such as openai/whisper-small.",
 }
-TITLES = {"ctc": "a CTC", "seq2seq": "a sequence-to-sequence"}
+KIND_TITLES = {"ctc": "a CTC", "seq2seq": "a sequence-to-sequence"}
 
 FRESH_WEIGHTS = ("lm_head", "masked_spec_embed", "adapter_layer")
 """Weights that a checkpoint may lack: tuning makes them, or only SpecAugment needs them."""
@@ -117,14 +117,14 @@ def outline_network(folder: ModelFolder) -> Any:
 def _opening(folder: ModelFolder, kind: str) -> Iterator[None]:
     """Have transformers be quiet and know the family, and its errors say what to do."""
     with quiet_transformers(), own_code_left_alone():
-        mend_family(folder.read_config().get("model_type"))
+        correct_config(folder.read_config().get("model_type"))
         try:
             yield
         except loading_errors() as error:
             raise DataError(
-                f"transformers cannot open {folder.name} as {TITLES[kind]} model: "
+                f"transformers cannot open {folder.name} as {KIND_TITLES[kind]} model: "
                 f"{name_reason(error)}",
-                remedy=EXAMPLES[kind],
+                remedy=EXAMPLE_MODELS[kind],
             ) from error
 
 

@@ -13,7 +13,7 @@ SMALL_WEIGHTS = 5_000_000
 runs on the machine, threads that wait for each other cost tenfold (docs/log.md)."""
 
 
-class Placed(Protocol):
+class PlacedTask(Protocol):
     """A network on its device."""
 
     @property
@@ -24,7 +24,7 @@ class Placed(Protocol):
 
 
 @contextmanager
-def fitting_threads(model: Placed) -> Iterator[None]:
+def fitting_threads(model: PlacedTask) -> Iterator[None]:
     """Have a small network compute on one CPU thread; the others read and draw."""
     import torch
 
@@ -45,7 +45,7 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def is_small(model: Placed) -> bool:
+def is_small(model: PlacedTask) -> bool:
     """Whether a network on the CPU is too small for several threads."""
     weights = sum(parameter.numel() for parameter in model.network.parameters())
     return model.device.trains_on_cpu and weights < SMALL_WEIGHTS

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaudi_asr_cli.core.recipes.loading import RecipeFile, read_extended, recipe_files
-from gaudi_asr_cli.core.recipes.schema import Published
+from gaudi_asr_cli.core.recipes.schema import PublishedSection
 
 YOURS = "your own"
 
@@ -24,7 +24,7 @@ class RecipeInfo:
     model: str
     data: str
     requires: str
-    published: Published | None
+    published: PublishedSection | None
 
     @property
     def name(self) -> str:
@@ -61,7 +61,7 @@ def describe_recipe(file: RecipeFile) -> RecipeInfo:
     """What a recipe says, with what it extends."""
     values = read_extended(file.path)
     told = values.get("published")
-    published = None if told is None else Published.model_validate(told)
+    published = None if told is None else PublishedSection.model_validate(told)
     return RecipeInfo(
         file=file,
         kind=str(values.get("kind", "finetune-ctc")),
@@ -78,7 +78,7 @@ def _name_model(values: Mapping[str, Any]) -> str:
     return str(values.get("model", YOURS))
 
 
-def _name_data(values: Mapping[str, Any], published: Published | None) -> str:
+def _name_data(values: Mapping[str, Any], published: PublishedSection | None) -> str:
     """The recipe's own data as somebody would type it; else what was published, else yours."""
     if "encoder" in values:
         return "-"

@@ -9,7 +9,7 @@ from pathlib import Path
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.moved_ids import RENAMED_IDS
 from gaudi_asr_cli.core.errors import UsageError
-from gaudi_asr_cli.core.recipes.schema import Data
+from gaudi_asr_cli.core.recipes.schema import DataSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class InPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """Where data is read, as `Data` has it; a split that is written in a source stands there."""
+class PlacedValue:
+    """Where data is read, as `DataSection` has it; a source may name its own split."""
 
     sources: tuple[str, ...]
     split: str | None = None
@@ -58,7 +58,7 @@ def place_model(name: str, replacements: Sequence[InPlace]) -> str:
 
 def place_data(
     sources: Sequence[str], split: str | None, config: str | None, replacements: Sequence[InPlace]
-) -> Placed:
+) -> PlacedValue:
     """The sources to read.
 
     A replaced source keeps its splits where the path is a folder that may hold several, and its
@@ -66,11 +66,11 @@ def place_data(
     """
     parts = [_place_source(source, split, replacements) for source in sources]
     if not any(replaced for _, replaced in parts):
-        return Placed(tuple(sources), split, config)
+        return PlacedValue(tuple(sources), split, config)
     keeps = not all(replaced for _, replaced in parts) or any(
         _holds(one.path, config) for one in replacements
     )
-    return Placed(
+    return PlacedValue(
         tuple(source for placed, _ in parts for source in placed), config=config if keeps else None
     )
 
@@ -110,7 +110,7 @@ def _today(name: str) -> str:
     return RENAMED_IDS.get(name, name)
 
 
-def place_split(data: Data, replacements: Sequence[InPlace]) -> Data:
+def place_split(data: DataSection, replacements: Sequence[InPlace]) -> DataSection:
     """The same for a part of a recipe."""
     placed = place_data(data.sources, data.split, data.config, replacements)
     update = {"data": list(placed.sources), "split": placed.split, "config": placed.config}

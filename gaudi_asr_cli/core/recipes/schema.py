@@ -27,7 +27,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Data(Section):
+class DataSection(Section):
     data: str | list[str] = Field(
         description="Hub id, path, LAYOUT:PATH or PATH#SPLIT; a list is joined. "
         "That of train, where eval or test only name a split."
@@ -42,7 +42,7 @@ class Data(Section):
         return (self.data,) if isinstance(self.data, str) else tuple(self.data)
 
 
-class Text(Section):
+class TextSection(Section):
     strip_chars: str = Field("", description="Exactly these characters are removed from the text.")
     case: Literal["keep", "lower", "upper"] = Field("keep", description="Case of the labels.")
     unicode: Literal["nfc", "nfkc"] = Field("nfc", description="Unicode normal form.")
@@ -64,13 +64,13 @@ class Text(Section):
         return self.language if self.unit == "phoneme" else None
 
     @model_validator(mode="after")
-    def _say_which_phonemes(self) -> Text:
+    def _say_which_phonemes(self) -> TextSection:
         if self.unit == "phoneme" and self.language is None:
             raise ValueError("unit: phoneme needs a language, such as language: tr")
         return self
 
 
-class Batching(Section):
+class BatchingSection(Section):
     buckets: PositiveInt = Field(
         8, description="Buckets of similar length, edges chosen to pad least."
     )
@@ -83,7 +83,7 @@ class Batching(Section):
     min_seconds: float = Field(0.0, ge=0.0, description="Shorter training utterances are left out.")
 
 
-class Network(Section):
+class NetworkSection(Section):
     """Fields of the model's configuration; what is not named stays as the model has it."""
 
     attention_dropout: Share | None = None
@@ -105,7 +105,7 @@ class Network(Section):
         return self.model_dump(exclude_none=True)
 
 
-class Halves(Section):
+class HalvesSection(Section):
     """Fields of the configurations of an encoder-decoder; what is not named stays as it is.
 
     A Whisper has one configuration for both: there it does not matter which part names a field.
@@ -128,7 +128,7 @@ class Halves(Section):
         return {**masks, **self.encoder}
 
 
-class Writing(Section):
+class GenerationSection(Section):
     """How text is generated for scores; training itself needs none of it."""
 
     max_tokens: PositiveInt | None = Field(None, description="The model's own limit without it.")
@@ -137,7 +137,7 @@ class Writing(Section):
     )
 
 
-class Lora(Section):
+class LoraSection(Section):
     """Low-rank updates instead of all weights (extra `lora`); merged into them when saved."""
 
     rank: PositiveInt | None = Field(None, description="Without it all weights learn.")
@@ -148,13 +148,13 @@ class Lora(Section):
     )
 
 
-class Augment(Section):
+class AugmentSection(Section):
     speed: float = Field(
         0.0, ge=0.0, lt=0.5, description="Play sounds up to this share faster or slower."
     )
 
 
-class Optimizer(Section):
+class OptimizerSection(Section):
     learning_rate: PositiveFloat = 3.0e-4
     warmup: int | str = Field("10%", description="Steps, or a share of all steps such as 10%.")
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
@@ -164,7 +164,7 @@ class Optimizer(Section):
     clip_norm: float = Field(1.0, ge=0.0, description="Largest norm of the gradient; 0: no limit.")
 
 
-class Evaluation(Section):
+class EvaluationSection(Section):
     every: PositiveInt | Literal["epoch", "end"] = Field(
         "epoch", description="Steps between scores."
     )
@@ -184,7 +184,7 @@ class Evaluation(Section):
     samples: int = Field(3, ge=0, description="Predictions to show with each score.")
 
 
-class Published(Section):
+class PublishedSection(Section):
     """A result that was published for just this recipe; one that `extends` it does not inherit it.
 
     What was never said is absent, or named in `unknown`.
@@ -212,7 +212,9 @@ class Recipe(Section):
     """What every kind of recipe may say of itself."""
 
     requires: str = Field("", description="What to get or make first, and how to name it.")
-    published: Published | None = Field(None, description="What was published for it, if anything.")
+    published: PublishedSection | None = Field(
+        None, description="What was published for it, if anything."
+    )
 
 
 class TrainingRecipe(Recipe):
@@ -225,14 +227,14 @@ class TrainingRecipe(Recipe):
     model: str
     language: str | None = None
     freeze: str = "none"
-    train: Data
-    eval: Data | None = Field(None, description="Chooses the checkpoint that is kept.")
-    test: Data | None = Field(None, description="Scored once, at the end.")
-    text: Text = Text()
-    batching: Batching = Batching()
-    augment: Augment = Augment()
-    optimizer: Optimizer = Optimizer()
-    evaluation: Evaluation = Evaluation()
+    train: DataSection
+    eval: DataSection | None = Field(None, description="Chooses the checkpoint that is kept.")
+    test: DataSection | None = Field(None, description="Scored once, at the end.")
+    text: TextSection = TextSection()
+    batching: BatchingSection = BatchingSection()
+    augment: AugmentSection = AugmentSection()
+    optimizer: OptimizerSection = OptimizerSection()
+    evaluation: EvaluationSection = EvaluationSection()
     epochs: PositiveFloat = 3.0
     max_steps: PositiveInt | None = Field(None, description="Steps in all; then epochs follow.")
     gradient_checkpointing: bool = False
@@ -262,7 +264,7 @@ class CtcRecipe(TrainingRecipe):
         None, description="With `model: scratch`: fields of Wav2Vec2Config, and first_convolution."
     )
     vocab: str = Field("auto", description="auto, model, data, or a folder that `vocab` wrote.")
-    network: Network = Network()
+    network: NetworkSection = NetworkSection()
 
 
 class Seq2SeqRecipe(TrainingRecipe):
@@ -282,6 +284,6 @@ class Seq2SeqRecipe(TrainingRecipe):
     freeze: Literal["none", "feature-encoder", "encoder"] = Field(
         "none", description="Parts whose weights stay."
     )
-    network: Halves = Halves()
-    generation: Writing = Writing()
-    lora: Lora = Lora()
+    network: HalvesSection = HalvesSection()
+    generation: GenerationSection = GenerationSection()
+    lora: LoraSection = LoraSection()

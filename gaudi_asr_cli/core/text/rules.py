@@ -8,7 +8,7 @@ from typing import Literal
 
 from gaudi_asr_cli.core.text.casing import Casing, casing_of, lower, upper
 
-Case = Literal["keep", "lower", "upper"]
+CaseRule = Literal["keep", "lower", "upper"]
 UnicodeForm = Literal["nfc", "nfkc"]
 
 
@@ -22,7 +22,7 @@ class TextRules:
     """
 
     strip_chars: str = ""
-    case: Case = "keep"
+    case: CaseRule = "keep"
     unicode: UnicodeForm = "nfc"
     language: str | None = None
 
@@ -46,7 +46,7 @@ class TextRules:
         return "".join(character for character in text if character in named)
 
 
-def _fold(text: str, case: Case, casing: Casing | None) -> str:
+def _fold(text: str, case: CaseRule, casing: Casing | None) -> str:
     if case == "lower":
         return lower(text, casing)
     return upper(text, casing) if case == "upper" else text

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from gaudi_asr_cli.core.records import Vocabulary
-from gaudi_asr_cli.core.text.rules import Case, TextRules
+from gaudi_asr_cli.core.text.rules import CaseRule, TextRules
 from gaudi_asr_cli.core.text.vocabulary import count_unknown, suggest_case
 
 SAMPLE_TEXTS = 1000
@@ -22,7 +22,7 @@ def fix_unknown(vocabulary: Vocabulary, texts: Sequence[str]) -> str:
     Letters, marks and digits are never to be stripped, for they are part of what is spoken.
     """
     # Phonemes have no case.
-    case: Case = "keep" if vocabulary.phonemes_of else suggest_case(vocabulary, _sample(texts))
+    case: CaseRule = "keep" if vocabulary.phonemes_of else suggest_case(vocabulary, _sample(texts))
     rules = TextRules(case=case)
     left, _ = count_unknown(vocabulary, map(rules.clean, texts))
     spoken = [one for one in left if any(unicodedata.category(c)[0] in "LMN" for c in one)]
@@ -46,7 +46,7 @@ def _sample(texts: Sequence[str]) -> str:
     return " ".join(texts[::step])
 
 
-def _fix_case(case: Case, incomplete: bool) -> str:
+def _fix_case(case: CaseRule, incomplete: bool) -> str:
     if case == "keep":
         return ""
     rest = ", which leaves the following unknown." if incomplete else "."

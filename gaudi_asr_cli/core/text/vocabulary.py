@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import Vocabulary
-from gaudi_asr_cli.core.text.rules import Case, TextRules
+from gaudi_asr_cli.core.text.rules import CaseRule, TextRules
 from gaudi_asr_cli.core.text.tokenizer_files import (
     read_vocabulary,
     write_processor_files,
@@ -163,17 +163,17 @@ def count_unknown(vocabulary: Vocabulary, texts: Iterable[str]) -> tuple[dict[st
     return unknown, counts.total()
 
 
-def suggest_case(vocabulary: Vocabulary, sample_text: str) -> Case:
+def suggest_case(vocabulary: Vocabulary, sample_text: str) -> CaseRule:
     """How to fold text so that the vocabulary knows most of it; `keep` where nothing is gained.
 
     Lower-case text against an upper-case vocabulary (wav2vec2-base-960h) would become nothing
     but unknown tokens, silently.
     """
-    folds: tuple[Case, ...] = ("keep", "lower", "upper")
+    folds: tuple[CaseRule, ...] = ("keep", "lower", "upper")
     return max(folds, key=lambda case: _count_known(vocabulary, sample_text, case))
 
 
-def _count_known(vocabulary: Vocabulary, text: str, case: Case) -> int:
+def _count_known(vocabulary: Vocabulary, text: str, case: CaseRule) -> int:
     pattern, columns = _encoder(vocabulary)
     return sum(token in columns for token in pattern.findall(TextRules(case=case).clean(text)))
 

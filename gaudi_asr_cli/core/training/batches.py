@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from gaudi_asr_cli.core.data.augment import Augmentation
 from gaudi_asr_cli.core.data.batches import LoadedBatch, load_batch
 from gaudi_asr_cli.core.data.buckets import Batching, plan_epoch
-from gaudi_asr_cli.core.devices.ranks import Ranks
+from gaudi_asr_cli.core.distributed.ranks import Ranks
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
 from gaudi_asr_cli.core.records import BucketPlan, PlannedBatch, Utterance
-from gaudi_asr_cli.core.training.task import Labels, Task, scalar
+from gaudi_asr_cli.core.training.tasks.base import Labels, Task, scalar
 
 AHEAD = 4
 """Batches that are loaded before they are needed."""
@@ -160,7 +160,7 @@ class PlannedBatches:
         if self._ranks.index >= len(together):
             return 0.0
         labels = [self.training_set.labels[index] for index in together]
-        return self._ranks.count * self.task.part_of_loss(own, labels)
+        return self._ranks.count * self.task.loss_scale(own, labels)
 
     def _augment(
         self, indices: tuple[int, ...], epoch: int, position: int, samples: NDArray[np.float32]

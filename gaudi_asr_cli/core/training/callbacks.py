@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
+from gaudi_asr_cli.core.distributed.ranks import SINGLE_PROCESS, Ranks
 from gaudi_asr_cli.core.runs import CHECKPOINT_MARK, RunFolder, checkpoint_step, write_json
 
 
@@ -29,7 +29,7 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         folder: RunFolder,
         mark: dict[str, Any],
         saved: Callable[[Path], None],
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.folder = folder
         self.mark = mark
@@ -95,7 +95,7 @@ class StopAtSignal(TrainerCallback):  # type: ignore[misc]
     Ranks stop after the same step, a few later; `received` is the signal that they stopped for.
     """
 
-    def __init__(self, ranks: Ranks = ALONE) -> None:
+    def __init__(self, ranks: Ranks = SINGLE_PROCESS) -> None:
         self.ranks = ranks
         self.wish: int | None = None
         self.received: int | None = None
@@ -110,7 +110,7 @@ class StopAtSignal(TrainerCallback):  # type: ignore[misc]
             control.should_evaluate = False
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def inference_mode(self) -> Iterator[None]:
         """Listen while training runs; whoever listened before does so again afterwards."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gaudi_asr_cli.core.records import Score
 
-TITLES = {"finetune-ctc": "A CTC model", "finetune-seq2seq": "An encoder-decoder model"}
+CARD_TITLES = {"finetune-ctc": "A CTC model", "finetune-seq2seq": "An encoder-decoder model"}
 TAGS = {"finetune-ctc": "ctc", "finetune-seq2seq": "seq2seq"}
 
 
@@ -53,7 +53,8 @@ def write_card(  # noqa: PLR0913 - a card has many lines, each by name
         "---",
         f"# {name}",
         "",
-        f"{TITLES[kind]} trained for {steps} steps on {hours:.2f} hours ({', '.join(sources)}), "
+        f"{CARD_TITLES[kind]} trained for {steps} steps on {hours:.2f} hours "
+        f"({', '.join(sources)}), "
         + ("from random weights." if base == "scratch" else f"from {base}."),
         "",
         *(table if rows else ["It was not scored."]),

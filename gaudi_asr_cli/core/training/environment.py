@@ -11,7 +11,7 @@ from typing import Any
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.records import Utterance
 
-PARTS = (
+PACKAGES = (
     *("gaudi-asr", "torch", "transformers", "accelerate", "datasets"),
     *("optimum-habana", "habana-torch-plugin"),
     *("numpy", "soundfile", "av", "soxr", "jiwer"),
@@ -24,7 +24,7 @@ def describe_environment(device: Device, command: Sequence[str]) -> dict[str, An
         "command": command,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {part: _version(part) for part in PARTS},
+        "versions": {part: _version(part) for part in PACKAGES},
         "device": {"name": device.name, "description": device.description},
         "ranks": device.ranks.count,
     }

@@ -11,14 +11,14 @@ from gaudi_asr_cli.core.records import Utterance, Vocabulary
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.text.unknown import fix_unknown
 from gaudi_asr_cli.core.text.vocabulary import count_unknown
-from gaudi_asr_cli.core.training.task import Labels, Task
+from gaudi_asr_cli.core.training.tasks.base import Labels, Task
 
 UNKNOWN_LIMIT = 0.05
 """A vocabulary that lacks more of the data's characters than this share belongs to other data."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RejectedExample:
     """An utterance that is not trained on; `reason` is the same phrase for the same cause."""
 
     utterance_id: str
@@ -32,7 +32,7 @@ class Examples:
 
     utterances: tuple[Utterance, ...]
     labels: tuple[Labels, ...]
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[RejectedExample, ...] = ()
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -61,7 +61,7 @@ def select_examples(
     """
     kept: list[Utterance] = []
     labels: list[Labels] = []
-    refused: list[Refusal] = []
+    refused: list[RejectedExample] = []
     for utterance in utterances:
         tokens = task.label(rules.clean(utterance.text or ""))
         refusal = _refuse(utterance, tokens, task, limits)
@@ -75,7 +75,7 @@ def select_examples(
     return Examples(tuple(kept), tuple(labels), tuple(refused))
 
 
-def _nothing_left(refused: Sequence[Refusal]) -> DataError:
+def _nothing_left(refused: Sequence[RejectedExample]) -> DataError:
     """All were refused: each reason with the first utterances, since no run lists them."""
     reasons = "; ".join(
         f"{reason} ({name_some([one for one in refused if one.reason == reason])})"
@@ -88,7 +88,7 @@ def _nothing_left(refused: Sequence[Refusal]) -> DataError:
     )
 
 
-def name_some(refused: Sequence[Refusal]) -> str:
+def name_some(refused: Sequence[RejectedExample]) -> str:
     """The first five of those that were refused, with what is known of each."""
     shown = [
         f"{one.utterance_id} ({one.detail})" if one.detail else one.utterance_id
@@ -97,16 +97,18 @@ def name_some(refused: Sequence[Refusal]) -> str:
     return ", ".join([*shown, "..."] if len(refused) > len(shown) else shown)
 
 
-def _refuse(utterance: Utterance, tokens: Labels, task: Task, limits: Limits) -> Refusal | None:
+def _refuse(
+    utterance: Utterance, tokens: Labels, task: Task, limits: Limits
+) -> RejectedExample | None:
     duration_s = utterance.audio.duration_s or 0.0
     if not tokens:
-        return Refusal(utterance.id, "no text")
+        return RejectedExample(utterance.id, "no text")
     if duration_s < limits.min_s:
-        return Refusal(utterance.id, "too short", f"{duration_s:.2f} s")
+        return RejectedExample(utterance.id, "too short", f"{duration_s:.2f} s")
     if limits.max_s is not None and duration_s > limits.max_s:
-        return Refusal(utterance.id, "too long", f"{duration_s:.2f} s")
-    obstacle = task.obstacle(duration_s, tokens)
-    return None if obstacle is None else Refusal(utterance.id, *obstacle)
+        return RejectedExample(utterance.id, "too long", f"{duration_s:.2f} s")
+    rejection_reason = task.rejection_reason(duration_s, tokens)
+    return None if rejection_reason is None else RejectedExample(utterance.id, *rejection_reason)
 
 
 def check_vocabulary(vocabulary: Vocabulary, texts: Sequence[str]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.records import PlannedBatch
 from gaudi_asr_cli.core.training.batches import TrainingSet
-from gaudi_asr_cli.core.training.task import Task
+from gaudi_asr_cli.core.training.tasks.base import Task
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,7 @@ class StepMeter:
         self._audio_s += sum(self._durations_s[index] for index in together.indices)
         self._padded_s += together.padded_s * len(together.indices)
         self._utterances += len(together.indices)
-        self._glances.append(self._task.glance(planned, inputs, logits))
+        self._glances.append(self._task.step_metrics(planned, inputs, logits))
 
     def read(self) -> dict[str, float]:
         """The stretch's measures as entries of a trainer log; starts the next stretch."""
@@ -68,7 +68,7 @@ class StepMeter:
             "utterances_per_s": self._utterances / seconds,
             "padding": self._padded_s / self._audio_s if self._audio_s else 1.0,
             "loading_share": min(1.0, self._loading_s / seconds),
-            **self._task.sum_up(self._glances, self._durations_s),
+            **self._task.aggregate(self._glances, self._durations_s),
         }
         self._clear()
         return measures

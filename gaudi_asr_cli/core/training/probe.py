@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, AudioSpan, Utterance
-from gaudi_asr_cli.core.training.task import OURS, Task
+from gaudi_asr_cli.core.training.tasks.base import BATCH_METADATA, Task
 
 SOUND_S = 4.0
 LABELS = 12
@@ -61,7 +61,7 @@ def _inputs(task: Task, sound_s: float) -> list[tuple[str, Any]]:
     # No two neighbours equal, so that CTC finds room for all; how many hardly matters to the time.
     labels = tuple(1 + place % 2 for place in range(LABELS))
     inputs = task.inputs(batch, [labels], width=len(labels), rows=None)
-    return [(name, value) for name, value in inputs.items() if name not in OURS]
+    return [(name, value) for name, value in inputs.items() if name not in BATCH_METADATA]
 
 
 def _time(task: Task, work: Callable[[], None]) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.data.buckets import padded_ratio
-from gaudi_asr_cli.core.devices.ranks import Ranks
+from gaudi_asr_cli.core.distributed.ranks import Ranks
 from gaudi_asr_cli.core.errors import StoppedError, TrainingError
 from gaudi_asr_cli.core.events import (
     CheckpointSaved,
@@ -29,7 +29,7 @@ from gaudi_asr_cli.core.runs import RunFolder, checkpoint_step
 from gaudi_asr_cli.core.training.batches import PlannedBatches, TrainingSet
 from gaudi_asr_cli.core.training.blanks import BlankWatch
 from gaudi_asr_cli.core.training.settings import TrainingSettings, training_arguments
-from gaudi_asr_cli.core.training.task import Task
+from gaudi_asr_cli.core.training.tasks.base import Task
 from gaudi_asr_cli.core.training.trainer import ScoreNow
 
 ScoreModel = Callable[[Task, int], Evaluated]
@@ -90,7 +90,7 @@ def train(
     batches = PlannedBatches(training_set, proof, observe)
     stop = StopAtSignal(ranks)
     started = time.perf_counter()
-    with contextlib.closing(batches), quiet_transformers(), stop.listening():
+    with contextlib.closing(batches), quiet_transformers(), stop.inference_mode():
         trainer = open_trainer(batches, score, settings, folder, observe, stop)
         observe(started_event(training_set, settings, resumed_step))
         with disk_errors_explained(folder.root):
@@ -150,7 +150,7 @@ def open_trainer(
         model=task.network,
         args=arguments,
         callbacks=[
-            LogTeller(observe, BlankWatch(settings.steps, settings.warmup_steps)).callback(),
+            LogReporter(observe, BlankWatch(settings.steps, settings.warmup_steps)).callback(),
             callbacks.LastStep(),
             *([callbacks.Patience(settings.patience)] if settings.patience else []),
             *([] if kit.marks_steps else [StepMarker(task.device).callback()]),
@@ -195,7 +195,7 @@ def score_metrics(score: Score) -> dict[str, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class LogTeller:
+class LogReporter:
     """Turns the trainer's logs into events."""
 
     observe: Observer

@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.devices.kits import NativeKit, TrainerKit
-from gaudi_asr_cli.core.devices.ranks import ALONE, Ranks
+from gaudi_asr_cli.core.distributed.ranks import SINGLE_PROCESS, Ranks
 from gaudi_asr_cli.core.errors import MachineError, RecipeError
 
 # fmt: off
-OURS = frozenset({
+RESERVED_ARGUMENTS = frozenset({
     "output_dir", "per_device_train_batch_size", "max_steps", "num_train_epochs",
     "eval_strategy", "save_strategy", "logging_strategy", "remove_unused_columns",
     "metric_for_best_model", "greater_is_better", "load_best_model_at_end", "save_total_limit",
@@ -87,7 +87,7 @@ def check_extra(extra: Mapping[str, Any], device: Device | None = None) -> None:
     kit = NativeKit() if device is None else device.trainer_kit()
     known = kit.fields()
     for name in obeyed(extra):
-        if name in OURS:
+        if name in RESERVED_ARGUMENTS:
             raise RecipeError(
                 f"trainer.{name} is decided by the recipe itself.",
                 remedy="docs/recipes.md names the key that sets it.",
@@ -147,7 +147,7 @@ def obeyed(extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def training_arguments(
-    settings: TrainingSettings, output_dir: Path, kit: TrainerKit, ranks: Ranks = ALONE
+    settings: TrainingSettings, output_dir: Path, kit: TrainerKit, ranks: Ranks = SINGLE_PROCESS
 ) -> Any:
     """The kit's arguments, for transformers 4.55 and 5; every default that matters is named."""
     values: dict[str, Any] = {

@@ -21,7 +21,7 @@ from gaudi_asr_cli.core.records import PlannedBatch
 from gaudi_asr_cli.core.secret_values import secrets_left_out
 from gaudi_asr_cli.core.training.batches import PlannedBatches
 from gaudi_asr_cli.core.training.meter import StepMeter
-from gaudi_asr_cli.core.training.task import OURS
+from gaudi_asr_cli.core.training.tasks.base import BATCH_METADATA
 
 ScoreNow = Callable[[int], dict[str, float]]
 """Scores the network as it stands at a step: metrics whose names begin with `eval_`."""
@@ -104,7 +104,7 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
         return loss
 
     def _watch(self, loss: Any, model: Any, inputs: dict[str, Any]) -> None:
-        if self.device.runs_behind:
+        if self.device.is_async:
             # Reading the number now would make the host wait for the step.
             self._read_last()
             finite = self.copier.start(loss.isfinite())
@@ -119,7 +119,7 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **more: Any) -> Any:
         more["return_outputs"] = True
-        heard = {name: value for name, value in inputs.items() if name not in OURS}
+        heard = {name: value for name, value in inputs.items() if name not in BATCH_METADATA}
         loss, outputs = super().compute_loss(model, heard, *rest, **more)
         logits = outputs["logits"].detach()
         self.meter.add_batch(inputs["planned"], inputs["together"], inputs, logits)
@@ -233,7 +233,9 @@ def culprits(trainer: Any, model: Any, inputs: dict[str, Any]) -> list[str]:
     for index in planned.indices:
         one, _ = trainer.batches.load(PlannedBatch((index,), 0.0, len(labels[index])))
         placed = {
-            name: value.to(trainer.args.device) for name, value in one.items() if name not in OURS
+            name: value.to(trainer.args.device)
+            for name, value in one.items()
+            if name not in BATCH_METADATA
         }
         with torch.no_grad():
             if not bool(model(**placed).loss.isfinite()):

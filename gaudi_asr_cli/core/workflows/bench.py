@@ -8,16 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gaudi_asr_cli.core.data.buckets import RULES, choose_edges_auto
-from gaudi_asr_cli.core.data.sources import ReadOptions
-from gaudi_asr_cli.core.decoding import DECODERS
-from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.engine.batched import BATCH_S
-from gaudi_asr_cli.core.engine.listening import Choices
-from gaudi_asr_cli.core.engine.side_by_side import count_listeners
-from gaudi_asr_cli.core.errors import DataError, UsageError
-from gaudi_asr_cli.core.events import Noticed, Observer, ignore
-from gaudi_asr_cli.core.measuring.baseline import (
+from gaudi_asr_cli.core.benchmarking.baseline import (
     Baseline,
     PipelineBaseline,
     PipelineRun,
@@ -25,28 +16,37 @@ from gaudi_asr_cli.core.measuring.baseline import (
     open_pipeline,
     summarize_baseline,
 )
-from gaudi_asr_cli.core.measuring.contender import Source, open_contender
-from gaudi_asr_cli.core.measuring.figures import (
+from gaudi_asr_cli.core.benchmarking.figures import (
     BucketFigures,
     bucket_figures,
     run_padding,
     whole_latencies_s,
 )
-from gaudi_asr_cli.core.measuring.habana import HabanaFigures, habana_figures, write_perf_csv
-from gaudi_asr_cli.core.measuring.percentiles import (
+from gaudi_asr_cli.core.benchmarking.habana import HabanaFigures, habana_figures, write_perf_csv
+from gaudi_asr_cli.core.benchmarking.model_under_test import WorkloadSource, open_model_under_test
+from gaudi_asr_cli.core.benchmarking.percentiles import (
     Latency,
     Spread,
     measure_spread,
     summarize_latency,
 )
-from gaudi_asr_cli.core.measuring.profiling import OperatorShare, profile_round
-from gaudi_asr_cli.core.measuring.rounds import PHASES, Round, Rounds, pick_warm_up
-from gaudi_asr_cli.core.measuring.saved import SCHEMA, refuse_taken, save_result
-from gaudi_asr_cli.core.measuring.workload import Workload, make_workload, read_workload
+from gaudi_asr_cli.core.benchmarking.profiling import OperatorShare, profile_round
+from gaudi_asr_cli.core.benchmarking.repeats import BENCHMARK_PHASES, Repeat, Repeats, pick_warm_up
+from gaudi_asr_cli.core.benchmarking.saved import SCHEMA, require_new_files, save_result
+from gaudi_asr_cli.core.benchmarking.workload import Workload, make_workload, read_workload
+from gaudi_asr_cli.core.data.buckets import RULES, choose_edges_auto
+from gaudi_asr_cli.core.data.sources import ReadOptions
+from gaudi_asr_cli.core.decoding import DECODERS
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.errors import DataError, UsageError
+from gaudi_asr_cli.core.evaluation.notes import find_notes
+from gaudi_asr_cli.core.evaluation.score import score_json, summarize
+from gaudi_asr_cli.core.evaluation.utterances import score_utterance
+from gaudi_asr_cli.core.events import Noticed, Observer, ignore
+from gaudi_asr_cli.core.inference.batched import BATCH_S
+from gaudi_asr_cli.core.inference.ctc import InferenceOptions
+from gaudi_asr_cli.core.inference.parallel import count_parallel
 from gaudi_asr_cli.core.records import Score
-from gaudi_asr_cli.core.scoring.notes import find_notes
-from gaudi_asr_cli.core.scoring.score import score_json, summarize
-from gaudi_asr_cli.core.scoring.utterances import score_utterance
 from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
 from gaudi_asr_cli.core.text.rules import TextRules
 
@@ -174,28 +174,28 @@ def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> 
     workload = _open_workload(request, observe)
     edges_s = _choose_edges(request, workload, device)
     choices = _choose(request, edges_s, device, observe)
-    contender = open_contender(_source(request), device, request.dtype, choices)
-    listener, counts = contender.listener, contender.graphs
-    rounds = Rounds(listener, DECODERS["greedy"](listener.vocabulary), workload, device)
+    model_under_test = open_model_under_test(_source(request), device, request.dtype, choices)
+    listener, counts = model_under_test.listener, model_under_test.graphs
+    rounds = Repeats(listener, DECODERS["greedy"](listener.vocabulary), workload, device)
     compile_s = rounds.warm_up(pick_warm_up(workload.durations_s, edges_s))
     race = _run(request, rounds, device, observe)
     report = BenchReport(
-        model=contender.source.title,
-        random_weights=contender.source.name is None,
+        model=model_under_test.source.title,
+        random_weights=model_under_test.source.name is None,
         sound=workload.name,
         synthetic=workload.synthetic,
         device=device.name,
         device_name=device.description,
         dtype="int8" if request.int8 else listener.dtype,
-        engine=contender.engine,
-        side_by_side=count_listeners(listener),
+        engine=model_under_test.engine,
+        side_by_side=count_parallel(listener),
         graphs=counts is not None,
         bucket_rule=request.bucket_rule,
         buckets=bucket_figures(edges_s, workload.durations_s, race.ours),
         padding=run_padding(race.ours[0].heard),
         graphs_captured=0 if counts is None else counts.captured,
         compile_s=compile_s,
-        load_s=contender.load_s,
+        load_s=model_under_test.load_s,
         utterances=len(workload.utterances),
         failed=sum(one.done.error is not None for one in race.ours[0].heard),
         audio_s=workload.audio_s,
@@ -215,27 +215,29 @@ def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class _Race:
+class _BenchmarkRun:
     """What both sides did in turns; the memory is ours alone, from before the other was opened."""
 
-    ours: list[Round]
+    ours: list[Repeat]
     theirs: list[PipelineRun]
     peak_memory_mb: float
 
 
-def _run(request: BenchRequest, rounds: Rounds, device: Device, observe: Observer) -> _Race:
+def _run(
+    request: BenchRequest, rounds: Repeats, device: Device, observe: Observer
+) -> _BenchmarkRun:
     """Repeat by repeat, ours and theirs in turns: what else the machine does hits both."""
     started_s = time.perf_counter()
-    ours = [rounds.listen("round 1", observe)]
+    ours = [rounds.transcribe_clips("round 1", observe)]
     # Before anybody else's model is opened: on a CPU it is the process's memory.
     peak_memory_mb = device.peak_memory_mb()
     pipeline = _open_baseline(request, rounds.workload, device)
-    theirs = [pipeline.listen()] if pipeline else []
+    theirs = [pipeline.transcribe_clips()] if pipeline else []
     while _go_on(request, len(ours), started_s):
-        ours.append(rounds.listen(f"round {len(ours) + 1}", observe))
+        ours.append(rounds.transcribe_clips(f"round {len(ours) + 1}", observe))
         if pipeline:
-            theirs.append(pipeline.listen())
-    return _Race(ours, theirs, peak_memory_mb)
+            theirs.append(pipeline.transcribe_clips())
+    return _BenchmarkRun(ours, theirs, peak_memory_mb)
 
 
 def _open_baseline(
@@ -248,7 +250,7 @@ def _open_baseline(
 
 def _check(request: BenchRequest) -> None:
     check_baseline(request.baseline)
-    refuse_taken([request.save, request.perf_csv])
+    require_new_files([request.save, request.perf_csv])
     if request.bucket_rule not in RULES:
         raise UsageError(
             f"There is no bucket rule '{request.bucket_rule}'.",
@@ -263,11 +265,11 @@ def _open_workload(request: BenchRequest, observe: Observer) -> Workload:
     return make_workload(usual if request.limit is None else request.limit, request.seed)
 
 
-def _source(request: BenchRequest) -> Source:
+def _source(request: BenchRequest) -> WorkloadSource:
     name = request.model
     if name is None and request.data:
         name = TRAINED[request.shape]
-    return Source(name, request.shape, request.seed, request.language)
+    return WorkloadSource(name, request.shape, request.seed, request.language)
 
 
 def _go_on(request: BenchRequest, rounds_done: int, started_s: float) -> bool:
@@ -287,7 +289,7 @@ def _choose_edges(request: BenchRequest, workload: Workload, device: Device) -> 
 
 def _choose(
     request: BenchRequest, edges_s: Sequence[float], device: Device, observe: Observer
-) -> Choices:
+) -> InferenceOptions:
     """How to listen; a wish that the device cannot grant is told, and the rest still measured."""
     if request.accuracy and not request.data:
         observe(
@@ -300,14 +302,14 @@ def _choose(
     if request.graph_async is not None:
         observe(Noticed("Graphs are replayed in order and copied behind their back either way."))
     graphs = request.graphs
-    if graphs and not device.gains_from_batches:
+    if graphs and not device.prefers_batching:
         observe(Noticed(f"A {device.name} has no graphs; the network runs as it is."))
         graphs = False
     batch_s = BATCH_S if request.batch_s is None else request.batch_s
-    return Choices(graphs=graphs, batch_s=batch_s, edges_s=edges_s, int8=request.int8)
+    return InferenceOptions(graphs=graphs, batch_s=batch_s, edges_s=edges_s, int8=request.int8)
 
 
-def _score(request: BenchRequest, workload: Workload, heard: Round) -> Score | None:
+def _score(request: BenchRequest, workload: Workload, heard: Repeat) -> Score | None:
     """Of what has text, always: it costs nothing."""
     if not workload.has_text:
         return None
@@ -331,19 +333,20 @@ def _score(request: BenchRequest, workload: Workload, heard: Round) -> Score | N
     )
 
 
-def _mean_phases(rounds: Sequence[Round], workload: Workload) -> dict[str, float]:
+def _mean_phases(rounds: Sequence[Repeat], workload: Workload) -> dict[str, float]:
     means = {
-        phase: sum(one.phases_s.get(phase, 0.0) for one in rounds) / len(rounds) for phase in PHASES
+        phase: sum(one.phases_s.get(phase, 0.0) for one in rounds) / len(rounds)
+        for phase in BENCHMARK_PHASES
     }
     return {**means, "read": workload.read_s}
 
 
-def _habana_figures(rounds: Sequence[Round], workload: Workload) -> HabanaFigures:
+def _habana_figures(rounds: Sequence[Repeat], workload: Workload) -> HabanaFigures:
     wall_s = measure_spread([one.wall_s for one in rounds]).median
     return habana_figures(workload.audio_s, len(workload.utterances), wall_s)
 
 
-def _write(request: BenchRequest, report: BenchReport, heard: Round) -> None:
+def _write(request: BenchRequest, report: BenchReport, heard: Repeat) -> None:
     if request.perf_csv is not None:
         write_perf_csv(request.perf_csv, heard.heard)
     if request.save is not None:

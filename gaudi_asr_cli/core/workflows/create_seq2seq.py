@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from gaudi_asr_cli.core.errors import UsageError
-from gaudi_asr_cli.core.models.warm_start import (
+from gaudi_asr_cli.core.models.seq2seq.warm_start import (
     Joined,
     WarmStart,
     Weights,

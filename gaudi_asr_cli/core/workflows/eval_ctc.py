@@ -17,12 +17,12 @@ from gaudi_asr_cli.core.workflows.evaluation import (
     EvalReport,
     EvalRequest,
     Gathered,
-    Opened,
+    OpenedModel,
     evaluate,
 )
 
 if TYPE_CHECKING:
-    from gaudi_asr_cli.core.engine.listening import OpenListener
+    from gaudi_asr_cli.core.inference.ctc import OpenCtcModel
 
 _SAMPLE_UTTERANCES = 50  # enough text to see which case the references are written in
 
@@ -38,26 +38,26 @@ class EvalCtcRequest(EvalRequest):
 def eval_ctc(request: EvalCtcRequest, device: Device, observe: Observer = ignore) -> EvalReport:
     """Score what a CTC model hears; see `evaluate`."""
 
-    def opened(gathered: Gathered) -> Opened:
-        model = open_model(request, device)
+    def opened(gathered: Gathered) -> OpenedModel:
+        model = open_ctc(request, device)
         _warn_of_case(request, model.vocabulary, gathered.scorable, observe)
         decoder = DECODERS[request.decoder](model.vocabulary)
-        return Opened(model, decoder, model.vocabulary.phonemes_of)
+        return OpenedModel(model, decoder, model.vocabulary.phonemes_of)
 
     return evaluate(request, device, observe, command="eval-ctc", open_model=opened)
 
 
-def open_model(request: EvalCtcRequest, device: Device) -> OpenListener:
+def open_ctc(request: EvalCtcRequest, device: Device) -> OpenCtcModel:
     """The model of the request, on the device, in the fastest way that changes nothing."""
     # Here, not above: transformers takes seconds to import, and bad data should be told at once.
-    from gaudi_asr_cli.core.engine.listening import Choices, open_listener
+    from gaudi_asr_cli.core.inference.ctc import InferenceOptions, open_ctc_recognizer
 
-    return open_listener(
+    return open_ctc_recognizer(
         request.model,
         device=device,
         dtype=request.dtype,
         language=_adapter(request),
-        choices=Choices(int8=request.int8),
+        choices=InferenceOptions(int8=request.int8),
     )
 
 

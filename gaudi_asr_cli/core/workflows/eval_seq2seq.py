@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gaudi_asr_cli.core.decoding.written import WrittenDecoder
+from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.events import Observer, ignore
 from gaudi_asr_cli.core.models.folder import find_model
@@ -14,17 +14,17 @@ from gaudi_asr_cli.core.workflows.evaluation import (
     EvalReport,
     EvalRequest,
     Gathered,
-    Opened,
+    OpenedModel,
     evaluate,
 )
 
 if TYPE_CHECKING:
-    from gaudi_asr_cli.core.engine.scribe import Scribe
+    from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqRecognizer
 
 
 @dataclass(frozen=True, slots=True)
 class EvalSeq2SeqRequest(EvalRequest):
-    """See `EvalRequest`, `Generation` for what is written, `open_scribe` for `long` and `rows`."""
+    """See `EvalRequest`; `Generation` for `task` and on, `open_seq2seq_recognizer` for the rest."""
 
     task: str | None = None
     max_tokens: int | None = None
@@ -42,19 +42,19 @@ def eval_seq2seq(
         UsageError: Also where the model knows no such language or task.
     """
 
-    def opened(gathered: Gathered) -> Opened:
-        return Opened(open_model(request, device), WrittenDecoder())
+    def opened(gathered: Gathered) -> OpenedModel:
+        return OpenedModel(open_seq2seq(request, device), HypothesisDecoder())
 
     return evaluate(request, device, observe, command="eval-seq2seq", open_model=opened)
 
 
-def open_model(request: EvalSeq2SeqRequest, device: Device) -> Scribe:
+def open_seq2seq(request: EvalSeq2SeqRequest, device: Device) -> Seq2SeqRecognizer:
     """The model of the request, on the device."""
     # Here, not above: transformers takes seconds to import, and bad data should be told at once.
-    from gaudi_asr_cli.core.engine.scribe import open_scribe
-    from gaudi_asr_cli.core.models.prompts import Generation
+    from gaudi_asr_cli.core.inference.seq2seq import open_seq2seq_recognizer
+    from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 
-    return open_scribe(
+    return open_seq2seq_recognizer(
         request.model,
         device=device,
         dtype=request.dtype,

@@ -14,18 +14,18 @@ from gaudi_asr_cli.core.data.phonemes import label_phonemes, pronounce_texts
 from gaudi_asr_cli.core.data.reading import read_measured
 from gaudi_asr_cli.core.data.sources import ReadOptions
 from gaudi_asr_cli.core.decoding import Decoder
-from gaudi_asr_cli.core.decoding.written import WrittenDecoder
+from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.evaluation.confusions import Confusion, count_confusions
+from gaudi_asr_cli.core.evaluation.notes import find_notes
+from gaudi_asr_cli.core.evaluation.repetition import RepetitionMonitor, RepetitionReport
+from gaudi_asr_cli.core.evaluation.score import find_worst, score_json, summarize
+from gaudi_asr_cli.core.evaluation.utterances import prediction_json
 from gaudi_asr_cli.core.events import Event, Observer, UtteranceDone
 from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.records import Score, ScoredUtterance, Unit, Utterance
 from gaudi_asr_cli.core.runs import RunFolder, write_json
-from gaudi_asr_cli.core.scoring.confusions import Confusion, count_confusions
-from gaudi_asr_cli.core.scoring.notes import find_notes
-from gaudi_asr_cli.core.scoring.score import find_worst, score_json, summarize
-from gaudi_asr_cli.core.scoring.utterances import prediction_json
-from gaudi_asr_cli.core.scoring.writing import WritingGuard, WritingReport
 from gaudi_asr_cli.core.text.casing import Casing, casing_of
 from gaudi_asr_cli.core.text.normalizers import (
     follows_language,
@@ -35,7 +35,7 @@ from gaudi_asr_cli.core.text.normalizers import (
 from gaudi_asr_cli.core.text.rules import TextRules
 
 if TYPE_CHECKING:
-    from gaudi_asr_cli.core.engine.evaluation import Hearing, OpenHearer
+    from gaudi_asr_cli.core.inference.scoring import OpenRecognizer, ScoringResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ class EvalRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedModel:
     """A model, what makes text of what it says, and whose phonemes that text is, if it is none."""
 
-    model: OpenHearer
+    model: OpenRecognizer
     decoder: Decoder
     phonemes_of: str | None = None
 
@@ -101,7 +101,7 @@ class EvalReport:
     run: Path
     data: dict[str, Any] = field(default_factory=dict)
     command: str = "eval-ctc"
-    writing: WritingReport | None = None
+    writing: RepetitionReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """SCORE, the whole JSON of the command; of a decoder also what looks made up."""
@@ -145,7 +145,7 @@ def evaluate(
     observe: Observer,
     *,
     command: str,
-    open_model: Callable[[Gathered], Opened],
+    open_model: Callable[[Gathered], OpenedModel],
 ) -> EvalReport:
     """Transcribe the data with a model and score every utterance that can be scored.
 
@@ -171,9 +171,9 @@ def evaluate(
         opened = open_model(gathered)
         if opened.phonemes_of is not None:
             gathered, comparing = _as_phonemes(gathered, request, opened.phonemes_of)
-        guard = WritingGuard() if isinstance(opened.decoder, WrittenDecoder) else None
+        guard = RepetitionMonitor() if isinstance(opened.decoder, HypothesisDecoder) else None
         watched = observe if guard is None else _both(guard, observe)
-        hearing = _hear(opened, gathered.scorable, comparing.normalize, run, watched)
+        hearing = _transcribe(opened, gathered.scorable, comparing.normalize, run, watched)
         score = summarize(
             hearing.scored,
             normalizer=comparing.label,
@@ -192,7 +192,7 @@ def evaluate(
             score=score,
             worst=find_worst(hearing.scored, cer_first=score.cer_first),
             confusions=count_confusions(hearing.scored),
-            broken=(*gathered.broken, *map(_not_heard, hearing.failed)),
+            broken=(*gathered.broken, *map(_not_transcribed, hearing.failed)),
             without_text=gathered.without_text,
             model=request.model,
             device=device.name,
@@ -268,15 +268,15 @@ def describe_first(skipped: NotScored) -> str:
     return skipped.reason if named else f"{skipped.path}: {skipped.reason}"
 
 
-def _hear(
-    opened: Opened,
+def _transcribe(
+    opened: OpenedModel,
     utterances: Sequence[Utterance],
     normalize: Callable[[str], str],
     run: RunFolder,
     observe: Observer,
-) -> Hearing:
+) -> ScoringResult:
     """Score everything, each line of predictions.jsonl written as soon as it is known."""
-    from gaudi_asr_cli.core.engine.evaluation import score_utterances
+    from gaudi_asr_cli.core.inference.scoring import score_utterances
 
     with run.predictions.open("w", encoding="utf-8") as predictions:
 
@@ -288,7 +288,7 @@ def _hear(
         )
 
 
-def _not_heard(done: UtteranceDone) -> NotScored:
+def _not_transcribed(done: UtteranceDone) -> NotScored:
     return NotScored(done.utterance_id, done.path, done.error or "no transcript")
 
 

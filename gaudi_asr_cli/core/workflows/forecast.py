@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gaudi_asr_cli.core.benchmarking.shapes import SHAPES
 from gaudi_asr_cli.core.data.buckets import Batching, choose_edges, padded_ratio, plan_epoch
 from gaudi_asr_cli.core.data.known_splits import find_known
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, UnreachableError
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
-from gaudi_asr_cli.core.measuring.shapes import SHAPES
 from gaudi_asr_cli.core.models.threads import fitting_threads
 from gaudi_asr_cli.core.recipes.catalogue import name_data
 from gaudi_asr_cli.core.recipes.loading import load_recipe
@@ -19,9 +19,14 @@ from gaudi_asr_cli.core.recipes.schema import TrainingRecipe
 from gaudi_asr_cli.core.records import BucketPlan
 from gaudi_asr_cli.core.training.probe import ProbedStep, probe_step
 from gaudi_asr_cli.core.training.schedule import count_steps, count_updates
-from gaudi_asr_cli.core.training.task import Task
-from gaudi_asr_cli.core.workflows.finetune import count_weights, disk_mb, memory_mb
-from gaudi_asr_cli.core.workflows.job import open_made_task, read_splits, rules_of, texts_of
+from gaudi_asr_cli.core.training.tasks.base import Task
+from gaudi_asr_cli.core.workflows.finetune.job import (
+    open_made_task,
+    read_splits,
+    rules_of,
+    texts_of,
+)
+from gaudi_asr_cli.core.workflows.finetune.run import count_weights, disk_mb, memory_mb
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 SHAPE_OF = {

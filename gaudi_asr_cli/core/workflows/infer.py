@@ -12,20 +12,8 @@ from typing import Any, BinaryIO
 
 from gaudi_asr_cli.core.data.paths import shorten_path
 from gaudi_asr_cli.core.decoding import DECODERS, Decoder
-from gaudi_asr_cli.core.decoding.written import WrittenDecoder
+from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.engine.clock import PhaseClock
-from gaudi_asr_cli.core.engine.engine import transcribe
-from gaudi_asr_cli.core.engine.evaluation import OpenHearer
-from gaudi_asr_cli.core.engine.inputs import STDIN, AudioInputs, opened_inputs
-from gaudi_asr_cli.core.engine.listening import (
-    Choices,
-    choose_listener,
-    narrow,
-    open_wide,
-)
-from gaudi_asr_cli.core.engine.proof import BatchingCheck, check_batching, compare_ways
-from gaudi_asr_cli.core.engine.scribe import open_scribe, plan_rows
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import (
     Noticed,
@@ -35,13 +23,25 @@ from gaudi_asr_cli.core.events import (
     UtteranceDone,
     ignore,
 )
+from gaudi_asr_cli.core.inference.batching_check import BatchingCheck, check_batching, compare_ways
+from gaudi_asr_cli.core.inference.ctc import (
+    InferenceOptions,
+    accelerate,
+    cast_weights,
+    open_full_precision,
+)
+from gaudi_asr_cli.core.inference.inputs import STDIN, AudioInputs, opened_inputs
+from gaudi_asr_cli.core.inference.scoring import OpenRecognizer
+from gaudi_asr_cli.core.inference.seq2seq import open_seq2seq_recognizer, plan_rows
+from gaudi_asr_cli.core.inference.timing import PhaseClock
+from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.models.folder import find_model, kind_of
-from gaudi_asr_cli.core.models.prompts import USUAL, Generation
+from gaudi_asr_cli.core.models.seq2seq.generation import DEFAULT_GENERATION, Generation
 from gaudi_asr_cli.core.records import RawFormat, Utterance
 
 DEFAULT_MODEL = "facebook/wav2vec2-base-960h"
 TIMESTAMPS = ("word", "char", "none")
-LISTENING = "listening"
+TRANSCRIBING = "listening"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class InferRequest:
     `raw` is what those without a header hold; `channel` counts from 0; `timestamps` is one of
     `TIMESTAMPS`; `check_batching` files are first heard alone and in batches, and the texts
     compared.
-    `how`, `long` and `rows` are for models that write with a decoder: see `open_scribe`; what is
-    spoken is `language`.
+    `how`, `long` and `rows` are for encoder-decoders: see `open_seq2seq_recognizer`; `language`
+    is the spoken one.
     """
 
     sources: tuple[str, ...]
@@ -65,7 +65,7 @@ class InferRequest:
     timestamps: str = "word"
     decoder: str = "greedy"
     check_batching: int = 0
-    how: Generation = USUAL
+    how: Generation = DEFAULT_GENERATION
     long: str = "auto"
     rows: int | None = None
     stdin: BinaryIO | None = None
@@ -116,7 +116,7 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
     with opened_inputs(request.sources, request.stdin, request.raw) as inputs:
         _notice_passed_over(inputs, observe)
         clock, tally = PhaseClock(), _Tally(observe)
-        observe(StageStarted(LISTENING, len(inputs.utterances), "files"))
+        observe(StageStarted(TRANSCRIBING, len(inputs.utterances), "files"))
         # Before the model, which may take minutes to come, or may not be there at all.
         first = tuple(takewhile(lambda one: one.id in inputs.rejected, inputs.utterances))
         for utterance in first:
@@ -128,12 +128,12 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
             model, decoder, proof = _open(request, inputs, device)
             dtype = model.dtype
             if proof is not None:
-                observe(_tell_proof(proof))
+                observe(_report_check(proof))
             started = time.perf_counter()
-            for done in _listen(request, (model, decoder), inputs, observe, clock):
+            for done in _transcribe_inputs(request, (model, decoder), inputs, observe, clock):
                 tally.add(done)
         wall_s = time.perf_counter() - started
-        observe(StageFinished(LISTENING, wall_s))
+        observe(StageFinished(TRANSCRIBING, wall_s))
     return InferReport(
         model=request.model,
         device=device.name,
@@ -186,11 +186,11 @@ def _notice_rejected(inputs: AudioInputs, reported: int, observe: Observer) -> N
         )
 
 
-Opened = tuple[OpenHearer, Decoder, "BatchingCheck | None"]
+OpenedForInference = tuple[OpenRecognizer, Decoder, "BatchingCheck | None"]
 """A model, what makes text of what it says, and the proof that batches change nothing."""
 
 
-def _open(request: InferRequest, inputs: AudioInputs, device: Device) -> Opened:
+def _open(request: InferRequest, inputs: AudioInputs, device: Device) -> OpenedForInference:
     """The model of the request, whichever kind it is, in the fastest way that changes nothing."""
     folder = find_model(request.model, language=request.language, kind=None)
     if kind_of(folder.read_config()) == "seq2seq":
@@ -198,27 +198,29 @@ def _open(request: InferRequest, inputs: AudioInputs, device: Device) -> Opened:
     return _open_ctc(request, inputs, device)
 
 
-def _open_ctc(request: InferRequest, inputs: AudioInputs, device: Device) -> Opened:
-    if request.how != USUAL or request.long != "auto" or request.rows is not None:
+def _open_ctc(request: InferRequest, inputs: AudioInputs, device: Device) -> OpenedForInference:
+    if request.how != DEFAULT_GENERATION or request.long != "auto" or request.rows is not None:
         raise UsageError(
             f"{request.model} is a CTC model: it has no task, tokens or beams to choose.",
             remedy="Leave --task, --max-tokens, --beams, --long and --batch out, or take a model "
             "that writes with a decoder, such as openai/whisper-small.",
         )
-    opened = open_wide(request.model, device=device, dtype=request.dtype, language=request.language)
-    listener = choose_listener(opened, Choices(int8=request.int8))
+    opened = open_full_precision(
+        request.model, device=device, dtype=request.dtype, language=request.language
+    )
+    listener = accelerate(opened, InferenceOptions(int8=request.int8))
     decoder = DECODERS[request.decoder](
         listener.vocabulary, characters=request.timestamps == "char"
     )
     if not request.check_batching:
         return listener, decoder, None
-    narrow(opened)
+    cast_weights(opened)
     few = inputs.readable[: request.check_batching]
     proof = check_batching(opened, listener, few, decoder, channel=request.channel)
     return listener, decoder, proof
 
 
-def _open_seq2seq(request: InferRequest, inputs: AudioInputs, device: Device) -> Opened:
+def _open_seq2seq(request: InferRequest, inputs: AudioInputs, device: Device) -> OpenedForInference:
     if request.int8:
         raise UsageError(
             f"{request.model} writes with a decoder, which is not computed in 8 bits here.",
@@ -229,7 +231,7 @@ def _open_seq2seq(request: InferRequest, inputs: AudioInputs, device: Device) ->
             f"{request.model} writes with a decoder, which tells no times of characters.",
             remedy="Take --timestamps word, or a CTC model.",
         )
-    scribe = open_scribe(
+    recognizer = open_seq2seq_recognizer(
         request.model,
         device=device,
         dtype=request.dtype,
@@ -239,16 +241,16 @@ def _open_seq2seq(request: InferRequest, inputs: AudioInputs, device: Device) ->
         long=request.long,
         rows=request.rows,
     )
-    decoder = WrittenDecoder()
+    decoder = HypothesisDecoder()
     if not request.check_batching:
-        return scribe, decoder, None
-    alone = replace(scribe, batching=plan_rows(scribe.model, 1))
+        return recognizer, decoder, None
+    alone = replace(recognizer, batching=plan_rows(recognizer.model, 1))
     few = inputs.readable[: request.check_batching]
     hear = partial(transcribe, decoder=decoder, channel=request.channel)
-    return scribe, decoder, compare_ways(alone, {"as usual": scribe}, few, hear)
+    return recognizer, decoder, compare_ways(alone, {"as usual": recognizer}, few, hear)
 
 
-def _tell_proof(proof: BatchingCheck) -> Noticed:
+def _report_check(proof: BatchingCheck) -> Noticed:
     files = f"{proof.files} file{'' if proof.files == 1 else 's'}"
     ways = " and ".join(proof.ways) or "in no other way: this model is only ever heard so"
     if not proof.differences:
@@ -262,7 +264,7 @@ def _tell_proof(proof: BatchingCheck) -> Noticed:
     )
 
 
-def _listen(
+def _transcribe_inputs(
     request: InferRequest,
     hearing: tuple[Any, Decoder],
     inputs: AudioInputs,

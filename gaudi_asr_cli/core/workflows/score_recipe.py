@@ -12,8 +12,8 @@ from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Seq2SeqRecipe, Training
 from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
 from gaudi_asr_cli.core.workflows.eval_seq2seq import EvalSeq2SeqRequest, eval_seq2seq
 from gaudi_asr_cli.core.workflows.evaluation import EvalReport
-from gaudi_asr_cli.core.workflows.job import rules_of
-from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
+from gaudi_asr_cli.core.workflows.finetune.job import rules_of
+from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resolve_recipe
 
 
 def score_recipe(

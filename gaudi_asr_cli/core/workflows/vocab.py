@@ -29,7 +29,7 @@ from gaudi_asr_cli.core.text.vocabulary import (
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-Fate = Literal["kept", "removed", "unknown"]
+CharacterStatus = Literal["kept", "removed", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class CharacterRow:
     character: str
     name: str
     count: int
-    fate: Fate
+    fate: CharacterStatus
     why: str
 
 
@@ -210,7 +210,7 @@ def _note_casing(utterances: Sequence[Utterance], rules: TextRules) -> Iterator[
 def _explain(
     counts: Counter[str], removed: Counter[str], request: VocabRequest
 ) -> tuple[CharacterRow, ...]:
-    def row(character: str, count: int, fate: Fate, why: str) -> CharacterRow:
+    def row(character: str, count: int, fate: CharacterStatus, why: str) -> CharacterRow:
         return CharacterRow(character, name_character(character), count, fate, why)
 
     rows: list[CharacterRow] = []

@@ -161,9 +161,9 @@ def test_whether_the_hub_answers_is_known_at_once():
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             pytest.skip("this machine's own loopback is cut off as well")
-        listening = answers(f"http://127.0.0.1:{port}")
+        inference_mode = answers(f"http://127.0.0.1:{port}")
 
-    assert listening
+    assert inference_mode
     assert not answers(f"http://127.0.0.1:{port}")
     assert not answers("https://no-such-host.invalid")
 

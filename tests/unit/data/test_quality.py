@@ -14,7 +14,7 @@ from gaudi_asr_cli.core.data.quality import (
     SILENCE_DBFS,
     UPSAMPLED_DROP_DB,
     find_shared_audio,
-    inspect_sound,
+    inspect_audio,
     measure_band_drop_db,
     measure_clipped_share,
     measure_loudest_dbfs,
@@ -85,7 +85,7 @@ def test_a_peak_that_touches_full_scale_is_not_clipped():
 def test_clipping_survives_resampling(tmp_path):
     loud = np.clip(noise(2.0, 44_100, level=0.8), -1, 1)
 
-    facts = inspect_sound(write_utterance(tmp_path / "loud.wav", loud, rate_hz=44_100))
+    facts = inspect_audio(write_utterance(tmp_path / "loud.wav", loud, rate_hz=44_100))
 
     assert facts.clipped
 
@@ -121,7 +121,7 @@ def test_a_clip_under_64_ms_has_no_spectrum_to_judge(samples):
 def test_a_file_that_promises_more_than_8_khz_holds_is_upsampled(rate_hz, tmp_path):
     samples = soxr.resample(noise(2.0, 8_000), 8_000, rate_hz, quality="HQ")
 
-    facts = inspect_sound(write_utterance(tmp_path / "a.wav", samples, rate_hz=rate_hz))
+    facts = inspect_audio(write_utterance(tmp_path / "a.wav", samples, rate_hz=rate_hz))
 
     assert facts.upsampled
     assert not facts.low_rate
@@ -129,14 +129,14 @@ def test_a_file_that_promises_more_than_8_khz_holds_is_upsampled(rate_hz, tmp_pa
 
 
 def test_an_honest_8_khz_file_is_low_rate_and_not_upsampled(tmp_path):
-    facts = inspect_sound(write_utterance(tmp_path / "a.wav", noise(2.0, 8_000), rate_hz=8_000))
+    facts = inspect_audio(write_utterance(tmp_path / "a.wav", noise(2.0, 8_000), rate_hz=8_000))
 
     assert facts.low_rate
     assert not facts.upsampled
 
 
 def test_silence_is_neither_clipped_nor_upsampled(tmp_path):
-    facts = inspect_sound(write_utterance(tmp_path / "a.wav", np.zeros(32_000)))
+    facts = inspect_audio(write_utterance(tmp_path / "a.wav", np.zeros(32_000)))
 
     assert facts.silent
     assert not facts.clipped
@@ -148,7 +148,7 @@ def test_a_file_that_cannot_be_decoded_is_named(tmp_path):
     path.write_text("Dear Sir")
 
     with pytest.raises(DataError, match=r"letter\.wav"):
-        inspect_sound(Utterance("letter", AudioSpan(path)))
+        inspect_audio(Utterance("letter", AudioSpan(path)))
 
 
 @pytest.mark.shared
@@ -159,8 +159,8 @@ def test_real_speech_at_8_khz_is_told_from_the_same_speech_made_larger(tmp_path)
     for number, path in enumerate(paths):
         samples, rate_hz = soundfile.read(path)
         resampled = soxr.resample(samples, rate_hz, 16_000, quality="HQ")
-        larger.append(inspect_sound(write_utterance(tmp_path / f"{number}.wav", resampled)))
-    native = [inspect_sound(Utterance(path.stem, AudioSpan(path))) for path in paths]
+        larger.append(inspect_audio(write_utterance(tmp_path / f"{number}.wav", resampled)))
+    native = [inspect_audio(Utterance(path.stem, AudioSpan(path))) for path in paths]
 
     assert sum(facts.upsampled for facts in larger) >= 18
     assert all(facts.low_rate and not facts.upsampled for facts in native)
@@ -176,7 +176,7 @@ def test_real_wideband_speech_is_not_called_upsampled():
         if path.suffix in {".flac", ".wav"}
     ]
 
-    facts = [inspect_sound(Utterance(path.stem, AudioSpan(path))) for path in paths]
+    facts = [inspect_audio(Utterance(path.stem, AudioSpan(path))) for path in paths]
     assert len(facts) > 5
     assert not any(one.upsampled or one.silent or one.clipped for one in facts)
 

@@ -3,14 +3,14 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaudi_asr_cli.core.decoding.written import WrittenDecoder, join_windows, share_time
+from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder, join_windows, share_time
 from gaudi_asr_cli.core.records import (
     AudioSpan,
     Generated,
+    Hypothesis,
     Segment,
     Utterance,
     WordTiming,
-    Written,
 )
 
 
@@ -46,12 +46,12 @@ def test_words_stay_in_order_and_in_their_segment(text, start_s, lasted_s):
 
 
 def test_a_transcript_lies_on_the_clock_of_its_file():
-    row = Written((1,), "hello you", "en", True, (Segment("hello you", 0.5, 1.5),))
+    row = Hypothesis((1,), "hello you", "en", True, (Segment("hello you", 0.5, 1.5),))
     utterance = Utterance("u", AudioSpan(Path("u.wav"), start_s=10.0))
 
-    transcript = WrittenDecoder().decode(Generated((row,)), 0, utterance)
+    transcript = HypothesisDecoder().decode(Generated((row,)), 0, utterance)
 
-    assert (transcript.text, transcript.language, transcript.capped) == ("hello you", "en", True)
+    assert (transcript.text, transcript.language, transcript.truncated) == ("hello you", "en", True)
     assert transcript.words[0].start_s == 10.5
     assert transcript.words[-1].end_s == 11.5
 

@@ -5,8 +5,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from gaudi_asr_cli.core.devices import open_device
-from gaudi_asr_cli.core.devices.ranks import ALONE, STOP_AFTER_STEPS, Together, joined
-from gaudi_asr_cli.core.launching.world import World, read_world, spell_out
+from gaudi_asr_cli.core.devices.process_group import join_ranks
+from gaudi_asr_cli.core.distributed.ranks import (
+    SINGLE_PROCESS,
+    STOP_AFTER_STEPS,
+    DistributedProcess,
+)
+from gaudi_asr_cli.core.distributed.world import World, expand_environment, read_world
 
 
 class DictionaryStore:
@@ -33,7 +38,7 @@ def in_ranks(count, work):
     """What each of so many ranks returns, all at work at once."""
     store = DictionaryStore()
     with ThreadPoolExecutor(count) as pool:
-        ranks = [Together(World(rank, count), store) for rank in range(count)]
+        ranks = [DistributedProcess(World(rank, count), store) for rank in range(count)]
         return list(pool.map(work, ranks))
 
 
@@ -56,7 +61,7 @@ def test_the_first_waits_for_what_all_have():
 
 def test_all_stop_after_the_same_step_whoever_was_asked():
     store = DictionaryStore()
-    first, second = (Together(World(rank, 2), store) for rank in range(2))
+    first, second = (DistributedProcess(World(rank, 2), store) for rank in range(2))
 
     # The second is asked at step 4, when the first is at step 5 already; then the first too.
     due = [second.stop_due(4, 2), first.stop_due(5, 15)]
@@ -66,9 +71,9 @@ def test_all_stop_after_the_same_step_whoever_was_asked():
 
 
 def test_a_process_alone_answers_itself():
-    assert ALONE.share(lambda: 3) == 3
-    assert ALONE.gather(4) == [4]
-    assert ALONE.stop_due(1, 15) == 15
+    assert SINGLE_PROCESS.share(lambda: 3) == 3
+    assert SINGLE_PROCESS.gather(4) == [4]
+    assert SINGLE_PROCESS.stop_due(1, 15) == 15
 
 
 def test_the_launcher_says_which_process_this_is():
@@ -81,12 +86,12 @@ def test_the_launcher_says_which_process_this_is():
     restarted = {**by_torchrun, "TORCHELASTIC_RESTART_COUNT": "1"}
     assert read_world(restarted) == World(3, 8, 1, restarts=1)
     assert read_world(by_mpi) == World(5, 8, 2)
-    spell_out(read_world(by_mpi), by_mpi)
+    expand_environment(read_world(by_mpi), by_mpi)
     assert by_mpi["LOCAL_RANK"] == "2"
 
 
 def test_a_device_stays_as_it_is_where_nobody_launched_more():
     device = open_device("cpu")
 
-    with joined(device, World()) as same:
+    with join_ranks(device, World()) as same:
         assert same is device

@@ -6,8 +6,8 @@ import pytest
 from helpers.tiny_models import save_tiny_model
 
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.models.features import read_settings
 from gaudi_asr_cli.core.models.folder import JSON_FILES, find_model
-from gaudi_asr_cli.core.models.frontend import read_settings
 
 BROKEN = {
     "empty": b"",

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError
-from gaudi_asr_cli.core.models.ctc import fit_to_head, open_ctc_model
-from gaudi_asr_cli.core.models.tuning import save_model
+from gaudi_asr_cli.core.models.ctc.model import fit_to_head, open_ctc_model
+from gaudi_asr_cli.core.models.ctc.tuning import save_model
 from gaudi_asr_cli.core.records import AudioBatch, Vocabulary
 
 CPU = CpuDevice(frozenset(), "a test's CPU")
@@ -22,7 +22,7 @@ LENGTHS = (8000, 5003, 6400)
 class BatchingCpu(CpuDevice):
     """A CPU that says batches are faster, so that models show what a batch does to them."""
 
-    gains_from_batches: bool = True
+    prefers_batching: bool = True
 
 
 def open_tiny(tmp_path, family, device=CPU, dtype="fp32"):
@@ -71,7 +71,7 @@ def test_layer_norm_models_share_a_forward_pass_where_that_is_faster(tmp_path, m
     group = open_tiny(tmp_path / "group", "wav2vec2", device)
     on_cpu = replace(masked, device=CPU)
 
-    assert [m.gains_from_batches for m in (masked, group, on_cpu)] == [True, False, False]
+    assert [m.prefers_batching for m in (masked, group, on_cpu)] == [True, False, False]
     assert count_forwards(masked) == 1
     assert count_forwards(group) == 3
     assert count_forwards(on_cpu) == 3
@@ -123,13 +123,13 @@ def test_fp32_weights_compute_in_the_dtype_that_is_asked_for(tmp_path):
 
 def test_listening_leaves_a_model_in_training_as_it_was(tmp_path):
     model = open_tiny(tmp_path, "wav2vec2-layer-norm")
-    listening = model.emissions(make_batch([8000])).log_probs
+    inference_mode = model.emissions(make_batch([8000])).log_probs
     model.network.train()
 
     during_training = model.emissions(make_batch([8000])).log_probs
 
     assert model.network.training
-    assert during_training.tobytes() == listening.tobytes()
+    assert during_training.tobytes() == inference_mode.tobytes()
 
 
 @pytest.mark.parametrize("samples", [0, 1, 50])

@@ -6,7 +6,7 @@ import torch
 from helpers.tiny_models import make_batch
 from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor
 
-from gaudi_asr_cli.core.models.frontend import (
+from gaudi_asr_cli.core.models.features import (
     Frontend,
     default_settings,
     open_frontend,

@@ -6,9 +6,9 @@ import torch
 from helpers.tiny_models import build_tiny_network, make_batch, save_tiny_model
 
 from gaudi_asr_cli.core.devices import open_device
-from gaudi_asr_cli.core.models.ctc import CtcModel, open_ctc_model
-from gaudi_asr_cli.core.models.masked_norm import MaskedGroupNorm, padding_proof
-from gaudi_asr_cli.core.models.tuning import save_model
+from gaudi_asr_cli.core.models.ctc.masked_norm import MaskedGroupNorm, make_padding_invariant
+from gaudi_asr_cli.core.models.ctc.model import CtcModel, open_ctc_model
+from gaudi_asr_cli.core.models.ctc.tuning import save_model
 from gaudi_asr_cli.core.records import AudioBatch
 
 LENGTHS = [4000, 7321, 16000, 900]
@@ -37,10 +37,10 @@ def test_an_utterance_gets_the_same_logits_padded_and_alone(tmp_path, family):
     batch = make_batch(LENGTHS)
     unpadded = [logits_of(plain, alone(batch, row)) for row in range(len(LENGTHS))]
 
-    proof = padding_proof(plain)
+    proof = make_padding_invariant(plain)
     padded = logits_of(proof, batch)
 
-    assert proof.batches_harmlessly
+    assert proof.padding_invariant
     for row, expected in enumerate(unpadded):
         frames = expected.shape[1]
         torch.testing.assert_close(padded[row, :frames], expected[0], rtol=0, atol=1e-4)
@@ -62,7 +62,7 @@ def test_a_row_without_any_padding_beside_it_is_heard_as_before(tmp_path):
     batch = make_batch([8000])
     expected = logits_of(plain, batch)
 
-    proof = padding_proof(plain)
+    proof = make_padding_invariant(plain)
 
     torch.testing.assert_close(logits_of(proof, batch), expected, rtol=0, atol=1e-4)
     # The network is shared; without a mask it does what it always did.
@@ -75,7 +75,7 @@ def test_a_row_without_any_padding_beside_it_is_heard_as_before(tmp_path):
 def test_models_that_need_it_not_or_gain_nothing_are_left_alone(tmp_path, family):
     model = open_tiny(tmp_path, family)
 
-    assert padding_proof(model) is model
+    assert make_padding_invariant(model) is model
     assert not any(isinstance(part, MaskedGroupNorm) for part in model.network.modules())
 
 
@@ -83,7 +83,7 @@ def test_weights_keep_their_names_and_are_saved_as_before(tmp_path):
     model = open_tiny(tmp_path, "hubert")
     before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
 
-    save_model(padding_proof(model), tmp_path / "saved")
+    save_model(make_padding_invariant(model), tmp_path / "saved")
     again = open_ctc_model(str(tmp_path / "saved"), device=open_device("cpu"), dtype="fp32")
 
     after = again.network.state_dict()
@@ -109,9 +109,9 @@ def test_gradients_are_those_of_the_plain_norm():
 
 def test_making_it_twice_changes_nothing_more(tmp_path):
     batch = make_batch(LENGTHS)
-    once = padding_proof(open_tiny(tmp_path, "wav2vec2"))
+    once = make_padding_invariant(open_tiny(tmp_path, "wav2vec2"))
     expected = logits_of(once, batch)
 
-    twice = padding_proof(once)
+    twice = make_padding_invariant(once)
 
     torch.testing.assert_close(logits_of(twice, batch), expected, rtol=0, atol=0)

@@ -9,10 +9,10 @@ from helpers.tiny_models import FAMILIES, TINY, make_batch, save_tiny_model
 
 from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.errors import MachineError
-from gaudi_asr_cli.core.models.ctc import open_ctc_model
-from gaudi_asr_cli.core.models.packed.int8 import can_quantise
-from gaudi_asr_cli.core.models.packed.linear import can_fuse
-from gaudi_asr_cli.core.models.packed.model import pack
+from gaudi_asr_cli.core.models.cpu.ctc import pack
+from gaudi_asr_cli.core.models.cpu.int8 import can_quantise
+from gaudi_asr_cli.core.models.cpu.linear import can_fuse
+from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
 
 SUPPORTED = [
     "wav2vec2",
@@ -150,8 +150,8 @@ def test_a_packed_model_says_of_itself_what_the_model_does(open_tiny):
 
     for field in ("name", "vocabulary", "frontend", "geometry", "device", "dtype", "config"):
         assert getattr(packed, field) == getattr(model, field)
-    assert packed.batches_harmlessly
-    assert not packed.gains_from_batches
+    assert packed.padding_invariant
+    assert not packed.prefers_batching
 
 
 def test_packing_leaves_the_model_as_it_was(open_tiny):

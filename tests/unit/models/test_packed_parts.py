@@ -6,11 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from gaudi_asr_cli.core.models.geometry import Convolution
-from gaudi_asr_cli.core.models.packed import convolution
-from gaudi_asr_cli.core.models.packed.attention import Attention, plan_tiles
-from gaudi_asr_cli.core.models.packed.convolution import GroupNormed, window_maker
-from gaudi_asr_cli.core.models.packed.int8 import (
+from gaudi_asr_cli.core.models.cpu import convolution
+from gaudi_asr_cli.core.models.cpu.attention import Attention, plan_tiles
+from gaudi_asr_cli.core.models.cpu.convolution import GroupNormed, window_maker
+from gaudi_asr_cli.core.models.cpu.int8 import (
     INT8_ZERO,
     can_quantise,
     find_span,
@@ -19,8 +18,9 @@ from gaudi_asr_cli.core.models.packed.int8 import (
     quantise,
     quantise_rows,
 )
-from gaudi_asr_cli.core.models.packed.linear import can_fuse, linear_maker
-from gaudi_asr_cli.core.models.packed.positions import BLOCKS_FRAMES, plan_blocks
+from gaudi_asr_cli.core.models.cpu.linear import can_fuse, linear_maker
+from gaudi_asr_cli.core.models.cpu.positions import BLOCKS_FRAMES, plan_blocks
+from gaudi_asr_cli.core.models.geometry import Convolution
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -6,9 +6,9 @@ from helpers.tiny_models import make_batch
 from helpers.tiny_seq2seq import save_tiny_whisper
 
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
-from gaudi_asr_cli.core.models.packed.writing import pack_writer
-from gaudi_asr_cli.core.models.prompts import Generation
-from gaudi_asr_cli.core.models.seq2seq import open_seq2seq_model
+from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
+from gaudi_asr_cli.core.models.seq2seq.generation import Generation
+from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
 
 CPU = CpuDevice(frozenset(), "a test's CPU")
 LENGTHS = (32_000, 20_003, 9_600, 700, 25_000, 14_000, 3_000)
@@ -22,7 +22,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def packed(model):
-    return pack_writer(model)
+    return pack_whisper(model)
 
 
 def test_scores_of_the_first_step_are_those_of_transformers(model, packed):
@@ -89,7 +89,7 @@ def test_what_is_not_written_out_is_left_to_transformers(tmp_path, where, name, 
     model = open_seq2seq_model(str(save_tiny_whisper(tmp_path)), device=CPU, dtype="fp32")
     setattr(model.network.config if where == "config" else model.settings, name, value)
 
-    assert pack_writer(model) is None
+    assert pack_whisper(model) is None
 
 
 def test_an_english_model_is_written_out_too(tmp_path):
@@ -97,6 +97,6 @@ def test_an_english_model_is_written_out_too(tmp_path):
     model = open_seq2seq_model(str(folder), device=CPU, dtype="fp32")
     inputs = model.frontend.prepare(make_batch(LENGTHS))
 
-    written = pack_writer(model).generate_from(inputs, Generation(max_tokens=9))
+    written = pack_whisper(model).generate_from(inputs, Generation(max_tokens=9))
 
     assert written == model.generate_from(inputs, Generation(max_tokens=9))

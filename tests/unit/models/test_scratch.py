@@ -6,9 +6,9 @@ import torch
 from helpers.tiny_models import make_batch, tiny_vocabulary
 
 from gaudi_asr_cli.core.errors import RecipeError
-from gaudi_asr_cli.core.models.ctc import open_ctc_model
-from gaudi_asr_cli.core.models.scratch import build_from_scratch, gabor_filters
-from gaudi_asr_cli.core.models.tuning import save_model
+from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
+from gaudi_asr_cli.core.models.ctc.scratch import build_from_scratch, gabor_filters
+from gaudi_asr_cli.core.models.ctc.tuning import save_model
 
 DEMO = MappingProxyType(
     {

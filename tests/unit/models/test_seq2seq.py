@@ -16,9 +16,9 @@ from transformers import (
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.models.folder import find_model, kind_of
-from gaudi_asr_cli.core.models.prompts import Generation, settle
-from gaudi_asr_cli.core.models.seq2seq import open_seq2seq_model
-from gaudi_asr_cli.core.models.sequences import SequenceReader
+from gaudi_asr_cli.core.models.seq2seq.generation import Generation, settle
+from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
+from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 
 CPU = CpuDevice(frozenset(), "a test's CPU")
 LENGTHS = (32_000, 20_003, 9_600, 700)
@@ -72,10 +72,10 @@ def test_a_text_that_does_not_end_is_called_capped(whisper):
         for tokens in (None, 3)
     )
 
-    assert all(row.capped and len(row.tokens) == 3 for row in cut.rows)
+    assert all(row.truncated and len(row.tokens) == 3 for row in cut.rows)
     assert [row.tokens[:3] for row in whole.rows] == [row.tokens for row in cut.rows]
     # Four ids are the prompt.
-    assert {len(row.tokens) for row in whole.rows if row.capped} <= {48 - 4}
+    assert {len(row.tokens) for row in whole.rows if row.truncated} <= {48 - 4}
 
 
 def test_times_are_there_where_they_are_wanted(whisper):
@@ -193,9 +193,9 @@ def test_other_families_write_what_transformers_has_them_write(tmp_path, family,
         ids = model.network.generate(**inputs, num_beams=beams, max_new_tokens=9)
         texts.append(written.text)
         assert written.text == model.tokenizer.decode(ids[0], skip_special_tokens=True).strip()
-        assert written.capped == (2 not in ids[0, 1:])
+        assert written.truncated == (2 not in ids[0, 1:])
     assert any(texts)
-    assert not model.batches_harmlessly or family == "speech-encoder-decoder"
+    assert not model.padding_invariant or family == "speech-encoder-decoder"
     with pytest.raises(UsageError, match="knows no languages"):
         model.generate(make_batch([3200]), Generation(language="hindi"))
 

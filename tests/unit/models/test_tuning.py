@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from gaudi_asr_cli.core.decoding import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError, RecipeError
-from gaudi_asr_cli.core.models.adapters import save_adapter
-from gaudi_asr_cli.core.models.ctc import open_ctc_model
+from gaudi_asr_cli.core.models.ctc.adapters import save_adapter
+from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
+from gaudi_asr_cli.core.models.ctc.tuning import freeze, open_for_training, save_model
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
-from gaudi_asr_cli.core.models.tuning import freeze, open_for_training, save_model
 from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, encode, read_vocabulary
 
 CPU = CpuDevice(frozenset(), "a test's CPU")

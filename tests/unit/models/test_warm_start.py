@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import DataError, RecipeError, UsageError
-from gaudi_asr_cli.core.models.labels import open_labeller
-from gaudi_asr_cli.core.models.prompts import Generation
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
-from gaudi_asr_cli.core.models.seq2seq import open_seq2seq_model
-from gaudi_asr_cli.core.models.warm_start import WarmStart, join, save_joined
+from gaudi_asr_cli.core.models.seq2seq.generation import Generation
+from gaudi_asr_cli.core.models.seq2seq.labels import open_labeller
+from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
+from gaudi_asr_cli.core.models.seq2seq.warm_start import WarmStart, join, save_joined
 
 
 @pytest.fixture(scope="module")

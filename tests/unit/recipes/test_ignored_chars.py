@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from gaudi_asr_cli.core.recipes.old.ignored_chars import (
+from gaudi_asr_cli.core.legacy.ignored_chars import (
     count_formerly_removed,
     named_characters,
     removed_besides,

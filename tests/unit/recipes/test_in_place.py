@@ -3,7 +3,7 @@ import pytest
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.recipes.in_place import (
-    Placed,
+    PlacedValue,
     Reading,
     place_data,
     place_model,
@@ -30,10 +30,10 @@ def test_a_folder_keeps_split_and_configuration_where_it_has_them(folder):
     replacements = read_in_place([f"librispeech_asr={folder}"])
     sources = ["openslr/librispeech_asr"]
 
-    assert place_data(sources, "train.100", "clean", replacements) == Placed(
+    assert place_data(sources, "train.100", "clean", replacements) == PlacedValue(
         (f"{folder}#train.100",), config="clean"
     )
-    assert place_data(sources, None, "other", replacements) == Placed((str(folder),))
+    assert place_data(sources, None, "other", replacements) == PlacedValue((str(folder),))
 
 
 def test_a_single_file_has_neither(folder):
@@ -41,23 +41,23 @@ def test_a_single_file_has_neither(folder):
 
     placed = place_data(["a/b"], "train+test", "x", read_in_place([f"a/b={file}"]))
 
-    assert placed == Placed((str(file),))
+    assert placed == PlacedValue((str(file),))
 
 
 def test_one_split_may_lie_elsewhere(folder):
     replacements = read_in_place([f"a/b={folder}", "a/b#test=t.jsonl#mine"])
 
-    assert place_data(["a/b"], "train+test", None, replacements) == Placed(
+    assert place_data(["a/b"], "train+test", None, replacements) == PlacedValue(
         (f"{folder}#train", "t.jsonl#mine")
     )
-    assert place_data(["a/b#test"], None, None, replacements) == Placed(("t.jsonl#mine",))
+    assert place_data(["a/b#test"], None, None, replacements) == PlacedValue(("t.jsonl#mine",))
 
 
 def test_what_is_not_replaced_keeps_its_split_and_configuration():
     placed = place_data(["a/b", "c/d"], "train", "de", read_in_place(["a/b=x#y"]))
 
-    assert placed == Placed(("x#y", "c/d#train"), config="de")
-    assert place_data(["c/d"], "train", "de", ()) == Placed(("c/d",), "train", "de")
+    assert placed == PlacedValue(("x#y", "c/d#train"), config="de")
+    assert place_data(["c/d"], "train", "de", ()) == PlacedValue(("c/d",), "train", "de")
 
 
 def test_model_and_data_at_once():

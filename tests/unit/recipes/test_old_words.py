@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.legacy.reading import read_words
+from gaudi_asr_cli.core.legacy.scripts import SCRIPTS, translate
 from gaudi_asr_cli.core.recipes.loading import KINDS, list_keys
-from gaudi_asr_cli.core.recipes.old.reading import read_words
-from gaudi_asr_cli.core.recipes.old.scripts import SCRIPTS, translate
 
 TABLE = SCRIPTS["ctc"].table
 

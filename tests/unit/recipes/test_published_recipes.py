@@ -10,12 +10,12 @@ from helpers.tiny_text_models import save_tiny_text_model
 
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import DataError, RecipeError
-from gaudi_asr_cli.core.models.warm_start import WarmStart
+from gaudi_asr_cli.core.models.seq2seq.warm_start import WarmStart
 from gaudi_asr_cli.core.recipes.catalogue import describe_recipes
 from gaudi_asr_cli.core.recipes.loading import check_recipe, load_recipe
 from gaudi_asr_cli.core.workflows.create_seq2seq import create_seq2seq
-from gaudi_asr_cli.core.workflows.finetune import plan_finetune
-from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
+from gaudi_asr_cli.core.workflows.finetune.run import plan_finetune
 
 TRANSFORMERS = "transformers, examples/pytorch/speech-recognition/README.md"
 RECIPES = {one.name: one for one in describe_recipes()}

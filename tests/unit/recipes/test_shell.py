@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gaudi_asr_cli.core.errors import UsageError
-from gaudi_asr_cli.core.recipes.old.shell import read_commands
+from gaudi_asr_cli.core.legacy.shell import read_commands
 from gaudi_asr_cli.core.secret_values import hide_in_line
 
 

@@ -84,7 +84,7 @@ def test_normalising_imports_no_network_library():
     script = (
         "import sys\n"
         "from gaudi_asr_cli.core.text import normalizers, rules, vocabulary\n"
-        "from gaudi_asr_cli.core.scoring import confusions, metric, score, utterances\n"
+        "from gaudi_asr_cli.core.evaluation import confusions, metric, score, utterances\n"
         "normalizers.NORMALIZERS['whisper-english']('a')\n"
         "print(*{'torch', 'transformers', 'datasets', 'evaluate'} & set(sys.modules))\n"
     )

@@ -7,10 +7,10 @@ import pytest
 from gaudi_asr_cli.core.data.phonemes import pronounce_texts
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.evaluation.score import score_json, summarize
+from gaudi_asr_cli.core.evaluation.utterances import score_utterance
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.records import AudioSpan, Emissions, Utterance
-from gaudi_asr_cli.core.scoring.score import score_json, summarize
-from gaudi_asr_cli.core.scoring.utterances import score_utterance
 from gaudi_asr_cli.core.text.vocabulary import (
     build_vocabulary,
     count_units,

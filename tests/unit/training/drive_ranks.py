@@ -36,8 +36,8 @@ def train(corpus: Path, run: Path, device: Any, *settings: str) -> dict[str, Any
     """Losses, and of each step the shapes of its inputs and who was heard."""
     from gaudi_asr_cli.core.events import StepLogged
     from gaudi_asr_cli.core.training.trainer import PlannedMixin
-    from gaudi_asr_cli.core.workflows.finetune import finetune
-    from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+    from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
+    from gaudi_asr_cli.core.workflows.finetune.run import finetune
 
     steps: list[dict[str, Any]] = []
     losses: list[float] = []
@@ -64,9 +64,9 @@ def train(corpus: Path, run: Path, device: Any, *settings: str) -> dict[str, Any
 
 def main(out: Path, corpus: Path) -> None:
     from gaudi_asr_cli.core.devices import open_device
-    from gaudi_asr_cli.core.devices.ranks import joined
+    from gaudi_asr_cli.core.devices.process_group import join_ranks
 
-    with joined(open_device("cpu")) as device:
+    with join_ranks(open_device("cpu")) as device:
         batch = f"batching.batch={BATCH // device.ranks.count}"
         found = train(corpus, out / "calm", device, *CALM, batch)
         train(corpus, out / "random", device, *RANDOM)

@@ -8,8 +8,8 @@ from gaudi_asr_cli.core.models.geometry import FrameGeometry, geometry_from_conf
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.text.vocabulary import build_vocabulary
-from gaudi_asr_cli.core.training.ctc_task import CtcTask
 from gaudi_asr_cli.core.training.examples import Limits, check_vocabulary, select_examples
+from gaudi_asr_cli.core.training.tasks.ctc import CtcTask
 
 VOCABULARY = build_vocabulary({"a": 1, "b": 1})
 GEOMETRY: FrameGeometry = geometry_from_config(

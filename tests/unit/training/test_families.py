@@ -6,9 +6,9 @@ from helpers.tiny_models import FAMILIES, save_tiny_model
 
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.events import UtteranceDone
-from gaudi_asr_cli.core.workflows.finetune import finetune
+from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
+from gaudi_asr_cli.core.workflows.finetune.run import finetune
 from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
-from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
 
 MMS_SETTINGS = ("freeze=all-but-adapter",)
 

@@ -19,7 +19,7 @@ from helpers.tiny_corpus import write_corpus
 from safetensors.numpy import load_file
 
 from gaudi_asr_cli.core.devices import open_device
-from gaudi_asr_cli.core.launching import launchers
+from gaudi_asr_cli.core.distributed import launchers
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 600

@@ -9,15 +9,15 @@ from drive_ranks import CALM, TINY, data
 from helpers.tiny_corpus import write_corpus
 
 from gaudi_asr_cli.core.devices import open_device
-from gaudi_asr_cli.core.devices.ranks import Alone
+from gaudi_asr_cli.core.distributed.ranks import SingleProcess
 from gaudi_asr_cli.core.events import ignore
 from gaudi_asr_cli.core.training.batches import PlannedBatches
-from gaudi_asr_cli.core.training.task import OURS
-from gaudi_asr_cli.core.workflows.job import prepare
-from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
+from gaudi_asr_cli.core.training.tasks.base import BATCH_METADATA
+from gaudi_asr_cli.core.workflows.finetune.job import prepare
+from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resolve_recipe
 
 
-class Rank(Alone):
+class Rank(SingleProcess):
     """One of several that says nothing to the others."""
 
     def __init__(self, index, count):
@@ -45,7 +45,7 @@ def batches_of(corpus, ranks, *, static, utterances, reduction="mean"):
     with closing(PlannedBatches(job.training_set, task)) as batches, torch.no_grad():
         for number in range(len(batches)):
             inputs = batches[number]
-            heard = {name: one for name, one in inputs.items() if name not in OURS}
+            heard = {name: one for name, one in inputs.items() if name not in BATCH_METADATA}
             loss = task.network(**heard).loss * inputs.get("share", 1.0)
             found.append((inputs, float(loss)))
     return found
@@ -54,7 +54,7 @@ def batches_of(corpus, ranks, *, static, utterances, reduction="mean"):
 @pytest.mark.parametrize("count", [2, 5])
 @pytest.mark.parametrize(("static", "reduction"), [(True, "mean"), (False, "mean"), (True, "sum")])
 def test_the_mean_of_the_ranks_losses_is_the_loss_of_all(corpus, count, static, reduction):
-    one = batches_of(corpus, Alone(), static=static, utterances=5 * 2, reduction=reduction)
+    one = batches_of(corpus, SingleProcess(), static=static, utterances=5 * 2, reduction=reduction)
     parts = [
         batches_of(
             corpus, Rank(index, count), static=static, utterances=10 // count, reduction=reduction

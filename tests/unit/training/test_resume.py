@@ -12,8 +12,8 @@ from safetensors.numpy import load_file
 
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import RecipeError
-from gaudi_asr_cli.core.workflows.finetune import finetune
-from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
+from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
+from gaudi_asr_cli.core.workflows.finetune.run import finetune
 
 KILLER = Path(__file__).parents[2] / "helpers" / "killed.py"
 STEPS_PER_EPOCH = 6

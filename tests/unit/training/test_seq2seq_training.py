@@ -17,26 +17,26 @@ from helpers.tiny_text_models import save_tiny_text_model
 from safetensors.torch import load_file
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
 
-from gaudi_asr_cli.core.decoding.written import WrittenDecoder
+from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices import open_device
-from gaudi_asr_cli.core.engine.engine import transcribe
-from gaudi_asr_cli.core.engine.scribe import open_scribe
 from gaudi_asr_cli.core.errors import DataError, RecipeError, UsageError
 from gaudi_asr_cli.core.events import Evaluated, Noticed, StepLogged, ignore
-from gaudi_asr_cli.core.models.labels import IGNORED_LABEL, shift_right
-from gaudi_asr_cli.core.models.prompts import Generation
-from gaudi_asr_cli.core.models.seq2seq import open_seq2seq_model
-from gaudi_asr_cli.core.models.seq2seq_tuning import find_low_rank, merge_low_rank
-from gaudi_asr_cli.core.models.warm_start import WarmStart, join, save_joined
+from gaudi_asr_cli.core.inference.seq2seq import open_seq2seq_recognizer
+from gaudi_asr_cli.core.inference.transcribe import transcribe
+from gaudi_asr_cli.core.models.seq2seq.generation import Generation
+from gaudi_asr_cli.core.models.seq2seq.labels import IGNORED_LABEL, shift_right
+from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
+from gaudi_asr_cli.core.models.seq2seq.tuning import find_low_rank, merge_low_rank
+from gaudi_asr_cli.core.models.seq2seq.warm_start import WarmStart, join, save_joined
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 from gaudi_asr_cli.core.training.batches import PlannedBatches
-from gaudi_asr_cli.core.training.task import OURS
-from gaudi_asr_cli.core.workflows.finetune import finetune, plan_finetune
-from gaudi_asr_cli.core.workflows.job import prepare
-from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
+from gaudi_asr_cli.core.training.tasks.base import BATCH_METADATA
+from gaudi_asr_cli.core.workflows.finetune.job import prepare
+from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resolve_recipe
+from gaudi_asr_cli.core.workflows.finetune.run import finetune, plan_finetune
 
 KIND = "finetune-seq2seq"
-SPELLER = WrittenDecoder()
+SPELLER = HypothesisDecoder()
 KILLER = Path(__file__).parents[2] / "helpers" / "killed.py"
 SMALL = (
     "batching.batch=4", "batching.buckets=2", "max_steps=4", "evaluation.every=2",
@@ -223,7 +223,7 @@ def test_static_shapes_fill_batches_with_rows_that_teach_nothing(joined, corpus)
 
 def loss_of(job, inputs):
     job.task.network.eval()
-    heard = {name: value for name, value in inputs.items() if name not in OURS}
+    heard = {name: value for name, value in inputs.items() if name not in BATCH_METADATA}
     with torch.no_grad():
         return job.task.network(**heard).loss.item()
 
@@ -260,9 +260,11 @@ def test_a_whisper_learns_to_say_what_it_was_told(taught):
 def test_what_a_taught_model_writes_is_what_transformers_has_it_write(taught, beams):
     sounds, run, _ = taught
     how = Generation(language="en", beams=beams, max_tokens=20)
-    scribe = open_scribe(str(run), device=open_device("cpu"), dtype="fp32", how=how, rows=4)
+    recognizer = open_seq2seq_recognizer(
+        str(run), device=open_device("cpu"), dtype="fp32", how=how, rows=4
+    )
 
-    heard = transcribe(scribe, [Utterance(one.stem, AudioSpan(one)) for one in sounds], SPELLER)
+    heard = transcribe(recognizer, [Utterance(one.stem, AudioSpan(one)) for one in sounds], SPELLER)
 
     processor = AutoProcessor.from_pretrained(run / "model")
     network = AutoModelForSpeechSeq2Seq.from_pretrained(run / "model").eval()

@@ -11,12 +11,12 @@ from helpers.tiny_models import save_tiny_model, tiny_vocabulary
 from gaudi_asr_cli.core.data.buckets import Batching
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.events import ignore
-from gaudi_asr_cli.core.models.masked_norm import padding_proof
-from gaudi_asr_cli.core.models.tuning import open_for_training
+from gaudi_asr_cli.core.models.ctc.masked_norm import make_padding_invariant
+from gaudi_asr_cli.core.models.ctc.tuning import open_for_training
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 from gaudi_asr_cli.core.training.batches import PlannedBatches, TrainingSet
-from gaudi_asr_cli.core.training.ctc_task import CtcTask
-from gaudi_asr_cli.core.training.task import OURS
+from gaudi_asr_cli.core.training.tasks.base import BATCH_METADATA
+from gaudi_asr_cli.core.training.tasks.ctc import CtcTask
 
 EDGES_S = (0.4, 0.8)
 
@@ -49,7 +49,7 @@ def open_model(tmp_path, family="wav2vec2", **overrides):
     model = open_for_training(
         str(folder), device=open_device("cpu"), overrides={**calm, **overrides}, dtype="fp32"
     )
-    return padding_proof(model)
+    return make_padding_invariant(model)
 
 
 def gather(training_set, model, epochs=2):
@@ -64,7 +64,7 @@ def gather(training_set, model, epochs=2):
 def learn(model, inputs):
     """The loss as the trainer takes it, and all its gradients in a row."""
     model.network.zero_grad()
-    heard = {name: value for name, value in inputs.items() if name not in OURS}
+    heard = {name: value for name, value in inputs.items() if name not in BATCH_METADATA}
     loss = model.network(**heard).loss * inputs.get("share", 1.0)
     loss.backward()
     gradients = [p.grad.flatten() for p in model.network.parameters() if p.grad is not None]

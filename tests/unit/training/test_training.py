@@ -20,9 +20,9 @@ from gaudi_asr_cli.core.errors import (
 from gaudi_asr_cli.core.events import Evaluated, Noticed, StepLogged, TrainingStarted, ignore
 from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.training.session import is_disk_full, train
-from gaudi_asr_cli.core.workflows.finetune import finetune, plan_finetune
-from gaudi_asr_cli.core.workflows.job import prepare
-from gaudi_asr_cli.core.workflows.opening import FinetuneRequest, resolve_recipe
+from gaudi_asr_cli.core.workflows.finetune.job import prepare
+from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resolve_recipe
+from gaudi_asr_cli.core.workflows.finetune.run import finetune, plan_finetune
 
 TINY = (
     "architecture.hidden_size=16", "architecture.intermediate_size=16",

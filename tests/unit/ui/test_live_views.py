@@ -18,8 +18,8 @@ from gaudi_asr_cli.core.events import (
     UtteranceDone,
 )
 from gaudi_asr_cli.core.records import ErrorCounts, Score
-from gaudi_asr_cli.ui.board import Board
 from gaudi_asr_cli.ui.live import PlainView, TerminalView, both, opened_view
+from gaudi_asr_cli.ui.training_view import TrainingView
 
 SCORE = Score(
     wer=0.123,
@@ -73,7 +73,7 @@ def test_the_events_of_these_tests_are_all_there_are():
     assert {type(event) for event in [*ALL, step(1)]} == set(typing.get_args(events.Event))
 
 
-@pytest.mark.parametrize("make_view", [PlainView, lambda: TerminalView(Board())])
+@pytest.mark.parametrize("make_view", [PlainView, lambda: TerminalView(TrainingView())])
 def test_a_view_takes_every_event(make_view, capsys):
     view = make_view()
 
@@ -122,7 +122,7 @@ def test_time_left_follows_from_the_steps_of_this_session(capsys):
 
 def test_the_board_shows_what_training_is_watched_for():
     clock = Clock()
-    board = Board(clock)
+    board = TrainingView(clock)
     view = TerminalView(board)
     for event in (STARTED, step(10), EVALUATED):
         view(event)
@@ -147,7 +147,7 @@ def test_the_board_shows_what_training_is_watched_for():
 
 
 def test_a_board_that_waits_for_audio_says_so():
-    board = Board()
+    board = TrainingView()
     board.start_training(STARTED)
     board.log_step(StepLogged(10, 0.1, 1.0, 3e-4, 1.0, 9.0, 4.0, 1.0, 0.62, 0.5))
 
@@ -155,7 +155,7 @@ def test_a_board_that_waits_for_audio_says_so():
 
 
 def test_a_stage_is_on_the_board_while_it_runs():
-    board = Board()
+    board = TrainingView()
     board.follow_stage(StageStarted("listening", 4.0, "files"))
     board.follow_stage(UtteranceDone("a", "a.wav", 1.0, None, "x"))
     board.follow_stage(UtteranceDone("b", "b.wav", 1.0, None, "x"))
@@ -167,7 +167,7 @@ def test_a_stage_is_on_the_board_while_it_runs():
 
 
 def test_a_loss_that_is_no_number_does_not_break_the_board():
-    board = Board()
+    board = TrainingView()
     board.start_training(STARTED)
     board.log_step(step(10, loss=float("nan")))
 

@@ -1,8 +1,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from gaudi_asr_cli.core.evaluation.confusions import Confusion
 from gaudi_asr_cli.core.records import ErrorCounts, Score, ScoredUtterance
-from gaudi_asr_cli.core.scoring.confusions import Confusion
 from gaudi_asr_cli.core.workflows.evaluation import EvalReport, NotScored
 from gaudi_asr_cli.ui.score import show_confusions, show_evaluation, show_slices
 

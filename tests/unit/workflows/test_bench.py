@@ -7,11 +7,11 @@ import soundfile
 from helpers.tiny_corpus import write_corpus
 from helpers.tiny_models import LAYER_NORM, TINY, save_tiny_model
 
+from gaudi_asr_cli.core.benchmarking import shapes
+from gaudi_asr_cli.core.benchmarking.synthetic import draw_durations_s
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.events import Noticed
-from gaudi_asr_cli.core.measuring import shapes
-from gaudi_asr_cli.core.measuring.synthetic import draw_durations_s
 from gaudi_asr_cli.core.workflows.bench import BASE, LARGE, BenchRequest, bench
 
 AGREED = {
@@ -85,7 +85,7 @@ def test_buckets_hold_every_utterance_once(buckets, rule):
 
 
 def test_a_device_that_batches_reports_what_it_padded():
-    device = replace(open_device("cpu"), gains_from_batches=True, recompiles_on_new_shapes=True)
+    device = replace(open_device("cpu"), prefers_batching=True, recompiles_on_new_shapes=True)
 
     report, _ = run(device=device, buckets=2, batch_s=40.0)
 

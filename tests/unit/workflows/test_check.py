@@ -13,7 +13,7 @@ from gaudi_asr_cli.core.events import StageAdvanced, StageStarted
 from gaudi_asr_cli.core.records import Vocabulary
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, write_tokenizer_files
-from gaudi_asr_cli.core.workflows.check import CheckReport, CheckRequest, Finding, check
+from gaudi_asr_cli.core.workflows.check.run import CheckFinding, CheckReport, CheckRequest, check
 
 
 def noise(seconds: float, seed: int, level: float = 0.1) -> np.ndarray:
@@ -58,7 +58,7 @@ def evaluation(tmp_path) -> Corpus:
     return Corpus(tmp_path / "data", "test")
 
 
-def find(report: CheckReport, kind: str) -> Finding:
+def find(report: CheckReport, kind: str) -> CheckFinding:
     return next(finding for finding in report.findings if finding.kind == kind)
 
 

@@ -9,9 +9,9 @@ from helpers.tiny_seq2seq import save_tiny_whisper
 from helpers.tiny_text_models import WORDS, save_tiny_text_model
 
 from gaudi_asr_cli.core.errors import UsageError
-from gaudi_asr_cli.core.models.warm_start import WarmStart, join, save_joined
+from gaudi_asr_cli.core.models.seq2seq.warm_start import WarmStart, join, save_joined
 from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, write_tokenizer_files
-from gaudi_asr_cli.core.workflows.check import CheckRequest, check
+from gaudi_asr_cli.core.workflows.check.run import CheckRequest, check
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from gaudi_asr_cli.core.errors import MachineError
-from gaudi_asr_cli.core.workflows import doctor as module
-from gaudi_asr_cli.core.workflows.doctor import DoctorReport, Finding, State
+from gaudi_asr_cli.core.workflows.doctor import run as module
+from gaudi_asr_cli.core.workflows.doctor.run import DoctorFinding, DoctorReport, State
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_package_that_is_needed_and_missing_is_broken(monkeypatch):
     ],
 )
 def test_only_what_is_broken_makes_the_machine_unfit(states, healthy, code):
-    report = DoctorReport(tuple(Finding("g", str(i), s, "d") for i, s in enumerate(states)))
+    report = DoctorReport(tuple(DoctorFinding("g", str(i), s, "d") for i, s in enumerate(states)))
 
     assert (report.healthy, report.exit_code) == (healthy, code)
     assert report.to_json()["g"]["0"] == {"state": State.works, "detail": "d", "remedy": ""}

@@ -11,8 +11,8 @@ from gaudi_asr_cli.core.devices.gaudi_host import (
     list_cards,
     read_gaudi_host,
 )
-from gaudi_asr_cli.core.workflows import doctor_gaudi
-from gaudi_asr_cli.core.workflows.doctor import State
+from gaudi_asr_cli.core.workflows.doctor import gaudi as doctor_gaudi
+from gaudi_asr_cli.core.workflows.doctor.run import State
 
 HOST = GaudiHost(
     driver="1.22.1-0b1c2d3",

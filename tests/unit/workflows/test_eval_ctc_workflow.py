@@ -214,7 +214,7 @@ def test_a_model_without_adapters_takes_a_turkic_language_for_its_texts(
 ):
     opened = {}
     monkeypatch.setattr(
-        "gaudi_asr_cli.core.engine.listening.open_listener",
+        "gaudi_asr_cli.core.inference.ctc.open_ctc_recognizer",
         lambda name, **settings: opened.update(settings),
     )
 

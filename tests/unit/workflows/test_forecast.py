@@ -12,9 +12,9 @@ from gaudi_asr_cli.core.events import Noticed
 from gaudi_asr_cli.core.records import BucketPlan, PlannedBatch
 from gaudi_asr_cli.core.training.probe import ProbedStep
 from gaudi_asr_cli.core.workflows import forecast as module
-from gaudi_asr_cli.core.workflows.finetune import plan_finetune
+from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
+from gaudi_asr_cli.core.workflows.finetune.run import plan_finetune
 from gaudi_asr_cli.core.workflows.forecast import ForecastRequest, forecast, forecast_hours
-from gaudi_asr_cli.core.workflows.opening import FinetuneRequest
 
 LIBRI = "ctc-wavlm-large-librispeech100"
 

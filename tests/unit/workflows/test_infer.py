@@ -26,7 +26,7 @@ def sounds(tmp_path):
     return tmp_path
 
 
-def listen(*sources, **arguments):
+def transcribe_clips(*sources, **arguments):
     events = []
     request = InferRequest(tuple(map(str, sources)), **arguments)
     report = infer(request, open_device("cpu"), events.append)
@@ -34,7 +34,7 @@ def listen(*sources, **arguments):
 
 
 def test_one_bad_file_among_many_costs_only_itself(model, sounds):
-    report, done, _ = listen(sounds, model=model)
+    report, done, _ = transcribe_clips(sounds, model=model)
 
     assert [one.path for one in done] == [str(sounds / n) for n in ("a.wav", "b.wav", "c.flac")]
     assert [one.error is None for one in done] == [True, False, True]
@@ -45,7 +45,7 @@ def test_one_bad_file_among_many_costs_only_itself(model, sounds):
 
 
 def test_the_story_is_told_in_order(model, sounds):
-    _, _, events = listen(sounds, model=model)
+    _, _, events = transcribe_clips(sounds, model=model)
 
     kinds = [type(event) for event in events]
     assert kinds == [Noticed, StageStarted, *[UtteranceDone] * 3, StageFinished]
@@ -54,7 +54,7 @@ def test_the_story_is_told_in_order(model, sounds):
 
 
 def test_all_well_is_exit_code_0_and_a_full_account(model, sounds):
-    report, _, _ = listen(sounds / "a.wav", model=model, dtype="fp32")
+    report, _, _ = transcribe_clips(sounds / "a.wav", model=model, dtype="fp32")
 
     account = report.to_json()
     assert report.exit_code == 0
@@ -66,8 +66,8 @@ def test_all_well_is_exit_code_0_and_a_full_account(model, sounds):
 def test_standard_input_is_called_by_its_dash(model, sounds):
     stdin = io.BytesIO((sounds / "a.wav").read_bytes())
 
-    _, from_stdin, _ = listen("-", model=model, stdin=stdin)
-    _, from_file, _ = listen(sounds / "a.wav", model=model)
+    _, from_stdin, _ = transcribe_clips("-", model=model, stdin=stdin)
+    _, from_file, _ = transcribe_clips(sounds / "a.wav", model=model)
 
     assert from_stdin[0].path == "-"
     assert from_stdin[0].transcript.text == from_file[0].transcript.text
@@ -75,7 +75,7 @@ def test_standard_input_is_called_by_its_dash(model, sounds):
 
 def test_a_channel_may_be_picked(model, sounds):
     mixed, left = (
-        listen(sounds / "a.wav", model=model, channel=channel)[1][0].transcript
+        transcribe_clips(sounds / "a.wav", model=model, channel=channel)[1][0].transcript
         for channel in (None, 0)
     )
 
@@ -83,8 +83,8 @@ def test_a_channel_may_be_picked(model, sounds):
 
 
 def test_word_times_may_be_left_out(model, sounds):
-    _, with_times, _ = listen(sounds / "a.wav", model=model)
-    _, without, _ = listen(sounds / "a.wav", model=model, timestamps="none")
+    _, with_times, _ = transcribe_clips(sounds / "a.wav", model=model)
+    _, without, _ = transcribe_clips(sounds / "a.wav", model=model, timestamps="none")
 
     assert with_times[0].transcript.words
     assert without[0].transcript.words == ()
@@ -93,10 +93,10 @@ def test_word_times_may_be_left_out(model, sounds):
 
 def test_nothing_to_listen_to_is_told_before_the_model_is_opened(tmp_path):
     with pytest.raises(DataError, match="no audio file"):
-        listen(tmp_path, model="no/such-model")
+        transcribe_clips(tmp_path, model="no/such-model")
 
 
 @pytest.mark.parametrize("wrong", [{"timestamps": "phone"}, {"decoder": "magic"}])
 def test_a_wrong_choice_is_a_usage_error(sounds, model, wrong):
     with pytest.raises(UsageError):
-        listen(sounds, model=model, **wrong)
+        transcribe_clips(sounds, model=model, **wrong)

@@ -6,7 +6,7 @@ import pytest
 
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.recipes.loading import dump_recipe, load_recipe
-from gaudi_asr_cli.core.workflows.results import collect_results
+from gaudi_asr_cli.core.workflows.results.run import collect_results
 
 SCORE = {
     "wer": 0.05, "wer_low": 0.04, "wer_high": 0.06, "utterances": 2703, "utterances_total": 2703,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 
-STAGE = "synthesise"
+SYNTHESIS_STAGE = "synthesise"
 _STALE_PREFIX = "partial-"
 
 
@@ -161,7 +161,7 @@ def _make_demo_set(directory: Path, splits: Sequence[DemoSplit], observe: Observ
 def _synthesise(partial: Path, splits: Sequence[DemoSplit], observe: Observer) -> None:
     """Run the synthesiser in a process of its own: only a fresh one repeats its samples."""
     started_s = time.monotonic()
-    observe(StageStarted(STAGE, float(sum(split.utterances for split in splits))))
+    observe(StageStarted(SYNTHESIS_STAGE, float(sum(split.utterances for split in splits))))
     sizes = [f"{split.name}={split.utterances}" for split in splits]
     command = [sys.executable, "-m", "gaudi_asr_cli.core.data.synthesis", str(partial), *sizes]
     said = ""
@@ -175,7 +175,7 @@ def _synthesise(partial: Path, splits: Sequence[DemoSplit], observe: Observer) -
         try:
             for line in process.stdout or ():
                 if line.strip().isdecimal():
-                    observe(StageAdvanced(STAGE, float(line)))
+                    observe(StageAdvanced(SYNTHESIS_STAGE, float(line)))
                 else:
                     said = line.strip() or said
         except BaseException:
@@ -184,7 +184,7 @@ def _synthesise(partial: Path, splits: Sequence[DemoSplit], observe: Observer) -
             raise
     if process.returncode != 0:
         raise _explain(partial, process.returncode, said)
-    observe(StageFinished(STAGE, time.monotonic() - started_s))
+    observe(StageFinished(SYNTHESIS_STAGE, time.monotonic() - started_s))
 
 
 def _child_environment() -> dict[str, str]:

@@ -13,7 +13,7 @@ _START_BYTES = 65_536
 
 def find_lists(folder: Path) -> list[Path]:
     """Return the files right in `folder` whose first line has columns of audio and of text."""
-    suffixes = table.SUFFIXES | manifest.SUFFIXES
+    suffixes = table.TABLE_SUFFIXES | manifest.MANIFEST_SUFFIXES
     return [
         file
         for file in sorted(folder.iterdir())
@@ -24,7 +24,7 @@ def find_lists(folder: Path) -> list[Path]:
 def _names_audio(file: Path) -> bool:
     with file.open("rb") as opened:
         first = opened.readline(_START_BYTES).decode("utf-8-sig", "replace").strip()
-    names = _read_keys(first) if file.suffix.lower() in manifest.SUFFIXES else _cut(first)
+    names = _read_keys(first) if file.suffix.lower() in manifest.MANIFEST_SUFFIXES else _cut(first)
     return not (names.isdisjoint(AUDIO_COLUMNS) or names.isdisjoint(TEXT_COLUMNS))
 
 

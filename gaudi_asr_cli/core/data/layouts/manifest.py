@@ -15,7 +15,7 @@ from gaudi_asr_cli.core.data.rejected import make_printable
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import Utterance
 
-SUFFIXES = frozenset({".jsonl", ".json", ".ndjson"})
+MANIFEST_SUFFIXES = frozenset({".jsonl", ".json", ".ndjson"})
 
 
 def read_manifest(path: Path, options: ReadOptions) -> Iterator[Utterance]:

@@ -26,7 +26,7 @@ from gaudi_asr_cli.core.data.rejected import RowError, reject_row
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
-SUFFIXES = frozenset({".parquet", ".arrow"})
+PARQUET_SUFFIXES = frozenset({".parquet", ".arrow"})
 
 _SHARD = re.compile(r"^(?P<split>.+?)-\d{5}-of-\d{5}")
 _BATCH_ROWS = 1000
@@ -59,7 +59,7 @@ def _refuse_several_folders(files: Sequence[Path], root: Path) -> None:
 def find_shards(root: Path) -> dict[str, list[Path]]:
     """Split -> its files: train-00000-of-00002.parquet, train/0000.parquet are `train`."""
     shards: dict[str, list[Path]] = {}
-    for file in sorted(p for p in root.rglob("*") if p.suffix in SUFFIXES):
+    for file in sorted(p for p in root.rglob("*") if p.suffix in PARQUET_SUFFIXES):
         # `datasets` leaves the results of map and filter beside the data.
         if not file.name.startswith("cache-"):
             shards.setdefault(_split_of(file, root), []).append(file)

@@ -74,9 +74,9 @@ def _recognise_file(path: Path) -> str | None:
     if suffix == ".csv" and is_ljspeech(path):
         return "ljspeech"
     by_suffix = {
-        "manifest": manifest.SUFFIXES,
-        "table": table.SUFFIXES,
-        "parquet": parquet.SUFFIXES,
+        "manifest": manifest.MANIFEST_SUFFIXES,
+        "table": table.TABLE_SUFFIXES,
+        "parquet": parquet.PARQUET_SUFFIXES,
         "folder": AUDIO_SUFFIXES,
     }
     return next((layout for layout, known in by_suffix.items() if suffix in known), None)

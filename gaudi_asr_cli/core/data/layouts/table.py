@@ -12,7 +12,7 @@ from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import Utterance
 
-SUFFIXES = frozenset({".csv", ".tsv"})
+TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 
 
 def read_table(path: Path, options: ReadOptions) -> Iterator[Utterance]:

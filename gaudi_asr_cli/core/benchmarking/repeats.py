@@ -1,0 +1,85 @@
+"""Listening to the same utterances several times, and what each time took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaudi_asr_cli.core.benchmarking.workload import Workload
+from gaudi_asr_cli.core.decoding import Decoder
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.events import Observer, StageAdvanced, StageFinished, StageStarted, ignore
+from gaudi_asr_cli.core.inference.features import time_features
+from gaudi_asr_cli.core.inference.timing import PhaseClock, Timing
+from gaudi_asr_cli.core.inference.transcribe import EmissionModel, TimedResult, transcribe_timed
+
+BENCHMARK_PHASES = ("read", "decode_audio", "features", "compute", "copy", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """One pass over the workload; `heard` lie in its order."""
+
+    wall_s: float
+    heard: tuple[TimedResult, ...]
+    phases_s: dict[str, float]
+
+    @property
+    def timings(self) -> tuple[Timing, ...]:
+        return tuple(one.timing for one in self.heard)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """Who listens, to what, on which device."""
+
+    model: EmissionModel
+    decoder: Decoder
+    workload: Workload
+    device: Device
+
+    def warm_up(self, positions: Sequence[int]) -> float:
+        """Listen once to each of these utterances; seconds that took."""
+        started = time.perf_counter()
+        chosen = [self.workload.utterances[position] for position in positions]
+        for _ in transcribe_timed(self.model, chosen, self.decoder, load=self.workload.load):
+            pass
+        self.device.synchronize()
+        return time.perf_counter() - started
+
+    def transcribe_clips(self, stage: str, observe: Observer = ignore) -> Repeat:
+        """Listen to everything once, against the clock."""
+        clock = PhaseClock()
+        model = time_features(self.model, clock)
+        utterances = self.workload.utterances
+        observe(StageStarted(stage, len(utterances)))
+        heard: list[TimedResult] = []
+        started = time.perf_counter()
+        for one in transcribe_timed(
+            model,
+            utterances,
+            self.decoder,
+            observe=observe,
+            load=self.workload.load,
+            clock=clock,
+        ):
+            heard.append(one)
+            observe(StageAdvanced(stage, len(heard)))
+        self.device.synchronize()
+        wall_s = time.perf_counter() - started
+        observe(StageFinished(stage, wall_s))
+        return Repeat(wall_s, tuple(heard), clock.phases_s)
+
+
+def pick_warm_up(durations_s: Sequence[float], edges_s: Sequence[float]) -> list[int]:
+    """Positions of the longest utterance of each bucket, so that each shape is met once."""
+    durations = np.asarray(durations_s, dtype=np.float64)
+    bucket_of = np.searchsorted(np.asarray(edges_s) + 1e-6, durations)
+    picked = []
+    for bucket in np.unique(bucket_of):
+        members = np.flatnonzero(bucket_of == bucket)
+        picked.append(int(members[durations[members].argmax()]))
+    return picked

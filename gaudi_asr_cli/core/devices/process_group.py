@@ -1,0 +1,41 @@
+"""Join the process group of the ranks that a launcher has started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.distributed.ranks import TIMEOUT, DistributedProcess
+from gaudi_asr_cli.core.distributed.world import World, expand_environment, read_world
+
+
+@contextmanager
+def join_ranks(device: Device, world: World | None = None) -> Iterator[Device]:
+    """The device with the ranks that its launcher has started; just the device where there is none.
+
+    Call it before anything that trains is made.
+    """
+    world = read_world() if world is None else world
+    if world.size == 1:
+        yield device
+        return
+    collectives: Any = import_module("torch.distributed")
+    expand_environment(world)
+    # A store of our own in the launcher's: torchrun keeps one over restarts, and ranks that are
+    # started anew would find the words of those that died.
+    shared, _, _ = next(collectives.rendezvous("env://", world.rank, world.size, timeout=TIMEOUT))
+    store = collectives.PrefixStore(f"gaudi-asr-{world.restarts}", shared)
+    collectives.init_process_group(
+        device.open_collectives(),
+        store=store,
+        rank=world.rank,
+        world_size=world.size,
+        timeout=TIMEOUT,
+    )
+    try:
+        yield device.with_ranks(DistributedProcess(world, store))
+    finally:
+        collectives.destroy_process_group()

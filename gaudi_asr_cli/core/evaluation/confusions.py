@@ -1,0 +1,45 @@
+"""Which words are mistaken for which, dropped, or made up, and how often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gaudi_asr_cli.core.evaluation.counts import align
+from gaudi_asr_cli.core.records import ScoredUtterance
+
+ConfusionKind = Literal["substitution", "deletion", "insertion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """An error and how often it was made; None where a side has no word."""
+
+    kind: ConfusionKind
+    reference: str | None
+    hypothesis: str | None
+    count: int
+
+
+def count_confusions(scored: Sequence[ScoredUtterance], limit: int = 20) -> tuple[Confusion, ...]:
+    """The commonest errors over all utterances, of all three kinds, commonest first."""
+    errors = Counter(error for one in scored for error in _find_errors(one))
+    ranked = sorted(errors.items(), key=lambda item: (-item[1], item[0][0], str(item[0][1:])))
+    return tuple(Confusion(*error, count) for error, count in ranked[:limit])
+
+
+def _find_errors(
+    one: ScoredUtterance,
+) -> Iterator[tuple[ConfusionKind, str | None, str | None]]:
+    reference, hypothesis = one.reference.split(), one.hypothesis.split()
+    for chunk in align(reference, hypothesis).alignments[0]:
+        said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
+        heard = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        if chunk.type == "substitute":
+            yield from (("substitution", *pair) for pair in zip(said, heard, strict=True))
+        elif chunk.type == "delete":
+            yield from (("deletion", word, None) for word in said)
+        elif chunk.type == "insert":
+            yield from (("insertion", None, word) for word in heard)

@@ -1,0 +1,68 @@
+"""Word and character error rate as an `evaluate.Metric`, for those who want one; no network.
+
+    from gaudi_asr_cli.core.evaluation.metric import WordErrorRate
+    WordErrorRate().compute(predictions=["one too"], references=["one two"])  # {"wer": 0.5, ...}
+
+Nothing in this package uses it: `evaluate` takes seconds to import, so the class is made when
+it is first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from gaudi_asr_cli.core.evaluation.counts import count_errors
+from gaudi_asr_cli.core.evaluation.utterances import count_words
+from gaudi_asr_cli.core.records import ErrorCounts
+
+_DESCRIPTION = "Word and character error rate: (substitutions + deletions + insertions) / reference"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "WordErrorRate":
+        return _make_metric()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def compute_rates(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """Rates and word counts over all pairs: counts are added before they are divided."""
+    pairs = list(zip(references, predictions, strict=True))
+    words = sum((count_words(*pair) for pair in pairs), ErrorCounts())
+    characters = sum((count_errors(*pair) for pair in pairs), ErrorCounts())
+    return {
+        "wer": words.rate,
+        "cer": characters.rate,
+        "hits": words.hits,
+        "substitutions": words.substitutions,
+        "deletions": words.deletions,
+        "insertions": words.insertions,
+    }
+
+
+@cache
+def _make_metric() -> type[Any]:
+    import evaluate
+
+    # By way of evaluate: scoring itself may not import datasets.
+    from evaluate.module import Features, Value
+
+    class WordErrorRate(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
+        """`compute(predictions=texts, references=texts)` gives rates and counts."""
+
+        def _info(self) -> evaluate.MetricInfo:
+            text = Value("string", id="sequence")
+            return evaluate.MetricInfo(
+                description=_DESCRIPTION,
+                citation="",
+                inputs_description="predictions and references: lists of texts",
+                features=Features({"predictions": text, "references": text}),
+            )
+
+        def _compute(
+            self, predictions: Sequence[str], references: Sequence[str]
+        ) -> dict[str, float]:
+            return compute_rates(predictions, references)
+
+    return WordErrorRate

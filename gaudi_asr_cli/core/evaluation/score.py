@@ -1,0 +1,179 @@
+"""From scored utterances to the account of an evaluation."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gaudi_asr_cli.core.evaluation.intervals import bootstrap_wer
+from gaudi_asr_cli.core.records import ErrorCounts, Score, ScoredUtterance, Unit
+from gaudi_asr_cli.core.text.scripts import UnspacedText, find_unspaced
+
+Slice = dict[str, float]
+
+_DURATION_EDGES_S = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+
+
+def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by name
+    scored: Sequence[ScoredUtterance],
+    *,
+    normalizer: str,
+    utterances_total: int,
+    audio_s_total: float,
+    rtfx: float | None = None,
+    phases_s: Mapping[str, float] | None = None,
+    seed: int = 42,
+    unit: Unit = "word",
+    notes: Sequence[str] = (),
+) -> Score:
+    """Add the counts up and derive the rates, with a 95 % interval and slices.
+
+    Args:
+        scored: What was scored.
+        normalizer: Name and version of the normaliser behind `reference` and `hypothesis`.
+        utterances_total: Utterances that the data holds, scored or not.
+        audio_s_total: Seconds of audio that the data holds.
+        rtfx: Seconds of audio per second of work.
+        phases_s: Seconds spent in each phase of the work.
+        seed: Of the bootstrap.
+        unit: What white space separates in the texts.
+        notes: What else to say of the texts.
+    """
+    unspaced = find_unspaced(one.reference for one in scored) if unit == "word" else None
+    words = sum((one.words for one in scored), ErrorCounts())
+    low, high = bootstrap_wer(scored, seed=seed)
+    return Score(
+        wer=words.rate,
+        wer_low=low,
+        wer_high=high,
+        cer=sum((one.characters for one in scored), ErrorCounts()).rate,
+        words=words,
+        sentence_error_rate=_sentence_error_rate(scored),
+        utterances=len(scored),
+        utterances_total=utterances_total,
+        audio_s=sum(one.duration_s for one in scored),
+        audio_s_total=audio_s_total,
+        normalizer=normalizer,
+        raw_wer=sum((one.raw_words for one in scored), ErrorCounts()).rate,
+        raw_cer=sum((one.raw_characters for one in scored), ErrorCounts()).rate,
+        rtfx=rtfx,
+        phases_s=dict(phases_s or {}),
+        slices=slice_scores(scored),
+        unit=unit,
+        cer_first=unspaced is not None,
+        empty_references=tuple(one.id for one in scored if not one.reference),
+        notes=(*notes, *([] if unspaced is None else [_note_unspaced(unspaced)])),
+    )
+
+
+def _note_unspaced(text: UnspacedText) -> str:
+    share, scripts = f"{100 * text.share:.0f} %", " and ".join(text.scripts)
+    return (
+        f"{share} of the references' letters are {scripts}, which is "
+        "written without spaces between words: read the character error rate first, since a "
+        "word is whatever white space parts."
+    )
+
+
+def _sentence_error_rate(scored: Sequence[ScoredUtterance]) -> float:
+    return sum(one.words.errors > 0 for one in scored) / max(len(scored), 1)
+
+
+def slice_scores(scored: Sequence[ScoredUtterance]) -> dict[str, dict[str, Slice]]:
+    """Scores by duration and, where speakers are known, by speaker; empty slices are left out."""
+    slices = {
+        "duration": _slice_by(
+            sorted(scored, key=lambda one: one.duration_s),
+            lambda one: _duration_label(one.duration_s),
+        )
+    }
+    known = [one for one in scored if one.speaker is not None]
+    if known:
+        slices["speaker"] = _slice_by(
+            sorted(known, key=lambda one: str(one.speaker)), lambda one: str(one.speaker)
+        )
+    return slices
+
+
+def _slice_by(
+    scored: Sequence[ScoredUtterance], label: Callable[[ScoredUtterance], str]
+) -> dict[str, Slice]:
+    groups: dict[str, list[ScoredUtterance]] = {}
+    for one in scored:
+        groups.setdefault(label(one), []).append(one)
+    return {name: _score_slice(members) for name, members in groups.items()}
+
+
+def _score_slice(members: Sequence[ScoredUtterance]) -> Slice:
+    words = sum((one.words for one in members), ErrorCounts())
+    return {
+        "utterances": len(members),
+        "audio_s": sum(one.duration_s for one in members),
+        "reference_words": words.reference_length,
+        "errors": words.errors,
+        "wer": words.rate,
+        "cer": sum((one.characters for one in members), ErrorCounts()).rate,
+    }
+
+
+def _duration_label(duration_s: float) -> str:
+    below = bisect_right(_DURATION_EDGES_S, duration_s)
+    if below == len(_DURATION_EDGES_S):
+        return f"{_DURATION_EDGES_S[-1]:g}+ s"
+    return f"{_DURATION_EDGES_S[below - 1]:g}-{_DURATION_EDGES_S[below]:g} s"
+
+
+def find_worst(
+    scored: Sequence[ScoredUtterance], limit: int = 10, *, cer_first: bool = False
+) -> tuple[ScoredUtterance, ...]:
+    """The utterances with most errors, the higher rate first among equals.
+
+    Errors are of words, or of characters where those come first.
+    """
+    judged = [(one, one.characters if cer_first else one.words) for one in scored]
+    wrong = [(one, counts) for one, counts in judged if counts.errors]
+    ranked = sorted(wrong, key=lambda pair: (-pair[1].errors, -pair[1].rate, pair[0].id))
+    return tuple(one for one, _ in ranked[:limit])
+
+
+def score_json(score: Score, *, schema: str = "eval-ctc/1") -> dict[str, Any]:
+    """SCORE of the command line contract: rates as fractions, counts of normalised words.
+
+    Of phonemes it has `per` where it has `wer` of words, and `reference_phonemes`.
+    """
+    rate = "wer" if score.unit == "word" else "per"
+    return {
+        "schema": schema,
+        "unit": score.unit,
+        rate: score.wer,
+        f"{rate}_low": score.wer_low,
+        f"{rate}_high": score.wer_high,
+        "cer": score.cer,
+        "hits": score.words.hits,
+        "substitutions": score.words.substitutions,
+        "deletions": score.words.deletions,
+        "insertions": score.words.insertions,
+        f"reference_{score.unit}s": score.words.reference_length,
+        "sentence_error_rate": score.sentence_error_rate,
+        "utterances": score.utterances,
+        "utterances_total": score.utterances_total,
+        "audio_s": score.audio_s,
+        "audio_s_total": score.audio_s_total,
+        "normalizer": score.normalizer,
+        "raw": {rate: score.raw_wer, "cer": score.raw_cer},
+        "rtfx": score.rtfx,
+        "phases_s": score.phases_s,
+        "slices": {
+            name: {part: _name_slice(numbers, score.unit) for part, numbers in parts.items()}
+            for name, parts in score.slices.items()
+        },
+        "notes": list(score.notes),
+    }
+
+
+def _name_slice(numbers: Mapping[str, float], unit: Unit) -> dict[str, float]:
+    if unit == "word":
+        return dict(numbers)
+    renamed = {"wer": "per", "reference_words": "reference_phonemes"}
+    return {renamed.get(key, key): value for key, value in numbers.items()}

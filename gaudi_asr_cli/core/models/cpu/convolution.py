@@ -1,0 +1,301 @@
+"""The convolutions from samples to frames, as matrix products over windows in blocks of frames.
+
+All rows of a window lie behind one another in memory, so a window matrix is a view whose rows
+overlap: nothing is copied. A block of frames goes through all layers while it is in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch.nn import functional
+
+from gaudi_asr_cli.core.models.cpu.linear import (
+    Linear,
+    can_fuse,
+    linear_maker,
+    unpacked_linear,
+)
+from gaudi_asr_cli.core.models.geometry import Convolution
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BLOCK_FRAMES = 128
+"""Frames that go through all layers together; 64 to 192 are within two percent of each other."""
+STATISTICS_ROWS = 16_384
+"""Windows whose covariance is taken at a time: bounds memory for long audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A layer norm over the last dimension, with or without weights (C,)."""
+
+    size: int
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return functional.layer_norm(rows, (self.size,), self.weight, self.bias, self.eps)
+
+
+def pack_norm(module: Any, dtype: torch.dtype) -> Norm:
+    """The layer norm of transformers' network in `dtype`."""
+    if module.weight is None:
+        return Norm(module.normalized_shape[0], None, None, module.eps)
+    weight, bias = module.weight.detach().to(dtype), module.bias.detach().to(dtype)
+    return Norm(weight.shape[0], weight, bias, module.eps)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNormed:
+    """The first convolution with an instance norm over time behind it (wav2vec 2.0 base).
+
+    The norm's mean and variance follow in closed form from those of the windows x (kernel,): the
+    output w x has the mean w E[x] and the variance w Cov[x] w'. So the norm is known before the
+    convolution is computed, and becomes part of its weight. `weight` is float64 (C, kernel).
+    """
+
+    weight: Tensor
+    scale: Tensor
+    shift: Tensor
+    eps: float
+
+    def fold(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight (C, kernel) and bias (C,) in float32 that convolve and normalise at once."""
+        mean, covariance = _measure(windows)
+        variance = ((self.weight @ covariance) * self.weight).sum(1)
+        gain = self.scale / (variance + self.eps).sqrt()
+        bias = self.shift - gain * (self.weight @ mean)
+        return (self.weight * gain[:, None]).float(), bias.float()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNormed:
+    """The first convolution with a layer norm over channels behind it; weight (C, kernel)."""
+
+    weight: Tensor
+    bias: Tensor
+    norm: Norm
+
+
+class WindowProduct(Protocol):
+    """A convolution over frames: rows (N, C) to rows (n, D)."""
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """The plain convolution."""
+
+    def gelu(self, rows: Tensor) -> Tensor:
+        """The convolution through a GELU."""
+
+
+WindowMaker = Callable[["Tensor", "Tensor | None", Convolution], WindowProduct]
+"""Makes a `WindowProduct` of a weight (D, kernel x C), a bias (D,) and kernel and stride."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinearWindows:
+    """See `WindowProduct`; in floating point."""
+
+    linear: Linear
+    shape: Convolution
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return self.linear(slide(rows, self.shape))
+
+    def gelu(self, rows: Tensor) -> Tensor:
+        return self.linear.gelu(slide(rows, self.shape))
+
+
+def slide(rows: Tensor, shape: Convolution) -> Tensor:
+    """Rows (N, C) as the windows (n, kernel x C) over them; they overlap in memory."""
+    channels = rows.shape[1]
+    count = shape.count_outputs(rows.shape[0])
+    return rows.as_strided((count, shape.kernel * channels), (shape.stride * channels, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class LaterConvolution:
+    """A convolution over frames (F, C) and its GELU, with a layer norm between them or none."""
+
+    product: WindowProduct
+    norm: Norm | None
+    shape: Convolution
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Rows (N, C) to rows (n, D)."""
+        if self.norm is None:
+            return self.product.gelu(rows)
+        return functional.gelu(self.norm(self.product(rows)))
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureEncoder:
+    """Normalised samples to features: the convolutional half of the network."""
+
+    first: GroupNormed | LayerNormed
+    first_shape: Convolution
+    later: tuple[LaterConvolution, ...]
+    channels: int
+    dtype: torch.dtype
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        """Samples float32 (T,) to features (F, C) in the network's dtype."""
+        shape = self.first_shape
+        count = shape.count_outputs(samples.shape[0])
+        windows = samples.as_strided((count, shape.kernel), (shape.stride, 1))
+        begin = self._open_first(samples, windows)
+        frames = count
+        for layer in self.later:
+            frames = layer.shape.count_outputs(frames)
+        out = torch.empty(frames, self.channels, dtype=self.dtype)
+        step = prod(layer.shape.stride for layer in self.later)
+        for start in range(0, frames, BLOCK_FRAMES):
+            end = min(frames, start + BLOCK_FRAMES)
+            rows = begin(start * step, start * step + self._count_rows(end - start))
+            for layer in self.later:
+                rows = layer(rows)
+            out[start:end] = rows
+        return out
+
+    def _count_rows(self, frames: int) -> int:
+        """Rows of the first convolution that so many frames are made of."""
+        for layer in reversed(self.later):
+            frames = layer.shape.count_inputs(frames)
+        return frames
+
+    def _open_first(self, samples: Tensor, windows: Tensor) -> FirstRows:
+        if isinstance(self.first, GroupNormed):
+            weight, bias = self.first.fold(windows)
+            norm = None
+        else:
+            weight, bias, norm = self.first.weight, self.first.bias, self.first.norm
+        if self.dtype == torch.float32:
+            return FirstRows(windows, unpacked_linear(weight, bias), norm)
+        split, linear = split_samples(samples, self.dtype), split_linear(weight, bias, self.dtype)
+        return FirstRows(slide(split, self.first_shape), linear, norm)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRows:
+    """The first convolution of one utterance, computed for the rows that are asked for."""
+
+    windows: Tensor
+    linear: Linear
+    norm: Norm | None
+
+    def __call__(self, start: int, end: int) -> Tensor:
+        """Rows (end - start, C) behind norm and GELU."""
+        windows = self.windows[start:end]
+        if self.norm is None:
+            return self.linear.gelu(windows)
+        return functional.gelu(self.norm(self.linear(windows)))
+
+
+def split_samples(samples: Tensor, dtype: torch.dtype) -> Tensor:
+    """Samples (T,) as rows (T, 3) in `dtype` for `split_linear`.
+
+    In bf16 a sample would keep three digits, too few for quiet speech beside a loud sound. So
+    sample and weight are each a sum of two bf16 numbers, (a + b)(c + d) = ac + bc + ad + rest: each
+    sample becomes a, b, a and meets c, c, d.
+    """
+    high, low = _split(samples, dtype)
+    return torch.stack([high, low, high], 1)
+
+
+def split_linear(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Linear:
+    """The product of `split_samples` in windows (N, 3 kernel) with a weight (C, kernel)."""
+    high, low = _split(weight, dtype)
+    columns = torch.stack([high, high, low], 2).flatten(1)
+    # oneDNN adds a bias in float32 before it rounds; torch's own linear wants it in `dtype`.
+    return unpacked_linear(columns, bias if can_fuse(dtype) else bias.to(dtype))
+
+
+def _measure(windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (K,) and covariance (K, K) of windows (N, K), in float64."""
+    count, kernel = windows.shape
+    mean = windows.mean(0, dtype=torch.float64)
+    covariance = torch.zeros(kernel, kernel, dtype=torch.float64)
+    for start in range(0, count, STATISTICS_ROWS):
+        # In float32 the sums over a long sound lose two digits of the logits.
+        centred = windows[start : start + STATISTICS_ROWS].double() - mean
+        covariance += centred.T @ centred
+    return mean, covariance / count
+
+
+def _split(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Two tensors in `dtype` whose sum is `values` to about twice its digits."""
+    high = values.to(dtype)
+    return high, (values - high.float()).to(dtype)
+
+
+def window_maker(dtype: torch.dtype) -> WindowMaker:
+    """Makes convolutions that compute in `dtype`."""
+    make = linear_maker(dtype)
+
+    def made(weight: Tensor, bias: Tensor | None, shape: Convolution) -> WindowProduct:
+        return LinearWindows(make(weight, bias), shape)
+
+    return made
+
+
+def pack_features(module: Any, make: WindowMaker, dtype: torch.dtype) -> FeatureEncoder:
+    """The feature encoder of transformers' network (its `conv_layers`).
+
+    `make` makes all convolutions but the first, which hears the samples themselves.
+    """
+    layers = list(module.conv_layers)
+    return FeatureEncoder(
+        first=_pack_first(layers[0], dtype),
+        first_shape=_shape(layers[0].conv),
+        later=tuple(_pack_later(layer, make, dtype) for layer in layers[1:]),
+        channels=layers[-1].conv.out_channels,
+        dtype=dtype,
+    )
+
+
+def is_group_norm(module: Any) -> bool:
+    """Whether the norm of a convolution layer runs over time."""
+    return isinstance(module, torch.nn.GroupNorm)
+
+
+def has_known_norms(layers: Sequence[Any]) -> bool:
+    """Whether only the first layer's norm, if any, runs over time, each channel on its own."""
+    first = layers[0].layer_norm if hasattr(layers[0], "layer_norm") else None
+    if isinstance(first, torch.nn.GroupNorm) and first.num_groups != first.num_channels:
+        return False
+    norms = [getattr(layer, "layer_norm", None) for layer in layers[1:]]
+    return first is not None and not any(is_group_norm(norm) for norm in norms)
+
+
+def _pack_first(layer: Any, dtype: torch.dtype) -> GroupNormed | LayerNormed:
+    weight = layer.conv.weight.detach()[:, 0, :]
+    norm = layer.layer_norm
+    if is_group_norm(norm):
+        # A bias before the norm falls out with the mean.
+        scale, shift = norm.weight.detach().double(), norm.bias.detach().double()
+        return GroupNormed(weight.double(), scale, shift, norm.eps)
+    bias = layer.conv.bias
+    zeros = torch.zeros(weight.shape[0])
+    shift = zeros if bias is None else bias.detach().float()
+    return LayerNormed(weight.float().contiguous(), shift, pack_norm(norm, dtype))
+
+
+def _pack_later(layer: Any, make: WindowMaker, dtype: torch.dtype) -> LaterConvolution:
+    conv = layer.conv
+    norm = getattr(layer, "layer_norm", None)
+    bias = None if conv.bias is None else conv.bias.detach()
+    # (out, in, kernel) to (out, kernel x in): the order in which frames lie in memory.
+    weight = conv.weight.detach().permute(0, 2, 1).reshape(conv.out_channels, -1)
+    packed = None if norm is None else pack_norm(norm, dtype)
+    shape = _shape(conv)
+    return LaterConvolution(make(weight, bias, shape), packed, shape)
+
+
+def _shape(conv: Any) -> Convolution:
+    return Convolution(int(conv.kernel_size[0]), int(conv.stride[0]))

@@ -1,0 +1,1 @@
+"""CTC models: opening, fine-tuning, adapters, networks built from scratch."""

@@ -1,0 +1,202 @@
+"""Any `AutoModelForCTC`, opened from a folder or the hub, and what it says of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gaudi_asr_cli.core.devices.base import Device, torch_dtype
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.models.ctc.adapters import load_adapter
+from gaudi_asr_cli.core.models.families import is_padding_invariant
+from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_settings
+from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head
+from gaudi_asr_cli.core.models.geometry import FrameGeometry, geometry_from_config
+from gaudi_asr_cli.core.models.loading import load_network
+from gaudi_asr_cli.core.records import AudioBatch, Emissions, Vocabulary
+from gaudi_asr_cli.core.text.vocabulary import read_vocabulary
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class CtcModel:
+    """A network with all that is needed to hear with it.
+
+    `dtype` is what it computes in on `device`; the weights may be fp32 beside it (training).
+    `new_tokens` are those whose rows of the head were not taken from a trained one.
+    """
+
+    name: str
+    network: Any
+    vocabulary: Vocabulary
+    frontend: Frontend
+    geometry: FrameGeometry
+    device: Device
+    dtype: str
+    language: str | None = None
+    new_tokens: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The network's configuration as a plain mapping."""
+        config: dict[str, Any] = self.network.config.to_dict()
+        return config
+
+    @property
+    def prefers_batching(self) -> bool:
+        """Whether batches run faster on this device without changing what is heard."""
+        return self.device.prefers_batching and self.padding_invariant
+
+    @property
+    def padding_invariant(self) -> bool:
+        """Whether an utterance gets the same emissions in a padded batch as alone."""
+        return self.frontend.masks and is_padding_invariant(self.config)
+
+    def emissions(self, batch: AudioBatch) -> Emissions:
+        """Log-probabilities (B, F, V) of a batch of samples (B, T), in float32 on the host.
+
+        Utterances share a forward pass only where that changes nothing and is faster; what a
+        batch holds never changes what is heard.
+        """
+        if self.prefers_batching:
+            return self._emit(batch)
+        return join_emissions(self._emit(one) for one in split_batch(batch))
+
+    def _emit(self, batch: AudioBatch) -> Emissions:
+        log_probs = self._forward(self.frontend.prepare(batch))
+        counted = (self.geometry.count_frames(int(length)) for length in batch.lengths)
+        frames = np.fromiter(counted, dtype=np.int64, count=len(batch.lengths))
+        return Emissions(log_probs, np.minimum(frames, log_probs.shape[1]), self.geometry.frame_s)
+
+    def _forward(self, inputs: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
+        import torch
+
+        weights = next(self.network.parameters()).dtype
+        # bf16 weights need no autocast, which would only cast norms back and forth.
+        computing = "fp32" if weights == torch_dtype(self.dtype) else self.dtype
+        training = self.network.training
+        if training:
+            self.network.eval()
+        with self.device.inference_mode(), self.device.autocast(computing):
+            placed = {
+                name: move_input(tensor, self.device, weights) for name, tensor in inputs.items()
+            }
+            logits = self.network(**placed).logits
+            log_probs = torch.log_softmax(logits.float(), dim=-1).cpu()
+        if training:
+            self.network.train()
+        values: NDArray[np.float32] = log_probs.numpy()
+        return values
+
+
+def open_ctc_model(
+    name: str, *, device: Device, dtype: str = "auto", language: str | None = None
+) -> CtcModel:
+    """Open a model for listening: weights in `dtype` on `device`, no gradients.
+
+    Args:
+        name: A model folder, a run's folder, `demo`, or a hub id.
+        device: Where it computes.
+        dtype: `auto`, `fp32`, `bf16` or `fp16`.
+        language: The adapter of a multilingual model (MMS), such as `deu`.
+
+    Raises:
+        DataError: The folder holds no CTC model, or none that hears.
+        MachineError: The device cannot compute in that dtype.
+        UnreachableError: A hub id that is neither cached nor reachable.
+    """
+    chosen = device.choose_dtype(dtype)
+    folder = find_model(name, language=language)
+    if not has_trained_head(folder):
+        raise DataError(
+            f"{name} is pretrained only: it has no CTC head, so it hears no words yet.",
+            remedy=f"Fine-tune it first (gaudi-asr finetune-ctc --model {name} ...), or take a "
+            "model that is, such as facebook/wav2vec2-base-960h.",
+        )
+    network = load_network(folder, {})
+    if language is not None:
+        load_adapter(network, folder, language)
+    network.to(torch_dtype(chosen)).eval().requires_grad_(False)
+    vocabulary = read_vocabulary(folder.path, language=language)
+    return replace(
+        assemble_ctc_model(network, vocabulary, folder, device, chosen), language=language
+    )
+
+
+def assemble_ctc_model(
+    network: Any, vocabulary: Vocabulary, folder: ModelFolder, device: Device, dtype: str
+) -> CtcModel:
+    """The network on its device, with the frontend and geometry that its folder describes."""
+    config = network.config.to_dict()
+    geometry = geometry_from_config(config)
+    settings = read_settings(folder.path, config)
+    return CtcModel(
+        name=folder.name,
+        network=device.place(network),
+        vocabulary=fit_to_head(vocabulary, int(network.lm_head.out_features)),
+        frontend=open_frontend(settings, config, geometry.minimum_samples),
+        geometry=geometry,
+        device=device,
+        dtype=dtype,
+    )
+
+
+def fit_to_head(vocabulary: Vocabulary, columns: int) -> Vocabulary:
+    """The vocabulary with exactly one token for each of the head's columns.
+
+    Files often list `<s>` and `</s>` behind a head that has no column for them, or leave columns
+    unnamed; the latter never become text.
+
+    Raises:
+        DataError: The head has no column for a token that is text.
+    """
+    surplus = frozenset(range(columns, len(vocabulary.tokens)))
+    if surplus - vocabulary.special or vocabulary.blank >= columns:
+        raise DataError(
+            f"The vocabulary has {len(vocabulary.tokens)} tokens, the model's head only "
+            f"{columns} columns.",
+            remedy="Take the vocab.json that this model was trained with.",
+        )
+    unnamed = range(len(vocabulary.tokens), columns)
+    return replace(
+        vocabulary,
+        tokens=(*vocabulary.tokens[:columns], *("" for _ in unnamed)),
+        special=(vocabulary.special - surplus) | frozenset(unnamed),
+        unknown=None if vocabulary.unknown in surplus else vocabulary.unknown,
+    )
+
+
+def split_batch(batch: AudioBatch) -> Iterable[AudioBatch]:
+    """One batch for each utterance, its padding cut off."""
+    for row, (utterance, length) in enumerate(zip(batch.utterances, batch.lengths, strict=True)):
+        yield AudioBatch(
+            utterances=(utterance,),
+            samples=batch.samples[row : row + 1, : int(length)],
+            lengths=batch.lengths[row : row + 1],
+        )
+
+
+def join_emissions(parts: Iterable[Emissions]) -> Emissions:
+    """One batch of emissions (B, F, V) from several; short ones are followed by zeros."""
+    gathered = list(parts)
+    if len(gathered) == 1:
+        return gathered[0]
+    width = max(part.log_probs.shape[1] for part in gathered)
+    padded = [
+        np.pad(part.log_probs, ((0, 0), (0, width - part.log_probs.shape[1]), (0, 0)))
+        for part in gathered
+    ]
+    frames = np.concatenate([part.frames for part in gathered])
+    return Emissions(np.concatenate(padded), frames, gathered[0].frame_s)
+
+
+def move_input(tensor: torch.Tensor, device: Device, weights: torch.dtype) -> torch.Tensor:
+    """The tensor on the device; numbers that are not whole in the dtype of the weights."""
+    moved = tensor.to(device.torch_device)
+    return moved.to(weights) if moved.is_floating_point() else moved

@@ -1,0 +1,1 @@
+"""Encoder-decoder models: opening, fine-tuning, warm start, labels, generation."""

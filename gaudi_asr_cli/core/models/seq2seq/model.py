@@ -1,0 +1,318 @@
+"""Models that hear with an encoder and write with a decoder, from a folder or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gaudi_asr_cli.core.devices.base import Device, torch_dtype
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.json_files import read_json_object
+from gaudi_asr_cli.core.models.ctc.model import move_input
+from gaudi_asr_cli.core.models.families import is_padding_invariant
+from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_settings
+from gaudi_asr_cli.core.models.folder import COPY_AGAIN, ModelFolder, find_model
+from gaudi_asr_cli.core.models.geometry import geometry_from_config
+from gaudi_asr_cli.core.models.loading import load_network, outline_network
+from gaudi_asr_cli.core.models.log_mel import LogMel, open_log_mel
+from gaudi_asr_cli.core.models.own_code import own_code_error
+from gaudi_asr_cli.core.models.quiet import loading_errors, name_reason, quiet_transformers
+from gaudi_asr_cli.core.models.seq2seq.generation import DEFAULT_GENERATION, Generation, settle
+from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
+from gaudi_asr_cli.core.records import AudioBatch, Generated
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Generation", "Seq2SeqModel", "open_seq2seq_model"]
+
+MOST_TOKENS = 225
+"""Tokens for an utterance where neither user nor model says how many: 30 s hold fewer."""
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
+MOONSHINE_MINIMUM_SAMPLES = 895
+"""What the three convolutions of Moonshine need for one frame."""
+
+PLAIN_SEARCH = {
+    "constraints": None,
+    "diversity_penalty": 0.0,
+    "dola_layers": None,
+    "force_words_ids": None,
+    "num_beam_groups": 1,
+    "penalty_alpha": None,
+}
+"""Fields of a folder's generation_config.json that ask for another search than greedy or beam
+search: transformers 5 has moved those searches into code on the hub, which is never run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seq2SeqModel:
+    """A network with all that is needed to write down what it hears.
+
+    `dtype` is what it computes in on `device`; the weights may be fp32 beside it (training).
+    """
+
+    name: str
+    network: Any
+    tokenizer: Any
+    frontend: Frontend | LogMel
+    device: Device
+    dtype: str
+    folder: ModelFolder
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The network's configuration as a plain mapping."""
+        config: dict[str, Any] = self.network.config.to_dict()
+        return config
+
+    @property
+    def settings(self) -> Any:
+        """The network's generation configuration."""
+        return self.network.generation_config
+
+    @property
+    def padding_invariant(self) -> bool:
+        """Whether an utterance is heard the same in a padded batch as alone."""
+        if isinstance(self.frontend, LogMel):
+            return True
+        encoder = self.config.get("encoder")
+        return encoder is not None and self.frontend.masks and is_padding_invariant(encoder)
+
+    @property
+    def token_limit(self) -> int:
+        """Positions that the decoder has, prompt included."""
+        config = self.config
+        decoder = config.get("decoder") or config
+        names = ("max_target_positions", "max_position_embeddings", "n_positions")
+        return next((int(decoder[name]) for name in names if decoder.get(name)), 1 << 20)
+
+    def generate(self, batch: AudioBatch, how: Generation = DEFAULT_GENERATION) -> Generated:
+        """What the decoder writes of a batch of samples (B, T).
+
+        Raises:
+            UsageError: The model does not know the language or the task.
+        """
+        return self.generate_from(self.frontend.prepare(batch), how)
+
+    def generate_from(self, inputs: Mapping[str, torch.Tensor], how: Generation) -> Generated:
+        """The same from what `frontend.prepare` made, through transformers' own `generate`."""
+        settled = settle(how, self.settings, self.name)
+        weights = next(self.network.parameters()).dtype
+        # bf16 weights need no autocast, which would only cast norms back and forth.
+        computing = "fp32" if weights == torch_dtype(self.dtype) else self.dtype
+        training = self.network.training
+        if training:
+            self.network.eval()
+        with quiet_transformers(), self.device.inference_mode(), self.device.autocast(computing):
+            placed = {name: move_input(one, self.device, weights) for name, one in inputs.items()}
+            sequences = self.network.generate(**placed, **self._arguments(settled))
+        if training:
+            self.network.train()
+        return self.reader.read(sequences.cpu().tolist(), times=settled.timestamps)
+
+    def most_tokens(self, how: Generation) -> int:
+        """Tokens that may be written behind the prompt."""
+        room = self.token_limit - len(self.reader.plan_prompt(how))
+        if how.max_tokens is not None:
+            return min(how.max_tokens, room)
+        own = self.settings.max_new_tokens
+        if self.is_whisper:
+            return min(own or room, room)
+        longest = self.settings.max_length
+        # 20 is transformers' default, which nobody chose.
+        told = longest - 1 if longest not in (None, 20) else MOST_TOKENS
+        return min(own or told, room)
+
+    @property
+    def is_whisper(self) -> bool:
+        """Whether it is prompted with language and task, and always hears 30 s."""
+        return bool(self.network.config.model_type == "whisper")
+
+    @property
+    def reader(self) -> SequenceReader:
+        return SequenceReader.for_model(self.tokenizer, self.settings, whisper=self.is_whisper)
+
+    def _arguments(self, how: Generation) -> dict[str, Any]:
+        # A copy: transformers writes into the configuration it is given.
+        settings = deepcopy(self.settings)
+        settings.max_length = None
+        settings.max_new_tokens = self.most_tokens(how)
+        settings.num_beams = how.beams
+        settings.do_sample = False
+        for name, value in PLAIN_SEARCH.items():
+            if getattr(settings, name, None):
+                setattr(settings, name, value)
+        if settings.pad_token_id is None:
+            settings.pad_token_id = self.reader.filler
+        arguments = {"generation_config": settings, **self.device.generation_arguments()}
+        if not takes_static_cache(self.network):
+            arguments.pop("cache_implementation", None)
+        if not self.is_whisper:
+            return arguments
+        # One call, one window, and the prompt comes back with the text.
+        asked = {"language": how.language, "task": how.task} if how.task else {}
+        return {
+            **arguments,
+            **asked,
+            "return_timestamps": how.timestamps,
+            "force_unique_generate_call": True,
+        }
+
+
+def open_seq2seq_model(name: str, *, device: Device, dtype: str = "auto") -> Seq2SeqModel:
+    """Open a model for listening: weights in `dtype` on `device`, no gradients.
+
+    Args:
+        name: A model folder, a run's folder, or a hub id.
+        device: Where it computes.
+        dtype: `auto`, `fp32`, `bf16` or `fp16`.
+
+    Raises:
+        DataError: The folder holds no such model, or one whose decoder does not listen.
+        MachineError: The device cannot compute in that dtype.
+        UnreachableError: A hub id that is neither cached nor reachable.
+    """
+    chosen = device.choose_dtype(dtype)
+    folder = find_model(name, kind="seq2seq")
+    require_cross_attention(folder)
+    network = load_network(folder, {}, kind="seq2seq")
+    network.to(torch_dtype(chosen)).eval().requires_grad_(False)
+    return assemble_seq2seq_model(network, folder, device, chosen)
+
+
+def outline_seq2seq_model(name: str) -> Seq2SeqModel:
+    """A model without its weights: what it is and what it writes with; it hears nothing.
+
+    Raises:
+        DataError: The folder holds no such model, or one whose decoder does not listen.
+        UnreachableError: A hub id that is neither cached nor reachable.
+    """
+    from gaudi_asr_cli.core.devices.cpu import open_cpu
+
+    folder = find_model(name, kind="seq2seq")
+    require_cross_attention(folder)
+    return _describe(outline_network(folder), folder, open_cpu(), "fp32")
+
+
+def assemble_seq2seq_model(
+    network: Any, folder: ModelFolder, device: Device, dtype: str
+) -> Seq2SeqModel:
+    """The network on its device, with the tokenizer and frontend of its folder.
+
+    Raises:
+        DataError: The folder holds no tokenizer that transformers can open.
+    """
+    lay_out_states(network)
+    return _describe(device.place(network), folder, device, dtype)
+
+
+def _describe(network: Any, folder: ModelFolder, device: Device, dtype: str) -> Seq2SeqModel:
+    return Seq2SeqModel(
+        name=folder.name,
+        network=network,
+        tokenizer=open_tokenizer(folder),
+        frontend=open_features(folder, network.config.to_dict()),
+        device=device,
+        dtype=dtype,
+        folder=folder,
+    )
+
+
+def lay_out_states(network: Any) -> None:
+    """Have an adapter's states (B, F, D) lie in memory row by row, in place.
+
+    Its convolutions leave them transposed. A decoder as wide as the encoder gets them like that,
+    without a projection between, and a GPT-2 (wav2vec2-base with gpt2) stops at them
+    (transformers 5.23, `Conv1D`: `x.view`).
+    """
+    adapter = getattr(network.get_encoder(), "adapter", None)
+    if adapter is not None:
+        adapter.register_forward_hook(_as_rows)
+
+
+def _as_rows(_: Any, __: Any, states: torch.Tensor) -> torch.Tensor:
+    return states.contiguous()
+
+
+def takes_static_cache(network: Any) -> bool:
+    """Whether its decoder can write into a cache of fixed length: 4.55 refuses some families'."""
+    import transformers
+
+    major = int(transformers.__version__.partition(".")[0])
+    return major >= 5 or bool(getattr(network, "_can_compile_fullgraph", False))
+
+
+def open_tokenizer(folder: ModelFolder) -> Any:
+    """The tokenizer of a folder.
+
+    Raises:
+        DataError: There is none, or it needs a package that is not installed, or its own code.
+    """
+    from transformers import AutoTokenizer
+
+    remedy = (
+        "Copy the tokenizer's files (tokenizer.json, tokenizer_config.json, vocab.json, "
+        "merges.txt) into the model's folder."
+    )
+    # transformers 5 would make an empty tokenizer of no files at all.
+    if not any(one for name in TOKENIZER_FILES for one in folder.path.glob(name)):
+        raise DataError(f"{folder.name} has no tokenizer to write with.", remedy=remedy)
+    errors: tuple[type[Exception], ...] = (*loading_errors(), ImportError)
+    try:
+        with quiet_transformers():
+            return AutoTokenizer.from_pretrained(
+                folder.path, local_files_only=True, trust_remote_code=False
+            )
+    except errors as error:
+        if "auto_map" in _read_tokenizer_settings(folder):
+            raise own_code_error(folder.name, "its tokenizer") from error
+        raise DataError(
+            f"transformers cannot open the tokenizer of {folder.name}: {name_reason(error)}",
+            remedy=remedy,
+        ) from error
+
+
+def _read_tokenizer_settings(folder: ModelFolder) -> dict[str, Any]:
+    path = folder.path / "tokenizer_config.json"
+    return read_json_object(path, remedy=COPY_AGAIN) if path.exists() else {}
+
+
+def open_features(folder: ModelFolder, config: Mapping[str, Any]) -> Frontend | LogMel:
+    """What is done to samples before the encoder."""
+    encoder = config.get("encoder") or config
+    if config.get("model_type") == "whisper":
+        settings = read_settings(folder.path, config)
+        bins = int(config.get("num_mel_bins", 80))
+        known = settings if "hop_length" in settings else {"feature_size": bins}
+        return open_log_mel(known)
+    settings = read_settings(folder.path, encoder)
+    return open_frontend(settings, encoder, _minimum_samples(encoder))
+
+
+def _minimum_samples(encoder: Mapping[str, Any]) -> int:
+    if encoder.get("model_type") == "moonshine":
+        return MOONSHINE_MINIMUM_SAMPLES
+    if encoder.get("model_type") == "speech_to_text":
+        return 400
+    return geometry_from_config(encoder).minimum_samples
+
+
+def require_cross_attention(folder: ModelFolder) -> None:
+    """Refuse a decoder that does not look at what the encoder heard.
+
+    Raises:
+        DataError: The decoder has no cross-attention.
+    """
+    config = folder.read_config()
+    decoder = config.get("decoder")
+    if config.get("model_type") != "speech-encoder-decoder" or not isinstance(decoder, dict):
+        return
+    if not decoder.get("add_cross_attention"):
+        raise DataError(
+            f"The decoder of {folder.name} has no cross-attention, so it cannot hear: whatever is "
+            "said, it would write the same.",
+            remedy="Make the model with gaudi-asr create-seq2seq, which adds it; or set "
+            "decoder.add_cross_attention in config.json if the weights are there.",
+        )

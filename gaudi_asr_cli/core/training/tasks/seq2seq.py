@@ -1,0 +1,139 @@
+"""Learning to write: each token after the right ones before it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.events import Observer
+from gaudi_asr_cli.core.inference.scoring import ScoringResult, score_utterances
+from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqRecognizer, plan_rows
+from gaudi_asr_cli.core.models.log_mel import LogMel
+from gaudi_asr_cli.core.models.seq2seq.generation import Generation
+from gaudi_asr_cli.core.models.seq2seq.labels import Labeller, shift_right
+from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel
+from gaudi_asr_cli.core.models.seq2seq.tuning import save_seq2seq
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, PlannedBatch, Utterance
+from gaudi_asr_cli.core.training.tasks.base import IGNORED_LABEL, Labels, fill_rows, padded_labels
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Seq2SeqTask:
+    """See `Task`. `how` is how text is generated for scores."""
+
+    model: Seq2SeqModel
+    labeller: Labeller
+    how: Generation
+    kind: str = "finetune-seq2seq"
+    writes: bool = True
+    margin_s: float = 0.02
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def network(self) -> Any:
+        return self.model.network
+
+    @property
+    def device(self) -> Device:
+        return self.model.device
+
+    @property
+    def dtype(self) -> str:
+        return self.model.dtype
+
+    @property
+    def vocabulary_size(self) -> int:
+        return len(self.model.tokenizer)
+
+    @property
+    def vocabulary_hash(self) -> str:
+        tokens = sorted(self.model.tokenizer.get_vocab().items())
+        meaning = [tokens, self.labeller.start, self.labeller.end, self.labeller.prompt]
+        return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
+
+    @property
+    def window_s(self) -> float | None:
+        frontend = self.model.frontend
+        if isinstance(frontend, LogMel):
+            return frontend.window_samples / SAMPLE_RATE_HZ
+        return None
+
+    def mark(self) -> Mapping[str, Any]:
+        return {"vocabulary_hash": self.vocabulary_hash}
+
+    def label(self, text: str) -> Labels:
+        return self.labeller.label(text)
+
+    def rejection_reason(self, duration_s: float, labels: Labels) -> tuple[str, str] | None:
+        """Nothing is cut to fit: half a text, or a text of half a sound, teaches what is wrong."""
+        most = self.model.token_limit
+        if len(labels) > most:
+            return "text over the model's limit", f"{len(labels)} tokens, {most} at most"
+        if self.window_s is not None and duration_s > self.window_s:
+            return "longer than the model's window", f"{duration_s:.2f} s, {self.window_s:g} s fit"
+        return None
+
+    def shortest_samples(self, labels: Labels) -> int:
+        return int(getattr(self.model.frontend, "minimum_samples", 1))
+
+    def with_static_shapes(self) -> Seq2SeqTask:
+        return self
+
+    def inputs(
+        self, batch: AudioBatch, labels: Sequence[Labels], *, width: int, rows: int | None
+    ) -> dict[str, torch.Tensor]:
+        """Filled rows have ignored labels alone, so the mean over labels does not see them."""
+        rows = len(labels) if rows is None else rows
+        wanted = padded_labels([*labels, *([()] * (rows - len(labels)))], width)
+        filler = self.model.reader.filler
+        return {
+            **self.model.frontend.prepare(fill_rows(batch, rows)),
+            "labels": wanted,
+            # Made here: what models make by themselves differs, and takes more of the device.
+            "decoder_input_ids": shift_right(wanted, self.labeller.start, filler),
+        }
+
+    def loss_scale(self, own: Sequence[Labels], together: Sequence[Labels]) -> float:
+        return sum(map(len, own)) / max(1, sum(map(len, together)))
+
+    def step_metrics(
+        self, planned: PlannedBatch, inputs: Mapping[str, torch.Tensor], logits: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = inputs["labels"].to(logits.device)
+        real = labels != IGNORED_LABEL
+        return ((logits.argmax(dim=-1) == labels) & real).sum(), real.sum()
+
+    def aggregate(
+        self, step_metrics: Sequence[Any], durations_s: Sequence[float]
+    ) -> dict[str, float]:
+        """The share of tokens that are right after the right ones."""
+        right = sum(int(one) for one, _ in step_metrics)
+        return {"token_accuracy": right / max(1, sum(int(of) for _, of in step_metrics))}
+
+    def hear(
+        self,
+        utterances: Sequence[Utterance],
+        normalize: Callable[[str], str],
+        *,
+        stage: str,
+        observe: Observer,
+    ) -> ScoringResult:
+        recognizer = Seq2SeqRecognizer(self.model, self.how, plan_rows(self.model, None))
+        return score_utterances(
+            recognizer, utterances, HypothesisDecoder(), normalize, stage=stage, observe=observe
+        )
+
+    def save(self, directory: Path) -> None:
+        save_seq2seq(self.model, directory)

@@ -1,0 +1,208 @@
+"""`check`: is this data trainable with this model? Told before any training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gaudi_asr_cli.core.data.measure import Measured
+from gaudi_asr_cli.core.data.phonemes import pronounce_texts
+from gaudi_asr_cli.core.data.quality import AudioFacts, inspect_audio, pick_evenly
+from gaudi_asr_cli.core.data.reading import read_measured
+from gaudi_asr_cli.core.data.sources import ReadOptions
+from gaudi_asr_cli.core.errors import DataError, UsageError
+from gaudi_asr_cli.core.events import (
+    Observer,
+    StageAdvanced,
+    StageFinished,
+    StageStarted,
+    ignore,
+)
+from gaudi_asr_cli.core.models.folder import find_model, kind_of
+from gaudi_asr_cli.core.models.geometry import Convolution, FrameGeometry, geometry_from_config
+from gaudi_asr_cli.core.records import Utterance
+from gaudi_asr_cli.core.text.rules import TextRules
+from gaudi_asr_cli.core.text.vocabulary import read_vocabulary
+from gaudi_asr_cli.core.workflows.check.findings import (
+    CheckFinding,
+    InspectedAudio,
+    Target,
+    judge_alignment,
+    judge_audio,
+    judge_characters,
+    judge_contradictions,
+    judge_empty,
+    judge_lengths,
+    judge_overlaps,
+    judge_readable,
+    judge_splits,
+)
+from gaudi_asr_cli.core.workflows.check.seq2seq import judge_seq2seq, outline_task
+
+if TYPE_CHECKING:
+    from gaudi_asr_cli.core.training.tasks.seq2seq import Seq2SeqTask
+
+__all__ = ["CheckFinding", "CheckReport", "CheckRequest", "check"]
+
+CHECK_STAGE = "inspect"
+
+USUAL_GEOMETRY = FrameGeometry(
+    tuple(
+        Convolution(kernel, stride)
+        for kernel, stride in zip((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), strict=True)
+    )
+)
+"""wav2vec 2.0's frame of 20 ms, which nearly every CTC model shares: taken where none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
+    """Data to train on, data to evaluate on, and the model that both are for.
+
+    `vocabulary` is a folder that `vocab` wrote; without it the model's own is taken. Sound is
+    decoded for at most `sample` utterances, spread evenly; headers and texts are read for all.
+    """
+
+    train: tuple[str, ...]
+    evaluation: tuple[str, ...] = ()
+    read_train: ReadOptions = field(default_factory=ReadOptions)
+    read_evaluation: ReadOptions = field(default_factory=ReadOptions)
+    model: str | None = None
+    vocabulary: Path | None = None
+    rules: TextRules = field(default_factory=TextRules)
+    sample: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """Every test that was made, those without a finding too, in the order they are shown."""
+
+    findings: tuple[CheckFinding, ...]
+    model: str | None
+    utterances: int
+    evaluation_utterances: int
+    audio_s: float
+    inspected: int
+
+    @property
+    def stops(self) -> bool:
+        return any(finding.severity == "stops" for finding in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        return DataError.exit_code if self.stops else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": "check/1",
+            "stops": self.stops,
+            "model": self.model,
+            "utterances": self.utterances,
+            "evaluation_utterances": self.evaluation_utterances,
+            "hours": self.audio_s / 3600,
+            "inspected": self.inspected,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
+    """Compare data with a model, without loading the network or changing anything.
+
+    Raises:
+        DataError: The data or the model cannot be read at all, or no utterance is usable.
+        UsageError: A vocabulary for a model that writes with a tokenizer.
+        UnreachableError: The model or the data is on the hub, and the hub is out of reach.
+    """
+    target = _find_target(request)
+    train = _read(request.train, request.read_train, observe)
+    evaluation = _read(request.evaluation, request.read_evaluation, observe)
+    utterances = (*train.utterances, *evaluation.utterances)
+    texts = _read_texts(utterances, request.rules, target)
+    heard = _inspect(pick_evenly(utterances, request.sample), observe)
+    findings = (
+        judge_readable((train, evaluation), heard),
+        judge_contradictions((train, evaluation)),
+        judge_overlaps(utterances),
+        judge_empty(utterances, texts),
+        *_judge_texts(train.utterances, utterances, texts, target),
+        *judge_lengths(utterances),
+        *judge_audio(heard),
+        *judge_splits(train.utterances, evaluation.utterances),
+    )
+    return CheckReport(
+        findings=findings,
+        model=request.model,
+        utterances=len(train.utterances),
+        evaluation_utterances=len(evaluation.utterances),
+        audio_s=train.audio_s + evaluation.audio_s,
+        inspected=len(heard.facts) + len(heard.broken),
+    )
+
+
+def _judge_texts(
+    train: Sequence[Utterance],
+    utterances: Sequence[Utterance],
+    texts: Sequence[str],
+    target: Target | Seq2SeqTask,
+) -> Iterator[CheckFinding]:
+    """Texts against what the model can learn: frames for labels, or places for tokens."""
+    to_learn = texts[: len(train)]
+    if not isinstance(target, Target):
+        yield from judge_seq2seq(train, to_learn, texts, target)
+        return
+    yield judge_alignment(train, to_learn, target)
+    yield from judge_characters(utterances, texts, target.vocabulary)
+
+
+def _read_texts(
+    utterances: Sequence[Utterance], rules: TextRules, target: Target | Seq2SeqTask
+) -> list[str]:
+    """Cleaned texts, as phonemes where the model knows those."""
+    vocabulary = target.vocabulary if isinstance(target, Target) else None
+    language = None if vocabulary is None else vocabulary.phonemes_of
+    if language is None:
+        return [rules.clean(one.text or "") for one in utterances]
+    return [one.text or "" for one in pronounce_texts(utterances, language, rules.clean)]
+
+
+def _find_target(request: CheckRequest) -> Target | Seq2SeqTask:
+    vocabulary = None if request.vocabulary is None else read_vocabulary(request.vocabulary)
+    if request.model is None:
+        return Target(USUAL_GEOMETRY, vocabulary)
+    folder = find_model(request.model, kind=None)
+    if kind_of(folder.read_config()) == "seq2seq":
+        if vocabulary is not None:
+            raise UsageError(
+                f"{request.model} writes with a tokenizer of its own, and has no vocabulary.",
+                remedy="Leave --vocab out.",
+            )
+        return outline_task(request.model)
+    # A pretrained model has no head: its vocabulary will be made from the data.
+    if vocabulary is None and (folder.path / "vocab.json").exists():
+        vocabulary = read_vocabulary(folder.path)
+    return Target(geometry_from_config(folder.read_config()), vocabulary)
+
+
+def _read(sources: Sequence[str], options: ReadOptions, observe: Observer) -> Measured:
+    if not sources:
+        return Measured((), ())
+    return read_measured(sources, options, observe)
+
+
+def _inspect(utterances: Sequence[Utterance], observe: Observer) -> InspectedAudio:
+    """Decode and measure; a file that cannot be decoded is a finding, not the end."""
+    facts: list[tuple[Utterance, AudioFacts]] = []
+    broken: list[str] = []
+    started_s = time.monotonic()
+    observe(StageStarted(CHECK_STAGE, float(len(utterances))))
+    for done, utterance in enumerate(utterances, start=1):
+        try:
+            facts.append((utterance, inspect_audio(utterance)))
+        except DataError as error:
+            broken.append(error.message)
+        observe(StageAdvanced(CHECK_STAGE, float(done)))
+    observe(StageFinished(CHECK_STAGE, time.monotonic() - started_s))
+    return InspectedAudio(tuple(facts), tuple(broken))

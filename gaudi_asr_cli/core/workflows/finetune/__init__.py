@@ -1,0 +1,1 @@
+"""`finetune-ctc` and `finetune-seq2seq`."""

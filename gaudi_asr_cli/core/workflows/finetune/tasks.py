@@ -1,0 +1,175 @@
+"""The model that a recipe trains, opened and made ready to learn, by the recipe's kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.errors import DataError, RecipeError
+from gaudi_asr_cli.core.events import Noticed, Observer
+from gaudi_asr_cli.core.models.ctc.scratch import build_from_scratch
+from gaudi_asr_cli.core.models.ctc.tuning import freeze, open_for_training
+from gaudi_asr_cli.core.models.folder import find_model, has_trained_head
+from gaudi_asr_cli.core.models.seq2seq.generation import Generation
+from gaudi_asr_cli.core.models.seq2seq.labels import (
+    TOKENISATION_REMEDY,
+    Labeller,
+    count_tokenisation,
+    open_labeller,
+)
+from gaudi_asr_cli.core.models.seq2seq.tuning import (
+    LowRank,
+    add_low_rank,
+    freeze_parts,
+    open_seq2seq_for_training,
+)
+from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Seq2SeqRecipe, TrainingRecipe
+from gaudi_asr_cli.core.records import Vocabulary
+from gaudi_asr_cli.core.text.unknown import fix_unknown
+from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, count_units, read_vocabulary
+from gaudi_asr_cli.core.training.examples import UNKNOWN_LIMIT, check_vocabulary
+from gaudi_asr_cli.core.training.tasks.base import Task
+from gaudi_asr_cli.core.training.tasks.ctc import CtcTask
+from gaudi_asr_cli.core.training.tasks.seq2seq import Seq2SeqTask
+
+
+def open_task(recipe: TrainingRecipe, texts: list[str], device: Device, observe: Observer) -> Task:
+    """What the recipe trains; `texts` are the cleaned ones of the training data.
+
+    Raises:
+        DataError: The model cannot write what the data says.
+        RecipeError: A setting does not fit the model.
+        UnreachableError: A hub id that is neither cached nor reachable.
+    """
+    if isinstance(recipe, CtcRecipe):
+        return open_ctc_task(recipe, texts, device, observe)
+    assert isinstance(recipe, Seq2SeqRecipe)  # noqa: S101 - there are two kinds
+    return open_seq2seq_task(recipe, texts, device, observe)
+
+
+def open_ctc_task(
+    recipe: CtcRecipe, texts: list[str], device: Device, observe: Observer
+) -> CtcTask:
+    """The CTC model to train, with the vocabulary that the recipe asks for.
+
+    Raises:
+        DataError: The vocabulary lacks the data's characters.
+        RecipeError: `scratch` without an architecture, or the other way round.
+    """
+    vocabulary = choose_vocabulary(recipe, texts)
+    if recipe.model == "scratch":
+        if recipe.architecture is None or vocabulary is None:
+            raise RecipeError(
+                "model: scratch needs an `architecture` and a vocabulary.",
+                remedy="`gaudi-asr recipes show digits` has one; set vocab: data.",
+            )
+        fields = {**recipe.architecture, **recipe.network.overrides()}
+        model = build_from_scratch(
+            fields, vocabulary, recipe.seed, device=device, dtype=recipe.dtype
+        )
+    else:
+        model = open_for_training(
+            recipe.model,
+            device=device,
+            vocabulary=vocabulary,
+            overrides=recipe.network.overrides(),
+            language=recipe.language,
+            dtype=recipe.dtype,
+            seed=recipe.seed,
+        )
+    unknown = check_vocabulary(model.vocabulary, texts)
+    if unknown:
+        shown = ", ".join(f"{character!r} {count}x" for character, count in unknown.items())
+        observe(
+            Noticed(
+                f"Not in the vocabulary, trained as unknown: {shown}.",
+                remedy=fix_unknown(model.vocabulary, texts),
+            )
+        )
+    freeze(model, recipe.freeze)
+    return CtcTask(model)
+
+
+def choose_vocabulary(recipe: CtcRecipe, texts: list[str]) -> Vocabulary | None:
+    """The vocabulary to give the model; None keeps its own."""
+    choice = recipe.vocab
+    if choice == "auto":
+        own = recipe.model != "scratch" and has_trained_head(find_model(recipe.model))
+        choice = "model" if own else "data"
+    if choice == "model":
+        return None
+    if choice != "data":
+        return read_vocabulary(Path(choice))
+    text = recipe.text
+    counts = count_units(texts, phonemes=text.unit == "phoneme")
+    if not counts:
+        raise DataError(
+            "The training data has no text to learn from.",
+            remedy="Name the column that holds it with --text-column.",
+        )
+    return build_vocabulary(
+        counts,
+        delimiter=text.word_delimiter_token,
+        unknown=text.unk_token,
+        blank=text.pad_token,
+        min_count=text.min_count,
+        phonemes_of=text.phonemes_of,
+    )
+
+
+def open_seq2seq_task(
+    recipe: Seq2SeqRecipe, texts: list[str], device: Device, observe: Observer
+) -> Seq2SeqTask:
+    """The encoder-decoder to train, with the parts that the recipe freezes.
+
+    Raises:
+        DataError: Its tokenizer cannot spell what the data says.
+        RecipeError: A setting does not fit the model.
+    """
+    model = open_seq2seq_for_training(
+        recipe.model,
+        device=device,
+        encoder=recipe.network.overrides(),
+        decoder=recipe.network.decoder,
+        dtype=recipe.dtype,
+    )
+    how = Generation(
+        language=recipe.language,
+        task=recipe.task,
+        max_tokens=recipe.generation.max_tokens,
+        beams=recipe.generation.beams,
+    )
+    labeller = open_labeller(model, how)
+    report_unknown(labeller, texts, observe)
+    if recipe.lora.rank is not None:
+        lora = recipe.lora
+        alpha = lora.alpha if lora.alpha is not None else 2.0 * recipe.lora.rank
+        low_rank = LowRank(recipe.lora.rank, alpha, lora.dropout, tuple(lora.targets), recipe.seed)
+        add_low_rank(model, low_rank)
+    freeze_parts(model, recipe.freeze)
+    return Seq2SeqTask(model, labeller, how)
+
+
+def report_unknown(labeller: Labeller, texts: list[str], observe: Observer) -> None:
+    """Say how much of the data the tokenizer cannot spell.
+
+    Raises:
+        DataError: So much that the tokenizer cannot be meant for this data.
+    """
+    spelling = count_tokenisation(labeller, texts)
+    unknown, tokens = spelling.unknown, spelling.tokens
+    if not unknown:
+        return
+    worst = spelling.texts[0]
+    if unknown > UNKNOWN_LIMIT * tokens:
+        raise DataError(
+            f"The model's tokenizer cannot spell this data: {unknown} of {tokens} tokens are "
+            f"unknown, such as in {worst!r}.",
+            remedy=TOKENISATION_REMEDY,
+        )
+    observe(
+        Noticed(
+            f"{unknown} of {tokens} tokens are trained as unknown, such as in {worst!r}.",
+            remedy="Strip what the tokenizer does not know with --strip-chars.",
+        )
+    )

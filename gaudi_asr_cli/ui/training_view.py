@@ -1,0 +1,189 @@
+"""The live board: what runs now, how training goes, and what the model hears."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import assert_never
+
+from gaudi_asr_cli.core.events import (
+    Evaluated,
+    SamplePrediction,
+    StageAdvanced,
+    StageFinished,
+    StageStarted,
+    StepLogged,
+    TrainingStarted,
+    UtteranceDone,
+)
+from gaudi_asr_cli.ui.numbers import clock, padding, percent, sparkline
+
+_LOADING_IS_BOTTLENECK = 0.3
+_HISTORY = 24
+
+
+class TrainingView:
+    """State of the work, drawn by rich whenever it refreshes."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self.now_s = now_s
+        self.stages = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[amount]}"),
+        )
+        self.tasks: dict[str, TaskID] = {}
+        self.training: TrainingStarted | None = None
+        self.started_s = 0.0
+        self.step: StepLogged | None = None
+        self.losses: list[float] = []
+        self.scores: list[float] = []
+        self.rate_name = "WER"
+        self.samples: tuple[SamplePrediction, ...] = ()
+
+    def follow_stage(
+        self, event: StageStarted | StageAdvanced | StageFinished | UtteranceDone
+    ) -> None:
+        match event:
+            case StageStarted():
+                self._end_stage(event.stage)
+                self.tasks[event.stage] = self.stages.add_task(
+                    event.stage, total=event.total, amount="", unit=event.unit
+                )
+            case StageAdvanced():
+                self._advance_stage(event)
+            case StageFinished():
+                self._end_stage(event.stage)
+            case UtteranceDone():
+                self._count_utterance()
+            case _:
+                assert_never(event)
+
+    def _count_utterance(self) -> None:
+        """One more is done of the stage that began last."""
+        for stage in list(self.tasks)[-1:]:
+            done = self._task(stage).completed + 1
+            self._advance_stage(StageAdvanced(stage, done))
+
+    def _task(self, stage: str) -> Task:
+        return next(task for task in self.stages.tasks if task.id == self.tasks[stage])
+
+    def _advance_stage(self, event: StageAdvanced) -> None:
+        if event.stage not in self.tasks:
+            return
+        task = self._task(event.stage)
+        total = f" of {task.total:,.0f}" if task.total else ""
+        amount = f"{event.done:,.0f}{total} {task.fields['unit']}"
+        self.stages.update(task.id, completed=event.done, amount=amount)
+
+    def _end_stage(self, stage: str) -> None:
+        task_id = self.tasks.pop(stage, None)
+        if task_id is not None:
+            self.stages.remove_task(task_id)
+
+    def start_training(self, event: TrainingStarted) -> None:
+        self.training, self.started_s = event, self.now_s()
+
+    def log_step(self, event: StepLogged) -> None:
+        self.step = event
+        self.losses.append(event.loss)
+
+    def show_samples(self, event: Evaluated) -> None:
+        self.scores.append(event.score.wer)
+        self.rate_name = event.score.rate_name
+        self.samples = event.samples
+
+    def __rich__(self) -> RenderableType:
+        parts: list[RenderableType] = []
+        if self.training:
+            parts.append(self._training_panel(self.training))
+        if self.tasks:
+            parts.append(self.stages)
+        return Group(*parts)
+
+    def _training_panel(self, training: TrainingStarted) -> RenderableType:
+        rows: list[RenderableType] = [self._progress_row(training)]
+        if self.step:
+            rows.append(self._figures(self.step))
+        if self.samples:
+            rows.append(samples_table(self.samples))
+        return Panel(Group(*rows), title="training", title_align="left", box=box.ROUNDED)
+
+    def _progress_row(self, training: TrainingStarted) -> RenderableType:
+        step = self.step.step if self.step else training.first_step
+        row = Table.grid(padding=(0, 2), expand=True)
+        row.add_column(ratio=1)
+        row.add_column(no_wrap=True)
+        row.add_column(no_wrap=True, justify="right")
+        bar = ProgressBar(total=training.total_steps, completed=step)
+        row.add_row(bar, f"step {step:,} of {training.total_steps:,}", self._time_left(training))
+        return row
+
+    def _time_left(self, training: TrainingStarted) -> str:
+        done = self.step.step - training.first_step if self.step else 0
+        if done <= 0:
+            return "-:-- left"
+        step_s = (self.now_s() - self.started_s) / done
+        left_s = step_s * (training.total_steps - training.first_step - done)
+        return f"{clock(max(left_s, 0.0))} left"
+
+    def _figures(self, step: StepLogged) -> RenderableType:
+        grid = Table.grid(padding=(0, 1))
+        for _ in range(3):
+            grid.add_column(style="dim", no_wrap=True)
+            grid.add_column(no_wrap=True, min_width=12)
+        wer = percent(self.scores[-1]) if self.scores else "not yet"
+        best = f" (best {percent(min(self.scores))})" if len(self.scores) > 1 else ""
+        loss = Text.assemble((f"{step.loss:.3f} ", "bold"), sparkline(self.losses, _HISTORY // 3))
+        grid.add_row(
+            "loss",
+            loss,
+            self.rate_name,
+            Text(wer + best, style="bold"),
+            "epoch",
+            f"{step.epoch:.2f}",
+        )
+        grid.add_row(
+            "speed",
+            f"{step.audio_s_per_s:,.0f} s/s",
+            "learning rate",
+            f"{step.learning_rate:.2e}",
+            "padding",
+            padding(step.padding),
+        )
+        grid.add_row(*learning(step), "bottleneck", bottleneck(step))
+        return grid
+
+
+def learning(step: StepLogged) -> tuple[str, str]:
+    """What tells beside the loss whether the model learns: its name, its value."""
+    if step.token_accuracy is not None:
+        return "tokens right", percent(step.token_accuracy)
+    return "blank", "unknown" if step.blank_share is None else percent(step.blank_share)
+
+
+def bottleneck(step: StepLogged) -> Text:
+    """Where the time goes: to loading audio, or to computing."""
+    share = f"{step.loading_share:.0%} loading"
+    if step.loading_share >= _LOADING_IS_BOTTLENECK:
+        return Text(f"reading, {share}", style="yellow")
+    return Text(f"compute, {share}")
+
+
+def samples_table(samples: tuple[SamplePrediction, ...]) -> Table:
+    """What was said beside what was heard."""
+    table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1))
+    table.add_column("said", ratio=1, overflow="fold")
+    table.add_column("heard", ratio=1, overflow="fold")
+    for sample in samples:
+        table.add_row(Text(sample.reference), Text(sample.hypothesis or "(nothing)"))
+    return table

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from gaudi_asr_cli.core.evaluation.repetition import (
+    RepetitionMonitor,
+    compression_ratio,
+    count_repeats,
+)
+from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.records import AudioSpan, Transcript, Utterance
+
+SPEECH = "the quick brown fox jumps over the lazy dog and nobody minds that it does so"
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("", 0),
+        ("yes", 1),
+        ("yes no", 1),
+        ("no no", 2),
+        ("a thank you thank you thank you b", 3),
+        ("one two three one two three one two", 2),
+        ("x " * 9, 9),
+    ],
+)
+def test_repeats_of_a_phrase_are_counted_in_a_row(text, times):
+    assert count_repeats(text.split()) == times
+
+
+def test_loops_compress_better_than_speech():
+    assert compression_ratio(SPEECH) < 1.5
+    assert compression_ratio("thank you for watching. " * 20) > 2.4
+    assert compression_ratio("") == 0
+
+
+def suspects(*cases):
+    """What is said of (reference, text, capped)."""
+    guard = RepetitionMonitor()
+    utterances = []
+    for place, (reference, text, truncated) in enumerate(cases):
+        transcript = Transcript(str(place), text, truncated=truncated)
+        guard(UtteranceDone(str(place), f"{place}.wav", 1.0, transcript))
+        utterances.append(Utterance(str(place), AudioSpan(Path(f"{place}.wav")), reference))
+    return guard.report(utterances)
+
+
+def test_only_what_looks_made_up_is_listed():
+    report = suspects(
+        (SPEECH, SPEECH, False),
+        (SPEECH, "thank you " * 30, False),
+        (SPEECH, SPEECH[:20], True),
+        ("one one one one", "one one one one", False),
+        ("one one one", "one one one one", False),
+    )
+
+    assert [one.id for one in report.suspects] == ["1", "2", "4"]
+    assert (report.truncated, report.looping) == (1, 2)
+    assert report.to_json()["suspects"][0]["repeats"] == 30
+
+
+def test_a_failure_is_no_text():
+    guard = RepetitionMonitor()
+
+    guard(UtteranceDone("a", "a.wav", 1.0, None, "broken"))
+
+    assert guard.report([]).suspects == ()

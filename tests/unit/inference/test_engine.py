@@ -1,0 +1,209 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+from helpers.fake_models import FakeDecoder, FakeLoader, FakeModel, name_utterances
+from helpers.tiny_models import make_batch, save_tiny_model
+
+from gaudi_asr_cli.core.data.audio import LoadedAudio
+from gaudi_asr_cli.core.decoding import GreedyDecoder
+from gaudi_asr_cli.core.devices.cpu import CpuDevice
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.events import Noticed
+from gaudi_asr_cli.core.inference.prefetch import ReadAhead
+from gaudi_asr_cli.core.inference.timing import PhaseClock
+from gaudi_asr_cli.core.inference.transcribe import emit, transcribe
+from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
+
+SECOND = 16_000
+
+
+def run(loader, *names, model=None, **arguments):
+    return transcribe(
+        FakeModel() if model is None else model,
+        name_utterances(*names),
+        FakeDecoder(),
+        load=loader,
+        **arguments,
+    )
+
+
+def reader_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+
+
+def test_utterances_come_in_their_order_with_text_and_length():
+    done = list(run(FakeLoader({"b": 2 * SECOND, "a": SECOND}), "b", "a"))
+
+    assert [one.utterance_id for one in done] == ["b", "a"]
+    assert [one.transcript.text for one in done] == ["100 frames of 1", "50 frames of 1"]
+    assert [one.duration_s for one in done] == [2.0, 1.0]
+
+
+def test_an_utterance_that_cannot_be_loaded_costs_only_itself():
+    broken = DataError("bad.wav: the file is empty.", remedy="")
+    loader = FakeLoader({"a": SECOND, "bad": broken, "gone": OSError("disk"), "b": SECOND})
+
+    done = list(run(loader, "a", "bad", "gone", "b"))
+
+    assert [one.error for one in done] == [None, "bad.wav: the file is empty.", "disk", None]
+    assert [one.transcript is None for one in done] == [False, True, True, False]
+
+
+def test_an_utterance_that_the_network_cannot_take_costs_only_itself():
+    model = FakeModel(fails_on={"big": RuntimeError("out of memory\nstack"), "z": MemoryError()})
+    loader = FakeLoader({"a": SECOND, "big": SECOND, "z": SECOND, "b": SECOND})
+
+    done = list(run(loader, "a", "big", "z", "b", model=model))
+
+    assert [one.error for one in done] == [None, "out of memory", "MemoryError", None]
+
+
+def test_a_bug_in_the_model_is_not_taken_for_a_bad_file():
+    model = FakeModel(fails_on={"a": TypeError("a bug")})
+
+    with pytest.raises(TypeError, match="a bug"):
+        list(run(FakeLoader({"a": SECOND}), "a", model=model))
+    assert reader_threads() == []
+
+
+def test_numbers_that_are_not_finite_are_an_error_not_a_text():
+    def load_infinite(span):
+        return LoadedAudio(np.full(SECOND, np.inf, dtype=np.float32))
+
+    (done,) = run(load_infinite, "a")
+
+    assert "not finite" in done.error
+
+
+def test_what_the_source_of_utterances_raises_comes_out_after_what_was_read():
+    def manifest():
+        yield from name_utterances("a")
+        raise DataError("line 2 is broken", remedy="Mend it.")
+
+    heard = transcribe(FakeModel(), manifest(), FakeDecoder(), load=FakeLoader({"a": SECOND}))
+
+    assert next(heard).error is None
+    with pytest.raises(DataError, match="line 2"):
+        next(heard)
+
+
+def test_audio_that_its_header_promised_and_is_not_there_is_told():
+    events = []
+
+    def load_damaged(span):
+        return LoadedAudio(np.ones(SECOND, dtype=np.float32), lost_s=2.5)
+
+    list(run(load_damaged, "a.wav", observe=events.append))
+
+    assert [type(event) for event in events] == [Noticed]
+    assert "a.wav: 2.50 s" in events[0].message
+
+
+def test_nothing_is_read_before_the_first_is_asked_for():
+    loader = FakeLoader({"a": SECOND})
+
+    run(loader, "a")
+
+    assert loader.loaded == []
+
+
+def test_stopping_early_ends_the_reading():
+    loader = FakeLoader(dict.fromkeys(map(str, range(1000)), 60 * SECOND))
+    heard = run(loader, *loader.sounds)
+
+    next(heard)
+    heard.close()
+
+    assert reader_threads() == []
+    assert len(loader.loaded) < 20
+
+
+def test_an_interrupt_while_listening_ends_the_reading():
+    model = FakeModel(fails_on={"3": KeyboardInterrupt()})
+    loader = FakeLoader(dict.fromkeys(map(str, range(1000)), 60 * SECOND))
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run(loader, *loader.sounds, model=model))
+
+    assert reader_threads() == []
+    assert len(loader.loaded) < 20
+
+
+def test_reading_runs_ahead_of_the_network_but_not_without_bound():
+    loader = FakeLoader(dict.fromkeys(map(str, range(100)), SECOND))
+    ahead = ReadAhead(name_utterances(*loader.sounds), loader, PhaseClock(), 10 * SECOND)
+
+    with ahead as sounds:
+        next(iter(sounds))
+        deadline = time.monotonic() + 5
+        while len(loader.loaded) < 12 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        read = len(loader.loaded)
+
+    # One was taken, ten wait, and one is in the reader's hands.
+    assert read == 12
+
+
+def test_a_sound_longer_than_the_budget_still_passes():
+    loader = FakeLoader({"a": 20 * SECOND, "b": 20 * SECOND})
+
+    with ReadAhead(name_utterances("a", "b"), loader, PhaseClock(), SECOND) as sounds:
+        assert [len(sound.samples) for sound in sounds] == [20 * SECOND] * 2
+
+
+def test_a_long_sound_is_heard_in_chunks_and_written_as_one():
+    model = FakeModel()
+
+    (done,) = run(FakeLoader({"a": 100 * SECOND}), "a", model=model)
+
+    assert done.transcript.text == "5000 frames of 1"
+    assert max(model.transcribed_samples) <= 20 * SECOND
+
+
+def test_a_long_sound_in_chunks_is_nearly_the_whole(tmp_path):
+    model = open_ctc_model(
+        str(save_tiny_model(tmp_path, "wav2vec2-layer-norm")),
+        device=CpuDevice(frozenset(), "a test's CPU"),
+        dtype="fp32",
+    )
+    batch = make_batch([45 * SECOND + 777])
+
+    whole = model.emissions(batch)
+    chunked = emit(model, batch.samples[0], batch.utterances[0])
+
+    assert chunked.frames.tolist() == whole.frames.tolist()
+    agreement = chunked.log_probs.argmax(2) == whole.log_probs.argmax(2)
+    assert agreement.mean() > 0.95
+
+
+def test_the_clock_tells_where_the_time_went():
+    clock = PhaseClock()
+
+    list(run(FakeLoader({"a": SECOND}), "a", clock=clock))
+
+    assert set(clock.phases_s) == {"decode_audio", "compute", "text"}
+    assert all(seconds > 0 for seconds in clock.phases_s.values())
+
+
+def test_word_times_of_a_segment_are_in_the_clock_of_its_file(tmp_path):
+    from dataclasses import replace
+
+    model = open_ctc_model(
+        str(save_tiny_model(tmp_path)), device=CpuDevice(frozenset(), "x"), dtype="fp32"
+    )
+    (utterance,) = name_utterances("a")
+    later = replace(utterance, audio=replace(utterance.audio, start_s=100.0))
+    batch = make_batch([SECOND])
+
+    def load(span):
+        return LoadedAudio(batch.samples[0])
+
+    decoder = GreedyDecoder(model.vocabulary)
+    at_start, in_file = transcribe(model, [utterance, later], decoder, load=load)
+
+    starts = [word.start_s for word in at_start.transcript.words]
+    assert starts
+    assert [w.start_s - 100 for w in in_file.transcript.words] == pytest.approx(starts)

@@ -1,0 +1,49 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.tiny_models import save_tiny_model
+
+from gaudi_asr_cli.core.decoding import GreedyDecoder
+from gaudi_asr_cli.core.devices.cpu import CpuDevice
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.inference.ctc import accelerate
+from gaudi_asr_cli.core.inference.scoring import score_utterances
+from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
+from gaudi_asr_cli.core.records import AudioSpan, Utterance
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = save_tiny_model(tmp_path / "model", "wav2vec2")
+    cpu = CpuDevice(frozenset(), "a test's CPU")
+    return accelerate(open_ctc_model(str(folder), device=cpu, dtype="fp32"))
+
+
+@pytest.fixture
+def clip(tmp_path):
+    import soundfile
+
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, np.zeros(8000, dtype=np.float32), 16_000)
+    return Utterance("clip", AudioSpan(path), "a text")
+
+
+def gone(clip, name):
+    return replace(clip, id=name, audio=AudioSpan(clip.audio.path.with_name(f"{name}.wav")))
+
+
+def score(model, utterances):
+    return score_utterances(model, utterances, GreedyDecoder(model.vocabulary), str.lower)
+
+
+def test_what_fails_is_told_beside_what_is_scored(model, clip):
+    hearing = score(model, [gone(clip, "first"), clip])
+
+    assert [one.utterance_id for one in hearing.failed] == ["first"]
+    assert len(hearing.scored) == 1
+
+
+def test_no_rate_is_made_of_utterances_that_all_failed(model, clip):
+    with pytest.raises(DataError, match=r"None of the 2 utterances .* The first, first: "):
+        score(model, [gone(clip, "first"), gone(clip, "second")])

@@ -1,0 +1,227 @@
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gaudi_asr_cli.core.data.audio import LoadedAudio, load_audio
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.inference.long_form import (
+    LONG_BLOCK_S,
+    load_blocks,
+    open_blocks,
+    transcribe_long,
+)
+from gaudi_asr_cli.core.models.geometry import Convolution, FrameGeometry
+from gaudi_asr_cli.core.records import (
+    SAMPLE_RATE_HZ,
+    AudioSpan,
+    Emissions,
+    Utterance,
+    Vocabulary,
+)
+
+GEOMETRY = FrameGeometry((Convolution(400, 320),))
+VOCABULARY = Vocabulary(("a", "|", "_"), blank=2, delimiter=1, special=frozenset({2}))
+
+
+class FakeFile:
+    """A file of `sound_s` seconds whose header says `promised_s`; sound in `holes` is lost."""
+
+    def __init__(self, sound_s, *, promised_s=None, broken_from_s=None, hole=None):
+        self.sound = 1 + np.arange(round(sound_s * SAMPLE_RATE_HZ), dtype=np.float32)
+        self.promised_s = sound_s if promised_s is None else promised_s
+        self.hole = hole
+        self.most_s = 0.0
+
+    def load(self, span):
+        """Loads as `load_audio` does: what is left of the span, and how much is lost."""
+        start = round(span.start_s * SAMPLE_RATE_HZ)
+        end_s = self.promised_s if span.duration_s is None else span.start_s + span.duration_s
+        samples = self.sound[start : round(end_s * SAMPLE_RATE_HZ)]
+        if self.hole is not None:
+            samples = samples[(samples <= self.hole[0]) | (samples > self.hole[1])]
+        if not len(samples):
+            raise DataError("There is no sound.", remedy="None.")
+        self.most_s = max(self.most_s, len(samples) / SAMPLE_RATE_HZ)
+        lost_s = end_s - span.start_s - len(samples) / SAMPLE_RATE_HZ
+        return LoadedAudio(samples, lost_s if lost_s > 0.1 else 0.0)
+
+
+def read_all(file, span=None, duration_s=None):
+    span = AudioSpan(Path("fake.wav")) if span is None else span
+    duration_s = file.promised_s if duration_s is None else duration_s
+    return list(load_blocks(span, duration_s, file.load))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 10 * LONG_BLOCK_S * 50), st.none() | st.integers(0, 100))
+def test_blocks_are_the_whole_sound_in_order(length, start_s):
+    # A fiftieth of a second is fine enough, and keeps a test of twenty minutes quick.
+    file = FakeFile(length / 50)
+    start_s = min(start_s or 0, file.promised_s / 2)
+    span = AudioSpan(Path("fake.wav"), start_s)
+
+    blocks = read_all(file, span, file.promised_s - start_s)
+
+    whole = file.load(span).samples
+    assert np.array_equal(np.concatenate([block.samples for block in blocks]), whole)
+    assert all(block.lost_s == 0 for block in blocks)
+    assert file.most_s == len(whole) / SAMPLE_RATE_HZ or file.most_s <= LONG_BLOCK_S + 2
+
+
+def test_a_span_with_an_end_is_not_read_beyond_it():
+    file = FakeFile(500)
+    span = AudioSpan(Path("fake.wav"), 30.0, 300.0)
+
+    blocks = read_all(file, span, 300.0)
+
+    heard = np.concatenate([block.samples for block in blocks])
+    assert np.array_equal(heard, file.load(span).samples)
+
+
+def test_a_file_that_ends_early_says_how_much_is_lost():
+    for sound_s in (130.0, 240.0, 240.5, 241.0, 290.0):
+        blocks = read_all(FakeFile(sound_s, promised_s=1000.0))
+
+        assert sum(len(block.samples) for block in blocks) == sound_s * SAMPLE_RATE_HZ
+        assert sum(block.lost_s for block in blocks) == pytest.approx(1000 - sound_s)
+
+
+def test_sound_behind_a_hole_stays_on_the_clock_of_the_file():
+    hole = (130 * SAMPLE_RATE_HZ, 140 * SAMPLE_RATE_HZ)
+    file = FakeFile(600.0, hole=hole)
+
+    blocks = read_all(file)
+
+    heard = np.concatenate([block.samples for block in blocks])
+    assert len(heard) == len(file.sound)
+    assert np.array_equal(heard[240 * SAMPLE_RATE_HZ :], file.sound[240 * SAMPLE_RATE_HZ :])
+    assert sum(block.lost_s for block in blocks) == pytest.approx(10.0)
+
+
+def test_a_file_without_sound_is_an_error():
+    with pytest.raises(DataError):
+        read_all(FakeFile(0, promised_s=700.0))
+
+
+@pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("rate_hz", [16_000, 44_100, 8_000])
+def test_blocks_of_a_real_file_are_those_of_the_file_loaded_whole(tmp_path, capfd, form, rate_hz):
+    path = tmp_path / f"long.{form}"
+    rng = np.random.default_rng(7)
+    # Loud and quiet, so that a sample out of its place would show.
+    sound = np.cumsum(rng.standard_normal(rate_hz * 250)) % 1.0 - 0.5
+    with soundfile.SoundFile(path, "w", samplerate=rate_hz, channels=1) as file:
+        # libsndfile's Vorbis writer crashes on all of it at once.
+        for part in np.array_split(sound.astype(np.float32), 100):
+            file.write(part)
+    span = AudioSpan(path) if form == "mp3" else AudioSpan(path, 1.37)
+
+    blocks = list(open_blocks(span))
+
+    whole = load_audio(span).samples
+    heard = np.concatenate([block.samples for block in blocks])
+    assert len(blocks) >= 3
+    assert len(heard) == len(whole)
+    # A filter or a lossy codec that starts in the middle differs by its last bits.
+    np.testing.assert_allclose(heard, whole, rtol=0, atol=1e-5)
+    assert sum(block.lost_s for block in blocks) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_one_channel_of_a_long_file_is_read_alone(tmp_path):
+    for form in ("wav", "mp3"):
+        path = tmp_path / f"stereo.{form}"
+        ramp = np.linspace(-0.5, 0.5, 16_000 * 130, dtype=np.float32)
+        soundfile.write(path, np.stack([ramp, np.zeros_like(ramp)], axis=1), 16_000)
+
+        right = list(open_blocks(AudioSpan(path), channel=1))
+
+        assert sum(len(block.samples) for block in right) == pytest.approx(len(ramp), abs=3_000)
+        assert max(np.abs(block.samples).max() for block in right if len(block.samples)) < 0.01
+        with pytest.raises(DataError, match="no channel 2"):
+            list(open_blocks(AudioSpan(path), channel=2))
+
+
+def test_a_file_that_is_no_sound_is_an_error(tmp_path):
+    path = tmp_path / "talk.mp3"
+    path.write_text("not a sound")
+
+    with pytest.raises(DataError):
+        list(open_blocks(AudioSpan(path)))
+
+
+def test_an_mp3_cut_short_says_how_much_is_lost(tmp_path):
+    path = tmp_path / "cut.mp3"
+    soundfile.write(path, np.zeros(16_000 * 100, dtype=np.float32), 16_000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    blocks = list(open_blocks(AudioSpan(path)))
+
+    whole = load_audio(AudioSpan(path))
+    assert sum(len(block.samples) for block in blocks) == len(whole.samples)
+    assert blocks[-1].lost_s == pytest.approx(whole.lost_s)
+    assert whole.lost_s > 40
+
+
+def test_long_sound_is_decoded_as_if_it_were_heard_at_once():
+    rng = np.random.default_rng(3)
+    sound = rng.integers(0, 3, 320 * 20_000).astype(np.float32).repeat(1)
+    utterance = Utterance("u", AudioSpan(Path("u.wav"), 100.0))
+    blocks = [LoadedAudio(part, 0.25) for part in np.array_split(sound, 7)]
+    decoder = GreedyDecoder(VOCABULARY)
+
+    heard = transcribe_long(infer_loudest, GEOMETRY, blocks, decoder, utterance)
+
+    assert heard.transcript == decoder.decode(infer_loudest(sound), 0, utterance)
+    assert len(heard.transcript.words) > 1000
+    assert (heard.duration_s, heard.lost_s) == (400.0, 1.75)
+
+
+def test_words_of_a_three_hour_file_are_on_its_clock():
+    minute = np.full(60 * SAMPLE_RATE_HZ, 2.0, dtype=np.float32)
+    spoken = minute.copy()
+    spoken[32_000:32_320] = 0.0
+    utterance = Utterance("u", AudioSpan(Path("u.wav")))
+    blocks = (LoadedAudio(spoken if n in (0, 90, 179) else minute) for n in range(180))
+
+    heard = transcribe_long(infer_loudest, GEOMETRY, blocks, GreedyDecoder(VOCABULARY), utterance)
+
+    assert heard.duration_s == 3 * 3600
+    (word,) = heard.transcript.words
+    assert word.word == "aaa"
+    assert (word.start_s, word.end_s) == (pytest.approx(1.8), pytest.approx(179 * 60 + 2.22))
+
+
+def test_memory_grows_by_a_few_bytes_a_frame_only():
+    def measure_peak(minutes):
+        blocks = (LoadedAudio(np.zeros(960_000, np.float32)) for _ in range(minutes))
+        tracemalloc.start()
+        transcribe_long(
+            infer_loudest, GEOMETRY, blocks, GreedyDecoder(VOCABULARY), WINDOW_UTTERANCE
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    three_hours, ten_minutes = measure_peak(180), measure_peak(10)
+
+    assert (three_hours - ten_minutes) / (170 * 60 * 50) < 24
+
+
+WINDOW_UTTERANCE = Utterance("n", AudioSpan(Path("n.wav")))
+
+
+def infer_loudest(samples):
+    """Emissions in which the first sample of a frame names its token."""
+    frames = GEOMETRY.count_frames(len(samples))
+    padded = np.pad(samples, (0, max(0, frames * 320 - len(samples))))
+    tokens = padded[: frames * 320 : 320].astype(np.int64) % 3
+    log_probs = np.full((1, frames, 3), -9.0, dtype=np.float32)
+    log_probs[0, np.arange(frames), tokens] = -0.1
+    return Emissions(log_probs, np.array([frames]), GEOMETRY.frame_s)
