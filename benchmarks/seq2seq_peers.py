@@ -38,7 +38,7 @@ from gaudi_asr_cli.core.data.audio import load_audio
 from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.evaluation.counts import count_errors
-from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqGenerator, plan_rows
+from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqGenerator, plan_batching
 from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation, is_multilingual, settle
@@ -236,7 +236,7 @@ def open_ours(task: Task, dtype: str, rows: int, *, packed: bool = True) -> Tran
     written: Seq2SeqGenerator | None = pack_whisper(model) if packed else model
     assert written is not None, "this checkpoint's layers are not written out"
     generator = written
-    size = plan_rows(generator, rows).utterances or 1
+    size = plan_batching(generator, rows).utterances or 1
     language = "en" if is_multilingual(model.settings) else None
     how = Generation(language=language, max_tokens=task.tokens)
 

@@ -43,7 +43,9 @@ def main(out: Path, name: str, mode: str, trains: str = "") -> None:
     clips = [Utterance(one.stem, AudioSpan(one)) for one in sorted(corpus.parent.glob("*.wav"))]
     folder = save_tiny_whisper(out / "whisper")
     how = Generation(language="hi", max_tokens=12)
-    recognizer = open_seq2seq_recognizer(str(folder), device=device, dtype="fp32", how=how, rows=4)
+    recognizer = open_seq2seq_recognizer(
+        str(folder), device=device, dtype="fp32", generation_config=how, batch_size=4
+    )
     model: Any = recognizer.model
     seen = watch(model.network) if hasattr(model, "network") else []
     forget_events()

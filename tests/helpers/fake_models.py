@@ -1,4 +1,4 @@
-"""A model that hears without a network: the loudest sample of each frame names the token."""
+"""Fakes of a CTC model, a decoder and an audio loader, without a network or files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAKE_GEOMETRY = FrameGeometry((Convolution(FRAME_SAMPLES, FRAME_SAMPLES),))
 
 @dataclass
 class FakeModel:
-    """Emissions (B, F, 2) with a column of zeros and one of each frame's mean sample."""
+    """Returns emissions (B, F, 2): a column of zeros, and each frame's mean sample."""
 
     geometry: FrameGeometry = FAKE_GEOMETRY
     transcribed_samples: list[int] = field(default_factory=list)
@@ -39,13 +39,13 @@ class FakeModel:
         width = min(padded.shape[1], batch.samples.shape[1])
         padded[:, :width] = batch.samples[:, :width]
         means = padded.reshape(len(batch.lengths), frames, FRAME_SAMPLES).mean(axis=2)
-        log_probs = np.stack([np.zeros_like(means), means], axis=2)
+        log_probs = np.stack([np.zeros_like(means), means], axis=2)  # (B, F, 2)
         counts = [self.geometry.count_frames(int(length)) for length in batch.lengths]
         return Emissions(log_probs, np.array(counts), self.geometry.frame_s)
 
 
 class FakeDecoder:
-    """Writes the number of frames and their mean."""
+    """Decodes to the number of frames and their mean."""
 
     def decode(self, emissions: Emissions, index: int, utterance: Utterance) -> Transcript:
         frames = int(emissions.frames[index])
@@ -55,18 +55,18 @@ class FakeDecoder:
 
 @dataclass
 class FakeLoader:
-    """Sounds by the name of their file: constant samples, or an error that is raised."""
+    """Loads clips by file name: a number of constant samples, or an error that is raised."""
 
-    sounds: dict[str, int | BaseException]
+    clips: dict[str, int | BaseException]
     loaded: list[str] = field(default_factory=list)
 
     def __call__(self, span: AudioSpan) -> LoadedAudio:
         name = span.path.name
         self.loaded.append(name)
-        sound = self.sounds[name]
-        if isinstance(sound, BaseException):
-            raise sound
-        return LoadedAudio(np.ones(sound, dtype=np.float32))
+        clip = self.clips[name]
+        if isinstance(clip, BaseException):
+            raise clip
+        return LoadedAudio(np.ones(clip, dtype=np.float32))
 
 
 def name_utterances(*names: str) -> list[Utterance]:

@@ -1,4 +1,4 @@
-"""A few sentences in other languages, spoken by espeak-ng, as a manifest."""
+"""A few sentences in other languages, synthesised by espeak-ng, with a manifest."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SENTENCES = {
 
 
 def speak_corpus(folder: Path, language: str) -> Path:
-    """Write wav files and `manifest.jsonl` into a folder; returns the manifest."""
+    """Write wav files and `manifest.jsonl` into a folder; return the path of the manifest."""
     folder.mkdir(parents=True)
     lines = []
     with open_espeak() as espeak:
         for number, text in enumerate(SENTENCES[language]):
-            sound = espeak.say(text, voice=language, rate_wpm=150, pitch=50)
-            soundfile.write(folder / f"{number}.wav", sound, ESPEAK_RATE_HZ)
+            samples = espeak.say(text, voice=language, rate_wpm=150, pitch=50)
+            soundfile.write(folder / f"{number}.wav", samples, ESPEAK_RATE_HZ)
             lines.append(json.dumps({"audio_filepath": f"{number}.wav", "text": text}))
     manifest = folder / "manifest.jsonl"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""From what a network says to transcripts."""
+"""Decoding of network outputs into transcripts."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from gaudi_asr_cli.core.records import Transcript, Utterance, Vocabulary
 
 
 class Decoder(Protocol):
-    """Anything that turns a row of what a network says into a transcript.
+    """Turns a row of a network's output into a transcript.
 
-    Which kind of output it takes (`Emissions`, `Generated`) is that of the model it is used with.
+    The kind of output (`Emissions`, `Generated`) is that of the model it is used with.
     """
 
     def decode(self, output: Any, index: int, utterance: Utterance) -> Transcript:
-        """The transcript of row `index` of the batch."""
+        """Decode row `index` of the batch."""
         ...
 
     def condense(self, output: Any, index: int) -> Any:
-        """What `spell` needs of row `index`: little enough to keep for hours of sound."""
+        """Reduce row `index` to what `assemble` needs: small enough to keep for hours of audio."""
         ...
 
-    def spell(self, parts: Sequence[Any], utterance: Utterance) -> Transcript:
-        """The transcript of what was condensed, in the order of the frames."""
+    def assemble(self, parts: Sequence[Any], utterance: Utterance) -> Transcript:
+        """Assemble the transcript of condensed parts, in the order of their frames."""
         ...
 
 
 class DecoderMaker(Protocol):
-    """Makes a decoder for a vocabulary; `characters` are timed too where that is wanted."""
+    """Makes a decoder for a vocabulary; with `characters`, they are timed as well."""
 
     def __call__(self, vocabulary: Vocabulary, *, characters: bool = False) -> Decoder: ...
 

@@ -1,4 +1,4 @@
-"""What a decoder network wrote as a transcript: words share the time of their segment."""
+"""Transcripts from the hypotheses of encoder-decoder models, with estimated word times."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from gaudi_asr_cli.core.records import (
 
 @dataclass(frozen=True, slots=True)
 class HypothesisDecoder:
-    """Passes text on; there is nothing to search.
+    """Converts generated hypotheses to transcripts; the search was done by the model.
 
-    A decoder network tells when a segment begins and ends, not when a word does: the words of a
-    segment share its time by their letters. Nor does it say how sure it is of a word.
+    The model has timestamps for segments, not for words: the words of a segment share its time in
+    proportion to their letters. It has no confidence per word either.
     """
 
     def decode(self, output: Generated, index: int, utterance: Utterance) -> Transcript:
-        """Text, language and, where the network wrote times, words on the file's own clock."""
-        return self.spell([self.condense(output, index)], utterance)
+        """Return text, language and, if there are timestamps, words on the file's own clock."""
+        return self.assemble([self.condense(output, index)], utterance)
 
     def condense(self, output: Generated, index: int) -> Hypothesis:
-        """All of it: text is small."""
+        """Return the whole hypothesis: text is small."""
         return output.rows[index]
 
-    def spell(self, parts: Sequence[Hypothesis], utterance: Utterance) -> Transcript:
-        """The transcript of what was written piece by piece, each on the clock of the utterance."""
+    def assemble(self, parts: Sequence[Hypothesis], utterance: Utterance) -> Transcript:
+        """Concatenate hypotheses whose times are on the clock of the utterance."""
         from_s = utterance.audio.start_s
         words = [word for part in parts for one in part.segments for word in share_time(one)]
         languages = [part.language for part in parts if part.language is not None]
@@ -50,16 +50,16 @@ class HypothesisDecoder:
 
 
 def share_time(segment: Segment) -> Iterator[WordTiming]:
-    """The words of a segment, each with its share of the time by the letters it has."""
+    """Divide the time of a segment among its words in proportion to their letters."""
     words = segment.text.split()
-    lasted_s = segment.end_s - segment.start_s
+    length_s = segment.end_s - segment.start_s
     letters = max(sum(map(len, words)), 1)
     borders = accumulate((len(word) for word in words), initial=0)
-    for word, (before, behind) in zip(words, pairwise(borders), strict=True):
+    for word, (before, after) in zip(words, pairwise(borders), strict=True):
         yield WordTiming(
             word=word,
-            start_s=round(segment.start_s + lasted_s * before / letters, 3),
-            end_s=round(segment.start_s + lasted_s * behind / letters, 3),
+            start_s=round(segment.start_s + length_s * before / letters, 3),
+            end_s=round(segment.start_s + length_s * after / letters, 3),
             confidence=None,
         )
 
@@ -67,22 +67,22 @@ def share_time(segment: Segment) -> Iterator[WordTiming]:
 def join_windows(
     left: Sequence[WordTiming], right: Sequence[WordTiming], from_s: float, to_s: float
 ) -> list[WordTiming]:
-    """The words of two windows that overlap from `from_s` to `to_s`, those of the overlap once.
+    """Merge the words of two windows that overlap from `from_s` to `to_s`.
 
-    Where both heard the same words, they are joined in the middle of the longest such run; else
-    each window keeps what it heard on its side of the middle.
+    If both windows have words in common, they are joined in the middle of the longest such run;
+    otherwise each window keeps its words on its side of the middle of the overlap.
     """
     if not left or not right:
         return [*left, *right]
     slack_s = (to_s - from_s) / 2
     first = next((i for i, one in enumerate(left) if one.end_s > from_s - slack_s), len(left))
     last = next((i for i, one in enumerate(right) if one.start_s > to_s + slack_s), len(right))
-    at, by, length = _longest_run(
-        [_spell(one) for one in left[first:]], [_spell(one) for one in right[:last]]
+    left_at, right_at, length = _longest_run(
+        [_normalise(one) for one in left[first:]], [_normalise(one) for one in right[:last]]
     )
     if length:
         half = length // 2
-        return [*left[: first + at + half], *right[by + half :]]
+        return [*left[: first + left_at + half], *right[right_at + half :]]
     middle_s = (from_s + to_s) / 2
     return [
         *(one for one in left if one.start_s < middle_s),
@@ -97,6 +97,6 @@ def _longest_run(left: Sequence[str], right: Sequence[str]) -> tuple[int, int, i
     return match.a, match.b, match.size
 
 
-def _spell(word: WordTiming) -> str:
-    """What two windows have to agree on: capitals and commas depend on what stood before."""
+def _normalise(word: WordTiming) -> str:
+    """Return the word without case and punctuation, which depend on the text before it."""
     return "".join(letter for letter in word.word.lower() if letter.isalnum()) or word.word

@@ -1,1 +1,1 @@
-"""The inference engine: read, batch, forward and text, overlapped."""
+"""Inference: audio is read, batched, run through the network and decoded, all overlapped."""

@@ -1,4 +1,4 @@
-"""Work on a thread of its own, ahead of whoever needs what comes out of it."""
+"""Prefetching: an iterator that runs on its own thread, ahead of its consumer."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from threading import Condition, Thread
 from typing import Generic, TypeVar
 
 JOIN_S = 5.0
-"""Longest wait for the item that the thread is at when the run is stopped."""
+"""Longest wait for the item in progress when the run is stopped."""
 
 T = TypeVar("T")
 
 
 class RunAhead(Generic[T]):
-    """What an iterator gives, in order, made on a thread as far as `budget` allows.
+    """The items of an iterator, in order, produced on a thread within a `budget`.
 
-    Use it as a context; leaving it ends the thread. What the iterator raises is raised where the
-    items are iterated.
+    Use it as a context manager; leaving it ends the thread. An exception of the iterator is raised
+    where the items are consumed.
 
     Args:
-        items: Runs on the thread.
-        cost: Of an item while it waits.
-        budget: Most cost of all that waits; a single item may exceed it.
-        name: Of the thread.
+        items: Iterated on the thread.
+        cost: Cost of a queued item.
+        budget: Maximum total cost of queued items; a single item may exceed it.
+        name: Name of the thread.
     """
 
     def __init__(
@@ -32,8 +32,8 @@ class RunAhead(Generic[T]):
         self._items = items
         self._cost = cost
         self._budget = budget
-        self._waiting: deque[T] = deque()
-        self._waiting_cost = 0
+        self._queue: deque[T] = deque()
+        self._queued_cost = 0
         self._changed = Condition()
         self._finished = False
         self._closed = False
@@ -49,7 +49,7 @@ class RunAhead(Generic[T]):
         self._thread.join(JOIN_S)
 
     def stop(self) -> None:
-        """Want nothing more; the thread ends with the item in its hands."""
+        """Stop the thread once the item in progress is done; the rest is dropped."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -57,14 +57,14 @@ class RunAhead(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._finished or self._closed)
-                if self._closed or not self._waiting:
+                self._changed.wait_for(lambda: self._queue or self._finished or self._closed)
+                if self._closed or not self._queue:
                     break
-                item = self._waiting.popleft()
-                self._waiting_cost -= self._cost(item)
+                item = self._queue.popleft()
+                self._queued_cost -= self._cost(item)
                 self._changed.notify_all()
             yield item
-            # Or the last one would be held while the next is waited for.
+            # Otherwise this item would be kept in memory while waiting for the next.
             del item
         if self._failure is not None:
             raise self._failure
@@ -75,7 +75,7 @@ class RunAhead(Generic[T]):
                 if not self._put(item):
                     break
                 del item
-        except BaseException as failure:  # noqa: BLE001 - raised again where items are iterated
+        except BaseException as failure:  # noqa: BLE001 - raised again in __iter__
             self._failure = failure
         finally:
             _close(self._items)
@@ -84,32 +84,32 @@ class RunAhead(Generic[T]):
                 self._changed.notify_all()
 
     def _put(self, item: T) -> bool:
-        """Hand the item over once there is room; False when nobody wants it any more."""
+        """Queue the item once it fits the budget; return False if the run was stopped."""
         cost = self._cost(item)
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._has_room(cost))
+            self._changed.wait_for(lambda: self._closed or self._fits(cost))
             if self._closed:
                 return False
-            self._waiting.append(item)
-            self._waiting_cost += cost
+            self._queue.append(item)
+            self._queued_cost += cost
             self._changed.notify_all()
             return True
 
-    def _has_room(self, cost: int) -> bool:
-        # An empty queue takes an item of any cost, or one that is over the budget never passes.
-        return not self._waiting or self._waiting_cost + cost <= self._budget
+    def _fits(self, cost: int) -> bool:
+        # An empty queue takes any item; otherwise one over the budget would block forever.
+        return not self._queue or self._queued_cost + cost <= self._budget
 
 
 def _close(items: Iterator[T]) -> None:
-    """End a generator on the thread that ran it: it may have threads of its own to end."""
+    """Close a generator on the thread that ran it: it may have to end its own threads."""
     close = getattr(items, "close", None)
     if close is not None:
         close()
 
 
 def until_failure(items: Iterable[T], failures: list[Exception]) -> Iterator[T]:
-    """The items up to an exception, which goes to `failures`: to be raised once they are done."""
+    """Yield the items up to an exception; append it to `failures`, to be raised after the items."""
     try:
         yield from items
-    except Exception as failure:  # noqa: BLE001 - whoever gave the list raises it
+    except Exception as failure:  # noqa: BLE001 - the owner of the list raises it
         failures.append(failure)

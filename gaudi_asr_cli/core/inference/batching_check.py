@@ -1,4 +1,4 @@
-"""Whether text depends on who shares a batch: each file alone, in padded batches, and as usual."""
+"""A check that transcripts do not depend on batching: unbatched, padded and usual inference."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gaudi_asr_cli.core.models.ctc.masked_norm import make_padding_invariant
 from gaudi_asr_cli.core.models.ctc.model import CtcModel
 from gaudi_asr_cli.core.records import Utterance
 
-PROOF_BUCKETS = 2
+CHECK_BUCKETS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class TextDifference:
-    """A file whose text changed, what it is alone, and what it is `way` (batched, or as usual)."""
+    """A file whose text changed: `alone` is unbatched, `other` the text of inference by `way`."""
 
     path: str
     way: str
@@ -32,7 +32,7 @@ class TextDifference:
 
 @dataclass(frozen=True, slots=True)
 class BatchingCheck:
-    """What came of it; `ways` are those that were compared with each file alone."""
+    """The result of a check; `ways` of inference were compared with unbatched inference."""
 
     files: int
     ways: tuple[str, ...]
@@ -48,55 +48,55 @@ def check_batching(
     channel: int | None = None,
     load: Loader | None = None,
 ) -> BatchingCheck:
-    """Compare the text of each utterance heard alone with that in company.
+    """Compare the transcripts of unbatched and batched inference.
 
-    Alone is by transformers' code without padding; in company is in padded batches, where the
-    model can be batched at all, and as `usual` has it.
+    Unbatched inference runs transformers' code without padding. It is compared with padded
+    batches, if the model can be batched at all, and with the `usual` model.
 
     Args:
-        model: Its weights already in `model.dtype`.
-        usual: What `infer` listens with.
-        utterances: Those that cannot be loaded count as files without text.
+        model: Its weights are already in `model.dtype`.
+        usual: The model that `infer` uses.
+        utterances: Those that cannot be loaded count as files with empty text.
         decoder: Turns emissions into text.
-        channel: Which channel of the files; all mixed down without it.
+        channel: Channel of the files, from 0; None downmixes to mono.
         load: Loads audio; see `transcribe`.
     """
     ways: dict[str, EmissionModel | Recognizer] = {} if usual is model else {"as usual": usual}
     batched = _in_padded_batches(model)
     if batched is not None and not isinstance(usual, BatchedModel):
         ways["in padded batches"] = batched
-    hear = partial(transcribe, decoder=decoder, channel=channel, load=load)
-    return compare_ways(model, ways, utterances, hear)
+    transcribe_with = partial(transcribe, decoder=decoder, channel=channel, load=load)
+    return compare_ways(model, ways, utterances, transcribe_with)
 
 
 def compare_ways(
-    single: EmissionModel | Recognizer,
+    unbatched: EmissionModel | Recognizer,
     ways: Mapping[str, EmissionModel | Recognizer],
     utterances: Sequence[Utterance],
     transcribe_with: Callable[
         [EmissionModel | Recognizer, Sequence[Utterance]], Iterable[UtteranceDone]
     ],
 ) -> BatchingCheck:
-    """Compare the texts of some ways of listening with those of listening to each alone."""
+    """Compare the transcripts of each model in `ways` with those of the unbatched model."""
 
-    def hear(listener: EmissionModel | Recognizer) -> list[str]:
-        heard = transcribe_with(listener, utterances)
-        return ["" if one.transcript is None else one.transcript.text for one in heard]
+    def texts_of(model: EmissionModel | Recognizer) -> list[str]:
+        results = transcribe_with(model, utterances)
+        return ["" if one.transcript is None else one.transcript.text for one in results]
 
-    alone = hear(single)
+    references = texts_of(unbatched)
     differences = [
-        TextDifference(str(utterance.audio.path), way, single, other)
-        for way, listener in ways.items()
-        for utterance, single, other in zip(utterances, alone, hear(listener), strict=True)
-        if single != other
+        TextDifference(str(utterance.audio.path), way, reference, other)
+        for way, model in ways.items()
+        for utterance, reference, other in zip(utterances, references, texts_of(model), strict=True)
+        if reference != other
     ]
     return BatchingCheck(len(utterances), tuple(ways), tuple(differences))
 
 
 def _in_padded_batches(model: CtcModel) -> BatchedModel | None:
-    """The model in batches of few shapes, whether or not these gain anything on its device."""
-    proof = make_padding_invariant(replace(model))
-    if not proof.padding_invariant:
+    """Return the model in batches of few shapes, even if its device gains nothing from them."""
+    invariant = make_padding_invariant(replace(model))
+    if not invariant.padding_invariant:
         return None
     batching = Batching((), BATCH_S, static_shapes=True)
-    return BatchedModel(proof, model.device.copier(), batching, buckets=PROOF_BUCKETS)
+    return BatchedModel(invariant, model.device.copier(), batching, buckets=CHECK_BUCKETS)

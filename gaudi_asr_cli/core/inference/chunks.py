@@ -1,9 +1,9 @@
-"""Long audio in overlapping chunks, stitched frame by frame: memory stays bounded.
+"""Chunked inference: long audio in overlapping chunks, stitched frame by frame in bounded memory.
 
-Frame i of what is stitched lies at i times `frame_s` of the sound, as if it had been heard whole.
-Convolutions make the same of a frame in its chunk as in the whole sound, for a chunk starts on a
-frame and every kept frame has `STRIDE_S` of sound on either side; attention and the statistics of
-a normalisation see the chunk only, as they saw utterances of that length in training.
+Frame i of the stitched emissions lies at i times `frame_s` of the audio, as without chunks.
+Convolutions compute the same for a frame in its chunk as in the whole audio, because a chunk starts
+on a frame and every kept frame has `STRIDE_S` of context on either side. Attention and the
+statistics of normalisation cover the chunk only, as in training on utterances of that length.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
 
 LONGEST_S = 30.0
-"""Longer audio is cut: attention grows with the square of the length."""
+"""Longer audio is cut into chunks: attention grows with the square of the length."""
 CHUNK_S = 20.0
 STRIDE_S = 2.0
-"""Context on each side of a chunk, heard but not kept."""
+"""Context on each side of a chunk, whose frames are discarded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Samples `start` to `end` of a sound are heard, its frames `keep_from` to `keep_to` kept.
+    """Samples `start` to `end` of the audio, of which frames `keep_from` to `keep_to` are kept.
 
-    Frames are those of the whole sound. The chunk starts on a frame, so frame f of the sound is
+    Frames are counted in the whole audio. The chunk starts on a frame, so frame f of the audio is
     frame f - `first_frame` of the chunk.
     """
 
@@ -46,7 +46,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class ChunkGrid:
-    """Where chunks lie, in frames: each keeps `step` of them and hears `stride` on either side."""
+    """The layout of chunks in frames: each keeps `step`, with `stride` of context on each side."""
 
     geometry: FrameGeometry
     step: int
@@ -54,8 +54,8 @@ class ChunkGrid:
 
     @classmethod
     def for_geometry(cls, geometry: FrameGeometry) -> ChunkGrid:
-        """Chunks of 20 s with 2 s on either side, or as long as the network's frames demand."""
-        # SEW pools frames in pairs: a chunk that starts on an odd frame would pair others.
+        """Lay out chunks of 20 s with strides of 2 s, or more if the receptive field needs it."""
+        # SEW pools frames in pairs: a chunk that starts on an odd frame would pair different ones.
         unit = geometry.minimum_frames
         field = -(-geometry.minimum_samples // geometry.frame_samples)
         stride = max(round(STRIDE_S / geometry.frame_s), field)
@@ -64,7 +64,7 @@ class ChunkGrid:
         return cls(geometry, max(step - step % unit, stride), stride)
 
     def inner(self, number: int) -> Chunk:
-        """Chunk `number`, counted from 0, of a sound that goes on behind it."""
+        """Return chunk `number`, from 0, of audio that continues after it."""
         keep_from = number * self.step
         first = max(0, keep_from - self.stride)
         return Chunk(
@@ -76,14 +76,14 @@ class ChunkGrid:
         )
 
     def last(self, number: int, samples: int) -> Chunk:
-        """Chunk `number` of a sound that ends in it, after so many samples in all."""
+        """Return chunk `number` of audio that ends in it, after `samples` in all."""
         inner = self.inner(number)
         frames = self.geometry.count_frames(samples)
         return Chunk(inner.start, samples, inner.first_frame, inner.keep_from, frames)
 
 
 def plan_chunks(samples: int, geometry: FrameGeometry) -> tuple[Chunk, ...]:
-    """Chunks that together keep each frame of a sound exactly once; one chunk up to 30 s."""
+    """Plan chunks that together keep each frame exactly once; one chunk up to 30 s."""
     if samples <= LONGEST_S * SAMPLE_RATE_HZ:
         return (Chunk(0, samples, 0, 0, geometry.count_frames(samples)),)
     grid = ChunkGrid.for_geometry(geometry)
@@ -96,16 +96,16 @@ def plan_chunks(samples: int, geometry: FrameGeometry) -> tuple[Chunk, ...]:
 def cut_chunks(
     blocks: Iterable[Samples], geometry: FrameGeometry
 ) -> Iterator[tuple[Chunk, Samples]]:
-    """The chunks of `plan_chunks` and their samples, of a sound that comes in blocks (T,).
+    """Yield the chunks of `plan_chunks` and their samples, from audio in blocks (T,).
 
-    Holds no more than a block and a chunk; the length of the sound need not be known before.
+    At most a block and a chunk are in memory; the length of the audio need not be known.
     """
     grid, number = ChunkGrid.for_geometry(geometry), 0
     held, held_from = np.zeros(0, dtype=np.float32), 0
     for block in blocks:
         held = np.concatenate([held, block])
         reached = held_from + len(held)
-        # Until it is longer than that, the sound may still be one to be heard whole.
+        # Up to this length the audio may still turn out to be a single chunk.
         if reached <= LONGEST_S * SAMPLE_RATE_HZ:
             continue
         while (chunk := grid.inner(number)).end < reached:
@@ -119,21 +119,21 @@ def cut_chunks(
 
 
 def infer_chunks(
-    hear: Callable[[Samples], Emissions], blocks: Iterable[Samples], geometry: FrameGeometry
+    infer: Callable[[Samples], Emissions], blocks: Iterable[Samples], geometry: FrameGeometry
 ) -> Iterator[Emissions]:
-    """Emissions (1, f, V) of one chunk after another, each cut to the frames that it keeps.
+    """Yield the emissions (1, f, V) of each chunk, cut to the frames that it keeps.
 
     Args:
-        hear: Makes emissions (1, F, V) of a sound (T,).
-        blocks: The sound, in order.
-        geometry: How many frames `hear` makes.
+        infer: Computes emissions (1, F, V) of samples (T,).
+        blocks: The audio, in order.
+        geometry: Frame geometry of the network behind `infer`.
     """
     for chunk, samples in cut_chunks(blocks, geometry):
-        yield keep_frames(chunk, hear(samples))
+        yield keep_frames(chunk, infer(samples))
 
 
 def keep_frames(chunk: Chunk, part: Emissions) -> Emissions:
-    """The frames (1, f, V) that a chunk keeps of its emissions (1, F, V)."""
+    """Return the frames (1, f, V) that a chunk keeps of its emissions (1, F, V)."""
     kept = part.log_probs[
         :, chunk.keep_from - chunk.first_frame : chunk.keep_to - chunk.first_frame
     ]
@@ -141,7 +141,7 @@ def keep_frames(chunk: Chunk, part: Emissions) -> Emissions:
 
 
 def stitch(chunks: Sequence[Chunk], parts: Sequence[Emissions]) -> Emissions:
-    """Emissions (1, F, V) of a whole sound from those (1, f, V) of its chunks."""
+    """Concatenate the kept frames (1, f, V) of all chunks to emissions (1, F, V)."""
     if len(parts) == 1:
         return parts[0]
     kept = [keep_frames(chunk, part) for chunk, part in zip(chunks, parts, strict=True)]

@@ -1,4 +1,4 @@
-"""The fastest way to hear with a model on its device, which changes nothing of what is heard."""
+"""The fastest inference for a CTC model on its device, with the same results."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from gaudi_asr_cli.core.models.ctc.model import CtcModel, open_ctc_model
 from gaudi_asr_cli.core.models.threads import is_small
 from gaudi_asr_cli.core.records import Vocabulary
 
-MOST_GRAPHS = 64
+MAX_GRAPHS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceOptions:
-    """How to listen.
+    """Options of inference.
 
     Args:
-        graphs: Capture the network's forward for each shape; None where shapes are few anyway
-            and the device can.
-        batch_s: Most padded audio in one batch, in seconds.
-        buckets: Shapes, where these are few.
-        edges_s: Their lengths in seconds; chosen from the first utterances if there are none.
-        int8: Multiply in 8 bits on a CPU, at a small cost in accuracy.
+        graphs: Capture the network's forward as a graph per shape; None does so if the device
+            recompiles on new shapes and supports graphs.
+        batch_s: Maximum padded audio per batch, in seconds.
+        buckets: Number of length buckets with static shapes.
+        edges_s: Bucket edges in seconds; chosen from the first utterances if empty.
+        int8: Quantise to int8 on a CPU, at a small cost in accuracy.
     """
 
     graphs: bool | None = None
@@ -45,7 +45,7 @@ DEFAULT_OPTIONS = InferenceOptions()
 
 
 class OpenCtcModel(EmissionModel, Protocol):
-    """A `EmissionModel` with what is needed to make text of what it hears."""
+    """An `EmissionModel` with the vocabulary that decoding needs."""
 
     @property
     def dtype(self) -> str: ...
@@ -60,18 +60,18 @@ def open_ctc_recognizer(
     device: Device,
     dtype: str = "auto",
     language: str | None = None,
-    choices: InferenceOptions = DEFAULT_OPTIONS,
+    options: InferenceOptions = DEFAULT_OPTIONS,
 ) -> OpenCtcModel:
-    """A model for listening only; arguments and errors as of `open_ctc_model`."""
+    """Open a model for inference only; arguments and errors as of `open_ctc_model`."""
     return accelerate(
-        open_full_precision(name, device=device, dtype=dtype, language=language), choices
+        open_full_precision(name, device=device, dtype=dtype, language=language), options
     )
 
 
 def open_full_precision(
     name: str, *, device: Device, dtype: str = "auto", language: str | None = None
 ) -> CtcModel:
-    """A model that is to compute in `dtype`, its weights still fp32: for `accelerate`.
+    """Open a model that will compute in `dtype`, with its weights still in fp32, for `accelerate`.
 
     Packing is most exact from weights that were never rounded.
     """
@@ -80,60 +80,60 @@ def open_full_precision(
     chosen = device.choose_dtype(dtype)
     model = open_ctc_model(name, device=device, dtype="fp32", language=language)
     if is_small(model):
-        # For the rest of the process, which listens to nothing else.
+        # For the rest of the process, which runs no other model.
         torch.set_num_threads(1)
     return replace(model, dtype=chosen)
 
 
-def accelerate(model: CtcModel, choices: InferenceOptions = DEFAULT_OPTIONS) -> OpenCtcModel:
-    """The model in batches where these gain, else packed where its shape fits, else as it is.
+def accelerate(model: CtcModel, options: InferenceOptions = DEFAULT_OPTIONS) -> OpenCtcModel:
+    """Return the model batched if the device prefers it, else packed if supported, else as it is.
 
-    The network's weights become `model.dtype` unless it was packed.
+    The network's weights are cast to `model.dtype` unless it was packed.
 
     Raises:
-        MachineError: Graphs or int8 are wanted and cannot be had.
+        MachineError: Graphs or int8 are requested but not available.
     """
     if not model.device.prefers_batching:
-        packed = pack(model, int8=choices.int8)
+        packed = pack(model, int8=options.int8)
         if packed is not None:
             return packed
     cast_weights(model)
-    return make_batched(model, choices) or model
+    return make_batched(model, options) or model
 
 
 def make_batched(
-    model: CtcModel, choices: InferenceOptions = DEFAULT_OPTIONS
+    model: CtcModel, options: InferenceOptions = DEFAULT_OPTIONS
 ) -> BatchedModel | None:
-    """The model in batches; None where these gain nothing or would change what is heard."""
+    """Return the model for batches, or None if these gain nothing or would change the results."""
     if not model.device.prefers_batching:
         return None
-    proof = make_padding_invariant(model)
-    if not proof.padding_invariant:
+    invariant = make_padding_invariant(model)
+    if not invariant.padding_invariant:
         return None
-    graphs = _capture(proof, choices.graphs)
+    graphs = _capture(invariant, options.graphs)
     few_shapes = graphs is not None or model.device.recompiles_on_new_shapes
     return BatchedModel(
-        model=proof,
+        model=invariant,
         copier=model.device.copier(),
-        batching=Batching(tuple(choices.edges_s), choices.batch_s, static_shapes=few_shapes),
-        buckets=choices.buckets,
+        batching=Batching(tuple(options.edges_s), options.batch_s, static_shapes=few_shapes),
+        buckets=options.buckets,
         graphs=graphs,
         pads_a_frame=few_shapes,
     )
 
 
-def _capture(model: CtcModel, wish: bool | None) -> GraphCounts | None:
-    if not (model.device.recompiles_on_new_shapes if wish is None else wish):
+def _capture(model: CtcModel, requested: bool | None) -> GraphCounts | None:
+    if not (model.device.recompiles_on_new_shapes if requested is None else requested):
         return None
     network: Any = model.network
     try:
-        return model.device.use_graphs(network, max_graphs=MOST_GRAPHS)
+        return model.device.use_graphs(network, max_graphs=MAX_GRAPHS)
     except MachineError:
-        if wish:
+        if requested:
             raise
         return None
 
 
 def cast_weights(model: CtcModel) -> None:
-    """Round the network's weights to the dtype that it computes in."""
+    """Cast the network's weights to the dtype that it computes in, and freeze them."""
     model.network.to(torch_dtype(model.dtype)).eval().requires_grad_(False)

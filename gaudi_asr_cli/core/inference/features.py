@@ -1,4 +1,4 @@
-"""A model whose features are timed apart from its network."""
+"""Timing of feature extraction, separate from the network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ModelT = TypeVar("ModelT")
 
 @dataclass(frozen=True, slots=True)
 class TimedFrontend:
-    """A `Frontend` whose `prepare` counts as the phase `features`."""
+    """A `Frontend` whose `prepare` is counted as the phase `features`."""
 
     inner: Any
     clock: PhaseClock
@@ -31,7 +31,10 @@ class TimedFrontend:
 
 
 def time_features(model: ModelT, clock: PhaseClock) -> ModelT:
-    """The model, which tells `clock` how long it normalises; any other thing as it is."""
+    """Return a copy of the model whose feature extraction is timed by `clock`.
+
+    A model without a frontend is returned unchanged.
+    """
     frontend = getattr(model, "frontend", None)
     if frontend is None:
         return model

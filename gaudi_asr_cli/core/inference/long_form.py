@@ -1,4 +1,4 @@
-"""A long file block by block: memory does not grow with its length."""
+"""Long files, transcribed block by block: memory does not grow with their length."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
 
 LONG_S = 600.0
-"""Longer files are read in blocks; shorter ones (38 MB) come whole, which is simpler and faster."""
+"""Longer files are read in blocks; shorter ones (38 MB) are loaded whole, simpler and faster."""
 LONG_BLOCK_S = 120
-"""Whole seconds, so that a block starts on a sample at any rate before and after resampling."""
+"""Whole seconds, so that a block starts on a sample at any rate, before and after resampling."""
 MARGIN_S = 1
-"""Sound around a block that filters and decoders need to be warm; it is cut off again."""
+"""Audio around a block that warms up filters and decoders; it is cut off again."""
 
 
 @dataclass(frozen=True, slots=True)
 class LongFormResult:
-    """What was heard in how much sound; `lost_s` was promised and could not be decoded."""
+    """A transcript and the duration; `lost_s` were in the header but could not be decoded."""
 
     transcript: Transcript
     duration_s: float
@@ -41,20 +41,20 @@ class LongFormResult:
 
 
 def transcribe_long(
-    hear: Callable[[Samples], Emissions],
+    infer: Callable[[Samples], Emissions],
     geometry: FrameGeometry,
     blocks: Iterable[LoadedAudio],
     decoder: Decoder,
     utterance: Utterance,
 ) -> LongFormResult:
-    """The transcript of a sound of any length, of which only a block and a chunk are in memory.
+    """Transcribe audio of any length, with only a block and a chunk in memory.
 
     Args:
-        hear: Makes emissions (1, F, V) of a sound (T,).
-        geometry: How many frames it makes.
-        blocks: The sound, in order: `open_blocks`.
-        decoder: Keeps a few bytes of each frame, and makes text of them at the end.
-        utterance: Whose sound it is.
+        infer: Computes emissions (1, F, V) of samples (T,).
+        geometry: Frame geometry of the network behind `infer`.
+        blocks: The audio, in order, from `open_blocks`.
+        decoder: Keeps a few bytes per frame and assembles the text at the end.
+        utterance: The utterance that the audio belongs to.
     """
     samples, lost_s = 0, 0.0
 
@@ -64,19 +64,19 @@ def transcribe_long(
             samples, lost_s = samples + len(block.samples), lost_s + block.lost_s
             yield block.samples
 
-    heard = [decoder.condense(part, 0) for part in infer_chunks(hear, count(), geometry)]
+    parts = [decoder.condense(part, 0) for part in infer_chunks(infer, count(), geometry)]
     duration_s = samples / SAMPLE_RATE_HZ
     measured = replace(utterance, audio=replace(utterance.audio, duration_s=duration_s))
-    return LongFormResult(decoder.spell(heard, measured), duration_s, lost_s)
+    return LongFormResult(decoder.assemble(parts, measured), duration_s, lost_s)
 
 
 def open_blocks(span: AudioSpan, *, channel: int | None = None) -> Iterator[LoadedAudio]:
-    """The samples of a span of any length at 16 kHz, in order, a minute or two at a time.
+    """Open a span of any length as blocks of a minute or two at 16 kHz, in order.
 
-    Put together they are what `load_audio` makes of the whole span.
+    Concatenated, they equal the samples of the whole span from `load_audio`.
 
     Raises:
-        DataError: Nothing can be read of it.
+        DataError: Nothing of the span can be read.
     """
     if is_mp3(span):
         return stream_mp3(span, channel=channel)
@@ -86,19 +86,19 @@ def open_blocks(span: AudioSpan, *, channel: int | None = None) -> Iterator[Load
 def load_blocks(
     span: AudioSpan, duration_s: float, load: Callable[[AudioSpan], LoadedAudio]
 ) -> Iterator[LoadedAudio]:
-    """The samples of a span, in order and without a gap, in blocks of two minutes.
+    """Yield the samples of a span in blocks of two minutes, in order and without a gap.
 
-    Put together they are what `load` makes of the whole span. Where sound is lost in the middle,
-    silence keeps its place, so that all that follows stays on the file's clock; `lost_s` says how
-    much of a block that is, or is missing at the end.
+    Concatenated, they equal the samples of the whole span from `load`. Audio lost in the middle is
+    replaced by silence, so that all later times stay on the file's clock; `lost_s` of a block is
+    how much was lost in it, or is missing at the end.
 
     Args:
-        span: What to read.
-        duration_s: How long it is by its header (`read_duration_s`).
+        span: The span to read.
+        duration_s: Its length according to the header (`read_duration_s`).
         load: `load_audio` or a fake of it.
 
     Raises:
-        DataError: There is no sound at its beginning; later on that ends the sound.
+        DataError: The first block cannot be read; a later one ends the audio.
     """
     missing = 0
     for start_s in range(0, max(1, ceil(duration_s)), LONG_BLOCK_S):
@@ -120,18 +120,18 @@ def load_blocks(
 def _load_block(
     span: AudioSpan, start_s: int, is_last: bool, load: Callable[[AudioSpan], LoadedAudio]
 ) -> LoadedAudio:
-    """The block that starts `start_s` into the span; the last one reaches to the span's end."""
+    """Load the block that starts `start_s` into the span; the last one ends with the span."""
     lead_s = min(start_s, MARGIN_S)
     end_s = span.duration_s if is_last else start_s + LONG_BLOCK_S + MARGIN_S
     loaded = load(_cut_span(span, start_s - lead_s, end_s))
     if loaded.lost_s > 0 and not is_last:
-        # Nobody knows where in it sound is lost, so the margins cannot be cut off again.
+        # The position of the loss is unknown, so the margins cannot be cut off again.
         return load(_cut_span(span, start_s, start_s + LONG_BLOCK_S))
     end = None if is_last else (lead_s + LONG_BLOCK_S) * SAMPLE_RATE_HZ
     return replace(loaded, samples=loaded.samples[lead_s * SAMPLE_RATE_HZ : end])
 
 
 def _cut_span(span: AudioSpan, start_s: float, end_s: float | None) -> AudioSpan:
-    """From `start_s` to `end_s` of the span; None is its end, wherever that is."""
+    """Return the span from `start_s` to `end_s`; None is the end of the span."""
     duration_s = None if end_s is None else end_s - start_s
     return replace(span, start_s=span.start_s + start_s, duration_s=duration_s)

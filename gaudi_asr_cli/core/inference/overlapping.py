@@ -1,4 +1,4 @@
-"""Long sound in windows that overlap, many at once: faster than one after another."""
+"""Long-form transcription in batches of overlapping windows: faster than sequential windows."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
 
 OVERLAP = 1 / 3
-"""Share of a window that the next one hears as well: with 30 s a border has 5 s on either side."""
+"""Share of a window that the next one repeats: in 30 s, a cut has 5 s of context on either side."""
 
 PlacedWindow = tuple[float, "Samples"]
-"""Where a window begins, in seconds, and its samples (T,)."""
+"""Start of a window in seconds, and its samples (T,)."""
 
 
 def cut_overlapping(blocks: Iterable[Samples], window_s: float) -> Iterator[PlacedWindow]:
-    """Windows of a sound that comes in blocks; the last one may be shorter."""
+    """Yield overlapping windows of audio that comes in blocks; the last may be shorter."""
     size = round(window_s * SAMPLE_RATE_HZ)
     step = size - round(size * OVERLAP)
     held, first = np.zeros(0, np.float32), 0
@@ -39,52 +39,50 @@ def cut_overlapping(blocks: Iterable[Samples], window_s: float) -> Iterator[Plac
 
 def generate_overlapping(
     windows: Iterable[PlacedWindow],
-    write: Callable[[list[Samples]], tuple[Hypothesis, ...]],
-    rows: int,
+    generate: Callable[[list[Samples]], tuple[Hypothesis, ...]],
+    batch_size: int,
     window_s: float,
 ) -> Hypothesis:
-    """The text of a sound of any length; times are those of the sound.
+    """Generate the text of audio of any length; times are on the clock of the audio.
 
     Args:
         windows: From `cut_overlapping`.
-        write: Writes so many windows at once.
-        rows: How many.
-        window_s: Length of a window.
+        generate: Generates the hypotheses of up to `batch_size` windows.
+        batch_size: Windows per batch.
+        window_s: Length of a window in seconds.
     """
     words: list[WordTiming] = []
     reached_s = 0.0
     truncated, languages = False, list[str]()
-    for placed in _in_batches(windows, rows):
-        for (start_s, sound), written in zip(
-            placed, write([sound for _, sound in placed]), strict=True
-        ):
-            length_s = len(sound) / SAMPLE_RATE_HZ
-            heard = _on_clock(written, start_s, length_s)
-            _join(words, heard, start_s, reached_s)
+    for batch in _in_batches(windows, batch_size):
+        hypotheses = generate([samples for _, samples in batch])
+        for (start_s, samples), hypothesis in zip(batch, hypotheses, strict=True):
+            length_s = len(samples) / SAMPLE_RATE_HZ
+            _append_window(words, _time_words(hypothesis, start_s, length_s), start_s, reached_s)
             reached_s = start_s + length_s
-            truncated = truncated or written.truncated
-            languages += [written.language] if written.language else []
+            truncated = truncated or hypothesis.truncated
+            languages += [hypothesis.language] if hypothesis.language else []
     segments = tuple(Segment(word.word, word.start_s, word.end_s) for word in words)
     language = max(set(languages), key=languages.count) if languages else None
-    # Without spaces a "word" is a stretch between two times: a space behind each would be an error.
+    # Without spaces a "word" is a segment between two timestamps: adding a space would be an error.
     text = ("" if language in UNSPACED else " ").join(word.word for word in words)
     return Hypothesis((), text, language, truncated, segments)
 
 
-def _join(
-    words: list[WordTiming], heard: list[WordTiming], start_s: float, reached_s: float
+def _append_window(
+    words: list[WordTiming], following: list[WordTiming], start_s: float, reached_s: float
 ) -> None:
-    """Add what a window heard, which overlaps with the words from `start_s` to `reached_s`."""
-    # Only the tail can be in the overlap: hours of words need not be looked at.
+    """Append the words of the next window, which overlaps `words` from `start_s` to `reached_s`."""
+    # Only the tail can be in the overlap: hours of words need not be searched.
     cut = len(words)
     while cut and words[cut - 1].end_s > 2 * start_s - reached_s:
         cut -= 1
-    words[cut:] = join_windows(words[cut:], heard, start_s, reached_s)
+    words[cut:] = join_windows(words[cut:], following, start_s, reached_s)
 
 
-def _on_clock(written: Hypothesis, start_s: float, length_s: float) -> list[WordTiming]:
-    """Words with their times in the sound; without segments they share the window."""
-    segments = written.segments or (Segment(written.text, 0.0, length_s),)
+def _time_words(hypothesis: Hypothesis, start_s: float, length_s: float) -> list[WordTiming]:
+    """Time the words on the clock of the audio; without segments they share the window."""
+    segments = hypothesis.segments or (Segment(hypothesis.text, 0.0, length_s),)
     return [
         replace(word, start_s=start_s + word.start_s, end_s=start_s + min(word.end_s, length_s))
         for one in segments
@@ -92,11 +90,11 @@ def _on_clock(written: Hypothesis, start_s: float, length_s: float) -> list[Word
     ]
 
 
-def _in_batches(windows: Iterable[PlacedWindow], rows: int) -> Iterator[list[PlacedWindow]]:
+def _in_batches(windows: Iterable[PlacedWindow], batch_size: int) -> Iterator[list[PlacedWindow]]:
     batch: list[PlacedWindow] = []
     for window in windows:
         batch.append(window)
-        if len(batch) == rows:
+        if len(batch) == batch_size:
             yield batch
             batch = []
     if batch:

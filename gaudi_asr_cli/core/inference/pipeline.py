@@ -1,4 +1,4 @@
-"""Batches through an accelerator: read, prepare, compute, copy and write, each beside the next."""
+"""The batched pipeline: reading, feature extraction, forward, copy and decoding, overlapped."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gaudi_asr_cli.core.inference.unbatched import UnbatchedTranscriber
 from gaudi_asr_cli.core.records import Utterance
 
 IN_FLIGHT = 3
-"""Batches on the device or on their way to text: one computes, one is copied, one written."""
+"""Batches on the device or being decoded: one computes, one is copied, one is decoded."""
 PREPARED = 2
-"""Batches that wait, normalised, for the device."""
+"""Prepared batches that wait for the device."""
 
 Result = tuple[int, TimedResult]
 
@@ -26,105 +26,114 @@ Result = tuple[int, TimedResult]
 def transcribe_batches(
     model: BatchRecognizer,
     reader: ReadAhead,
-    writer: BatchDecoder,
-    alone: UnbatchedTranscriber,
-    noticed: Callable[[Utterance, float], None],
+    decoder: BatchDecoder,
+    unbatched: UnbatchedTranscriber,
+    report_lost: Callable[[Utterance, float], None],
 ) -> Generator[TimedResult, None, None]:
-    """What the model hears in each sound of the reader, in their order.
+    """Yield the result of each clip of the reader, in order.
 
-    Holds at most what the reader may hold, a window, and the batches in flight. The network is
-    run by the calling thread; a batch that fails is heard again one by one.
+    Memory holds at most the reader's budget, a window, and the batches in flight. The network runs
+    on the calling thread; the utterances of a batch that fails are retried unbatched.
+
+    Args:
+        model: The batch recognizer.
+        reader: Loads the clips; started and stopped here.
+        decoder: Decodes batches.
+        unbatched: Transcribes clips that do not fit a batch, and those of failed batches.
+        report_lost: Receives each utterance and the seconds of audio that could not be decoded.
     """
     with ExitStack() as stack:
-        sounds = stack.enter_context(reader)
-        works: Iterator[Work] = plan_work(sounds, model, writer.clock)
+        clips = stack.enter_context(reader)
+        works: Iterator[Work] = plan_work(clips, model, decoder.clock)
         prepared = stack.enter_context(RunAhead(works, lambda _: 1, PREPARED, "prepare-batches"))
-        pool = stack.enter_context(ThreadPoolExecutor(1, "write-text"))
-        # First of all, or whoever waits for the reader would be waited for.
+        pool = stack.enter_context(ThreadPoolExecutor(1, "decode-text"))
+        # Stopped first of all: other threads may be waiting for the reader.
         stack.callback(reader.stop)
-        line = _Line(model, writer, alone, pool)
-        yield from _in_order(line.run(_noticing(prepared, noticed)))
+        in_flight = _BatchesInFlight(model, decoder, unbatched, pool)
+        yield from _in_order(in_flight.run(_report_losses(prepared, report_lost)))
 
 
-def _noticing(works: Iterable[Work], noticed: Callable[[Utterance, float], None]) -> Iterator[Work]:
-    """The same works; `noticed` is told of their sounds, on the thread of who asks for them."""
+def _report_losses(
+    works: Iterable[Work], report_lost: Callable[[Utterance, float], None]
+) -> Iterator[Work]:
+    """Yield the same work after reporting lost audio, on the thread of the consumer."""
     for work in works:
         for member in (work.member,) if isinstance(work, UnbatchedWork) else work.members:
-            noticed(member.sound.utterance, member.sound.lost_s)
+            report_lost(member.clip.utterance, member.clip.lost_s)
         yield work
 
 
 def _in_order(results: Iterator[Result]) -> Iterator[TimedResult]:
-    """Results by their number, each as soon as all before it are there."""
+    """Yield results by their number, each as soon as all before it are done."""
     waiting: dict[int, TimedResult] = {}
-    wanted = 0
-    for number, heard in results:
-        waiting[number] = heard
-        while wanted in waiting:
-            yield waiting.pop(wanted)
-            wanted += 1
+    following = 0
+    for number, result in results:
+        waiting[number] = result
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
 
 
-class _Line:
+class _BatchesInFlight:
     """The batches between the network and their text."""
 
     def __init__(
         self,
         model: BatchRecognizer,
-        writer: BatchDecoder,
-        alone: UnbatchedTranscriber,
+        decoder: BatchDecoder,
+        unbatched: UnbatchedTranscriber,
         pool: ThreadPoolExecutor,
     ) -> None:
         self._model = model
-        self._writer = writer
-        self._alone = alone
-        self._clock = writer.clock
+        self._decoder = decoder
+        self._unbatched = unbatched
+        self._clock = decoder.clock
         self._pool = pool
-        self._flying: deque[tuple[BatchedWork, Future[list[TimedResult]]]] = deque()
+        self._pending: deque[tuple[BatchedWork, Future[list[TimedResult]]]] = deque()
 
     def run(self, works: Iterator[Work]) -> Iterator[Result]:
         failures: list[Exception] = []
         for work in until_failure(works, failures):
             if isinstance(work, UnbatchedWork):
-                yield work.member.number, self._alone.hear(work.member.sound)
+                yield work.member.number, self._unbatched.transcribe(work.member.clip)
                 continue
             yield from self._start(work)
-            while len(self._flying) >= IN_FLIGHT or (self._flying and self._flying[0][1].done()):
-                yield from self._land()
-        while self._flying:
-            yield from self._land()
+            while len(self._pending) >= IN_FLIGHT or (self._pending and self._pending[0][1].done()):
+                yield from self._finish()
+        while self._pending:
+            yield from self._finish()
         for failure in failures:
             raise failure
 
     def _start(self, work: BatchedWork) -> Iterator[Result]:
         try:
             with self._clock.time("compute") as watch:
-                pending = self._model.start(work.prepared)
+                output = self._model.start(work.prepared)
         except (RuntimeError, MemoryError):
-            yield from self._one_by_one(work)
+            yield from self._retry_unbatched(work)
             return
-        job = self._pool.submit(self._write, work, pending, watch.seconds)
-        self._flying.append((work, job))
+        job = self._pool.submit(self._decode, work, output, watch.seconds)
+        self._pending.append((work, job))
 
-    def _write(
+    def _decode(
         self, work: BatchedWork, pending: PendingOutput, compute_s: float
     ) -> list[TimedResult]:
-        # The device works behind our back: waiting for it is the rest of what it took.
+        # The device runs asynchronously: waiting for it is the rest of its compute time.
         with self._clock.time("compute") as watch:
             output = pending.wait()
-        return self._writer.write(work, output, compute_s + watch.seconds)
+        return self._decoder.decode_batch(work, output, compute_s + watch.seconds)
 
-    def _land(self) -> Iterator[Result]:
-        work, job = self._flying.popleft()
+    def _finish(self) -> Iterator[Result]:
+        work, job = self._pending.popleft()
         try:
-            heard = job.result()
+            results = job.result()
         except (RuntimeError, MemoryError):
-            yield from self._one_by_one(work)
+            yield from self._retry_unbatched(work)
             return
-        for member, one in zip(work.members, heard, strict=True):
+        for member, one in zip(work.members, results, strict=True):
             yield member.number, one
 
-    def _one_by_one(self, work: BatchedWork) -> Iterator[Result]:
-        """A batch may fail for want of memory, or for one utterance: that one alone shall."""
+    def _retry_unbatched(self, work: BatchedWork) -> Iterator[Result]:
+        """Transcribe a failed batch one by one: memory ran out, or one utterance is at fault."""
         for member in work.members:
-            yield member.number, self._alone.hear(member.sound)
+            yield member.number, self._unbatched.transcribe(member.clip)

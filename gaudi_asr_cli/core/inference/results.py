@@ -1,4 +1,4 @@
-"""What became of each utterance: a transcript or an error, and how long it took."""
+"""The result of each utterance: a transcript or an error, and its timings."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Output, Transcript
 if TYPE_CHECKING:
     from gaudi_asr_cli.core.inference.scheduling import BatchedWork
 
-NOT_FINITE = "The network's numbers are not finite; try --dtype fp32."
+NOT_FINITE = "The network's output is not finite; try --dtype fp32."
 NOT_TIMED = Timing()
 
 
 @dataclass(frozen=True, slots=True)
 class TimedResult:
-    """What became of one utterance, and how long each part of it took."""
+    """The result of one utterance, and how long each phase took."""
 
     done: UtteranceDone
     timing: Timing = NOT_TIMED
@@ -29,55 +29,57 @@ class TimedResult:
 
 @dataclass(frozen=True, slots=True)
 class BatchDecoder:
-    """Turns what was heard in batches into text."""
+    """Decodes the output of batches to text."""
 
     decoder: Decoder
     clock: PhaseClock
 
-    def write(self, work: BatchedWork, output: Output, compute_s: float) -> list[TimedResult]:
-        """What was heard in each member of a batch; `compute_s` is what the whole of it took."""
-        heard = []
+    def decode_batch(
+        self, work: BatchedWork, output: Output, compute_s: float
+    ) -> list[TimedResult]:
+        """Decode each member of a batch; `compute_s` is the compute time of the whole batch."""
+        results = []
         for row, member in enumerate(work.members):
-            sound = member.sound
+            clip = member.clip
             with self.clock.time("text") as watch:
-                done = self.write_row(sound, output, row)
+                done = self.decode_row(clip, output, row)
             timing = Timing(
-                decode_audio_s=sound.decode_s,
+                decode_audio_s=clip.decode_s,
                 features_s=work.features_s,
                 compute_s=compute_s,
                 text_s=watch.seconds,
                 padded_s=work.row_s,
             )
-            heard.append(TimedResult(done, timing))
-        return heard
+            results.append(TimedResult(done, timing))
+        return results
 
-    def write_row(self, sound: Clip, output: Output, row: int) -> UtteranceDone:
-        """The transcript of one row, or the error why there is none."""
+    def decode_row(self, clip: Clip, output: Output, row: int) -> UtteranceDone:
+        """Decode one row to its transcript, or to the error why there is none."""
         if not output.is_finite(row):
-            return name_failure(sound, NOT_FINITE)
+            return report_failure(clip, NOT_FINITE)
         try:
-            transcript = self.decoder.decode(output, row, sound.utterance)
+            transcript = self.decoder.decode(output, row, clip.utterance)
         except AsrError as error:
-            return name_failure(sound, error.message)
-        return name_success(sound, transcript)
+            return report_failure(clip, error.message)
+        return report_success(clip, transcript)
 
 
-def name_success(sound: Clip, transcript: Transcript) -> UtteranceDone:
-    """An utterance that was heard."""
+def report_success(clip: Clip, transcript: Transcript) -> UtteranceDone:
+    """Return the event of a transcribed utterance."""
     return UtteranceDone(
-        utterance_id=sound.utterance.id,
-        path=str(sound.utterance.audio.path),
-        duration_s=len(sound.samples) / SAMPLE_RATE_HZ,
+        utterance_id=clip.utterance.id,
+        path=str(clip.utterance.audio.path),
+        duration_s=len(clip.samples) / SAMPLE_RATE_HZ,
         transcript=transcript,
     )
 
 
-def name_failure(sound: Clip, error: str) -> UtteranceDone:
-    """An utterance that could not be heard, and why."""
+def report_failure(clip: Clip, error: str) -> UtteranceDone:
+    """Return the event of an utterance that could not be transcribed, and why."""
     return UtteranceDone(
-        utterance_id=sound.utterance.id,
-        path=str(sound.utterance.audio.path),
-        duration_s=sound.utterance.audio.duration_s or 0.0,
+        utterance_id=clip.utterance.id,
+        path=str(clip.utterance.audio.path),
+        duration_s=clip.utterance.audio.duration_s or 0.0,
         transcript=None,
         error=error,
     )

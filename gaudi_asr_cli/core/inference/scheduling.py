@@ -1,4 +1,4 @@
-"""Sounds as they come, put together into batches of similar length."""
+"""Batch scheduling: clips of similar length are batched as they arrive."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
 
 WINDOW_BATCHES = 8
-"""So many batches' worth of sound are looked at together: longer windows pad less, hold more."""
+"""Batches of audio that are planned together: a longer window pads less but holds more."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedClip:
-    """A sound and its place among all, counted from 0."""
+    """A clip and its position in the input, counted from 0."""
 
     number: int
-    sound: Clip
+    clip: Clip
 
 
 @dataclass(frozen=True, slots=True)
 class UnbatchedWork:
-    """A sound that is heard alone: too long for a batch, or with an error instead of samples."""
+    """A clip outside of any batch: too long for one, or with an error instead of samples."""
 
     member: IndexedClip
 
 
 @dataclass(frozen=True, slots=True)
 class BatchedWork:
-    """Sounds that are heard at once; `row_s` is what each costs in padded audio."""
+    """Clips of one batch; `row_s` is the padded audio that each costs, in seconds."""
 
     members: tuple[IndexedClip, ...]
     prepared: PreparedBatch
@@ -46,44 +46,46 @@ class BatchedWork:
 Work = UnbatchedWork | BatchedWork
 
 
-def plan_work(sounds: Iterable[Clip], model: BatchRecognizer, clock: PhaseClock) -> Iterator[Work]:
-    """All sounds, those of a window in batches of similar length, each ready for the network.
+def plan_work(clips: Iterable[Clip], model: BatchRecognizer, clock: PhaseClock) -> Iterator[Work]:
+    """Yield all clips, those of a window in batches of similar length, prepared for the network.
 
-    A window holds `WINDOW_BATCHES` budgets of sound, the first only one: somebody is waiting.
+    A window holds `WINDOW_BATCHES` batches of audio; the first one holds a single batch, so that
+    the first results come early.
     """
     budget = model.batching.batch_s * SAMPLE_RATE_HZ
     batching = model.batching
     window: list[IndexedClip] = []
-    held, most = 0, budget
+    held, max_held = 0, budget
     failures: list[Exception] = []
-    for number, sound in enumerate(until_failure(sounds, failures)):
-        member = IndexedClip(number, sound)
-        if is_unbatched(sound, model.longest_s):
+    for number, clip in enumerate(until_failure(clips, failures)):
+        member = IndexedClip(number, clip)
+        if is_unbatched(clip, model.longest_s):
             yield UnbatchedWork(member)
             continue
         window.append(member)
-        held += len(sound.samples)
-        if held >= most:
+        held += len(clip.samples)
+        if held >= max_held:
             batching = _settle_edges(batching, window, model)
-            yield from _cut(window, batching, model, clock)
-            window, held, most = [], 0, WINDOW_BATCHES * budget
+            yield from _cut_batches(window, batching, model, clock)
+            window, held, max_held = [], 0, WINDOW_BATCHES * budget
     if window:
-        yield from _cut(window, _settle_edges(batching, window, model), model, clock)
+        batching = _settle_edges(batching, window, model)
+        yield from _cut_batches(window, batching, model, clock)
     for failure in failures:
         raise failure
 
 
-def is_unbatched(sound: Clip, longest_s: float) -> bool:
-    """Whether a sound is cut into pieces, or could not be loaded at all."""
-    if sound.error is not None or sound.is_long:
+def is_unbatched(clip: Clip, longest_s: float) -> bool:
+    """Return whether a clip is too long for a batch, or could not be loaded at all."""
+    if clip.error is not None or clip.is_long:
         return True
-    return len(sound.samples) > longest_s * SAMPLE_RATE_HZ
+    return len(clip.samples) > longest_s * SAMPLE_RATE_HZ
 
 
 def _settle_edges(
     batching: Batching, window: Sequence[IndexedClip], model: BatchRecognizer
 ) -> Batching:
-    """Edges that suit the first window, and one that holds whatever comes later."""
+    """Choose edges that suit the first window, and one that holds any later clip."""
     if not batching.static_shapes or batching.edges_s:
         return batching
     edges_s = choose_edges(_durations_s(window), max(1, model.buckets - 1))
@@ -91,10 +93,10 @@ def _settle_edges(
 
 
 def _durations_s(window: Sequence[IndexedClip]) -> list[float]:
-    return [len(one.sound.samples) / SAMPLE_RATE_HZ for one in window]
+    return [len(one.clip.samples) / SAMPLE_RATE_HZ for one in window]
 
 
-def _cut(
+def _cut_batches(
     window: Sequence[IndexedClip], batching: Batching, model: BatchRecognizer, clock: PhaseClock
 ) -> Iterator[Work]:
     plan = plan_arrays(_durations_s(window), batching)
@@ -112,16 +114,16 @@ def _prepare(
     model: BatchRecognizer,
     clock: PhaseClock,
 ) -> BatchedWork:
-    rows, width = int(plan.rows[batch]), model.width_of(float(plan.padded_s[batch]))
+    batch_size = int(plan.rows[batch])
+    width = model.count_samples(float(plan.padded_s[batch]))
     with clock.time("features") as watch:
-        samples = np.zeros((rows, width), dtype=np.float32)
-        lengths = np.zeros(rows, dtype=np.int64)
+        samples = np.zeros((batch_size, width), dtype=np.float32)  # (B, T)
+        lengths = np.zeros(batch_size, dtype=np.int64)
         for row, member in enumerate(members):
-            sound = member.sound.samples
-            samples[row, : len(sound)] = sound
-            lengths[row] = len(sound)
-        utterances = tuple(member.sound.utterance for member in members)
+            clip_samples = member.clip.samples
+            samples[row, : len(clip_samples)] = clip_samples
+            lengths[row] = len(clip_samples)
+        utterances = tuple(member.clip.utterance for member in members)
         prepared = model.prepare(AudioBatch(utterances, samples, lengths))
-    # What was read is in the batch now; the sounds themselves need not wait for their text.
-    row_s = rows * width / SAMPLE_RATE_HZ / len(members)
+    row_s = batch_size * width / SAMPLE_RATE_HZ / len(members)
     return BatchedWork(members, prepared, watch.seconds, row_s)

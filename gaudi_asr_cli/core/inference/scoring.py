@@ -1,4 +1,4 @@
-"""A model against utterances with text: heard, decoded and scored, one after another."""
+"""Scoring of a model on utterances with reference transcripts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gaudi_asr_cli.core.records import ScoredUtterance, Utterance
 
 
 class OpenRecognizer(Protocol):
-    """A `EmissionModel` or an `Recognizer` that says in what it computes."""
+    """An `EmissionModel` or a `Recognizer` with the dtype that it computes in."""
 
     @property
     def dtype(self) -> str: ...
@@ -32,7 +32,7 @@ class OpenRecognizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ScoringResult:
-    """What came of it: `failed` could not be heard; `phases_s` overlap, `seconds` is the wall."""
+    """Scored and `failed` utterances; `phases_s` may overlap, `seconds` is the wall time."""
 
     scored: tuple[ScoredUtterance, ...]
     failed: tuple[UtteranceDone, ...]
@@ -41,7 +41,7 @@ class ScoringResult:
 
     @property
     def rtfx(self) -> float:
-        """Seconds of sound heard in a second."""
+        """Return the RTFx: seconds of audio transcribed per second."""
         return sum(one.duration_s for one in self.scored) / max(self.seconds, 1e-9)
 
 
@@ -55,26 +55,26 @@ def score_utterances(  # noqa: PLR0913 - the last three have defaults that calle
     observe: Observer = ignore,
     keep: Callable[[ScoredUtterance], None] = lambda scored: None,
 ) -> ScoringResult:
-    """Score what the model hears in each utterance.
+    """Transcribe utterances and score the hypotheses against their references.
 
     Args:
-        model: What listens: a `EmissionModel` or an `Recognizer`.
-        utterances: With text; an empty reference counts as such.
-        decoder: Turns what it says into text.
-        normalize: Applied to both sides before they are compared.
-        stage: Name under which progress is told.
-        observe: Told of progress and of every utterance.
-        keep: Gets every scored utterance at once, to be written while the work goes on.
+        model: An `EmissionModel` or a `Recognizer`.
+        utterances: Utterances with text; an empty reference counts as such.
+        decoder: Turns the output of the model into text.
+        normalize: Applied to reference and hypothesis before they are compared.
+        stage: Name of the stage in progress events.
+        observe: Receives progress events and the result of every utterance.
+        keep: Receives every scored utterance at once, so that it can be written during the run.
 
     Raises:
-        DataError: All of them failed: no rate of none is a score.
+        DataError: All utterances failed, so there is nothing to score.
     """
     clock, started = PhaseClock(), time.perf_counter()
     scored: list[ScoredUtterance] = []
     failed: list[UtteranceDone] = []
     observe(StageStarted(stage, total=len(utterances)))
-    heard = transcribe(model, utterances, decoder, observe=observe, clock=clock)
-    for utterance, done in zip(utterances, heard, strict=True):
+    results = transcribe(model, utterances, decoder, observe=observe, clock=clock)
+    for utterance, done in zip(utterances, results, strict=True):
         observe(done)
         observe(StageAdvanced(stage, len(scored) + len(failed) + 1))
         if done.transcript is None:
@@ -90,7 +90,7 @@ def score_utterances(  # noqa: PLR0913 - the last three have defaults that calle
     if failed and not scored:
         first = failed[0]
         raise DataError(
-            f"None of the {len(failed):,} utterances could be heard. "
+            f"None of the {len(failed):,} utterances could be transcribed. "
             f"The first, {first.utterance_id}: {first.error}",
             remedy="Try one of them with `gaudi-asr infer`, on the CPU (--device cpu) if this is "
             "another device.",

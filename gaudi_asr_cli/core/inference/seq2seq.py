@@ -1,4 +1,4 @@
-"""A model that writes with a decoder, as the engine listens with it: batches, and long sound."""
+"""Inference with encoder-decoder (seq2seq) models: batches, and long-form algorithms."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
 
 LONG_FORM_ALGORITHMS = ("auto", "sequential", "batched")
-"""How sound that is longer than a window is heard; `auto` is sequential where there are times."""
-ROWS = 8
-"""Utterances that are written at once unless told: each token reads all weights only once."""
+"""Algorithms for audio longer than a window; `auto` is sequential if the model has timestamps."""
+BATCH_SIZE = 8
+"""Default number of utterances per batch: each generated token reads all weights only once."""
 WINDOW_UTTERANCE = Utterance("window", AudioSpan(Path()))
 
 
 class Seq2SeqGenerator(Protocol):
-    """The part of a `Seq2SeqModel` that the engine needs."""
+    """The part of a `Seq2SeqModel` that inference needs."""
 
     @property
     def name(self) -> str: ...
@@ -75,12 +75,14 @@ class Seq2SeqGenerator(Protocol):
     @property
     def padding_invariant(self) -> bool: ...
 
-    def generate_from(self, inputs: Mapping[str, torch.Tensor], how: Generation) -> Generated: ...
+    def generate_from(
+        self, inputs: Mapping[str, torch.Tensor], generation_config: Generation, /
+    ) -> Generated: ...
 
 
 @dataclass(frozen=True, slots=True)
 class CompletedOutput:
-    """Text that is there already; see `PendingEmissions`."""
+    """An output that is already complete; see `PendingOutput`."""
 
     generated: Generated
 
@@ -90,13 +92,18 @@ class CompletedOutput:
 
 @dataclass(frozen=True, slots=True)
 class Seq2SeqRecognizer:
-    """See `Recognizer` and `BatchRecognizer`.
+    """A seq2seq model as a `Recognizer` and a `BatchRecognizer`.
 
-    `how` is what the model writes; `long` one of `LONG_FORM_ALGORITHMS`.
+    Args:
+        model: The model that generates.
+        generation_config: Language, task, maximum length and beams.
+        batching: From `plan_batching`.
+        long: One of `LONG_FORM_ALGORITHMS`.
+        buckets: Number of length buckets.
     """
 
     model: Seq2SeqGenerator
-    how: Generation
+    generation_config: Generation
     batching: Batching
     long: str = "auto"
     buckets: int = 6
@@ -107,61 +114,61 @@ class Seq2SeqRecognizer:
 
     @property
     def longest_s(self) -> float:
-        """What is longer is heard in windows of this length."""
+        """Return the length of a window; longer audio is transcribed long-form."""
         frontend = self.model.frontend
         if isinstance(frontend, LogMel):
             return frontend.window_samples / SAMPLE_RATE_HZ
         return LONGEST_S
 
-    def width_of(self, padded_s: float) -> int:
-        """Samples of a row that is padded to so many seconds."""
+    def count_samples(self, padded_s: float) -> int:
+        """Return the number of samples in a row padded to `padded_s` seconds."""
         return int(np.ceil(padded_s * SAMPLE_RATE_HZ - 1e-6))
 
     def prepare(self, batch: AudioBatch) -> PreparedBatch:
-        """Features, on the thread that prepares; a CPU makes them where it computes.
+        """Extract features on the calling thread; for a CPU leave them to `start`.
 
-        Torch would else start a second set of threads, and the two would fight for the cores.
+        Torch would otherwise start a second set of threads, and the two would compete for cores.
         """
-        behind = self.model.device.is_async
-        return PreparedBatch(batch, self.model.frontend.prepare(batch) if behind else {})
+        is_async = self.model.device.is_async
+        return PreparedBatch(batch, self.model.frontend.prepare(batch) if is_async else {})
 
     def start(self, prepared: PreparedBatch) -> CompletedOutput:
-        """Write a batch down; a decoder waits for each of its tokens, so nothing stays pending."""
+        """Generate a batch; a decoder waits for each of its tokens, so the output is complete."""
         inputs = prepared.inputs or self.model.frontend.prepare(prepared.batch)
-        return CompletedOutput(self.model.generate_from(inputs, self.how))
+        return CompletedOutput(self.model.generate_from(inputs, self.generation_config))
 
-    def hear(self, samples: Samples, utterance: Utterance) -> Generated:
-        """What is written of a sound (T,) of any length, as the only row."""
+    def infer(self, samples: Samples, utterance: Utterance) -> Generated:
+        """Generate the hypothesis of samples (T,) of any length; the output has one row."""
         if len(samples) <= self.longest_s * SAMPLE_RATE_HZ:
             inputs = self.model.frontend.prepare(batch_one(samples, utterance))
-            return self.model.generate_from(inputs, self.how)
-        return Generated((self._write_long(lambda: iter([samples])),))
+            return self.model.generate_from(inputs, self.generation_config)
+        return Generated((self._generate_long(lambda: iter([samples])),))
 
     def transcribe_blocks(
         self, blocks: Blocks, decoder: Decoder, utterance: Utterance
     ) -> LongFormResult:
-        """The same of a sound that is read while it is heard."""
-        tally = _Tally()
+        """Transcribe audio that is read block by block while the network runs."""
+        counter = _BlockCounter()
 
         def opened() -> Iterator[Samples]:
-            tally.reset()
+            counter.reset()
             with RunAhead(blocks(), lambda block: len(block.samples), 0, "read-blocks") as ahead:
-                yield from tally.count(ahead)
+                yield from counter.count(ahead)
 
-        written = self._write_long(opened)
-        transcript = decoder.spell([written], utterance)
-        return LongFormResult(transcript, tally.samples / SAMPLE_RATE_HZ, tally.lost_s)
+        hypothesis = self._generate_long(opened)
+        transcript = decoder.assemble([hypothesis], utterance)
+        return LongFormResult(transcript, counter.samples / SAMPLE_RATE_HZ, counter.lost_s)
 
-    def _write_long(self, blocks: Callable[[], Iterator[Samples]]) -> Hypothesis:
+    def _generate_long(self, blocks: Callable[[], Iterator[Samples]]) -> Hypothesis:
         frontend = self.model.frontend
         if isinstance(frontend, LogMel) and self._is_sequential:
             loudest = find_loudest(frontend, blocks())
             mel_stream = MelStream(frontend, frontend.stream(blocks()), loudest)
-            return generate_sequentially(mel_stream, self._write_window, self.model.reader, None)
+            return generate_sequentially(mel_stream, self._generate_window, self.model.reader, None)
         return generate_overlapping(
             cut_overlapping(blocks(), self.longest_s),
-            self._write_sounds,
-            self._rows,
+            self._generate_batch,
+            self._batch_size,
             self.longest_s,
         )
 
@@ -172,33 +179,34 @@ class Seq2SeqRecognizer:
         )
 
     @property
-    def _rows(self) -> int:
+    def _batch_size(self) -> int:
         return self.batching.utterances or 1
 
-    def _write_window(self, window: torch.Tensor, language: str | None) -> Hypothesis:
-        how = replace(self.how, timestamps=True, language=self.how.language or language)
-        return self._generate_finite({"input_features": window[None]}, how)[0]
+    def _generate_window(self, window: torch.Tensor, language: str | None) -> Hypothesis:
+        language = self.generation_config.language or language
+        generation_config = replace(self.generation_config, timestamps=True, language=language)
+        return self._generate_finite({"input_features": window[None]}, generation_config)[0]
 
-    def _write_sounds(self, sounds: list[Samples]) -> tuple[Hypothesis, ...]:
-        how = replace(self.how, timestamps=True)
-        lengths = np.array([len(one) for one in sounds], dtype=np.int64)
-        samples = np.zeros((len(sounds), int(lengths.max())), dtype=np.float32)
-        for row, sound in enumerate(sounds):
-            samples[row, : len(sound)] = sound
-        batch = AudioBatch((WINDOW_UTTERANCE,) * len(sounds), samples, lengths)
-        return self._generate_finite(self.model.frontend.prepare(batch), how)
+    def _generate_batch(self, windows: list[Samples]) -> tuple[Hypothesis, ...]:
+        generation_config = replace(self.generation_config, timestamps=True)
+        lengths = np.array([len(one) for one in windows], dtype=np.int64)
+        samples = np.zeros((len(windows), int(lengths.max())), dtype=np.float32)  # (B, T)
+        for row, window in enumerate(windows):
+            samples[row, : len(window)] = window
+        batch = AudioBatch((WINDOW_UTTERANCE,) * len(windows), samples, lengths)
+        return self._generate_finite(self.model.frontend.prepare(batch), generation_config)
 
     def _generate_finite(
-        self, inputs: Mapping[str, torch.Tensor], how: Generation
+        self, inputs: Mapping[str, torch.Tensor], generation_config: Generation
     ) -> tuple[Hypothesis, ...]:
-        rows = self.model.generate_from(inputs, how).rows
-        if not all(row.finite for row in rows):
+        hypotheses = self.model.generate_from(inputs, generation_config).rows
+        if not all(one.finite for one in hypotheses):
             raise RuntimeError(NOT_FINITE)
-        return rows
+        return hypotheses
 
 
-class _Tally:
-    """How much of a sound went by, and how much of it was lost."""
+class _BlockCounter:
+    """Counts the samples of blocks that were read, and the seconds that were lost."""
 
     def __init__(self) -> None:
         self.reset()
@@ -218,65 +226,67 @@ def open_seq2seq_recognizer(
     *,
     device: Device,
     dtype: str = "auto",
-    how: Generation,
+    generation_config: Generation,
     long: str = "auto",
-    rows: int | None = None,
+    batch_size: int | None = None,
 ) -> Seq2SeqRecognizer:
-    """A model that writes, for listening only.
+    """Open a seq2seq model for inference only.
 
     Args:
-        name: A model folder, a run's folder, or a hub id.
-        device: Where it computes.
+        name: A model folder, a run folder, or a hub id.
+        device: Device to compute on.
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
-        how: Language, task, and how far.
+        generation_config: Language, task, maximum length and beams.
         long: One of `LONG_FORM_ALGORITHMS`.
-        rows: Utterances that are written at once; None is `ROWS` where that changes nothing.
+        batch_size: Utterances per batch; None is `BATCH_SIZE` if the model is padding-invariant.
 
     Raises:
-        UsageError: The model knows no such language or task, or cannot hear long sound that way.
-        DataError: The folder holds no such model.
-        UnreachableError: A hub id that is neither cached nor reachable.
+        UsageError: The model lacks the language, the task or the long-form algorithm.
+        DataError: The folder holds no seq2seq model.
+        UnreachableError: The hub id is neither cached nor reachable.
     """
     import torch
 
     model = open_seq2seq_model(name, device=device, dtype=dtype)
-    settled = settle(how, model.settings, model.name)
+    settled = settle(generation_config, model.settings, model.name)
     check_long(long, model.settings, model.name)
     if is_small(model):
-        # For the rest of the process, which listens to nothing else.
+        # For the rest of the process, which runs no other model.
         torch.set_num_threads(1)
-    # Beams are transformers' own business.
+    # Beam search is left to transformers.
     generator = (pack_whisper(model) if settled.greedy else None) or model
-    return Seq2SeqRecognizer(generator, how, plan_rows(generator, rows), long)
+    return Seq2SeqRecognizer(
+        generator, generation_config, plan_batching(generator, batch_size), long
+    )
 
 
-def plan_rows(model: Seq2SeqGenerator, rows: int | None) -> Batching:
-    """Who is written together: one at a time where padding would change what is heard."""
-    together = (rows or ROWS) if model.padding_invariant else 1
+def plan_batching(model: Seq2SeqGenerator, batch_size: int | None) -> Batching:
+    """Plan batches of `batch_size` (None: `BATCH_SIZE`), or of 1 if padding changes the results."""
+    utterances = (batch_size or BATCH_SIZE) if model.padding_invariant else 1
     window_s = LONGEST_S
     if isinstance(model.frontend, LogMel):
         window_s = model.frontend.window_samples / SAMPLE_RATE_HZ
     return Batching(
         edges_s=(window_s,),
-        batch_s=window_s * together,
-        utterances=together,
+        batch_s=window_s * utterances,
+        utterances=utterances,
         static_shapes=model.device.recompiles_on_new_shapes,
     )
 
 
 def check_long(long: str, settings: Any, name: str) -> None:
-    """Refuse a way of hearing long sound that there is not.
+    """Check that the model supports a long-form algorithm.
 
     Raises:
-        UsageError: Unknown, or the model writes no times to go on from.
+        UsageError: It is unknown, or needs timestamps that the model does not generate.
     """
     if long not in LONG_FORM_ALGORITHMS:
         raise UsageError(
-            f"There is no way '{long}' to hear long audio.",
+            f"There is no long-form algorithm '{long}'.",
             remedy=f"Choose one of {', '.join(LONG_FORM_ALGORITHMS)}.",
         )
     if long == "sequential" and not writes_times(settings):
         raise UsageError(
-            f"{name} writes no times, so one window cannot go on where another ended.",
+            f"{name} generates no timestamps, which sequential long-form transcription needs.",
             remedy="Pass --long batched.",
         )

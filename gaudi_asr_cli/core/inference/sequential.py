@@ -1,7 +1,8 @@
-"""Long sound window by window, each beginning where the one before came to a whole sentence.
+"""Sequential long-form transcription: each window starts where the previous one ended a segment.
 
 Whisper's own algorithm (openai/whisper, `transcribe`; transformers' long-form `generate`): the
-decoder writes times, and what follows its last pair of times is heard again in the next window.
+decoder generates timestamps, and what follows its last pair of them is transcribed again in the
+next window.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 
 FRAME_S = 0.01
 
-Write = Callable[["Tensor", "str | None"], Hypothesis]
-"""Writes a window (M, 3000) in a language (None: found out), with times."""
+GenerateWindow = Callable[["Tensor", "str | None"], Hypothesis]
+"""Transcribes a window (M, 3000) with timestamps, in a language (None: detected)."""
 
 
 @dataclass
 class MelStream:
-    """The scaled features of a sound that is read once: only what is ahead is held."""
+    """Scaled log-mel features of audio that is read once; frames before the window are dropped."""
 
     mel: LogMel
     spectra: Iterator[Tensor]
@@ -40,19 +41,19 @@ class MelStream:
     ended: bool = False
 
     def window(self, seek: int) -> Tensor:
-        """Up to a window of features (M, F) from frame `seek` on; none behind the end."""
+        """Return up to a window of features (M, F) from frame `seek` on; F is 0 after the end."""
         import torch
 
         while not self.ended and self._reached < seek + self.mel.window_frames:
-            stretch = next(self.spectra, None)
-            self.ended = stretch is None
-            if stretch is not None:
-                self.held.append(stretch)
+            spectrum = next(self.spectra, None)
+            self.ended = spectrum is None
+            if spectrum is not None:
+                self.held.append(spectrum)
         if not self.held:
             return torch.zeros(self.mel.filters.shape[0], 0)
-        whole = torch.cat(self.held, dim=1)[:, seek - self.first :]
-        self.held, self.first = [whole], seek
-        return scale(whole[:, : self.mel.window_frames], self.loudest)
+        features = torch.cat(self.held, dim=1)[:, seek - self.first :]  # (M, F)
+        self.held, self.first = [features], seek
+        return scale(features[:, : self.mel.window_frames], self.loudest)
 
     @property
     def _reached(self) -> int:
@@ -60,37 +61,37 @@ class MelStream:
 
 
 def find_loudest(mel: LogMel, blocks: Iterable[Samples]) -> float:
-    """The highest place of the spectrum of a sound: all its windows are scaled by the same."""
-    return max(float(stretch.max()) for stretch in mel.stream(blocks) if stretch.numel())
+    """Return the maximum of the spectrum of the audio, by which all its windows are scaled."""
+    return max(float(spectrum.max()) for spectrum in mel.stream(blocks) if spectrum.numel())
 
 
 def generate_sequentially(
-    mel_stream: MelStream, write: Write, reader: SequenceReader, language: str | None
+    mel_stream: MelStream, generate: GenerateWindow, reader: SequenceReader, language: str | None
 ) -> Hypothesis:
-    """The text of a sound of any length; times are those of the sound.
+    """Generate the text of audio of any length; times are on the clock of the audio.
 
     Args:
-        mel_stream: Its features.
-        write: Writes one window.
-        reader: Tells times from text.
-        language: What is spoken; None is found out in the first window and kept.
+        mel_stream: The features of the audio.
+        generate: Generates the hypothesis of one window.
+        reader: Distinguishes timestamps from text.
+        language: Spoken language; None is detected in the first window and kept.
     """
     tokens: list[int] = []
     segments: list[Segment] = []
-    seek, truncated, spoken = 0, False, language
+    seek, truncated = 0, False
     while (window := mel_stream.window(seek)).shape[1]:
-        written = write(pad_window(window, mel_stream.mel), spoken)
-        spoken = spoken or written.language
-        kept, step = cut_window(written.tokens, window.shape[1], reader)
+        hypothesis = generate(pad_window(window, mel_stream.mel), language)
+        language = language or hypothesis.language
+        kept, step = cut_window(hypothesis.tokens, window.shape[1], reader)
         segments += _segments(kept, reader, seek * FRAME_S, window.shape[1] * FRAME_S)
         tokens += kept
-        truncated = truncated or written.truncated
+        truncated = truncated or hypothesis.truncated
         seek += step
-    return Hypothesis(tuple(tokens), reader.spell(tokens), spoken, truncated, tuple(segments))
+    return Hypothesis(tuple(tokens), reader.spell(tokens), language, truncated, tuple(segments))
 
 
 def pad_window(window: Tensor, mel: LogMel) -> Tensor:
-    """The window (M, 3000), with what transformers puts behind the end of a sound."""
+    """Pad the window to (M, 3000) with zeros, as transformers pads the end of the audio."""
     import torch
 
     return torch.nn.functional.pad(window, (0, mel.window_frames - window.shape[1]))
@@ -99,25 +100,25 @@ def pad_window(window: Tensor, mel: LogMel) -> Tensor:
 def cut_window(
     tokens: tuple[int, ...], frames: int, reader: SequenceReader
 ) -> tuple[tuple[int, ...], int]:
-    """What is kept of a window, and by how many frames the next one begins later.
+    """Return the tokens to keep of a window, and the frames from it to the next window.
 
-    Two times behind one another end a segment; what follows the last such pair is heard again,
-    unless a single time ends the text: then nobody speaks behind it.
+    Two consecutive timestamps end a segment; what follows the last such pair is transcribed again,
+    unless a single timestamp ends the text: then there is no speech after it.
     """
     times = [reader.is_time(one) for one in tokens]
-    pairs = [place + 1 for place in range(len(times) - 1) if times[place] and times[place + 1]]
+    pairs = [i + 1 for i in range(len(times) - 1) if times[i] and times[i + 1]]
     if not pairs or times[-2:] == [False, True]:
         return tokens, frames
     last = pairs[-1]
     step = round(reader.seconds(tokens[last - 1]) / FRAME_S)
-    # A pair at the very beginning would be heard again for ever.
+    # A pair at the very beginning would be transcribed again for ever.
     return (tokens[: last + 1], step) if step > 0 else (tokens, frames)
 
 
 def _segments(
     tokens: tuple[int, ...], reader: SequenceReader, from_s: float, window_s: float
 ) -> Iterator[Segment]:
-    """Segments on the clock of the sound; one without an end lasts until the window's."""
+    """Yield segments on the clock of the audio; one without an end lasts until the window ends."""
     for one in reader.segments(tokens):
         end_s = one.end_s if one.end_s > one.start_s else window_s
         start_s, end_s = min(one.start_s, window_s), min(end_s, window_s)

@@ -1,4 +1,4 @@
-"""Where the time of a run went, and that of each utterance."""
+"""Timing of a run by phase, and of each utterance."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from threading import Lock, local
 
 INFERENCE_PHASES = ("decode_audio", "compute", "text")
-"""What every run has; others (`features`, `copy`) are there once somebody has timed them."""
+"""Phases of every run; others (`features`, `copy`) are added if they are timed."""
 
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Seconds that passed inside a timed block, known when it is left."""
+    """Seconds spent in a timed block, set when it is left."""
 
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds that one utterance took; of a batch, each utterance has the whole.
+    """Seconds per phase of one utterance; in a batch, each utterance has those of the whole batch.
 
-    `compute_s` includes what `features_s` and `copy_s` do not tell apart; `padded_s` is how much
-    audio the network heard for it, its share of empty rows included.
+    `compute_s` includes features and copies if these are not timed separately. `padded_s` is the
+    padded audio that went through the network for it, including its share of empty rows.
     """
 
     decode_audio_s: float = 0.0
@@ -36,21 +36,21 @@ class Timing:
 
     @property
     def whole_s(self) -> float:
-        """From taking the decoded sound up to having its text."""
+        """Return the latency from decoded audio to text."""
         return self.features_s + self.compute_s + self.copy_s + self.text_s
 
 
 class PhaseClock:
-    """Adds up seconds by phase, from any thread; phases overlap, so they may exceed the wall."""
+    """Adds up seconds by phase, from any thread; phases overlap and may exceed the wall time."""
 
     def __init__(self) -> None:
         self._seconds = dict.fromkeys(INFERENCE_PHASES, 0.0)
         self._lock = Lock()
-        self._own = local()
+        self._local = local()
 
     @contextmanager
     def time(self, phase: str) -> Iterator[Stopwatch]:
-        """Count what happens inside towards `phase`."""
+        """Time the block and add it to `phase`."""
         watch = Stopwatch()
         started = time.perf_counter()
         try:
@@ -60,18 +60,18 @@ class PhaseClock:
             self.add(phase, watch.seconds)
 
     def add(self, phase: str, seconds: float) -> None:
-        """Count seconds towards `phase`; less than none corrects what another one counted."""
+        """Add seconds to `phase`; a negative number corrects the count of another phase."""
         with self._lock:
             self._seconds[phase] = self._seconds.get(phase, 0.0) + seconds
-        setattr(self._own, phase, self.read_own(phase) + seconds)
+        setattr(self._local, phase, self.read_thread(phase) + seconds)
 
-    def read_own(self, phase: str) -> float:
-        """Seconds that the calling thread has counted towards `phase` so far."""
-        seconds: float = getattr(self._own, phase, 0.0)
+    def read_thread(self, phase: str) -> float:
+        """Return the seconds that the calling thread has added to `phase` so far."""
+        seconds: float = getattr(self._local, phase, 0.0)
         return seconds
 
     @property
     def phases_s(self) -> dict[str, float]:
-        """Seconds spent so far in each phase."""
+        """Return the seconds spent so far in each phase."""
         with self._lock:
             return dict(self._seconds)

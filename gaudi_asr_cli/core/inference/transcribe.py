@@ -1,4 +1,4 @@
-"""From utterances to transcripts: read ahead, listen, write down; in order."""
+"""Transcription of utterances in order, with audio decoded ahead of the network."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Utterance
 __all__ = ["EmissionModel", "TimedResult", "batch_one", "emit", "transcribe", "transcribe_timed"]
 
 READ_AHEAD_S = 300.0
-"""Sound that waits decoded in memory: 19 MB."""
+"""Decoded audio queued in memory: 19 MB."""
 READER_THREADS = 4
-"""Threads that decode for a device that hears thousands of seconds in a second."""
+"""Decoding threads for a device with an RTFx of thousands."""
 
 
 def transcribe(  # noqa: PLR0913 - the last four have defaults that callers keep
@@ -45,12 +45,12 @@ def transcribe(  # noqa: PLR0913 - the last four have defaults that callers keep
     clock: PhaseClock | None = None,
     load: Loader | None = None,
 ) -> Generator[UtteranceDone, None, None]:
-    """What the model hears in each utterance: `transcribe_timed` without the timings."""
-    heard = transcribe_timed(
+    """Transcribe each utterance: `transcribe_timed` without the timings."""
+    results = transcribe_timed(
         model, utterances, decoder, observe=observe, channel=channel, clock=clock, load=load
     )
-    with closing(heard):
-        for one in heard:
+    with closing(results):
+        for one in results:
             yield one.done
 
 
@@ -64,67 +64,70 @@ def transcribe_timed(  # noqa: PLR0913 - the last four have defaults that caller
     clock: PhaseClock | None = None,
     load: Loader | None = None,
 ) -> Generator[TimedResult, None, None]:
-    """What the model hears in each utterance, in their order, as soon as it is known.
+    """Transcribe each utterance, yielding results in order as soon as they are known.
 
     Audio is decoded on threads ahead of the network; with a `BatchRecognizer` batches are prepared
-    and text is written on others, while the network runs on the caller's. An utterance that fails
-    costs only itself: it comes with an `error`. Memory does not grow with their number or length.
-    Closing the iterator, or an interrupt, ends the threads.
+    and decoded on other threads, while the network runs on the caller's. An utterance that fails
+    has an `error` in its result and affects no other. Memory does not grow with the number or
+    length of utterances. Closing the iterator, or an interrupt, ends the threads.
 
     Args:
-        model: What listens.
-        utterances: Whom to listen to; read lazily, on another thread.
-        decoder: Turns what it says into text.
-        observe: Told of audio that is shorter than its header promised.
-        channel: Which channel of the files (from 0); all mixed down without it.
-        clock: Adds up seconds by phase, to be read when the run is over.
-        load: Loads audio; `load_audio` unless given, which reads long files block by block.
+        model: An `EmissionModel`, a `Recognizer` or a `BatchRecognizer`.
+        utterances: Read lazily, on another thread.
+        decoder: Turns the output of the model into text.
+        observe: Receives a notice if audio is shorter than its header says.
+        channel: Channel of the files, from 0; None downmixes to mono.
+        clock: Adds up seconds by phase, to be read after the run.
+        load: Loads audio; the default, `load_audio`, reads long files block by block.
     """
-    ticking = PhaseClock() if clock is None else clock
+    phase_clock = PhaseClock() if clock is None else clock
     reader = ReadAhead(
         utterances,
         partial(load_audio, channel=channel) if load is None else load,
-        ticking,
+        phase_clock,
         int(READ_AHEAD_S * SAMPLE_RATE_HZ),
         readers=READER_THREADS if isinstance(model, BatchRecognizer) else 1,
-        # Sound that does not come from files has no blocks to be read in.
+        # Audio that does not come from files cannot be read in blocks.
         is_long=is_long if load is None else lambda span: False,
     )
-    noticed = partial(_notice_loss, observe)
-    alone = UnbatchedTranscriber(recognizer_of(model), decoder, ticking, noticed, channel)
+    report_lost = partial(_report_lost, observe)
+    unbatched = UnbatchedTranscriber(
+        recognizer_of(model), decoder, phase_clock, report_lost, channel
+    )
     if isinstance(model, BatchRecognizer):
-        yield from transcribe_batches(model, reader, BatchDecoder(decoder, ticking), alone, noticed)
+        batch_decoder = BatchDecoder(decoder, phase_clock)
+        yield from transcribe_batches(model, reader, batch_decoder, unbatched, report_lost)
         return
-    with reader as sounds:
-        told = _report_losses(sounds, noticed)
+    with reader as loaded:
+        clips = _report_losses(loaded, report_lost)
         parallel = count_parallel(model)
         if parallel == 1:
-            yield from map(alone.hear, told)
+            yield from map(unbatched.transcribe, clips)
         else:
-            yield from transcribe_in_parallel(told, alone.hear, parallel)
+            yield from transcribe_in_parallel(clips, unbatched.transcribe, parallel)
 
 
 def _report_losses(
-    sounds: Iterable[Clip], noticed: Callable[[Utterance, float], None]
+    clips: Iterable[Clip], report_lost: Callable[[Utterance, float], None]
 ) -> Iterator[Clip]:
-    for sound in sounds:
-        noticed(sound.utterance, sound.lost_s)
-        yield sound
+    for clip in clips:
+        report_lost(clip.utterance, clip.lost_s)
+        yield clip
 
 
-def _notice_loss(observe: Observer, utterance: Utterance, lost_s: float) -> None:
+def _report_lost(observe: Observer, utterance: Utterance, lost_s: float) -> None:
     if lost_s > 0:
         observe(
             Noticed(
-                f"{utterance.audio.path}: {lost_s:.2f} s of what its header promises "
+                f"{utterance.audio.path}: {lost_s:.2f} s of the duration in its header "
                 "could not be decoded.",
-                remedy="Copy the file again if it should be whole.",
+                remedy="Copy the file again if it should be complete.",
             )
         )
 
 
 def is_long(span: AudioSpan) -> bool:
-    """Whether a sound is read in blocks; one whose header cannot be read is not."""
+    """Return whether a span is read in blocks; one whose header cannot be read is not."""
     try:
         duration_s = read_duration_s(span) if span.duration_s is None else span.duration_s
     except DataError:

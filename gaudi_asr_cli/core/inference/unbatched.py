@@ -1,4 +1,4 @@
-"""One utterance after another: long ones in pieces, failures that cost only themselves."""
+"""Unbatched transcription: one clip at a time, long ones in pieces, failures isolated."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from gaudi_asr_cli.core.inference.prefetch import Clip
 from gaudi_asr_cli.core.inference.results import (
     NOT_FINITE,
     TimedResult,
-    name_failure,
-    name_success,
+    report_failure,
+    report_success,
 )
 from gaudi_asr_cli.core.inference.timing import PhaseClock, Timing
 from gaudi_asr_cli.core.models.geometry import FrameGeometry
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Blocks = Callable[[], Iterator[LoadedAudio]]
-"""Opens a long sound anew: its blocks, in order."""
+"""Opens long audio from its start: its blocks, in order."""
 
 
 class EmissionModel(Protocol):
-    """The part of a `CtcModel` that the engine needs."""
+    """The part of a `CtcModel` that inference needs."""
 
     @property
     def geometry(self) -> FrameGeometry: ...
@@ -45,30 +45,30 @@ class EmissionModel(Protocol):
 
 @runtime_checkable
 class Recognizer(Protocol):
-    """Whoever hears one sound of any length; a decoder makes text of what comes out."""
+    """A model for clips of any length, whose output a decoder turns into text."""
 
-    def hear(self, samples: NDArray[np.float32], utterance: Utterance) -> Output:
-        """What is said of a sound (T,), as the only row of a batch."""
+    def infer(self, samples: NDArray[np.float32], utterance: Utterance) -> Output:
+        """Run the network on samples (T,); the output has one row."""
 
     def transcribe_blocks(
         self, blocks: Blocks, decoder: Decoder, utterance: Utterance
     ) -> LongFormResult:
-        """The transcript of a sound that is too long for the memory."""
+        """Transcribe audio that is too long for the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class CtcRecognizer:
-    """See `Recognizer`: long sounds are heard in overlapping chunks."""
+    """A `Recognizer` that runs a CTC model on long audio in overlapping chunks."""
 
     model: EmissionModel
 
-    def hear(self, samples: NDArray[np.float32], utterance: Utterance) -> Emissions:
+    def infer(self, samples: NDArray[np.float32], utterance: Utterance) -> Emissions:
         return emit(self.model, samples, utterance)
 
     def transcribe_blocks(
         self, blocks: Blocks, decoder: Decoder, utterance: Utterance
     ) -> LongFormResult:
-        """Blocks are decoded on a thread while the one before is heard."""
+        """Transcribe blocks; the next is read on a thread while the network runs on one."""
         with RunAhead(blocks(), lambda block: len(block.samples), 0, "read-blocks") as ahead:
             return transcribe_long(
                 partial(self._emit_finite, utterance=utterance),
@@ -86,73 +86,78 @@ class CtcRecognizer:
 
 
 def recognizer_of(model: Any) -> Recognizer:
-    """Who listens with a model: the model itself where it can, else somebody who chunks."""
+    """Return the model itself if it is a `Recognizer`, else a `CtcRecognizer` around it."""
     return model if isinstance(model, Recognizer) else CtcRecognizer(model)
 
 
 @dataclass(frozen=True, slots=True)
 class UnbatchedTranscriber:
-    """Who listens to one sound at a time; `noticed` is told of sound that is missing, in seconds.
+    """Transcribes one clip at a time.
 
-    `channel` is the one that long files are read from.
+    Args:
+        recognizer: The model.
+        decoder: Turns its output into text.
+        clock: Adds up seconds by phase.
+        report_lost: Receives the utterance and the seconds of a long file that were lost.
+        channel: Channel that long files are read from; None downmixes to mono.
     """
 
     recognizer: Recognizer
     decoder: Decoder
     clock: PhaseClock
-    noticed: Callable[[Utterance, float], None]
+    report_lost: Callable[[Utterance, float], None]
     channel: int | None = None
 
-    def hear(self, sound: Clip) -> TimedResult:
-        """What became of a sound, whatever its length."""
-        if sound.error is not None:
-            return TimedResult(name_failure(sound, sound.error))
+    def transcribe(self, clip: Clip) -> TimedResult:
+        """Transcribe a clip of any length; a failure becomes the error of its result."""
+        if clip.error is not None:
+            return TimedResult(report_failure(clip, clip.error))
         try:
-            return self._transcribe_long(sound) if sound.is_long else self._transcribe_whole(sound)
+            return self._transcribe_long(clip) if clip.is_long else self._transcribe_whole(clip)
         except AsrError as error:
-            return TimedResult(name_failure(sound, error.message))
+            return TimedResult(report_failure(clip, error.message))
         except (RuntimeError, MemoryError) as error:
-            # torch says with RuntimeError that memory ran out: that is this utterance's fault.
+            # torch raises RuntimeError if memory runs out: this utterance was too long.
             first_line = str(error).partition("\n")[0]
-            return TimedResult(name_failure(sound, first_line or type(error).__name__))
+            return TimedResult(report_failure(clip, first_line or type(error).__name__))
 
-    def _transcribe_whole(self, sound: Clip) -> TimedResult:
-        before_s = self.clock.read_own("features")
-        with self.clock.time("compute") as computing:
-            output = self.recognizer.hear(sound.samples, sound.utterance)
-        # Where somebody timed the features, they are no part of what the network took.
-        features_s = self.clock.read_own("features") - before_s
+    def _transcribe_whole(self, clip: Clip) -> TimedResult:
+        before_s = self.clock.read_thread("features")
+        with self.clock.time("compute") as compute:
+            output = self.recognizer.infer(clip.samples, clip.utterance)
+        # If features are timed as well, they are not part of the time of the network.
+        features_s = self.clock.read_thread("features") - before_s
         self.clock.add("compute", -features_s)
         if not output.is_finite(0):
-            return TimedResult(name_failure(sound, NOT_FINITE))
-        with self.clock.time("text") as writing:
-            transcript = self.decoder.decode(output, 0, sound.utterance)
+            return TimedResult(report_failure(clip, NOT_FINITE))
+        with self.clock.time("text") as text:
+            transcript = self.decoder.decode(output, 0, clip.utterance)
         timing = Timing(
-            decode_audio_s=sound.decode_s,
+            decode_audio_s=clip.decode_s,
             features_s=features_s,
-            compute_s=computing.seconds - features_s,
-            text_s=writing.seconds,
-            padded_s=len(sound.samples) / SAMPLE_RATE_HZ,
+            compute_s=compute.seconds - features_s,
+            text_s=text.seconds,
+            padded_s=len(clip.samples) / SAMPLE_RATE_HZ,
         )
-        return TimedResult(name_success(sound, transcript), timing)
+        return TimedResult(report_success(clip, transcript), timing)
 
-    def _transcribe_long(self, sound: Clip) -> TimedResult:
-        utterance = sound.utterance
+    def _transcribe_long(self, clip: Clip) -> TimedResult:
+        utterance = clip.utterance
         blocks = partial(open_blocks, utterance.audio, channel=self.channel)
         with self.clock.time("compute") as watch:
-            heard = self.recognizer.transcribe_blocks(blocks, self.decoder, utterance)
-        self.noticed(utterance, heard.lost_s)
+            result = self.recognizer.transcribe_blocks(blocks, self.decoder, utterance)
+        self.report_lost(utterance, result.lost_s)
         done = UtteranceDone(
             utterance_id=utterance.id,
             path=str(utterance.audio.path),
-            duration_s=heard.duration_s,
-            transcript=heard.transcript,
+            duration_s=result.duration_s,
+            transcript=result.transcript,
         )
-        return TimedResult(done, Timing(compute_s=watch.seconds, padded_s=heard.duration_s))
+        return TimedResult(done, Timing(compute_s=watch.seconds, padded_s=result.duration_s))
 
 
 def emit(model: EmissionModel, samples: NDArray[np.float32], utterance: Utterance) -> Emissions:
-    """Emissions (1, F, V) of a sound (T,) of any length, long ones heard in chunks."""
+    """Compute emissions (1, F, V) of samples (T,) of any length, in chunks if they are long."""
     chunks = plan_chunks(len(samples), model.geometry)
     parts = [
         model.emissions(batch_one(samples[chunk.start : chunk.end], utterance)) for chunk in chunks
@@ -161,5 +166,5 @@ def emit(model: EmissionModel, samples: NDArray[np.float32], utterance: Utteranc
 
 
 def batch_one(samples: NDArray[np.float32], utterance: Utterance) -> AudioBatch:
-    """A batch of one sound, without padding."""
+    """Return a batch of one clip (T,), without padding."""
     return AudioBatch((utterance,), samples[None, :], np.array([len(samples)], dtype=np.int64))

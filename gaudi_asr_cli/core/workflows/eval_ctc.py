@@ -57,7 +57,7 @@ def open_ctc(request: EvalCtcRequest, device: Device) -> OpenCtcModel:
         device=device,
         dtype=request.dtype,
         language=_adapter(request),
-        choices=InferenceOptions(int8=request.int8),
+        options=InferenceOptions(int8=request.int8),
     )
 
 

@@ -58,14 +58,14 @@ def open_seq2seq(request: EvalSeq2SeqRequest, device: Device) -> Seq2SeqRecogniz
         request.model,
         device=device,
         dtype=request.dtype,
-        how=Generation(
+        generation_config=Generation(
             language=_prompt(request),
             task=request.task,
             max_tokens=request.max_tokens,
             beams=request.beams,
         ),
         long=request.long,
-        rows=request.rows,
+        batch_size=request.rows,
     )
 
 

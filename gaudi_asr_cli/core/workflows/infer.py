@@ -32,7 +32,7 @@ from gaudi_asr_cli.core.inference.ctc import (
 )
 from gaudi_asr_cli.core.inference.inputs import STDIN, AudioInputs, opened_inputs
 from gaudi_asr_cli.core.inference.scoring import OpenRecognizer
-from gaudi_asr_cli.core.inference.seq2seq import open_seq2seq_recognizer, plan_rows
+from gaudi_asr_cli.core.inference.seq2seq import open_seq2seq_recognizer, plan_batching
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.models.folder import find_model, kind_of
@@ -235,16 +235,16 @@ def _open_seq2seq(request: InferRequest, inputs: AudioInputs, device: Device) ->
         request.model,
         device=device,
         dtype=request.dtype,
-        how=replace(
+        generation_config=replace(
             request.how, language=request.language, timestamps=request.timestamps == "word"
         ),
         long=request.long,
-        rows=request.rows,
+        batch_size=request.rows,
     )
     decoder = HypothesisDecoder()
     if not request.check_batching:
         return recognizer, decoder, None
-    alone = replace(recognizer, batching=plan_rows(recognizer.model, 1))
+    alone = replace(recognizer, batching=plan_batching(recognizer.model, 1))
     few = inputs.readable[: request.check_batching]
     hear = partial(transcribe, decoder=decoder, channel=request.channel)
     return recognizer, decoder, compare_ways(alone, {"as usual": recognizer}, few, hear)

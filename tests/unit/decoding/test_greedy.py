@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gaudi_asr_cli.core.decoding import DECODERS
-from gaudi_asr_cli.core.decoding.greedy import LONGEST_REACH_S, REACH, GreedyDecoder
+from gaudi_asr_cli.core.decoding.greedy import BOUNDARY, MAX_BOUNDARY_S, GreedyDecoder
 from gaudi_asr_cli.core.records import AudioSpan, Emissions, Utterance, Vocabulary
 
 VOCABULARY = Vocabulary(
@@ -20,13 +20,13 @@ VOCABULARY = Vocabulary(
 FRAME_S = 0.02
 
 
-def spell(frames):
-    """Columns of a string in which `?` stands for the unknown token."""
+def tokenise(frames):
+    """Return the columns of a string in which `?` is the unknown token and `_` the blank."""
     return ["|helo?_".index(letter) for letter in frames]
 
 
 def emit(*rows, probability=0.9):
-    """Emissions in which each row's columns are likeliest, padded with rows of `h`."""
+    """Return emissions whose argmax is the columns of each row, padded with frames of `h`."""
     width = max(map(len, rows))
     log_probs = np.full((len(rows), width + 3, 7), np.log((1 - probability) / 6), np.float32)
     log_probs[:, :, 1] = 0.0
@@ -39,11 +39,11 @@ def emit(*rows, probability=0.9):
 
 def decode(frames, *, start_s=0.0, vocabulary=VOCABULARY):
     utterance = Utterance("u", AudioSpan(Path("u.wav"), start_s))
-    return GreedyDecoder(vocabulary).decode(emit(spell(frames)), 0, utterance)
+    return GreedyDecoder(vocabulary).decode(emit(tokenise(frames)), 0, utterance)
 
 
 def decode_naively(columns):
-    """The definition, frame by frame, word by word: (text, [(word, start_s, end_s)])."""
+    """Decode by the definition, run by run: return (text, [(word, start_s, end_s)])."""
     runs, frame = [], 0
     for column, group in groupby(columns):
         length = len(list(group))
@@ -51,23 +51,23 @@ def decode_naively(columns):
         frame += length
     kept = [run for run in runs if run[0] not in VOCABULARY.special]
     text = "".join(" " if c == 0 else VOCABULARY.tokens[c] for c, _, _ in kept).strip()
-    words, said_to = [], 0
+    words, reached = [], 0
     for is_delimiter, group in groupby(kept, key=lambda run: run[0] == 0):
         members = list(group)
         first, last = members[0][1], members[-1][2]
         if not is_delimiter:
-            spelt = "".join(VOCABULARY.tokens[c] for c, _, _ in members)
+            word = "".join(VOCABULARY.tokens[c] for c, _, _ in members)
             following = [start for c, start, _ in kept if c == 0 and start >= last]
-            lead_s = (first - said_to) * FRAME_S
+            lead_s = (first - reached) * FRAME_S
             trail_s = (min(following, default=len(columns)) - last) * FRAME_S
-            start_s = first * FRAME_S - min(lead_s * REACH, LONGEST_REACH_S)
-            words.append((spelt, start_s, last * FRAME_S + min(trail_s * REACH, LONGEST_REACH_S)))
-        said_to = last
+            start_s = first * FRAME_S - min(lead_s * BOUNDARY, MAX_BOUNDARY_S)
+            words.append((word, start_s, last * FRAME_S + min(trail_s * BOUNDARY, MAX_BOUNDARY_S)))
+        reached = last
     return text, words
 
 
 @given(st.lists(st.integers(0, 6), max_size=60))
-def test_text_and_times_are_those_of_the_definition(columns):
+def test_text_and_times_match_the_definition(columns):
     utterance = Utterance("u", AudioSpan(Path("u.wav")))
 
     transcript = GreedyDecoder(VOCABULARY).decode(emit(columns), 0, utterance)
@@ -85,7 +85,7 @@ def test_text_and_times_are_those_of_the_definition(columns):
     st.floats(0, 10_000),
     st.none() | st.floats(0.01, 10),
 )
-def test_times_are_in_order_apart_and_inside_the_span(columns, start_s, duration_s):
+def test_word_times_are_ordered_disjoint_and_inside_the_span(columns, start_s, duration_s):
     utterance = Utterance("u", AudioSpan(Path("u.wav"), start_s, duration_s))
 
     words = GreedyDecoder(VOCABULARY).decode(emit(columns), 0, utterance).words
@@ -98,64 +98,64 @@ def test_times_are_in_order_apart_and_inside_the_span(columns, start_s, duration
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=80), st.integers(0, 80))
-def test_frames_decoded_in_parts_are_those_decoded_at_once(columns, cut):
+def test_frames_decoded_in_parts_equal_those_decoded_at_once(columns, cut):
     utterance = Utterance("u", AudioSpan(Path("u.wav"), 5.0))
     decoder = GreedyDecoder(VOCABULARY)
 
     parts = [decoder.condense(emit(part), 0) for part in (columns[:cut], columns[cut:])]
 
-    assert decoder.spell(parts, utterance) == decoder.decode(emit(columns), 0, utterance)
+    assert decoder.assemble(parts, utterance) == decoder.decode(emit(columns), 0, utterance)
 
 
-def test_what_is_kept_of_a_frame_is_small():
-    kept = GreedyDecoder(VOCABULARY).condense(emit(spell("_he_|" * 100)), 0)
+def test_condensed_frames_take_12_bytes_each():
+    condensed = GreedyDecoder(VOCABULARY).condense(emit(tokenise("_he_|" * 100)), 0)
 
-    assert kept.tokens.nbytes + kept.probabilities.nbytes == 12 * 500
+    assert condensed.tokens.nbytes + condensed.probabilities.nbytes == 12 * 500
 
 
-def test_a_word_begins_and_ends_between_its_spikes_and_the_delimiters_beside_it():
+def test_word_boundaries_lie_between_its_spikes_and_the_adjacent_delimiters():
     (first, second) = decode("_____he_____|_____lo_____").words
 
     assert (first.start_s, first.end_s) == (pytest.approx(0.04), pytest.approx(0.2))
     assert (second.start_s, second.end_s) == (pytest.approx(0.3), pytest.approx(0.46))
 
 
-def test_a_pause_before_a_word_is_not_part_of_it():
+def test_pause_before_a_word_is_not_part_of_it():
     (word,) = decode("_" * 100 + "he" + "_" * 100).words
 
     assert (word.start_s, word.end_s) == (pytest.approx(1.8), pytest.approx(2.24))
 
 
-def test_a_blank_between_keeps_letters_doubled():
+def test_blank_between_equal_letters_keeps_both():
     assert decode("hheelll_llo").text == "hello"
     assert decode("hheellllllo").text == "helo"
 
 
-def test_a_delimiter_is_a_space_and_none_at_the_ends():
+def test_delimiter_is_a_space_except_at_the_ends():
     assert decode("_||he_|_lo||").text == "he lo"
 
 
-def test_special_tokens_leave_no_trace_but_part_repeats():
+def test_special_tokens_are_dropped_but_separate_repeats():
     assert decode("he?l?l_o?").text == "hello"
 
 
-def test_silence_is_an_empty_transcript():
+def test_emissions_without_letters_give_an_empty_transcript():
     for frames in ("", "___", "|_|", "_?_"):
         transcript = decode(frames)
 
         assert (transcript.text, transcript.words) == ("", ())
 
 
-def test_times_are_in_the_clock_of_the_file():
+def test_times_are_on_the_clock_of_the_file():
     (first, second) = decode("_hh_e_||__lo", start_s=10.0).words
 
     assert (first.word, first.start_s, first.end_s) == ("he", pytest.approx(10.008), 10.112)
     assert (second.word, second.start_s, second.end_s) == ("lo", pytest.approx(10.176), 10.24)
 
 
-def test_confidence_is_the_mean_over_frames_of_letters_alone():
-    emissions = emit(spell("h_ee|o"))
-    emissions.log_probs[0, [0, 1, 2, 3, 4, 5], spell("h_ee|o")] = np.log(
+def test_confidence_is_the_mean_over_frames_of_letters_only():
+    emissions = emit(tokenise("h_ee|o"))
+    emissions.log_probs[0, [0, 1, 2, 3, 4, 5], tokenise("h_ee|o")] = np.log(
         [1, 0.5, 0.7, 0.4, 0.5, 0.6]
     )
     utterance = Utterance("u", AudioSpan(Path("u.wav")))
@@ -166,17 +166,17 @@ def test_confidence_is_the_mean_over_frames_of_letters_alone():
     assert second.confidence == pytest.approx(0.6)
 
 
-def test_padding_frames_are_not_heard_and_rows_are_told_apart():
-    emissions = emit(spell("he"), spell("lo_oo"))
+def test_padding_frames_are_ignored_and_rows_are_decoded_separately():
+    emissions = emit(tokenise("he"), tokenise("lo_oo"))
     utterance = Utterance("u7", AudioSpan(Path("u.wav")))
 
-    heard = [GreedyDecoder(VOCABULARY).decode(emissions, row, utterance) for row in (0, 1)]
+    transcripts = [GreedyDecoder(VOCABULARY).decode(emissions, row, utterance) for row in (0, 1)]
 
-    assert [one.text for one in heard] == ["he", "loo"]
-    assert heard[0].utterance_id == "u7"
+    assert [one.text for one in transcripts] == ["he", "loo"]
+    assert transcripts[0].utterance_id == "u7"
 
 
-def test_a_language_without_delimiter_is_one_word():
+def test_vocabulary_without_delimiter_gives_one_word():
     characters = Vocabulary(VOCABULARY.tokens, blank=6, special=frozenset({0, 5, 6}))
 
     transcript = decode("h|e_l", vocabulary=characters)
@@ -185,14 +185,14 @@ def test_a_language_without_delimiter_is_one_word():
     assert [word.word for word in transcript.words] == ["hel"]
 
 
-def test_columns_beyond_the_vocabulary_are_silent():
+def test_columns_beyond_the_vocabulary_are_dropped():
     short = Vocabulary(("|", "h", "e", "_"), blank=3, delimiter=0, special=frozenset({3}))
 
     assert decode("he?", vocabulary=short).text == "he"
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=40))
-def test_characters_divide_their_word_in_the_order_of_its_letters(columns):
+def test_characters_divide_the_time_of_their_word_in_order(columns):
     utterance = Utterance("u", AudioSpan(Path("u.wav"), 3.0))
     words = GreedyDecoder(VOCABULARY, characters=True).decode(emit(columns), 0, utterance).words
     plain = GreedyDecoder(VOCABULARY).decode(emit(columns), 0, utterance).words
@@ -208,14 +208,14 @@ def test_characters_divide_their_word_in_the_order_of_its_letters(columns):
         assert all(a.end_s == b.start_s for a, b in pairwise(letters))
 
 
-def test_a_character_lasts_from_its_spike_to_the_next():
+def test_character_lasts_from_its_spike_to_the_next():
     utterance = Utterance("u", AudioSpan(Path("u.wav")))
     decoder = GreedyDecoder(VOCABULARY, characters=True)
-    (word,) = decoder.decode(emit(spell("hh__e_ll")), 0, utterance).words
+    (word,) = decoder.decode(emit(tokenise("hh__e_ll")), 0, utterance).words
 
     assert [one.word for one in word.characters] == ["h", "e", "l"]
     assert [one.start_s for one in word.characters] == pytest.approx([0.0, 0.08, 0.12])
 
 
-def test_the_decoder_is_registered():
+def test_greedy_decoder_is_registered():
     assert DECODERS["greedy"](VOCABULARY) == GreedyDecoder(VOCABULARY)

@@ -41,7 +41,7 @@ def any_geometry(draw):
 
 
 @given(GEOMETRIES, st.integers(0, int(LONGEST_S * SAMPLE_RATE_HZ)))
-def test_a_sound_that_is_not_long_stays_whole(geometry, samples):
+def test_audio_that_is_not_long_is_one_chunk(geometry, samples):
     (chunk,) = plan_chunks(samples, geometry)
 
     assert (chunk.start, chunk.end) == (0, samples)
@@ -49,7 +49,7 @@ def test_a_sound_that_is_not_long_stays_whole(geometry, samples):
 
 
 @given(GEOMETRIES | any_geometry(), st.integers(1, 4_000_000))
-def test_each_frame_is_kept_exactly_once_and_each_sample_heard(geometry, samples):
+def test_each_frame_is_kept_exactly_once_and_each_sample_is_used(geometry, samples):
     chunks = plan_chunks(samples, geometry)
 
     kept = [frame for chunk in chunks for frame in range(chunk.keep_from, chunk.keep_to)]
@@ -60,7 +60,7 @@ def test_each_frame_is_kept_exactly_once_and_each_sample_heard(geometry, samples
 
 
 @given(GEOMETRIES, st.integers(int(LONGEST_S * SAMPLE_RATE_HZ) + 1, 4_000_000))
-def test_a_chunk_has_the_frames_it_keeps_and_context_around_them(geometry, samples):
+def test_chunk_has_the_frames_it_keeps_and_context_around_them(geometry, samples):
     chunks = plan_chunks(samples, geometry)
 
     for chunk in chunks:
@@ -73,13 +73,13 @@ def test_a_chunk_has_the_frames_it_keeps_and_context_around_them(geometry, sampl
 
 
 @given(any_geometry(), st.integers(0, 4_000_000))
-def test_kept_frames_never_see_a_seam(geometry, samples):
+def test_receptive_fields_of_kept_frames_lie_inside_their_chunk(geometry, samples):
     chunks = plan_chunks(samples, geometry)
 
     for before, after in pairwise(chunks):
-        # The last kept frame's window ends inside its chunk, the first one's begins inside.
-        window_end = (before.keep_to - 1) * geometry.frame_samples + geometry.minimum_samples
-        assert window_end <= before.end
+        # The last kept frame ends its receptive field in its chunk, the first starts it there.
+        field_end = (before.keep_to - 1) * geometry.frame_samples + geometry.minimum_samples
+        assert field_end <= before.end
         assert (
             after.start + geometry.minimum_samples
             <= after.keep_from * geometry.frame_samples + (geometry.frame_samples)
@@ -87,7 +87,7 @@ def test_kept_frames_never_see_a_seam(geometry, samples):
 
 
 @given(st.integers(0, 4_000_000))
-def test_frames_that_are_pooled_in_pairs_are_pooled_in_the_same_pairs(samples):
+def test_pairwise_pooling_pairs_the_same_frames_in_chunks(samples):
     chunks = plan_chunks(samples, FrameGeometry(BASE.layers, minimum_frames=2))
 
     assert all(chunk.first_frame % 2 == 0 for chunk in chunks)
@@ -97,18 +97,18 @@ def test_frames_that_are_pooled_in_pairs_are_pooled_in_the_same_pairs(samples):
     GEOMETRIES | any_geometry(),
     st.lists(st.integers(0, 900_000), max_size=6),
 )
-def test_a_sound_in_blocks_is_cut_as_it_is_planned_whole(geometry, lengths):
-    sound = np.arange(sum(lengths), dtype=np.float32)
-    blocks = np.split(sound, np.cumsum(lengths)[:-1]) if lengths else []
+def test_audio_in_blocks_is_cut_as_planned_for_the_whole(geometry, lengths):
+    audio = np.arange(sum(lengths), dtype=np.float32)
+    blocks = np.split(audio, np.cumsum(lengths)[:-1]) if lengths else []
 
     cut = list(cut_chunks(blocks, geometry))
 
-    assert tuple(chunk for chunk, _ in cut) == plan_chunks(len(sound), geometry)
+    assert tuple(chunk for chunk, _ in cut) == plan_chunks(len(audio), geometry)
     for chunk, samples in cut:
-        assert np.array_equal(samples, sound[chunk.start : chunk.end])
+        assert np.array_equal(samples, audio[chunk.start : chunk.end])
 
 
-def test_no_more_than_a_block_and_a_chunk_is_waited_for():
+def test_at_most_a_block_beyond_each_chunk_is_read():
     minute = np.ones(60 * SAMPLE_RATE_HZ, dtype=np.float32)
     read = []
 
@@ -123,14 +123,14 @@ def test_no_more_than_a_block_and_a_chunk_is_waited_for():
 
 @pytest.mark.parametrize("seconds", [30.02, 33.4, 41.7])
 @pytest.mark.parametrize("geometry", [BASE, SHORT_FRAMES, ADAPTED], ids=["base", "short", "long"])
-def test_a_network_of_convolutions_makes_the_same_of_chunks_as_of_the_whole(seconds, geometry):
-    hear = Convolutions(geometry, context_frames=round(1.5 / geometry.frame_s))
+def test_convolutional_network_gives_the_same_emissions_in_chunks(seconds, geometry):
+    network = Convolutions(geometry, context_frames=round(1.5 / geometry.frame_s))
     rng = np.random.default_rng(0)
-    sound = rng.standard_normal(int(seconds * SAMPLE_RATE_HZ)).astype(np.float32)
+    audio = rng.standard_normal(int(seconds * SAMPLE_RATE_HZ)).astype(np.float32)
 
-    parts = list(infer_chunks(hear, np.array_split(sound, 5), geometry))
+    parts = list(infer_chunks(network, np.array_split(audio, 5), geometry))
 
-    whole = hear(sound)
+    whole = network(audio)
     assert len(parts) > 1
     stitched = np.concatenate([part.log_probs for part in parts], axis=1)
     assert stitched.shape == whole.log_probs.shape
@@ -138,19 +138,19 @@ def test_a_network_of_convolutions_makes_the_same_of_chunks_as_of_the_whole(seco
     assert all(part.frames.tolist() == [part.log_probs.shape[1]] for part in parts)
 
 
-def test_too_little_context_would_be_seen_at_the_seams():
+def test_too_little_context_changes_emissions_at_the_chunk_edges():
     geometry = SHORT_FRAMES
-    hear = Convolutions(geometry, context_frames=round(2 * STRIDE_S / geometry.frame_s))
+    network = Convolutions(geometry, context_frames=round(2 * STRIDE_S / geometry.frame_s))
     rng = np.random.default_rng(0)
-    sound = rng.standard_normal(35 * SAMPLE_RATE_HZ).astype(np.float32)
+    audio = rng.standard_normal(35 * SAMPLE_RATE_HZ).astype(np.float32)
 
-    parts = list(infer_chunks(hear, [sound], geometry))
+    parts = list(infer_chunks(network, [audio], geometry))
 
     stitched = np.concatenate([part.log_probs for part in parts], axis=1)
-    assert not np.allclose(stitched, hear(sound).log_probs, rtol=0, atol=1e-4)
+    assert not np.allclose(stitched, network(audio).log_probs, rtol=0, atol=1e-4)
 
 
-def test_a_last_chunk_is_cut_to_the_frames_of_the_sound():
+def test_last_chunk_is_cut_to_the_frames_of_the_audio():
     grid = ChunkGrid.for_geometry(BASE)
 
     assert grid.last(2, 700_000).keep_to == BASE.count_frames(700_000)
@@ -158,7 +158,7 @@ def test_a_last_chunk_is_cut_to_the_frames_of_the_sound():
 
 
 class Convolutions:
-    """A random network of the geometry's convolutions and one over `context_frames` either side."""
+    """A random network: the geometry's convolutions, and one over `context_frames` on each side."""
 
     def __init__(self, geometry, *, context_frames):
         generator = torch.Generator().manual_seed(0)
@@ -168,8 +168,8 @@ class Convolutions:
             torch.randn(1, 1, layer.kernel, generator=generator) / layer.kernel**0.5
             for layer in geometry.layers
         ]
-        around = 2 * context_frames + 1
-        self.context = torch.randn(1, 1, around, generator=generator) / around**0.5
+        kernel_frames = 2 * context_frames + 1
+        self.context = torch.randn(1, 1, kernel_frames, generator=generator) / kernel_frames**0.5
 
     def __call__(self, samples):
         values = torch.from_numpy(np.ascontiguousarray(samples))[None, None]
@@ -184,7 +184,7 @@ class Convolutions:
 
 
 @pytest.mark.parametrize("seconds", [30.5, 34, 47.3, 100])
-def test_stitched_frames_are_those_of_the_whole_sound(seconds):
+def test_stitched_frames_are_those_of_the_whole_audio(seconds):
     samples = int(seconds * SAMPLE_RATE_HZ)
     chunks = plan_chunks(samples, BASE)
 
@@ -195,7 +195,7 @@ def test_stitched_frames_are_those_of_the_whole_sound(seconds):
 
 
 def emit_frame_numbers(chunk):
-    """Emissions whose only column says which frame of the whole sound each is."""
+    """Return emissions whose only column is the frame number in the whole audio."""
     frames = BASE.count_frames(chunk.end - chunk.start)
     numbers = chunk.start // BASE.frame_samples + np.arange(frames, dtype=np.float32)
     return Emissions(numbers[None, :, None], np.array([frames]), BASE.frame_s)

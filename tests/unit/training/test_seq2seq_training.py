@@ -261,7 +261,7 @@ def test_what_a_taught_model_writes_is_what_transformers_has_it_write(taught, be
     sounds, run, _ = taught
     how = Generation(language="en", beams=beams, max_tokens=20)
     recognizer = open_seq2seq_recognizer(
-        str(run), device=open_device("cpu"), dtype="fp32", how=how, rows=4
+        str(run), device=open_device("cpu"), dtype="fp32", generation_config=how, batch_size=4
     )
 
     heard = transcribe(recognizer, [Utterance(one.stem, AudioSpan(one)) for one in sounds], SPELLER)

@@ -13,7 +13,7 @@ from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.events import Observer
 from gaudi_asr_cli.core.inference.scoring import ScoringResult, score_utterances
-from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqRecognizer, plan_rows
+from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqRecognizer, plan_batching
 from gaudi_asr_cli.core.models.log_mel import LogMel
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 from gaudi_asr_cli.core.models.seq2seq.labels import Labeller, shift_right
@@ -130,7 +130,7 @@ class Seq2SeqTask:
         stage: str,
         observe: Observer,
     ) -> ScoringResult:
-        recognizer = Seq2SeqRecognizer(self.model, self.how, plan_rows(self.model, None))
+        recognizer = Seq2SeqRecognizer(self.model, self.how, plan_batching(self.model, None))
         return score_utterances(
             recognizer, utterances, HypothesisDecoder(), normalize, stage=stage, observe=observe
         )

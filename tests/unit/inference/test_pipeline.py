@@ -42,8 +42,8 @@ def open_model(folders):
     return open_
 
 
-class Sounds:
-    """Noise of given lengths by the name of the file; remembers how much is held at once."""
+class NoiseLoader:
+    """Loads noise of given lengths by file name, and records which files were loaded."""
 
     def __init__(self, lengths):
         self.lengths = lengths
@@ -65,9 +65,9 @@ class Sounds:
         return LoadedAudio((0.1 * noise).astype(np.float32))
 
 
-def transcribe_clips(listener, vocabulary, sounds, **arguments):
+def transcribe_clips(model, vocabulary, loader, **arguments):
     return list(
-        transcribe(listener, sounds.utterances, GreedyDecoder(vocabulary), load=sounds, **arguments)
+        transcribe(model, loader.utterances, GreedyDecoder(vocabulary), load=loader, **arguments)
     )
 
 
@@ -86,80 +86,80 @@ def texts(done):
         (COMPILING_CPU, 5, 0.7),
     ],
 )
-def test_the_text_does_not_depend_on_batch_bucket_or_padding(
+def test_text_does_not_depend_on_batch_bucket_or_padding(
     open_model, shape, device, buckets, batch_s
 ):
-    sounds = Sounds(LENGTHS)
+    loader = NoiseLoader(LENGTHS)
     single = open_model(shape)
     batched = accelerate(
         open_model(shape, device), InferenceOptions(batch_s=batch_s, buckets=buckets)
     )
 
-    alone = transcribe_clips(single, single.vocabulary, sounds)
-    together = transcribe_clips(batched, single.vocabulary, sounds)
+    expected = transcribe_clips(single, single.vocabulary, loader)
+    results = transcribe_clips(batched, single.vocabulary, loader)
 
     assert isinstance(batched, BatchedModel)
-    assert any(texts(alone))
-    assert texts(together) == texts(alone)
-    assert [one.utterance_id for one in together] == [one.utterance_id for one in alone]
-    assert [one.duration_s for one in together] == [one.duration_s for one in alone]
+    assert any(texts(expected))
+    assert texts(results) == texts(expected)
+    assert [one.utterance_id for one in results] == [one.utterance_id for one in expected]
+    assert [one.duration_s for one in results] == [one.duration_s for one in expected]
 
 
 @pytest.mark.parametrize("shape", ["base", "large"])
-def test_the_packed_model_writes_the_same_text(open_model, shape):
-    sounds = Sounds(LENGTHS)
+def test_packed_model_transcribes_the_same_text(open_model, shape):
+    loader = NoiseLoader(LENGTHS)
     single = open_model(shape)
     packed = accelerate(open_model(shape))
 
     assert type(packed).__name__ == "PackedCtcModel"
-    assert texts(transcribe_clips(packed, packed.vocabulary, sounds)) == texts(
-        transcribe_clips(single, single.vocabulary, sounds)
+    assert texts(transcribe_clips(packed, packed.vocabulary, loader)) == texts(
+        transcribe_clips(single, single.vocabulary, loader)
     )
 
 
-def test_a_device_that_compiles_meets_few_shapes(open_model):
+def test_static_shapes_on_a_compiling_device_are_few(open_model):
     shapes = set()
-    listener = accelerate(
+    model = accelerate(
         open_model("base", COMPILING_CPU), InferenceOptions(batch_s=3.0, edges_s=(1.0, 2.6))
     )
-    network = listener.model.network
+    network = model.model.network
     forward = network.forward
 
-    def remember(**inputs):
+    def record(**inputs):
         shapes.add(tuple(inputs["input_values"].shape))
         return forward(**inputs)
 
-    network.forward = remember
-    transcribe_clips(listener, listener.vocabulary, Sounds(LENGTHS))
+    network.forward = record
+    transcribe_clips(model, model.vocabulary, NoiseLoader(LENGTHS))
 
     # A frame more than the edge, so that a mask is never all ones.
-    frame = listener.geometry.frame_samples
+    frame = model.geometry.frame_samples
     assert shapes == {(3, 16_000 + frame), (1, 41_600 + frame)}
 
 
-def test_a_model_that_cannot_be_padded_is_heard_one_by_one(tmp_path):
+def test_model_that_is_not_padding_invariant_is_not_batched(tmp_path):
     folder = save_tiny_model(tmp_path, "data2vec-audio")
     model = open_ctc_model(str(folder), device=BATCHING_CPU, dtype="fp32")
 
     assert not isinstance(accelerate(model), BatchedModel)
 
 
-def test_graphs_that_are_wanted_and_cannot_be_had_are_an_error(open_model):
+def test_requested_graphs_without_device_support_are_an_error(open_model):
     with pytest.raises(MachineError, match="graphs"):
         accelerate(open_model("base", BATCHING_CPU), InferenceOptions(graphs=True))
 
 
-def test_an_utterance_that_cannot_be_loaded_costs_only_itself(open_model):
-    sounds = Sounds((9000, DataError("broken", remedy=""), 4000, OSError("disk"), 5000))
-    listener = accelerate(open_model("large", BATCHING_CPU))
+def test_loading_error_affects_only_its_own_utterance(open_model):
+    loader = NoiseLoader((9000, DataError("broken", remedy=""), 4000, OSError("disk"), 5000))
+    model = accelerate(open_model("large", BATCHING_CPU))
 
-    done = transcribe_clips(listener, listener.vocabulary, sounds)
+    done = transcribe_clips(model, model.vocabulary, loader)
 
     assert [one.error for one in done] == [None, "broken", None, "disk", None]
 
 
 class FailingModel(BatchedModel):
-    """Fails on batches of several, and on the sound of 5000 samples."""
+    """Fails on batches of several clips, and on the clip of 5000 samples."""
 
     def start(self, prepared):
         lengths = prepared.batch.lengths.tolist()
@@ -173,16 +173,16 @@ def make_failing(open_model, kind=FailingModel):
     return kind(model.model, HostCopier(), Batching((), 60.0))
 
 
-def test_a_batch_that_fails_is_heard_one_by_one(open_model):
-    sounds = Sounds((9000, 5000, 4000))
+def test_failed_batch_is_retried_one_by_one(open_model):
+    loader = NoiseLoader((9000, 5000, 4000))
     model = make_failing(open_model)
 
-    done = transcribe_clips(model, model.vocabulary, sounds)
+    done = transcribe_clips(model, model.vocabulary, loader)
 
     assert [one.error for one in done] == [None, "out of memory", None]
 
 
-def test_a_bug_is_not_taken_for_a_bad_batch_and_ends_the_threads(open_model):
+def test_bug_is_raised_and_ends_all_threads(open_model):
     class Buggy(BatchedModel):
         def start(self, prepared):
             raise TypeError("a bug")
@@ -190,83 +190,83 @@ def test_a_bug_is_not_taken_for_a_bad_batch_and_ends_the_threads(open_model):
     model = make_failing(open_model, Buggy)
 
     with pytest.raises(TypeError, match="a bug"):
-        transcribe_clips(model, model.vocabulary, Sounds(LENGTHS))
-    assert engine_threads() == []
+        transcribe_clips(model, model.vocabulary, NoiseLoader(LENGTHS))
+    assert pipeline_threads() == []
 
 
-def engine_threads():
-    names = ("read-ahead", "prepare-batches", "write-text")
+def pipeline_threads():
+    names = ("read-ahead", "prepare-batches", "decode-text")
     return [one.name for one in threading.enumerate() if one.name.startswith(names)]
 
 
-def test_an_interrupt_ends_all_threads_and_the_reading(open_model):
+def test_interrupt_ends_all_threads_and_the_reading(open_model):
     class Interrupted(BatchedModel):
         def start(self, prepared):
             raise KeyboardInterrupt
 
     model = make_failing(open_model, Interrupted)
-    sounds = Sounds((5 * SECOND,) * 2000)
+    loader = NoiseLoader((5 * SECOND,) * 2000)
 
     with pytest.raises(KeyboardInterrupt):
-        transcribe_clips(model, model.vocabulary, sounds)
-    assert engine_threads() == []
-    assert len(sounds.loaded) < 1000
+        transcribe_clips(model, model.vocabulary, loader)
+    assert pipeline_threads() == []
+    assert len(loader.loaded) < 1000
 
 
 def test_stopping_early_ends_all_threads(open_model):
     model = accelerate(open_model("large", BATCHING_CPU), InferenceOptions(batch_s=2.0))
-    sounds = Sounds((SECOND,) * 3000)
-    heard = transcribe(model, sounds.utterances, GreedyDecoder(model.vocabulary), load=sounds)
+    loader = NoiseLoader((SECOND,) * 3000)
+    results = transcribe(model, loader.utterances, GreedyDecoder(model.vocabulary), load=loader)
 
-    next(heard)
-    heard.close()
+    next(results)
+    results.close()
 
-    assert engine_threads() == []
-    assert len(sounds.loaded) < 1000
+    assert pipeline_threads() == []
+    assert len(loader.loaded) < 1000
 
 
-def test_what_the_source_raises_comes_after_what_was_read(open_model):
+def test_error_of_the_source_is_raised_after_the_results_before_it(open_model):
     model = accelerate(open_model("large", BATCHING_CPU))
-    sounds = Sounds((9000, 4000))
+    loader = NoiseLoader((9000, 4000))
 
     def manifest():
-        yield from sounds.utterances
+        yield from loader.utterances
         raise DataError("line 3 is broken", remedy="")
 
-    heard = transcribe(model, manifest(), GreedyDecoder(model.vocabulary), load=sounds)
+    results = transcribe(model, manifest(), GreedyDecoder(model.vocabulary), load=loader)
 
-    assert [next(heard).error, next(heard).error] == [None, None]
+    assert [next(results).error, next(results).error] == [None, None]
     with pytest.raises(DataError, match="line 3"):
-        next(heard)
+        next(results)
 
 
-def test_a_long_sound_among_short_ones_keeps_its_place(open_model):
-    sounds = Sounds((9000, 31 * SECOND, 4000))
+def test_long_clip_among_short_ones_keeps_its_position(open_model):
+    loader = NoiseLoader((9000, 31 * SECOND, 4000))
     single = open_model("large")
     model = accelerate(open_model("large", COMPILING_CPU))
 
-    done = transcribe_clips(model, model.vocabulary, sounds)
+    done = transcribe_clips(model, model.vocabulary, loader)
 
-    assert texts(done) == texts(transcribe_clips(single, single.vocabulary, sounds))
+    assert texts(done) == texts(transcribe_clips(single, single.vocabulary, loader))
 
 
-def test_what_batches_hold_is_bounded_however_many_files_there_are(open_model, monkeypatch):
+def test_audio_in_memory_is_bounded_for_any_number_of_files(open_model, monkeypatch):
     monkeypatch.setattr("gaudi_asr_cli.core.inference.transcribe.READ_AHEAD_S", 10.0)
     model = accelerate(open_model("large", BATCHING_CPU), InferenceOptions(batch_s=2.0))
-    sounds = Sounds((SECOND,) * 400)
-    most = 0
+    loader = NoiseLoader((SECOND,) * 400)
+    max_held = 0
 
     for number, _ in enumerate(
-        transcribe(model, sounds.utterances, GreedyDecoder(model.vocabulary), load=sounds)
+        transcribe(model, loader.utterances, GreedyDecoder(model.vocabulary), load=loader)
     ):
-        most = max(most, len(sounds.loaded) - number)
+        max_held = max(max_held, len(loader.loaded) - number)
 
-    # A window of 16 s being cut, one being heard, 10 s that wait, eight in the readers' hands.
-    assert len(sounds.loaded) == 400
-    assert most < 60
+    # A window of 16 s being batched, one in the network, 10 s queued, eight being read.
+    assert len(loader.loaded) == 400
+    assert max_held < 60
 
 
-def test_sound_that_is_missing_is_told(open_model):
+def test_lost_audio_is_reported(open_model):
     model = accelerate(open_model("large", BATCHING_CPU))
     events = []
 
@@ -286,16 +286,16 @@ def test_sound_that_is_missing_is_told(open_model):
     assert [type(one) for one in events] == [Noticed]
 
 
-def test_timings_say_what_was_padded(open_model):
+def test_timings_contain_the_padded_audio(open_model):
     model = accelerate(
         open_model("large", COMPILING_CPU), InferenceOptions(batch_s=4.0, edges_s=(1.0, 2.0))
     )
-    sounds = Sounds((8000, 24_000))
+    loader = NoiseLoader((8000, 24_000))
 
-    heard = list(
-        transcribe_timed(model, sounds.utterances, GreedyDecoder(model.vocabulary), load=sounds)
+    results = list(
+        transcribe_timed(model, loader.utterances, GreedyDecoder(model.vocabulary), load=loader)
     )
 
-    assert [one.timing.padded_s for one in heard] == pytest.approx([4.0, 4.0], abs=0.03)
-    assert all(one.timing.compute_s > 0 for one in heard)
-    assert Path(heard[0].done.path).name == "0"
+    assert [one.timing.padded_s for one in results] == pytest.approx([4.0, 4.0], abs=0.03)
+    assert all(one.timing.compute_s > 0 for one in results)
+    assert Path(results[0].done.path).name == "0"

@@ -33,7 +33,7 @@ def reader_threads():
     return [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
 
 
-def test_utterances_come_in_their_order_with_text_and_length():
+def test_results_are_in_order_with_text_and_duration():
     done = list(run(FakeLoader({"b": 2 * SECOND, "a": SECOND}), "b", "a"))
 
     assert [one.utterance_id for one in done] == ["b", "a"]
@@ -41,7 +41,7 @@ def test_utterances_come_in_their_order_with_text_and_length():
     assert [one.duration_s for one in done] == [2.0, 1.0]
 
 
-def test_an_utterance_that_cannot_be_loaded_costs_only_itself():
+def test_loading_error_affects_only_its_own_utterance():
     broken = DataError("bad.wav: the file is empty.", remedy="")
     loader = FakeLoader({"a": SECOND, "bad": broken, "gone": OSError("disk"), "b": SECOND})
 
@@ -51,7 +51,7 @@ def test_an_utterance_that_cannot_be_loaded_costs_only_itself():
     assert [one.transcript is None for one in done] == [False, True, True, False]
 
 
-def test_an_utterance_that_the_network_cannot_take_costs_only_itself():
+def test_network_error_affects_only_its_own_utterance():
     model = FakeModel(fails_on={"big": RuntimeError("out of memory\nstack"), "z": MemoryError()})
     loader = FakeLoader({"a": SECOND, "big": SECOND, "z": SECOND, "b": SECOND})
 
@@ -60,7 +60,7 @@ def test_an_utterance_that_the_network_cannot_take_costs_only_itself():
     assert [one.error for one in done] == [None, "out of memory", "MemoryError", None]
 
 
-def test_a_bug_in_the_model_is_not_taken_for_a_bad_file():
+def test_bug_in_the_model_is_raised():
     model = FakeModel(fails_on={"a": TypeError("a bug")})
 
     with pytest.raises(TypeError, match="a bug"):
@@ -68,7 +68,7 @@ def test_a_bug_in_the_model_is_not_taken_for_a_bad_file():
     assert reader_threads() == []
 
 
-def test_numbers_that_are_not_finite_are_an_error_not_a_text():
+def test_output_that_is_not_finite_is_an_error():
     def load_infinite(span):
         return LoadedAudio(np.full(SECOND, np.inf, dtype=np.float32))
 
@@ -77,19 +77,19 @@ def test_numbers_that_are_not_finite_are_an_error_not_a_text():
     assert "not finite" in done.error
 
 
-def test_what_the_source_of_utterances_raises_comes_out_after_what_was_read():
+def test_error_of_the_source_is_raised_after_the_results_before_it():
     def manifest():
         yield from name_utterances("a")
-        raise DataError("line 2 is broken", remedy="Mend it.")
+        raise DataError("line 2 is broken", remedy="Fix it.")
 
-    heard = transcribe(FakeModel(), manifest(), FakeDecoder(), load=FakeLoader({"a": SECOND}))
+    results = transcribe(FakeModel(), manifest(), FakeDecoder(), load=FakeLoader({"a": SECOND}))
 
-    assert next(heard).error is None
+    assert next(results).error is None
     with pytest.raises(DataError, match="line 2"):
-        next(heard)
+        next(results)
 
 
-def test_audio_that_its_header_promised_and_is_not_there_is_told():
+def test_audio_shorter_than_its_header_is_reported():
     events = []
 
     def load_damaged(span):
@@ -101,7 +101,7 @@ def test_audio_that_its_header_promised_and_is_not_there_is_told():
     assert "a.wav: 2.50 s" in events[0].message
 
 
-def test_nothing_is_read_before_the_first_is_asked_for():
+def test_nothing_is_read_before_the_first_result_is_requested():
     loader = FakeLoader({"a": SECOND})
 
     run(loader, "a")
@@ -109,52 +109,52 @@ def test_nothing_is_read_before_the_first_is_asked_for():
     assert loader.loaded == []
 
 
-def test_stopping_early_ends_the_reading():
+def test_closing_early_ends_the_reading():
     loader = FakeLoader(dict.fromkeys(map(str, range(1000)), 60 * SECOND))
-    heard = run(loader, *loader.sounds)
+    results = run(loader, *loader.clips)
 
-    next(heard)
-    heard.close()
+    next(results)
+    results.close()
 
     assert reader_threads() == []
     assert len(loader.loaded) < 20
 
 
-def test_an_interrupt_while_listening_ends_the_reading():
+def test_interrupt_during_inference_ends_the_reading():
     model = FakeModel(fails_on={"3": KeyboardInterrupt()})
     loader = FakeLoader(dict.fromkeys(map(str, range(1000)), 60 * SECOND))
 
     with pytest.raises(KeyboardInterrupt):
-        list(run(loader, *loader.sounds, model=model))
+        list(run(loader, *loader.clips, model=model))
 
     assert reader_threads() == []
     assert len(loader.loaded) < 20
 
 
-def test_reading_runs_ahead_of_the_network_but_not_without_bound():
+def test_reading_is_ahead_of_the_network_within_the_budget():
     loader = FakeLoader(dict.fromkeys(map(str, range(100)), SECOND))
-    ahead = ReadAhead(name_utterances(*loader.sounds), loader, PhaseClock(), 10 * SECOND)
+    ahead = ReadAhead(name_utterances(*loader.clips), loader, PhaseClock(), 10 * SECOND)
 
-    with ahead as sounds:
-        next(iter(sounds))
+    with ahead as clips:
+        next(iter(clips))
         deadline = time.monotonic() + 5
         while len(loader.loaded) < 12 and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.05)
         read = len(loader.loaded)
 
-    # One was taken, ten wait, and one is in the reader's hands.
+    # One was taken, ten are queued, and one is being read.
     assert read == 12
 
 
-def test_a_sound_longer_than_the_budget_still_passes():
+def test_clip_longer_than_the_budget_is_still_read():
     loader = FakeLoader({"a": 20 * SECOND, "b": 20 * SECOND})
 
-    with ReadAhead(name_utterances("a", "b"), loader, PhaseClock(), SECOND) as sounds:
-        assert [len(sound.samples) for sound in sounds] == [20 * SECOND] * 2
+    with ReadAhead(name_utterances("a", "b"), loader, PhaseClock(), SECOND) as clips:
+        assert [len(clip.samples) for clip in clips] == [20 * SECOND] * 2
 
 
-def test_a_long_sound_is_heard_in_chunks_and_written_as_one():
+def test_long_audio_is_chunked_and_gives_one_transcript():
     model = FakeModel()
 
     (done,) = run(FakeLoader({"a": 100 * SECOND}), "a", model=model)
@@ -163,7 +163,7 @@ def test_a_long_sound_is_heard_in_chunks_and_written_as_one():
     assert max(model.transcribed_samples) <= 20 * SECOND
 
 
-def test_a_long_sound_in_chunks_is_nearly_the_whole(tmp_path):
+def test_chunked_emissions_nearly_equal_those_of_the_whole_audio(tmp_path):
     model = open_ctc_model(
         str(save_tiny_model(tmp_path, "wav2vec2-layer-norm")),
         device=CpuDevice(frozenset(), "a test's CPU"),
@@ -179,7 +179,7 @@ def test_a_long_sound_in_chunks_is_nearly_the_whole(tmp_path):
     assert agreement.mean() > 0.95
 
 
-def test_the_clock_tells_where_the_time_went():
+def test_clock_counts_the_time_of_each_phase():
     clock = PhaseClock()
 
     list(run(FakeLoader({"a": SECOND}), "a", clock=clock))
@@ -188,7 +188,7 @@ def test_the_clock_tells_where_the_time_went():
     assert all(seconds > 0 for seconds in clock.phases_s.values())
 
 
-def test_word_times_of_a_segment_are_in_the_clock_of_its_file(tmp_path):
+def test_word_times_of_a_span_are_on_the_clock_of_its_file(tmp_path):
     from dataclasses import replace
 
     model = open_ctc_model(

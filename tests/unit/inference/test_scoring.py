@@ -29,7 +29,7 @@ def clip(tmp_path):
     return Utterance("clip", AudioSpan(path), "a text")
 
 
-def gone(clip, name):
+def missing(clip, name):
     return replace(clip, id=name, audio=AudioSpan(clip.audio.path.with_name(f"{name}.wav")))
 
 
@@ -37,13 +37,13 @@ def score(model, utterances):
     return score_utterances(model, utterances, GreedyDecoder(model.vocabulary), str.lower)
 
 
-def test_what_fails_is_told_beside_what_is_scored(model, clip):
-    hearing = score(model, [gone(clip, "first"), clip])
+def test_failed_utterances_are_returned_next_to_scored_ones(model, clip):
+    result = score(model, [missing(clip, "first"), clip])
 
-    assert [one.utterance_id for one in hearing.failed] == ["first"]
-    assert len(hearing.scored) == 1
+    assert [one.utterance_id for one in result.failed] == ["first"]
+    assert len(result.scored) == 1
 
 
-def test_no_rate_is_made_of_utterances_that_all_failed(model, clip):
+def test_error_if_all_utterances_failed(model, clip):
     with pytest.raises(DataError, match=r"None of the 2 utterances .* The first, first: "):
-        score(model, [gone(clip, "first"), gone(clip, "second")])
+        score(model, [missing(clip, "first"), missing(clip, "second")])

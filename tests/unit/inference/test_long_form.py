@@ -30,83 +30,83 @@ VOCABULARY = Vocabulary(("a", "|", "_"), blank=2, delimiter=1, special=frozenset
 
 
 class FakeFile:
-    """A file of `sound_s` seconds whose header says `promised_s`; sound in `holes` is lost."""
+    """A file of `audio_s` seconds whose header says `header_s`; samples in `hole` are lost."""
 
-    def __init__(self, sound_s, *, promised_s=None, broken_from_s=None, hole=None):
-        self.sound = 1 + np.arange(round(sound_s * SAMPLE_RATE_HZ), dtype=np.float32)
-        self.promised_s = sound_s if promised_s is None else promised_s
+    def __init__(self, audio_s, *, header_s=None, hole=None):
+        self.samples = 1 + np.arange(round(audio_s * SAMPLE_RATE_HZ), dtype=np.float32)
+        self.header_s = audio_s if header_s is None else header_s
         self.hole = hole
-        self.most_s = 0.0
+        self.max_s = 0.0
 
     def load(self, span):
-        """Loads as `load_audio` does: what is left of the span, and how much is lost."""
+        """Load as `load_audio` does: what is left of the span, and how much is lost."""
         start = round(span.start_s * SAMPLE_RATE_HZ)
-        end_s = self.promised_s if span.duration_s is None else span.start_s + span.duration_s
-        samples = self.sound[start : round(end_s * SAMPLE_RATE_HZ)]
+        end_s = self.header_s if span.duration_s is None else span.start_s + span.duration_s
+        samples = self.samples[start : round(end_s * SAMPLE_RATE_HZ)]
         if self.hole is not None:
             samples = samples[(samples <= self.hole[0]) | (samples > self.hole[1])]
         if not len(samples):
-            raise DataError("There is no sound.", remedy="None.")
-        self.most_s = max(self.most_s, len(samples) / SAMPLE_RATE_HZ)
+            raise DataError("There is no audio.", remedy="None.")
+        self.max_s = max(self.max_s, len(samples) / SAMPLE_RATE_HZ)
         lost_s = end_s - span.start_s - len(samples) / SAMPLE_RATE_HZ
         return LoadedAudio(samples, lost_s if lost_s > 0.1 else 0.0)
 
 
 def read_all(file, span=None, duration_s=None):
     span = AudioSpan(Path("fake.wav")) if span is None else span
-    duration_s = file.promised_s if duration_s is None else duration_s
+    duration_s = file.header_s if duration_s is None else duration_s
     return list(load_blocks(span, duration_s, file.load))
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 10 * LONG_BLOCK_S * 50), st.none() | st.integers(0, 100))
-def test_blocks_are_the_whole_sound_in_order(length, start_s):
-    # A fiftieth of a second is fine enough, and keeps a test of twenty minutes quick.
+def test_blocks_are_the_whole_audio_in_order(length, start_s):
+    # Steps of a fiftieth of a second are fine enough, and fast for twenty minutes of audio.
     file = FakeFile(length / 50)
-    start_s = min(start_s or 0, file.promised_s / 2)
+    start_s = min(start_s or 0, file.header_s / 2)
     span = AudioSpan(Path("fake.wav"), start_s)
 
-    blocks = read_all(file, span, file.promised_s - start_s)
+    blocks = read_all(file, span, file.header_s - start_s)
 
     whole = file.load(span).samples
     assert np.array_equal(np.concatenate([block.samples for block in blocks]), whole)
     assert all(block.lost_s == 0 for block in blocks)
-    assert file.most_s == len(whole) / SAMPLE_RATE_HZ or file.most_s <= LONG_BLOCK_S + 2
+    assert file.max_s == len(whole) / SAMPLE_RATE_HZ or file.max_s <= LONG_BLOCK_S + 2
 
 
-def test_a_span_with_an_end_is_not_read_beyond_it():
+def test_span_is_not_read_beyond_its_end():
     file = FakeFile(500)
     span = AudioSpan(Path("fake.wav"), 30.0, 300.0)
 
     blocks = read_all(file, span, 300.0)
 
-    heard = np.concatenate([block.samples for block in blocks])
-    assert np.array_equal(heard, file.load(span).samples)
+    joined = np.concatenate([block.samples for block in blocks])
+    assert np.array_equal(joined, file.load(span).samples)
 
 
-def test_a_file_that_ends_early_says_how_much_is_lost():
-    for sound_s in (130.0, 240.0, 240.5, 241.0, 290.0):
-        blocks = read_all(FakeFile(sound_s, promised_s=1000.0))
+def test_file_that_ends_early_reports_the_lost_seconds():
+    for audio_s in (130.0, 240.0, 240.5, 241.0, 290.0):
+        blocks = read_all(FakeFile(audio_s, header_s=1000.0))
 
-        assert sum(len(block.samples) for block in blocks) == sound_s * SAMPLE_RATE_HZ
-        assert sum(block.lost_s for block in blocks) == pytest.approx(1000 - sound_s)
+        assert sum(len(block.samples) for block in blocks) == audio_s * SAMPLE_RATE_HZ
+        assert sum(block.lost_s for block in blocks) == pytest.approx(1000 - audio_s)
 
 
-def test_sound_behind_a_hole_stays_on_the_clock_of_the_file():
+def test_audio_after_a_hole_stays_on_the_clock_of_the_file():
     hole = (130 * SAMPLE_RATE_HZ, 140 * SAMPLE_RATE_HZ)
     file = FakeFile(600.0, hole=hole)
 
     blocks = read_all(file)
 
-    heard = np.concatenate([block.samples for block in blocks])
-    assert len(heard) == len(file.sound)
-    assert np.array_equal(heard[240 * SAMPLE_RATE_HZ :], file.sound[240 * SAMPLE_RATE_HZ :])
+    joined = np.concatenate([block.samples for block in blocks])
+    assert len(joined) == len(file.samples)
+    assert np.array_equal(joined[240 * SAMPLE_RATE_HZ :], file.samples[240 * SAMPLE_RATE_HZ :])
     assert sum(block.lost_s for block in blocks) == pytest.approx(10.0)
 
 
-def test_a_file_without_sound_is_an_error():
+def test_file_without_audio_is_an_error():
     with pytest.raises(DataError):
-        read_all(FakeFile(0, promised_s=700.0))
+        read_all(FakeFile(0, header_s=700.0))
 
 
 @pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
@@ -114,27 +114,27 @@ def test_a_file_without_sound_is_an_error():
 def test_blocks_of_a_real_file_are_those_of_the_file_loaded_whole(tmp_path, capfd, form, rate_hz):
     path = tmp_path / f"long.{form}"
     rng = np.random.default_rng(7)
-    # Loud and quiet, so that a sample out of its place would show.
-    sound = np.cumsum(rng.standard_normal(rate_hz * 250)) % 1.0 - 0.5
+    # Loud and quiet, so that a misplaced sample would show.
+    audio = np.cumsum(rng.standard_normal(rate_hz * 250)) % 1.0 - 0.5
     with soundfile.SoundFile(path, "w", samplerate=rate_hz, channels=1) as file:
-        # libsndfile's Vorbis writer crashes on all of it at once.
-        for part in np.array_split(sound.astype(np.float32), 100):
+        # libsndfile's Vorbis writer crashes on all samples at once.
+        for part in np.array_split(audio.astype(np.float32), 100):
             file.write(part)
     span = AudioSpan(path) if form == "mp3" else AudioSpan(path, 1.37)
 
     blocks = list(open_blocks(span))
 
     whole = load_audio(span).samples
-    heard = np.concatenate([block.samples for block in blocks])
+    joined = np.concatenate([block.samples for block in blocks])
     assert len(blocks) >= 3
-    assert len(heard) == len(whole)
+    assert len(joined) == len(whole)
     # A filter or a lossy codec that starts in the middle differs by its last bits.
-    np.testing.assert_allclose(heard, whole, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(joined, whole, rtol=0, atol=1e-5)
     assert sum(block.lost_s for block in blocks) == 0
     assert capfd.readouterr().err == ""
 
 
-def test_one_channel_of_a_long_file_is_read_alone(tmp_path):
+def test_only_the_requested_channel_of_a_long_file_is_read(tmp_path):
     for form in ("wav", "mp3"):
         path = tmp_path / f"stereo.{form}"
         ramp = np.linspace(-0.5, 0.5, 16_000 * 130, dtype=np.float32)
@@ -148,15 +148,15 @@ def test_one_channel_of_a_long_file_is_read_alone(tmp_path):
             list(open_blocks(AudioSpan(path), channel=2))
 
 
-def test_a_file_that_is_no_sound_is_an_error(tmp_path):
+def test_file_that_is_not_audio_is_an_error(tmp_path):
     path = tmp_path / "talk.mp3"
-    path.write_text("not a sound")
+    path.write_text("not audio")
 
     with pytest.raises(DataError):
         list(open_blocks(AudioSpan(path)))
 
 
-def test_an_mp3_cut_short_says_how_much_is_lost(tmp_path):
+def test_truncated_mp3_reports_the_lost_seconds(tmp_path):
     path = tmp_path / "cut.mp3"
     soundfile.write(path, np.zeros(16_000 * 100, dtype=np.float32), 16_000)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -169,41 +169,43 @@ def test_an_mp3_cut_short_says_how_much_is_lost(tmp_path):
     assert whole.lost_s > 40
 
 
-def test_long_sound_is_decoded_as_if_it_were_heard_at_once():
+def test_long_audio_is_decoded_as_in_one_piece():
     rng = np.random.default_rng(3)
-    sound = rng.integers(0, 3, 320 * 20_000).astype(np.float32).repeat(1)
+    audio = rng.integers(0, 3, 320 * 20_000).astype(np.float32).repeat(1)
     utterance = Utterance("u", AudioSpan(Path("u.wav"), 100.0))
-    blocks = [LoadedAudio(part, 0.25) for part in np.array_split(sound, 7)]
+    blocks = [LoadedAudio(part, 0.25) for part in np.array_split(audio, 7)]
     decoder = GreedyDecoder(VOCABULARY)
 
-    heard = transcribe_long(infer_loudest, GEOMETRY, blocks, decoder, utterance)
+    result = transcribe_long(infer_first_samples, GEOMETRY, blocks, decoder, utterance)
 
-    assert heard.transcript == decoder.decode(infer_loudest(sound), 0, utterance)
-    assert len(heard.transcript.words) > 1000
-    assert (heard.duration_s, heard.lost_s) == (400.0, 1.75)
+    assert result.transcript == decoder.decode(infer_first_samples(audio), 0, utterance)
+    assert len(result.transcript.words) > 1000
+    assert (result.duration_s, result.lost_s) == (400.0, 1.75)
 
 
 def test_words_of_a_three_hour_file_are_on_its_clock():
     minute = np.full(60 * SAMPLE_RATE_HZ, 2.0, dtype=np.float32)
-    spoken = minute.copy()
-    spoken[32_000:32_320] = 0.0
+    with_word = minute.copy()
+    with_word[32_000:32_320] = 0.0
     utterance = Utterance("u", AudioSpan(Path("u.wav")))
-    blocks = (LoadedAudio(spoken if n in (0, 90, 179) else minute) for n in range(180))
+    blocks = (LoadedAudio(with_word if n in (0, 90, 179) else minute) for n in range(180))
 
-    heard = transcribe_long(infer_loudest, GEOMETRY, blocks, GreedyDecoder(VOCABULARY), utterance)
+    result = transcribe_long(
+        infer_first_samples, GEOMETRY, blocks, GreedyDecoder(VOCABULARY), utterance
+    )
 
-    assert heard.duration_s == 3 * 3600
-    (word,) = heard.transcript.words
+    assert result.duration_s == 3 * 3600
+    (word,) = result.transcript.words
     assert word.word == "aaa"
     assert (word.start_s, word.end_s) == (pytest.approx(1.8), pytest.approx(179 * 60 + 2.22))
 
 
-def test_memory_grows_by_a_few_bytes_a_frame_only():
+def test_memory_grows_by_only_a_few_bytes_per_frame():
     def measure_peak(minutes):
         blocks = (LoadedAudio(np.zeros(960_000, np.float32)) for _ in range(minutes))
         tracemalloc.start()
         transcribe_long(
-            infer_loudest, GEOMETRY, blocks, GreedyDecoder(VOCABULARY), WINDOW_UTTERANCE
+            infer_first_samples, GEOMETRY, blocks, GreedyDecoder(VOCABULARY), WINDOW_UTTERANCE
         )
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -217,7 +219,7 @@ def test_memory_grows_by_a_few_bytes_a_frame_only():
 WINDOW_UTTERANCE = Utterance("n", AudioSpan(Path("n.wav")))
 
 
-def infer_loudest(samples):
+def infer_first_samples(samples):
     """Emissions in which the first sample of a frame names its token."""
     frames = GEOMETRY.count_frames(len(samples))
     padded = np.pad(samples, (0, max(0, frames * 320 - len(samples))))

@@ -1,0 +1,164 @@
+"""Inference with seq2seq models: batches, long-form audio, failures."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from helpers.tiny_seq2seq import WINDOW_S, save_tiny_whisper
+from transformers import AutoModelForSpeechSeq2Seq, WhisperFeatureExtractor
+
+from gaudi_asr_cli.core.data.audio import LoadedAudio
+from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
+from gaudi_asr_cli.core.devices.cpu import CpuDevice
+from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.inference import long_form
+from gaudi_asr_cli.core.inference.seq2seq import open_seq2seq_recognizer
+from gaudi_asr_cli.core.inference.transcribe import transcribe
+from gaudi_asr_cli.core.models.seq2seq.generation import Generation
+from gaudi_asr_cli.core.records import AudioSpan, Utterance
+
+CPU = CpuDevice(frozenset(), "a test's CPU")
+HINDI = Generation(language="hi", max_tokens=20)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny_whisper(tmp_path_factory.mktemp("whisper"))
+
+
+def write_noise(tmp_path, *seconds):
+    random = np.random.default_rng(7)
+    utterances = []
+    for index, length_s in enumerate(seconds):
+        path = tmp_path / f"{index}.wav"
+        amplitude = 0.02 + 0.2 * random.random()
+        soundfile.write(path, amplitude * random.standard_normal(int(length_s * 16_000)), 16_000)
+        utterances.append(Utterance(f"u{index}", AudioSpan(path)))
+    return utterances
+
+
+def transcribe_all(folder, utterances, generation_config=HINDI, **more):
+    recognizer = open_seq2seq_recognizer(
+        str(folder), device=CPU, dtype="fp32", generation_config=generation_config, **more
+    )
+    return recognizer, list(transcribe(recognizer, utterances, HypothesisDecoder()))
+
+
+def generate_reference(folder, recognizer, path, **more):
+    """Run transformers' own long-form `generate` on one file."""
+    samples, _ = soundfile.read(path, dtype="float32")
+    extractor = WhisperFeatureExtractor.from_pretrained(folder)
+    features = extractor(
+        samples, sampling_rate=16_000, return_tensors="pt", truncation=False, padding="longest"
+    ).input_features
+    window = extractor.nb_max_frames
+    features = torch.nn.functional.pad(features, (0, max(0, window - features.shape[-1])))
+    network = AutoModelForSpeechSeq2Seq.from_pretrained(folder).eval()
+    ids = network.generate(features, task="transcribe", **more)[0]
+    return recognizer.model.reader.tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+
+def test_batched_results_are_in_order_and_equal_unbatched_ones(folder, tmp_path):
+    clips = write_noise(tmp_path, 0.4, 1.9, 0.1, 1.2, 0.7, 1.6, 2.0, 0.3, 1.1)
+
+    _, batched = transcribe_all(folder, clips, batch_size=4)
+
+    _, unbatched = transcribe_all(folder, clips, batch_size=1)
+    assert [one.utterance_id for one in batched] == [one.id for one in clips]
+    assert [one.transcript for one in batched] == [one.transcript for one in unbatched]
+    assert {one.transcript.language for one in batched} == {"hi"}
+    assert len({one.transcript.text for one in batched}) > 4
+
+
+def test_unreadable_clip_affects_only_itself(folder, tmp_path):
+    clips = write_noise(tmp_path, 0.4, 1.9, 0.6)
+    clips[1].audio.path.write_bytes(b"")
+    soundfile.write(clips[2].audio.path, np.zeros(0), 16_000)
+
+    _, results = transcribe_all(folder, clips)
+
+    assert [one.error is None for one in results] == [True, False, False]
+    assert "empty" in results[1].error
+    assert "no sound" in results[2].error
+
+
+def test_output_that_is_not_finite_is_an_error(tmp_path):
+    recognizer = open_seq2seq_recognizer(
+        str(save_tiny_whisper(tmp_path)), device=CPU, dtype="fp32", generation_config=HINDI
+    )
+    recognizer.model.encoder.positions[-1] = float("inf")
+
+    results = list(transcribe(recognizer, write_noise(tmp_path, 0.4, 5.9), HypothesisDecoder()))
+
+    assert [one.transcript for one in results] == [None, None]
+    assert "not finite" in results[0].error
+
+
+@pytest.mark.parametrize("language", ["hi", None])
+def test_long_audio_gives_the_text_of_transformers(folder, tmp_path, language):
+    clips = write_noise(tmp_path, 3.5 * WINDOW_S, 2.2 * WINDOW_S)
+
+    recognizer, results = transcribe_all(
+        folder, clips, Generation(language=language, max_tokens=30)
+    )
+
+    for one, clip in zip(results, clips, strict=True):
+        expected = generate_reference(
+            folder, recognizer, clip.audio.path, language=language, max_new_tokens=30,
+            return_timestamps=True,
+        )  # fmt: skip
+        assert one.transcript.text == expected
+        times = [time for word in one.transcript.words for time in (word.start_s, word.end_s)]
+        assert times == sorted(times)
+        assert times[-1] <= one.duration_s + 1e-6
+
+
+@pytest.mark.parametrize("long", ["sequential", "batched"])
+def test_audio_read_in_blocks_gives_the_transcript_of_the_whole(
+    folder, tmp_path, monkeypatch, long
+):
+    clips = write_noise(tmp_path, 4.3 * WINDOW_S)
+    generation_config = Generation(language="de", max_tokens=30, timestamps=True)
+
+    _, whole = transcribe_all(folder, clips, generation_config, long=long)
+
+    monkeypatch.setattr("gaudi_asr_cli.core.inference.transcribe.LONG_S", 1.0)
+    monkeypatch.setattr(long_form, "LONG_BLOCK_S", 3)
+    _, blocks = transcribe_all(folder, clips, generation_config, long=long)
+    assert whole[0].transcript.text == blocks[0].transcript.text
+    assert whole[0].transcript.words == blocks[0].transcript.words
+    assert blocks[0].duration_s == pytest.approx(whole[0].duration_s)
+    assert len(whole[0].transcript.words) > 3
+
+
+def test_long_audio_is_read_lazily(folder):
+    recognizer = open_seq2seq_recognizer(
+        str(folder), device=CPU, dtype="fp32", generation_config=HINDI
+    )
+    read: list[int] = []
+
+    def blocks():
+        for number in range(12):
+            read.append(number)
+            yield LoadedAudio(np.full(16_000, 0.01 * number, np.float32))
+
+    mel_stream = recognizer.model.frontend.stream(block.samples for block in blocks())
+    first = next(mel_stream)
+
+    assert read == [0]
+    assert first.shape[1] < 100
+
+
+def test_streamed_features_equal_those_of_the_whole_audio(folder):
+    mel = open_seq2seq_recognizer(str(folder), device=CPU, generation_config=HINDI).model.frontend
+    samples = np.random.default_rng(0).standard_normal(50_123).astype(np.float32)
+
+    for sizes in ([50_123], [100, 50_000, 23], [16_000] * 3 + [2_123], [1] * 50 + [50_073]):
+        blocks = np.split(samples, np.cumsum(sizes)[:-1])
+        spectra = list(mel.stream(blocks))
+        torch.testing.assert_close(torch.cat(spectra, 1), mel.spectrum(samples), atol=1e-5, rtol=0)
+
+
+def test_unknown_long_form_algorithm_is_an_error(folder):
+    with pytest.raises(UsageError, match="no long-form algorithm 'backwards'"):
+        open_seq2seq_recognizer(str(folder), device=CPU, generation_config=HINDI, long="backwards")
