@@ -1,4 +1,4 @@
-"""A benchmark as tables: how fast, how evenly, where the time goes."""
+"""Tables of a benchmark: RTFx, latency, phases, memory."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from gaudi_asr_cli.ui.tables import new_table, show_facts, show_table
 
 
 def show_bench(report: BenchReport) -> None:
-    """Details first, the answer last, where the eye rests."""
+    """Show the details first and the RTFx last, next to the prompt."""
     show_buckets(report)
     if report.profile:
         show_profile(report.profile)
     if report.score is not None:
         show_score(report.score)
-    show_table(f"{report.model} on {report.device}, {report.dtype}", _answer(report))
+    show_table(f"{report.model} on {report.device}, {report.dtype}", _speed_table(report))
     show_facts(*_facts(report))
     if report.random_weights:
-        show_line("Random weights hear no words, so there is no word error rate.", "dim")
+        show_line("Random weights recognise no words, so there is no word error rate.", "dim")
 
 
 def show_buckets(report: BenchReport) -> None:
-    """Latency by length; what padding to the edges would cost, or costs."""
+    """Show latency and padding by bucket, and overall."""
     table = new_table(
         ">up to", ">utterances", ">padding", ">mean", ">p50", ">p90", ">p95", ">p99", ">max"
     )
@@ -55,11 +55,11 @@ def show_buckets(report: BenchReport) -> None:
     show_table(f"latency in milliseconds by length ({report.bucket_rule} buckets)", table)
 
 
-def _answer(report: BenchReport) -> Table:
-    table = new_table("", ">median", ">least", ">most")
+def _speed_table(report: BenchReport) -> Table:
+    table = new_table("", ">median", ">min", ">max")
     rtfx, wall_s, baseline = report.rtfx, report.wall_s, report.baseline
     table.add_row(
-        "times faster than real time",
+        "RTFx",
         Text(_rate(rtfx.median), "bold"),
         _rate(rtfx.minimum),
         _rate(rtfx.maximum),
@@ -71,7 +71,7 @@ def _answer(report: BenchReport) -> Table:
     if baseline is not None:
         ratio = baseline.ratio
         table.add_row(
-            "times faster than transformers",
+            "speed-up over transformers",
             *(f"{one:.2f}" for one in (ratio.median, ratio.minimum, ratio.maximum)),
         )
     return table
@@ -80,19 +80,19 @@ def _answer(report: BenchReport) -> Table:
 def _facts(report: BenchReport) -> Iterable[tuple[str, str]]:
     habana, phases = report.habana, report.phases_s
     yield (
-        "sound",
+        "audio",
         f"{count(report.utterances, 'utterance')}, {span(report.audio_s)}: {report.sound}",
     )
-    yield "rounds", f"{report.repeat}, each with the whole sound"
-    yield "device", f"{report.device_name}, {report.engine} code, {_how(report)}"
-    yield "time", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.items())
-    yield "before", f"opening {report.load_s:.1f} s, warm-up {report.compile_s:.1f} s (not counted)"
-    yield "memory", f"{report.peak_memory_mb:,.0f} MB at most"
+    yield "repeats", f"{report.repeat}, each over all the audio"
+    yield "device", f"{report.device_name}, {report.engine} engine, {_describe_execution(report)}"
+    yield "phases", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.items())
+    yield "startup", f"load {report.load_s:.1f} s, warm-up {report.compile_s:.1f} s (not counted)"
+    yield "memory", f"{report.peak_memory_mb:,.0f} MB peak"
     yield (
         "samples",
         (
-            f"{habana.tokens_per_ms:,.0f} a millisecond, {habana.ms_per_10k_tokens:.3f} ms for "
-            "10,000 (wav2vec.py's tokens)"
+            f"{habana.tokens_per_ms:,.0f} per millisecond, {habana.ms_per_10k_tokens:.3f} ms per "
+            "10,000 (the tokens of wav2vec.py)"
         ),
     )
     if report.failed:
@@ -111,28 +111,28 @@ def _describe_baseline(report: BenchReport) -> str:
         else f", same text for {baseline.same_text:,} of {baseline.utterances:,}"
     )
     return (
-        f"{baseline.name}, {baseline.dtype}, batch {baseline.batch}, in turns with us: "
-        f"{_rate(baseline.rtfx)} times real time{same}"
+        f"{baseline.name}, {baseline.dtype}, batch size {baseline.batch}, interleaved: "
+        f"RTFx {_rate(baseline.rtfx)}{same}"
     )
 
 
-def _how(report: BenchReport) -> str:
+def _describe_execution(report: BenchReport) -> str:
     graphs = f"{report.graphs_captured} graphs" if report.graphs else "no graphs"
     if report.side_by_side == 1:
         return graphs
-    return f"{graphs}, {report.side_by_side} utterances side by side, each on one thread"
+    return f"{graphs}, {report.side_by_side} utterances in parallel, each on one thread"
 
 
 def show_profile(rows: Sequence[OperatorShare]) -> None:
-    """The operators that took longest."""
+    """Show the slowest operators."""
     table = new_table("operator", ">share", ">calls")
     for row in rows:
         table.add_row(Text(row.operator), percent(row.share), f"{row.calls:,}")
-    show_table("where the network's time goes", table)
+    show_table("network time by operator", table)
 
 
 def show_comparison(results: Sequence[SavedResult]) -> None:
-    """Saved results side by side; the ratio is to the first."""
+    """Show saved results in one table; the ratio is to the first."""
     table = new_table(
         "file", "model", "device", "dtype", ">RTFx", ">ratio", ">p50 ms", ">p95 ms", ">MB", ">WER"
     )

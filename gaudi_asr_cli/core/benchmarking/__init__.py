@@ -1,1 +1,1 @@
-"""Benchmarks: what is measured, how often, against what, and how it is told."""
+"""Benchmarks: the model under test, workload, repeats, baseline and reported figures."""

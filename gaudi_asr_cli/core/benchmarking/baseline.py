@@ -1,4 +1,4 @@
-"""transformers' pipeline as its users call it, on the same sound: what we are measured against."""
+"""The baseline: transformers' pipeline as its users call it, on the same audio."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ BASELINES = ("transformers",)
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The pipeline's figures; `ratio` is how much faster we were, repeat by repeat.
+    """Figures of the baseline; `ratio` is our speed-up over it, repeat by repeat.
 
-    `same_text` counts utterances of which both made the same text.
+    `same_text` counts the utterances with the same text from both.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Baseline:
 
 
 def check_baseline(name: str | None) -> None:
-    """Refuse a baseline that nobody knows.
+    """Check that a baseline, if any, is known.
 
     Raises:
         UsageError: It is not one of `BASELINES`.
@@ -59,9 +59,9 @@ class PipelineRun:
 
 @dataclass(frozen=True, slots=True)
 class PipelineBaseline:
-    """transformers' pipeline with the same weights in fp32, one utterance after another.
+    """transformers' pipeline with the same weights in fp32, at batch size 1.
 
-    It writes `unknown` where the model is sure of no letter; that is no text, and left out.
+    It outputs the `unknown` token as text; that is removed before texts are compared.
     """
 
     pipeline: Any
@@ -69,18 +69,18 @@ class PipelineBaseline:
     unknown: str
 
     def transcribe_clips(self) -> PipelineRun:
-        """Load and hear everything once, against the clock."""
+        """Load and transcribe the whole workload once, timed."""
         started = time.perf_counter()
         texts = []
         for utterance in self.workload.utterances:
             samples = self.workload.load(utterance.audio).samples
-            heard = self.pipeline({"raw": samples, "sampling_rate": SAMPLE_RATE_HZ})
-            texts.append(str(heard["text"]).replace(self.unknown, ""))
+            result = self.pipeline({"raw": samples, "sampling_rate": SAMPLE_RATE_HZ})
+            texts.append(str(result["text"]).replace(self.unknown, ""))
         return PipelineRun(time.perf_counter() - started, tuple(texts))
 
 
 def open_pipeline(model: CtcModel, workload: Workload) -> PipelineBaseline:
-    """The pipeline around a model whose weights are fp32."""
+    """Open the pipeline around a model with fp32 weights."""
     import transformers
 
     extractor = getattr(
@@ -101,23 +101,23 @@ def open_pipeline(model: CtcModel, workload: Workload) -> PipelineBaseline:
 
 
 def summarize_baseline(
-    ours: list[Repeat], theirs: list[PipelineRun], workload: Workload
+    repeats: list[Repeat], baseline_runs: list[PipelineRun], workload: Workload
 ) -> Baseline:
-    """Both sides' repeats, compared pair by pair."""
-    walls_s = measure_spread([one.wall_s for one in theirs])
-    heard = [one.done.transcript for one in ours[0].heard]
+    """Summarize the runs of the baseline, each compared with the repeat of the same number."""
+    walls_s = measure_spread([one.wall_s for one in baseline_runs])
+    transcripts = [one.done.transcript for one in repeats[0].results]
     same = sum(
         transcript is not None and transcript.text.split() == text.split()
-        for transcript, text in zip(heard, theirs[0].texts, strict=True)
+        for transcript, text in zip(transcripts, baseline_runs[0].texts, strict=True)
     )
-    pairs = zip(ours, theirs, strict=True)
+    pairs = zip(repeats, baseline_runs, strict=True)
     return Baseline(
         name="transformers pipeline",
         dtype="fp32",
         batch=1,
         wall_s=walls_s.median,
         rtfx=workload.audio_s / walls_s.median,
-        ratio=measure_spread([their.wall_s / our.wall_s for our, their in pairs]),
+        ratio=measure_spread([run.wall_s / repeat.wall_s for repeat, run in pairs]),
         same_text=same,
-        utterances=len(heard),
+        utterances=len(transcripts),
     )

@@ -1,4 +1,4 @@
-"""Figures of a benchmark bucket by bucket."""
+"""Latency and padding of a benchmark, by bucket and overall."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gaudi_asr_cli.core.inference.results import NOT_TIMED, TimedResult
 
 @dataclass(frozen=True, slots=True)
 class BucketFigures:
-    """Utterances up to `edge_s` long; `padding` is what padding them to it costs (1.0: nothing)."""
+    """Figures of utterances up to `edge_s`; `padding` is padded over real audio (1.0: none)."""
 
     edge_s: float
     utterances: int
@@ -24,9 +24,9 @@ class BucketFigures:
 
 
 def bucket_figures(
-    edges_s: Sequence[float], durations_s: Sequence[float], rounds: Sequence[Repeat]
+    edges_s: Sequence[float], durations_s: Sequence[float], repeats: Sequence[Repeat]
 ) -> tuple[BucketFigures, ...]:
-    """How each bucket fared over all rounds; buckets without utterances are left out."""
+    """Return the figures of each bucket over all repeats, without empty buckets."""
     durations = np.asarray(durations_s, dtype=np.float64)
     bucket_of = np.searchsorted(np.asarray(edges_s) + 1e-6, durations)
     figures = []
@@ -34,7 +34,7 @@ def bucket_figures(
         members = np.flatnonzero(bucket_of == bucket).tolist()
         if members:
             audio_s = float(durations[members].sum())
-            latencies = [one.timings[member].whole_s for one in rounds for member in members]
+            latencies = [one.timings[member].latency_s for one in repeats for member in members]
             figures.append(
                 BucketFigures(
                     edge_s=edge_s,
@@ -47,13 +47,13 @@ def bucket_figures(
     return tuple(figures)
 
 
-def run_padding(heard: Sequence[TimedResult]) -> float:
-    """Padded over real audio as it went through the network."""
-    good = [one for one in heard if one.done.error is None]
+def run_padding(results: Sequence[TimedResult]) -> float:
+    """Return padded over real audio, as it went through the network."""
+    good = [one for one in results if one.done.error is None]
     real_s = sum(one.done.duration_s for one in good)
     return sum(one.timing.padded_s for one in good) / real_s if real_s else 1.0
 
 
-def whole_latencies_s(rounds: Sequence[Repeat]) -> list[float]:
-    """Seconds from taking each utterance up to having its text, over all rounds."""
-    return [one.whole_s for round_ in rounds for one in round_.timings if one != NOT_TIMED]
+def all_latencies_s(repeats: Sequence[Repeat]) -> list[float]:
+    """Return the latency of each utterance, from decoded audio to text, over all repeats."""
+    return [one.latency_s for repeat in repeats for one in repeat.timings if one != NOT_TIMED]

@@ -1,4 +1,4 @@
-"""The figures of Habana's wav2vec.py, whose "token" is one sample of audio at 16 kHz.
+"""Figures in the units of Habana's wav2vec.py, whose "token" is one audio sample at 16 kHz.
 
 Source: HabanaAI/Model-References, PyTorch/audio/wav2vec2/inference/wav2vec.py (removed in 1.22.0).
 """
@@ -20,7 +20,7 @@ TOKENS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class HabanaFigures:
-    """Under the names that wav2vec.py printed; `rtf` is audio over time, higher is faster."""
+    """Figures named as in the output of wav2vec.py; its `rtf` is RTFx: higher is faster."""
 
     tokens: int
     tokens_per_ms: float
@@ -30,7 +30,7 @@ class HabanaFigures:
 
 
 def habana_figures(audio_s: float, utterances: int, wall_s: float) -> HabanaFigures:
-    """What wav2vec.py would have printed of so much audio in so much time."""
+    """Return what wav2vec.py would have printed for this audio and wall time, in seconds."""
     tokens = round(audio_s * SAMPLE_RATE_HZ)
     wall_ms = max(1000.0 * wall_s, 1e-9)
     return HabanaFigures(
@@ -42,29 +42,29 @@ def habana_figures(audio_s: float, utterances: int, wall_s: float) -> HabanaFigu
     )
 
 
-def write_perf_csv(path: Path, heard: Sequence[TimedResult]) -> None:
-    """A line for each utterance: its samples, then milliseconds.
+def write_perf_csv(path: Path, results: Sequence[TimedResult]) -> None:
+    """Write a CSV with a line per utterance: its samples, then milliseconds.
 
-    Unlike wav2vec.py's, each line is of one utterance, and the lines are in their order.
+    Unlike in wav2vec.py's file, each line is one utterance, and lines are in input order.
 
     Raises:
-        UsageError: The file exists already.
+        UsageError: The file already exists.
     """
     with open_new(path) as file:
         writer = csv.writer(file)
         writer.writerow(CSV_COLUMNS)
-        for one in heard:
+        for one in results:
             writer.writerow(_csv_row(one))
 
 
-def _csv_row(heard: TimedResult) -> list[str]:
-    timing = heard.timing
-    samples = round(heard.done.duration_s * SAMPLE_RATE_HZ)
+def _csv_row(result: TimedResult) -> list[str]:
+    timing = result.timing
+    samples = round(result.done.duration_s * SAMPLE_RATE_HZ)
     parts_s = (
         timing.features_s,
         timing.compute_s + timing.copy_s,
         timing.text_s,
-        timing.whole_s,
-        timing.whole_s / max(samples, 1) * TOKENS,
+        timing.latency_s,
+        timing.latency_s / max(samples, 1) * TOKENS,
     )
     return [str(samples), *(f"{1000 * part_s:.4f}" for part_s in parts_s)]

@@ -1,4 +1,4 @@
-"""The model of a benchmark: opened, or made of random weights in a known shape."""
+"""The model under test: opened by name, or built with random weights in a known shape."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from gaudi_asr_cli.core.models.ctc.model import CtcModel
 
 
 @dataclass(frozen=True, slots=True)
-class WorkloadSource:
-    """Where a model comes from: `name`, or for None random weights in `shape` from `seed`."""
+class ModelSource:
+    """The source of a model: `name`, or if None random weights in `shape` from `seed`."""
 
     name: str | None
     shape: str
@@ -33,12 +33,12 @@ class WorkloadSource:
         return self.name if self.name is not None else f"{self.shape} shape, random weights"
 
     def open(self, device: Device, dtype: str) -> CtcModel:
-        """The transformers model on the device, its weights still fp32.
+        """Open the transformers model on the device, with its weights still in fp32.
 
         Raises:
-            DataError: It is none that hears.
-            MachineError: The device cannot compute in that dtype.
-            UnreachableError: A hub id that is neither cached nor reachable.
+            DataError: It is not a CTC model.
+            MachineError: The device does not support the dtype.
+            UnreachableError: The hub id is neither cached nor reachable.
         """
         if self.name is None:
             shape = SHAPES[self.shape]
@@ -48,29 +48,29 @@ class WorkloadSource:
 
 @dataclass(frozen=True, slots=True)
 class ModelUnderTest:
-    """What listens, and how long opening it took."""
+    """A model opened for inference, and the seconds that opening took."""
 
-    source: WorkloadSource
-    listener: OpenCtcModel
+    source: ModelSource
+    model: OpenCtcModel
     load_s: float
 
     @property
     def engine(self) -> str:
-        """Which code computes: `packed`, `batched`, or `transformers`' own one by one."""
-        if isinstance(self.listener, PackedCtcModel):
-            return "packed int8" if self.listener.int8 else "packed"
-        return "batched" if isinstance(self.listener, BatchedModel) else "transformers"
+        """Return the engine: `packed`, `batched`, or `transformers` at batch size 1."""
+        if isinstance(self.model, PackedCtcModel):
+            return "packed int8" if self.model.int8 else "packed"
+        return "batched" if isinstance(self.model, BatchedModel) else "transformers"
 
     @property
     def graphs(self) -> GraphCounts | None:
-        """Counts of the graphs, where there are any."""
-        return self.listener.graphs if isinstance(self.listener, BatchedModel) else None
+        """Return the counts of captured graphs, if graphs are used."""
+        return self.model.graphs if isinstance(self.model, BatchedModel) else None
 
 
 def open_model_under_test(
-    source: WorkloadSource, device: Device, dtype: str, choices: InferenceOptions
+    source: ModelSource, device: Device, dtype: str, options: InferenceOptions
 ) -> ModelUnderTest:
-    """Open the model in its fastest form; raises what `WorkloadSource.open` raises."""
+    """Open the model in its fastest form; raises the errors of `ModelSource.open`."""
     started = time.perf_counter()
-    listener = accelerate(source.open(device, dtype), choices)
-    return ModelUnderTest(source, listener, time.perf_counter() - started)
+    model = accelerate(source.open(device, dtype), options)
+    return ModelUnderTest(source, model, time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""Many latencies as six numbers."""
+"""Percentiles of latencies, and the spread of repeats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds from taking an utterance up to having its text."""
+    """Latency from decoded audio to text, in milliseconds."""
 
     mean: float
     p50: float
@@ -21,7 +21,7 @@ class Latency:
 
 
 def summarize_latency(seconds: Sequence[float]) -> Latency:
-    """Percentiles in milliseconds, interpolated linearly; zeros where nothing was measured."""
+    """Return percentiles in milliseconds, linearly interpolated; zeros without measurements."""
     ms = 1000.0 * np.asarray(seconds, dtype=np.float64)
     if not len(ms):
         return Latency(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -33,7 +33,7 @@ def summarize_latency(seconds: Sequence[float]) -> Latency:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How far repeats lie apart."""
+    """Minimum, median and maximum over repeats."""
 
     minimum: float
     median: float
@@ -41,5 +41,5 @@ class Spread:
 
 
 def measure_spread(values: Sequence[float]) -> Spread:
-    """The least, the middle and the most of at least one value."""
+    """Return the minimum, median and maximum of at least one value."""
     return Spread(min(values), float(np.median(values)), max(values))

@@ -1,4 +1,4 @@
-"""Listening to the same utterances several times, and what each time took."""
+"""Repeated, timed transcription of a workload."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ BENCHMARK_PHASES = ("read", "decode_audio", "features", "compute", "copy", "text
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """One pass over the workload; `heard` lie in its order."""
+    """One timed pass over the workload; `results` are in its order."""
 
     wall_s: float
-    heard: tuple[TimedResult, ...]
+    results: tuple[TimedResult, ...]
     phases_s: dict[str, float]
 
     @property
     def timings(self) -> tuple[Timing, ...]:
-        return tuple(one.timing for one in self.heard)
+        return tuple(one.timing for one in self.results)
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """Who listens, to what, on which device."""
+    """A model, its workload and its device, for repeated passes."""
 
     model: EmissionModel
     decoder: Decoder
@@ -42,7 +42,7 @@ class Repeats:
     device: Device
 
     def warm_up(self, positions: Sequence[int]) -> float:
-        """Listen once to each of these utterances; seconds that took."""
+        """Transcribe the utterances at `positions` once; return the seconds that took."""
         started = time.perf_counter()
         chosen = [self.workload.utterances[position] for position in positions]
         for _ in transcribe_timed(self.model, chosen, self.decoder, load=self.workload.load):
@@ -51,12 +51,12 @@ class Repeats:
         return time.perf_counter() - started
 
     def transcribe_clips(self, stage: str, observe: Observer = ignore) -> Repeat:
-        """Listen to everything once, against the clock."""
+        """Transcribe the whole workload once, timed."""
         clock = PhaseClock()
         model = time_features(self.model, clock)
         utterances = self.workload.utterances
         observe(StageStarted(stage, len(utterances)))
-        heard: list[TimedResult] = []
+        results: list[TimedResult] = []
         started = time.perf_counter()
         for one in transcribe_timed(
             model,
@@ -66,16 +66,16 @@ class Repeats:
             load=self.workload.load,
             clock=clock,
         ):
-            heard.append(one)
-            observe(StageAdvanced(stage, len(heard)))
+            results.append(one)
+            observe(StageAdvanced(stage, len(results)))
         self.device.synchronize()
         wall_s = time.perf_counter() - started
         observe(StageFinished(stage, wall_s))
-        return Repeat(wall_s, tuple(heard), clock.phases_s)
+        return Repeat(wall_s, tuple(results), clock.phases_s)
 
 
 def pick_warm_up(durations_s: Sequence[float], edges_s: Sequence[float]) -> list[int]:
-    """Positions of the longest utterance of each bucket, so that each shape is met once."""
+    """Return the positions of the longest utterance per bucket, to run each shape once."""
     durations = np.asarray(durations_s, dtype=np.float64)
     bucket_of = np.searchsorted(np.asarray(edges_s) + 1e-6, durations)
     picked = []

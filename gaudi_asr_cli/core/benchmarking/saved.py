@@ -1,4 +1,4 @@
-"""Results that were put aside, to be laid beside others later."""
+"""Saved benchmark results, for later comparison."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ SCHEMA = "bench/1"
 
 
 def open_new(path: Path) -> TextIO:
-    """A new text file, its folder made where there is none.
+    """Open a new text file, creating its folder if needed.
 
     Raises:
-        UsageError: The file exists already.
+        UsageError: The file already exists.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return path.open("x", encoding="utf-8", newline="")
     except FileExistsError:
-        raise _taken(path) from None
+        raise _exists_error(path) from None
 
 
 def require_new_files(paths: Sequence[Path | None]) -> None:
-    """Tell before the work, not after it, that a file to be written exists.
+    """Check before the run that none of the files to be written exists.
 
     Raises:
-        UsageError: One does.
+        UsageError: One of them exists.
     """
     for path in paths:
         if path is not None and path.exists():
-            raise _taken(path)
+            raise _exists_error(path)
 
 
-def _taken(path: Path) -> UsageError:
+def _exists_error(path: Path) -> UsageError:
     return UsageError(
-        f"{path} exists; nothing is overwritten.", remedy="Choose another name, or move it away."
+        f"{path} exists and is not overwritten.", remedy="Choose another name, or move the file."
     )
 
 
 def save_result(path: Path, result: Mapping[str, Any]) -> None:
-    """Write a result of `bench` into a new file.
+    """Write a result of `bench` to a new file.
 
     Raises:
-        UsageError: The file exists already.
+        UsageError: The file already exists.
     """
     with open_new(path) as file:
         json.dump(result, file, indent=2, ensure_ascii=False)
@@ -56,17 +56,17 @@ def save_result(path: Path, result: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SavedResult:
-    """A result and the file that it lies in."""
+    """A result and the file that contains it."""
 
     path: Path
     result: dict[str, Any]
 
 
 def read_results(paths: Sequence[Path]) -> tuple[SavedResult, ...]:
-    """Results that `bench --save` or `bench --json` wrote.
+    """Read results written by `bench --save` or `bench --json`.
 
     Raises:
-        DataError: A file is not there, or holds something else.
+        DataError: A file does not exist, or is not a result of bench.
     """
     return tuple(SavedResult(path, _read_result(path)) for path in paths)
 
@@ -77,10 +77,10 @@ def _read_result(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.", remedy="Check the path.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise DataError(f"{path} is no saved result: {error}.", remedy=_HOW) from error
+        raise DataError(f"{path} is not a saved result: {error}.", remedy=_REMEDY) from error
     if not isinstance(result, dict) or result.get("schema") != SCHEMA:
-        raise DataError(f"{path} holds no result of bench.", remedy=_HOW)
+        raise DataError(f"{path} is not a result of bench.", remedy=_REMEDY)
     return result
 
 
-_HOW = "Compare files that `gaudi-asr bench --save FILE` wrote."
+_REMEDY = "Compare files written by `gaudi-asr bench --save FILE`."

@@ -1,4 +1,4 @@
-"""Models with random weights in the shape of known ones: for speed, where none can be fetched."""
+"""Models with random weights in the shape of known ones, to measure speed without a download."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 def random_vocabulary() -> Vocabulary:
-    """The letters of facebook/wav2vec2-base-960h."""
+    """Return a vocabulary with the letters of facebook/wav2vec2-base-960h."""
     return build_vocabulary(dict.fromkeys(LETTERS, 1))
 
 
 def open_random_model(
     architecture: dict[str, Any], *, device: Device, dtype: str, seed: int
 ) -> CtcModel:
-    """A random `Wav2Vec2ForCTC` with fp32 weights that is to compute in `dtype` on the device.
+    """Build a random `Wav2Vec2ForCTC` with fp32 weights that computes in `dtype` on the device.
 
     Args:
         architecture: Fields of `Wav2Vec2Config`, such as one of `SHAPES`.
-        device: Where it is placed.
+        device: Device to place it on.
         dtype: As of `Device.choose_dtype`.
-        seed: Of the weights.
+        seed: Random seed of the weights.
     """
     model = build_from_scratch(
         architecture, random_vocabulary(), seed, device=device, dtype=device.choose_dtype(dtype)
     )
-    # Built for training, it would drop layers.
+    # Built for training, it would apply layer drop.
     model.network.eval().requires_grad_(False)
     return model

@@ -1,4 +1,4 @@
-"""What is listened to in a benchmark, and where its sound comes from."""
+"""The workload of a benchmark: utterances and their audio."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SYNTHETIC = "synthetic speech with the durations of LibriSpeech test-clean (mode
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Utterances with their durations, and how their sound is loaded.
+    """Utterances with their durations, and the loader of their audio.
 
-    `read_s` is what finding and measuring them took.
+    `read_s` is the time to find and measure them, in seconds.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Workload:
 
 
 def make_workload(utterances: int, seed: int) -> Workload:
-    """Synthetic sound; 0 utterances are as many as test-clean has."""
+    """Make synthetic speech; 0 utterances are as many as in test-clean."""
     started = time.perf_counter()
     speech = make_synthetic_speech(utterances, seed)
     return Workload(SYNTHETIC, speech.utterances, speech.load, True, time.perf_counter() - started)
@@ -55,24 +55,24 @@ def make_workload(utterances: int, seed: int) -> Workload:
 def read_workload(
     sources: Sequence[str], options: ReadOptions, limit: int, observe: Observer = ignore
 ) -> Workload:
-    """The first `limit` utterances (0: all) of real data that can be measured.
+    """Read the first `limit` utterances (0: all) of real data whose duration can be measured.
 
     Raises:
-        DataError: Not one utterance can be heard.
+        DataError: No utterance can be read.
     """
     started = time.perf_counter()
     measured = read_measured(sources, options, observe)
     if not measured.utterances:
         first = measured.broken[0]
         raise DataError(
-            f"Nothing can be transcribed in {', '.join(sources)}; the first, {first}",
-            remedy="Check the path and --split, or leave --data out for synthetic sound.",
+            f"There is no readable audio in {', '.join(sources)}; the first, {first}",
+            remedy="Check the path and --split, or leave --data out for synthetic speech.",
         )
     if measured.broken:
         first = measured.broken[0]
         observe(
             Noticed(
-                f"{len(measured.broken)} utterances cannot be read and are left out, the first "
+                f"{len(measured.broken)} utterances cannot be read and are skipped, the first "
                 f"{first}"
             )
         )

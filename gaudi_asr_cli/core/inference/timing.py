@@ -35,7 +35,7 @@ class Timing:
     padded_s: float = 0.0
 
     @property
-    def whole_s(self) -> float:
+    def latency_s(self) -> float:
         """Return the latency from decoded audio to text."""
         return self.features_s + self.compute_s + self.copy_s + self.text_s
 

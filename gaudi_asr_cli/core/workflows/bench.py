@@ -1,4 +1,4 @@
-"""`bench`: how fast a model hears on a device, and where the time goes."""
+"""`bench`: the inference speed of a model on a device, and where the time goes."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from gaudi_asr_cli.core.benchmarking.baseline import (
 )
 from gaudi_asr_cli.core.benchmarking.figures import (
     BucketFigures,
+    all_latencies_s,
     bucket_figures,
     run_padding,
-    whole_latencies_s,
 )
 from gaudi_asr_cli.core.benchmarking.habana import HabanaFigures, habana_figures, write_perf_csv
-from gaudi_asr_cli.core.benchmarking.model_under_test import WorkloadSource, open_model_under_test
+from gaudi_asr_cli.core.benchmarking.model_under_test import ModelSource, open_model_under_test
 from gaudi_asr_cli.core.benchmarking.percentiles import (
     Latency,
     Spread,
     measure_spread,
     summarize_latency,
 )
-from gaudi_asr_cli.core.benchmarking.profiling import OperatorShare, profile_round
+from gaudi_asr_cli.core.benchmarking.profiling import OperatorShare, profile_repeat
 from gaudi_asr_cli.core.benchmarking.repeats import BENCHMARK_PHASES, Repeat, Repeats, pick_warm_up
 from gaudi_asr_cli.core.benchmarking.saved import SCHEMA, require_new_files, save_result
 from gaudi_asr_cli.core.benchmarking.workload import Workload, make_workload, read_workload
@@ -52,26 +52,29 @@ from gaudi_asr_cli.core.text.rules import TextRules
 
 DEFAULT_UTTERANCES = 40
 DUMMY_UTTERANCES = 73
-"""What wav2vec.py called dev-clean: a sample of 73 utterances."""
-USUAL_REPEATS = 3
-USUAL_S = 20.0
-"""Without `--repeat` no further round begins after this; with a baseline all are run."""
+"""The size of the sample that wav2vec.py called dev-clean."""
+DEFAULT_REPEATS = 3
+DEFAULT_TIME_S = 20.0
+"""Without `--repeat` no further repeat starts after this; with a baseline all are run."""
 NORMALIZER = "basic"
 SHAPE_COST_S = 300.0
-"""What compiling a shape is worth in audio, for `--buckets auto`: a second at 300 x real time."""
+"""Cost of compiling a shape in seconds of audio, for `--buckets auto`: 1 s at an RTFx of 300."""
 FREE_SHAPE_COST_S = 1.0
-"""Where nothing is compiled; buckets then only group the figures."""
+"""The same on a device that compiles nothing; buckets then only group the figures."""
 BASE, LARGE = "wav2vec2-base", "wav2vec2-large-lv60"
-TRAINED = {BASE: "facebook/wav2vec2-base-960h", LARGE: "facebook/wav2vec2-large-960h-lv60-self"}
-"""Shape -> the model that real data is heard with, as wav2vec.py did."""
+TRAINED_MODELS = {
+    BASE: "facebook/wav2vec2-base-960h",
+    LARGE: "facebook/wav2vec2-large-960h-lv60-self",
+}
+"""Shape -> the default model for real data, as in wav2vec.py."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchRequest:
-    """What is measured. Without `data` synthetic sound; without both a random model.
+    """What to measure. Without `data`, synthetic speech; without `model` too, random weights.
 
-    `buckets` of 0 are as many as pay for themselves; `limit` None is 40 synthetic utterances or
-    all of the data, 0 is all; `repeat` None is up to 3, as many as fit into a short while;
+    `buckets` of 0 chooses the number by cost; `limit` None is 40 synthetic utterances or all of
+    the data, 0 is all; `repeat` None is up to 3, as many as start within `DEFAULT_TIME_S`;
     `graphs` None is what `infer` does on the device.
     """
 
@@ -104,11 +107,11 @@ class BenchRequest:
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """The account of a benchmark. Times and rates are of one pass: the median of the repeats.
+    """The result of a benchmark. Times and RTFx are of one pass: the median of the repeats.
 
-    `padding` is padded over real audio as it ran; that of a bucket is what padding to its edge
-    costs. `phases_s` overlap. Where utterances are heard `side_by_side`, each has one thread, and
-    latencies are of that.
+    `padding` is padded over real audio as it ran; that of a bucket is for padding to its edge.
+    `phases_s` overlap. With `side_by_side` over 1, that many utterances are transcribed in
+    parallel, each on one thread, and latencies are measured so.
     """
 
     model: str
@@ -143,7 +146,7 @@ class BenchReport:
 
     @property
     def exit_code(self) -> int:
-        """0, or that of `DataError` where some utterances could not be heard."""
+        """Return 0, or the exit code of `DataError` if some utterances failed."""
         return DataError.exit_code if self.failed else 0
 
     def to_json(self) -> dict[str, Any]:
@@ -163,22 +166,22 @@ class BenchReport:
 
 
 def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> BenchReport:
-    """Listen to the same sound several times and account for the time.
+    """Transcribe the same workload several times and report the speed.
 
     Raises:
-        UsageError: A wrong choice, or a file to be written exists.
-        DataError: The data cannot be heard, or the model is none that hears.
-        UnreachableError: A hub id that is neither cached nor reachable.
+        UsageError: An option is invalid, or a file to be written exists.
+        DataError: The data cannot be read, or the model is not a CTC model.
+        UnreachableError: The hub id is neither cached nor reachable.
     """
     _check(request)
     workload = _open_workload(request, observe)
     edges_s = _choose_edges(request, workload, device)
-    choices = _choose(request, edges_s, device, observe)
-    model_under_test = open_model_under_test(_source(request), device, request.dtype, choices)
-    listener, counts = model_under_test.listener, model_under_test.graphs
-    rounds = Repeats(listener, DECODERS["greedy"](listener.vocabulary), workload, device)
-    compile_s = rounds.warm_up(pick_warm_up(workload.durations_s, edges_s))
-    race = _run(request, rounds, device, observe)
+    options = _choose_options(request, edges_s, device, observe)
+    model_under_test = open_model_under_test(_source(request), device, request.dtype, options)
+    model, graphs = model_under_test.model, model_under_test.graphs
+    repeats = Repeats(model, DECODERS["greedy"](model.vocabulary), workload, device)
+    compile_s = repeats.warm_up(pick_warm_up(workload.durations_s, edges_s))
+    run = _run(request, repeats, device, observe)
     report = BenchReport(
         model=model_under_test.source.title,
         random_weights=model_under_test.source.name is None,
@@ -186,58 +189,60 @@ def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> 
         synthetic=workload.synthetic,
         device=device.name,
         device_name=device.description,
-        dtype="int8" if request.int8 else listener.dtype,
+        dtype="int8" if request.int8 else model.dtype,
         engine=model_under_test.engine,
-        side_by_side=count_parallel(listener),
-        graphs=counts is not None,
+        side_by_side=count_parallel(model),
+        graphs=graphs is not None,
         bucket_rule=request.bucket_rule,
-        buckets=bucket_figures(edges_s, workload.durations_s, race.ours),
-        padding=run_padding(race.ours[0].heard),
-        graphs_captured=0 if counts is None else counts.captured,
+        buckets=bucket_figures(edges_s, workload.durations_s, run.repeats),
+        padding=run_padding(run.repeats[0].results),
+        graphs_captured=0 if graphs is None else graphs.captured,
         compile_s=compile_s,
         load_s=model_under_test.load_s,
         utterances=len(workload.utterances),
-        failed=sum(one.done.error is not None for one in race.ours[0].heard),
+        failed=sum(one.done.error is not None for one in run.repeats[0].results),
         audio_s=workload.audio_s,
-        repeat=len(race.ours),
-        wall_s=measure_spread([one.wall_s for one in race.ours]),
-        rtfx=measure_spread([workload.audio_s / one.wall_s for one in race.ours]),
-        latency_ms=summarize_latency(whole_latencies_s(race.ours)),
-        phases_s=_mean_phases(race.ours, workload),
-        peak_memory_mb=race.peak_memory_mb,
-        habana=_habana_figures(race.ours, workload),
-        score=_score(request, workload, race.ours[0]),
-        baseline=summarize_baseline(race.ours, race.theirs, workload) if race.theirs else None,
-        profile=profile_round(rounds) if request.profile else (),
+        repeat=len(run.repeats),
+        wall_s=measure_spread([one.wall_s for one in run.repeats]),
+        rtfx=measure_spread([workload.audio_s / one.wall_s for one in run.repeats]),
+        latency_ms=summarize_latency(all_latencies_s(run.repeats)),
+        phases_s=_mean_phases(run.repeats, workload),
+        peak_memory_mb=run.peak_memory_mb,
+        habana=_habana_figures(run.repeats, workload),
+        score=_score(request, workload, run.repeats[0]),
+        baseline=summarize_baseline(run.repeats, run.baseline_runs, workload)
+        if run.baseline_runs
+        else None,
+        profile=profile_repeat(repeats) if request.profile else (),
     )
-    _write(request, report, race.ours[0])
+    _write(request, report, run.repeats[0])
     return report
 
 
 @dataclass(frozen=True, slots=True)
 class _BenchmarkRun:
-    """What both sides did in turns; the memory is ours alone, from before the other was opened."""
+    """Interleaved repeats of the model and its baseline; the peak memory is of the model alone."""
 
-    ours: list[Repeat]
-    theirs: list[PipelineRun]
+    repeats: list[Repeat]
+    baseline_runs: list[PipelineRun]
     peak_memory_mb: float
 
 
 def _run(
-    request: BenchRequest, rounds: Repeats, device: Device, observe: Observer
+    request: BenchRequest, passes: Repeats, device: Device, observe: Observer
 ) -> _BenchmarkRun:
-    """Repeat by repeat, ours and theirs in turns: what else the machine does hits both."""
+    """Run the model and its baseline in turns, so that other load on the machine affects both."""
     started_s = time.perf_counter()
-    ours = [rounds.transcribe_clips("round 1", observe)]
-    # Before anybody else's model is opened: on a CPU it is the process's memory.
+    repeats = [passes.transcribe_clips("repeat 1", observe)]
+    # Before the model of the baseline is opened: on a CPU this is the memory of the process.
     peak_memory_mb = device.peak_memory_mb()
-    pipeline = _open_baseline(request, rounds.workload, device)
-    theirs = [pipeline.transcribe_clips()] if pipeline else []
-    while _go_on(request, len(ours), started_s):
-        ours.append(rounds.transcribe_clips(f"round {len(ours) + 1}", observe))
+    pipeline = _open_baseline(request, passes.workload, device)
+    baseline_runs = [pipeline.transcribe_clips()] if pipeline else []
+    while _needs_repeat(request, len(repeats), started_s):
+        repeats.append(passes.transcribe_clips(f"repeat {len(repeats) + 1}", observe))
         if pipeline:
-            theirs.append(pipeline.transcribe_clips())
-    return _BenchmarkRun(ours, theirs, peak_memory_mb)
+            baseline_runs.append(pipeline.transcribe_clips())
+    return _BenchmarkRun(repeats, baseline_runs, peak_memory_mb)
 
 
 def _open_baseline(
@@ -261,23 +266,23 @@ def _check(request: BenchRequest) -> None:
 def _open_workload(request: BenchRequest, observe: Observer) -> Workload:
     if request.data:
         return read_workload(request.data, request.read, request.limit or 0, observe)
-    usual = DUMMY_UTTERANCES if request.dev_clean else DEFAULT_UTTERANCES
-    return make_workload(usual if request.limit is None else request.limit, request.seed)
+    default = DUMMY_UTTERANCES if request.dev_clean else DEFAULT_UTTERANCES
+    return make_workload(default if request.limit is None else request.limit, request.seed)
 
 
-def _source(request: BenchRequest) -> WorkloadSource:
+def _source(request: BenchRequest) -> ModelSource:
     name = request.model
     if name is None and request.data:
-        name = TRAINED[request.shape]
-    return WorkloadSource(name, request.shape, request.seed, request.language)
+        name = TRAINED_MODELS[request.shape]
+    return ModelSource(name, request.shape, request.seed, request.language)
 
 
-def _go_on(request: BenchRequest, rounds_done: int, started_s: float) -> bool:
-    """Whether one more round is due: as many as asked for, or what fits into a short while."""
+def _needs_repeat(request: BenchRequest, done: int, started_s: float) -> bool:
+    """Return whether to run one more repeat: up to `--repeat`, or as many as fit the time."""
     if request.repeat is not None:
-        return rounds_done < request.repeat
-    short = time.perf_counter() - started_s < USUAL_S or request.baseline is not None
-    return rounds_done < USUAL_REPEATS and short
+        return done < request.repeat
+    in_time = time.perf_counter() - started_s < DEFAULT_TIME_S or request.baseline is not None
+    return done < DEFAULT_REPEATS and in_time
 
 
 def _choose_edges(request: BenchRequest, workload: Workload, device: Device) -> list[float]:
@@ -287,30 +292,30 @@ def _choose_edges(request: BenchRequest, workload: Workload, device: Device) -> 
     return RULES[request.bucket_rule](workload.durations_s, request.buckets)
 
 
-def _choose(
+def _choose_options(
     request: BenchRequest, edges_s: Sequence[float], device: Device, observe: Observer
 ) -> InferenceOptions:
-    """How to listen; a wish that the device cannot grant is told, and the rest still measured."""
+    """Return the inference options, with a notice for each option that has no effect here."""
     if request.accuracy and not request.data:
         observe(
             Noticed(
-                "Synthetic sound has no words, so there is no word error rate.",
+                "Synthetic speech has no words, so there is no word error rate.",
                 remedy="Name a trained model and data: --model facebook/wav2vec2-base-960h --data "
                 "openslr/librispeech_asr --config clean --split test",
             )
         )
     if request.graph_async is not None:
-        observe(Noticed("Graphs are replayed in order and copied behind their back either way."))
+        observe(Noticed("--graph-async has no effect: copies are always asynchronous."))
     graphs = request.graphs
     if graphs and not device.prefers_batching:
-        observe(Noticed(f"A {device.name} has no graphs; the network runs as it is."))
+        observe(Noticed(f"The device {device.name} has no graphs; the network runs without them."))
         graphs = False
     batch_s = BATCH_S if request.batch_s is None else request.batch_s
     return InferenceOptions(graphs=graphs, batch_s=batch_s, edges_s=edges_s, int8=request.int8)
 
 
-def _score(request: BenchRequest, workload: Workload, heard: Repeat) -> Score | None:
-    """Of what has text, always: it costs nothing."""
+def _score(request: BenchRequest, workload: Workload, repeat: Repeat) -> Score | None:
+    """Score the utterances with text, always: it costs little."""
     if not workload.has_text:
         return None
     normalize = open_normalizer(NORMALIZER)
@@ -318,7 +323,7 @@ def _score(request: BenchRequest, workload: Workload, heard: Repeat) -> Score | 
         score_utterance(
             utterance, one.done.transcript.text, normalize, duration_s=one.done.duration_s
         )
-        for utterance, one in zip(workload.utterances, heard.heard, strict=True)
+        for utterance, one in zip(workload.utterances, repeat.results, strict=True)
         if one.done.transcript is not None and utterance.text is not None
     ]
     return summarize(
@@ -326,28 +331,28 @@ def _score(request: BenchRequest, workload: Workload, heard: Repeat) -> Score | 
         normalizer=label_normalizer(NORMALIZER),
         utterances_total=len(workload.utterances),
         audio_s_total=workload.audio_s,
-        rtfx=workload.audio_s / heard.wall_s,
-        phases_s=heard.phases_s,
+        rtfx=workload.audio_s / repeat.wall_s,
+        phases_s=repeat.phases_s,
         seed=request.seed,
         notes=find_notes(scored, NORMALIZER, TextRules()),
     )
 
 
-def _mean_phases(rounds: Sequence[Repeat], workload: Workload) -> dict[str, float]:
+def _mean_phases(repeats: Sequence[Repeat], workload: Workload) -> dict[str, float]:
     means = {
-        phase: sum(one.phases_s.get(phase, 0.0) for one in rounds) / len(rounds)
+        phase: sum(one.phases_s.get(phase, 0.0) for one in repeats) / len(repeats)
         for phase in BENCHMARK_PHASES
     }
     return {**means, "read": workload.read_s}
 
 
-def _habana_figures(rounds: Sequence[Repeat], workload: Workload) -> HabanaFigures:
-    wall_s = measure_spread([one.wall_s for one in rounds]).median
+def _habana_figures(repeats: Sequence[Repeat], workload: Workload) -> HabanaFigures:
+    wall_s = measure_spread([one.wall_s for one in repeats]).median
     return habana_figures(workload.audio_s, len(workload.utterances), wall_s)
 
 
-def _write(request: BenchRequest, report: BenchReport, heard: Repeat) -> None:
+def _write(request: BenchRequest, report: BenchReport, repeat: Repeat) -> None:
     if request.perf_csv is not None:
-        write_perf_csv(request.perf_csv, heard.heard)
+        write_perf_csv(request.perf_csv, repeat.results)
     if request.save is not None:
         save_result(request.save, report.to_json())

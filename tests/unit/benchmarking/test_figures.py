@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from gaudi_asr_cli.core.benchmarking.figures import bucket_figures, run_padding, whole_latencies_s
+from gaudi_asr_cli.core.benchmarking.figures import all_latencies_s, bucket_figures, run_padding
 from gaudi_asr_cli.core.benchmarking.habana import habana_figures, write_perf_csv
 from gaudi_asr_cli.core.benchmarking.percentiles import measure_spread, summarize_latency
 from gaudi_asr_cli.core.benchmarking.repeats import Repeat, pick_warm_up
@@ -14,13 +14,13 @@ from gaudi_asr_cli.core.inference.timing import Timing
 from gaudi_asr_cli.core.records import Transcript
 
 
-def heard(duration_s, compute_s=0.0, padded_s=0.0, error=None):
+def make_result(duration_s, compute_s=0.0, padded_s=0.0, error=None):
     transcript = None if error else Transcript("u", "text")
     timing = Timing(features_s=0.001, compute_s=compute_s, text_s=0.002, padded_s=padded_s)
     return TimedResult(UtteranceDone("u", "u.wav", duration_s, transcript, error), timing)
 
 
-def test_percentiles_are_milliseconds():
+def test_percentiles_are_in_milliseconds():
     latency = summarize_latency([one / 1000 for one in range(101)])
 
     assert (latency.mean, latency.p50, latency.p90, latency.p99, latency.max) == pytest.approx(
@@ -29,13 +29,13 @@ def test_percentiles_are_milliseconds():
     assert summarize_latency([]).max == 0
 
 
-def test_the_spread_is_least_middle_and_most():
+def test_spread_is_minimum_median_and_maximum():
     spread = measure_spread([3.0, 1.0, 2.0])
 
     assert (spread.minimum, spread.median, spread.maximum) == (1.0, 2.0, 3.0)
 
 
-def test_habanas_token_is_one_sample_of_audio():
+def test_habana_token_is_one_audio_sample():
     figures = habana_figures(audio_s=10.0, utterances=4, wall_s=0.5)
 
     assert figures.tokens == 160_000
@@ -45,10 +45,12 @@ def test_habanas_token_is_one_sample_of_audio():
     assert figures.rtf == pytest.approx(20)
 
 
-def test_buckets_hold_the_latencies_of_their_own_utterances():
-    rounds = [Repeat(1.0, (heard(1.0, 0.1), heard(5.0, 0.5), heard(2.0, 0.2)), {})]
+def test_bucket_figures_are_of_the_utterances_in_the_bucket():
+    repeats = [
+        Repeat(1.0, (make_result(1.0, 0.1), make_result(5.0, 0.5), make_result(2.0, 0.2)), {})
+    ]
 
-    short, long = bucket_figures([2.0, 4.0, 6.0], [1.0, 5.0, 2.0], rounds)
+    short, long = bucket_figures([2.0, 4.0, 6.0], [1.0, 5.0, 2.0], repeats)
 
     assert (short.edge_s, short.utterances, short.audio_s) == (2.0, 2, 3.0)
     assert short.padding == pytest.approx(4 / 3)
@@ -56,22 +58,22 @@ def test_buckets_hold_the_latencies_of_their_own_utterances():
     assert long.latency_ms.max == pytest.approx(503)
 
 
-def test_what_failed_has_no_latency_and_no_padding():
+def test_failed_utterances_have_no_latency_and_no_padding():
     failed = TimedResult(UtteranceDone("x", "x.wav", 9.0, None, "broken"))
-    good = heard(2.0, 0.1, padded_s=3.0)
+    good = make_result(2.0, 0.1, padded_s=3.0)
 
     assert run_padding([failed, good]) == pytest.approx(1.5)
-    assert whole_latencies_s([Repeat(1.0, (failed, good), {})]) == pytest.approx([0.103])
+    assert all_latencies_s([Repeat(1.0, (failed, good), {})]) == pytest.approx([0.103])
 
 
-def test_each_bucket_is_warmed_up_with_its_longest():
+def test_warm_up_takes_the_longest_utterance_of_each_bucket():
     assert pick_warm_up([1.0, 5.0, 2.0, 4.0], [2.0, 6.0]) == [2, 1]
 
 
-def test_the_csv_has_habanas_columns_and_a_line_for_each_utterance(tmp_path):
+def test_csv_has_habana_columns_and_a_line_per_utterance(tmp_path):
     path = tmp_path / "new" / "perf.csv"
 
-    write_perf_csv(path, [heard(1.0, 0.016), heard(2.0, 0.032)])
+    write_perf_csv(path, [make_result(1.0, 0.016), make_result(2.0, 0.032)])
 
     with path.open() as file:
         rows = list(csv.DictReader(file))
@@ -82,7 +84,7 @@ def test_the_csv_has_habanas_columns_and_a_line_for_each_utterance(tmp_path):
     assert float(rows[0]["ms per 10k"]) == pytest.approx(19 / 1.6)
 
 
-def test_nothing_that_was_saved_is_overwritten(tmp_path):
+def test_saved_results_are_not_overwritten(tmp_path):
     path = tmp_path / "a.json"
     save_result(path, {"schema": "bench/1", "rtfx": 2})
 

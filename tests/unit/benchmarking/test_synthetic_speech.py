@@ -20,7 +20,7 @@ def test_durations_are_distributed_as_in_test_clean():
     assert durations_s.sum() / 3600 == pytest.approx(5.4, abs=0.01)
 
 
-def test_durations_are_those_that_the_project_models(shared_data):
+def test_durations_match_the_shared_model(shared_data):
     printed = subprocess.run(
         [sys.executable, shared_data / "durations.py", "test-clean"],
         capture_output=True,
@@ -31,7 +31,7 @@ def test_durations_are_those_that_the_project_models(shared_data):
     assert [f"{one:.3f}" for one in draw_durations_s(2620, seed=0)] == printed.split()
 
 
-def test_an_utterance_has_the_samples_that_its_duration_promises_each_time_the_same():
+def test_utterance_has_the_samples_of_its_duration_on_every_load():
     speech = make_synthetic_speech(12, seed=1)
 
     for utterance in speech.utterances:
@@ -40,13 +40,13 @@ def test_an_utterance_has_the_samples_that_its_duration_promises_each_time_the_s
         assert np.array_equal(first, again)
 
 
-def test_no_number_of_utterances_is_as_many_as_test_clean_has():
+def test_zero_utterances_are_as_many_as_in_test_clean():
     assert len(make_synthetic_speech(0, seed=0).utterances) == 2620
 
 
-def test_the_sound_is_neither_silent_nor_clipped():
-    sound = make_speech_like(3.0, seed=0)
+def test_waveform_is_neither_silent_nor_clipped():
+    waveform = make_speech_like(3.0, seed=0)
 
-    assert sound.dtype == np.float32
-    assert 0.02 < float(np.sqrt(np.mean(sound**2))) < 0.5
-    assert float(np.abs(sound).max()) < 1.0
+    assert waveform.dtype == np.float32
+    assert 0.02 < float(np.sqrt(np.mean(waveform**2))) < 0.5
+    assert float(np.abs(waveform).max()) < 1.0

@@ -14,12 +14,12 @@ from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.events import Noticed
 from gaudi_asr_cli.core.workflows.bench import BASE, LARGE, BenchRequest, bench
 
-AGREED = {
+PROMISED_KEYS = {
     *("model", "device", "dtype", "graphs", "buckets", "padding", "graphs_captured", "compile_s"),
     *("utterances", "audio_s", "wall_s", "rtfx", "samples_per_ms", "ms_per_10k_samples"),
     *("latency_ms", "phases_s", "peak_memory_mb", "score", "baseline", "schema"),
 }
-"""What cli.md promises."""
+"""JSON keys promised in cli.md."""
 
 
 @pytest.fixture(autouse=True)
@@ -28,10 +28,10 @@ def tiny_shapes(monkeypatch):
     monkeypatch.setitem(shapes.SHAPES, LARGE, {**TINY, **LAYER_NORM})
 
 
-def run(device=None, **choices):
+def run(device=None, **options):
     events = []
-    usual = {"limit": 5, "repeat": 2, "dtype": "fp32"}
-    request = BenchRequest(**{**usual, **choices})
+    defaults = {"limit": 5, "repeat": 2, "dtype": "fp32"}
+    request = BenchRequest(**{**defaults, **options})
     return bench(request, device or open_device("cpu"), events.append), events
 
 
@@ -40,42 +40,40 @@ def notices(events):
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_bare_it_measures_random_weights_and_says_so(large):
+def test_without_options_random_weights_are_measured_and_reported_as_such(large):
     report, events = run(large=large)
 
-    account = report.to_json()
-    assert set(account) >= AGREED
-    assert account["schema"] == "bench/1"
-    assert account["random_weights"]
-    assert "random" in account["model"]
-    assert "synthetic" in account["sound"]
-    assert account["score"] is None
-    assert account["audio_s"] == pytest.approx(draw_durations_s(5, 42).sum(), abs=1e-3)
-    assert account["rtfx"] > 0
-    assert account["failed"] == 0
+    result = report.to_json()
+    assert set(result) >= PROMISED_KEYS
+    assert result["schema"] == "bench/1"
+    assert result["random_weights"]
+    assert "random" in result["model"]
+    assert "synthetic" in result["sound"]
+    assert result["score"] is None
+    assert result["audio_s"] == pytest.approx(draw_durations_s(5, 42).sum(), abs=1e-3)
+    assert result["rtfx"] > 0
+    assert result["failed"] == 0
     assert notices(events) == []
-    json.dumps(account)
+    json.dumps(result)
 
 
-def test_every_figure_is_of_one_pass_and_the_spread_of_all():
+def test_figures_are_of_one_pass_and_the_spread_of_all():
     report, _ = run(repeat=3)
 
     assert report.repeat == 3
     assert report.rtfx.minimum <= report.rtfx.median <= report.rtfx.maximum
-    account = report.to_json()
+    result = report.to_json()
     samples = report.audio_s * 16_000
-    assert account["samples_per_ms"] == pytest.approx(
-        samples / (1000 * account["wall_s"]), rel=1e-3
-    )
-    assert account["ms_per_10k_samples"] == pytest.approx(10_000 / account["samples_per_ms"])
-    assert set(account["phases_s"]) == {
+    assert result["samples_per_ms"] == pytest.approx(samples / (1000 * result["wall_s"]), rel=1e-3)
+    assert result["ms_per_10k_samples"] == pytest.approx(10_000 / result["samples_per_ms"])
+    assert set(result["phases_s"]) == {
         *("read", "decode_audio", "features", "compute", "copy", "text")
     }
-    assert account["phases_s"]["compute"] > account["phases_s"]["features"] > 0
+    assert result["phases_s"]["compute"] > result["phases_s"]["features"] > 0
 
 
 @pytest.mark.parametrize(("buckets", "rule"), [(1, "optimal"), (3, "quantile"), (0, "optimal")])
-def test_buckets_hold_every_utterance_once(buckets, rule):
+def test_each_utterance_is_in_one_bucket(buckets, rule):
     report, _ = run(buckets=buckets, bucket_rule=rule, repeat=1)
 
     assert sum(one.utterances for one in report.buckets) == 5
@@ -84,7 +82,7 @@ def test_buckets_hold_every_utterance_once(buckets, rule):
     assert report.padding == pytest.approx(1.0)
 
 
-def test_a_device_that_batches_reports_what_it_padded():
+def test_batching_device_reports_its_padding():
     device = replace(open_device("cpu"), prefers_batching=True, recompiles_on_new_shapes=True)
 
     report, _ = run(device=device, buckets=2, batch_s=40.0)
@@ -94,14 +92,14 @@ def test_a_device_that_batches_reports_what_it_padded():
     assert report.failed == 0
 
 
-def test_graphs_that_the_device_lacks_are_told_and_the_rest_is_measured():
+def test_graphs_without_device_support_give_a_notice_and_a_measurement():
     report, events = run(graphs=True, repeat=1)
 
     assert not report.graphs
     assert "no graphs" in notices(events)[0]
 
 
-def test_accuracy_of_synthetic_sound_is_told_to_be_missing():
+def test_accuracy_of_synthetic_speech_gives_a_notice():
     report, events = run(accuracy=True, repeat=1)
 
     assert report.score is None
@@ -120,7 +118,7 @@ def test_data_with_text_is_scored(tmp_path):
     assert not report.synthetic
 
 
-def test_what_cannot_be_heard_is_counted_not_hidden(tmp_path):
+def test_unreadable_utterances_are_counted(tmp_path):
     write_corpus(tmp_path / "corpus", utterances=2)
     noise = 0.1 * np.random.default_rng(0).standard_normal(16_000)
     soundfile.write(tmp_path / "corpus" / "cut.flac", noise, 16_000)
@@ -134,7 +132,7 @@ def test_what_cannot_be_heard_is_counted_not_hidden(tmp_path):
     assert report.utterances - report.failed == 2
 
 
-def test_the_pipeline_hears_the_same_in_turns_with_us():
+def test_baseline_pipeline_gives_the_same_texts_interleaved():
     report, _ = run(baseline="transformers")
 
     baseline = report.baseline
@@ -144,7 +142,7 @@ def test_the_pipeline_hears_the_same_in_turns_with_us():
     assert baseline.rtfx == pytest.approx(report.audio_s / baseline.wall_s)
 
 
-def test_results_are_written_where_asked_and_never_over_others(tmp_path):
+def test_results_are_saved_and_never_overwrite_a_file(tmp_path):
     save, table = tmp_path / "a.json", tmp_path / "perf.csv"
 
     report, _ = run(save=save, perf_csv=table, repeat=1)
@@ -155,7 +153,7 @@ def test_results_are_written_where_asked_and_never_over_others(tmp_path):
         run(save=save)
 
 
-def test_the_profile_names_operators():
+def test_profile_names_operators():
     report, _ = run(profile=True, repeat=1, limit=2)
 
     shares = [one.share for one in report.profile]
@@ -165,6 +163,6 @@ def test_the_profile_names_operators():
 
 
 @pytest.mark.parametrize("wrong", [{"bucket_rule": "magic"}, {"baseline": "magic"}])
-def test_a_wrong_choice_is_a_usage_error(wrong):
+def test_invalid_option_value_is_a_usage_error(wrong):
     with pytest.raises(UsageError, match="magic"):
         run(**wrong)
