@@ -289,7 +289,7 @@ def open_ctranslate2(task: Task, compute: str) -> Transcribe:
             suppress_tokens=never,
         )
         ids = [one.sequences_ids[0] for one in found]
-        return [Hypothesis(ours.reader.spell(one), len(one)) for one in ids]
+        return [Hypothesis(ours.reader.decode_text(one), len(one)) for one in ids]
 
     return transcribe_clips
 

@@ -25,7 +25,11 @@ from gaudi_asr_cli.core.inference.unbatched import Blocks, batch_one
 from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
-from gaudi_asr_cli.core.models.seq2seq.generation import Generation, settle, writes_times
+from gaudi_asr_cli.core.models.seq2seq.generation import (
+    Generation,
+    predicts_timestamps,
+    resolve_generation,
+)
 from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 from gaudi_asr_cli.core.models.threads import is_small
@@ -175,7 +179,7 @@ class Seq2SeqRecognizer:
     @property
     def _is_sequential(self) -> bool:
         return self.long == "sequential" or (
-            self.long == "auto" and writes_times(self.model.settings)
+            self.long == "auto" and predicts_timestamps(self.model.settings)
         )
 
     @property
@@ -248,7 +252,7 @@ def open_seq2seq_recognizer(
     import torch
 
     model = open_seq2seq_model(name, device=device, dtype=dtype)
-    settled = settle(generation_config, model.settings, model.name)
+    settled = resolve_generation(generation_config, model.settings, model.name)
     check_long(long, model.settings, model.name)
     if is_small(model):
         # For the rest of the process, which runs no other model.
@@ -285,7 +289,7 @@ def check_long(long: str, settings: Any, name: str) -> None:
             f"There is no long-form algorithm '{long}'.",
             remedy=f"Choose one of {', '.join(LONG_FORM_ALGORITHMS)}.",
         )
-    if long == "sequential" and not writes_times(settings):
+    if long == "sequential" and not predicts_timestamps(settings):
         raise UsageError(
             f"{name} generates no timestamps, which sequential long-form transcription needs.",
             remedy="Pass --long batched.",

@@ -87,7 +87,8 @@ def generate_sequentially(
         tokens += kept
         truncated = truncated or hypothesis.truncated
         seek += step
-    return Hypothesis(tuple(tokens), reader.spell(tokens), language, truncated, tuple(segments))
+    text = reader.decode_text(tokens)
+    return Hypothesis(tuple(tokens), text, language, truncated, tuple(segments))
 
 
 def pad_window(window: Tensor, mel: LogMel) -> Tensor:

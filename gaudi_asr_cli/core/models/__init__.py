@@ -1,1 +1,1 @@
-"""Networks: transformers behind a few calls."""
+"""Networks: loading, features, inference and fine-tuning of transformers' models."""

@@ -25,43 +25,43 @@ def packed(model):
     return pack_whisper(model)
 
 
-def test_scores_of_the_first_step_are_those_of_transformers(model, packed):
+def test_the_logits_of_the_first_step_match_transformers(model, packed):
     inputs = model.frontend.prepare(make_batch(LENGTHS))
     prompt = torch.tensor(
         [packed.reader.plan_prompt(Generation(language="<|de|>", task="translate"))]
     )
     prompt = prompt.expand(len(LENGTHS), -1)
 
-    heard = packed.hear(inputs["input_features"])
-    scores = packed.decoder.write(prompt, packed.decoder.begin(heard, 20))
+    encoded = packed.encode(inputs["input_features"])
+    logits = packed.decoder.step(prompt, packed.decoder.allocate(encoded, 20))
 
     expected = model.network(**inputs, decoder_input_ids=prompt).logits[:, -1]
-    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("times", [False, True])
 @pytest.mark.parametrize("language", ["hindi", None])
 @pytest.mark.parametrize("tokens", [None, 5])
-def test_greedy_texts_are_those_of_transformers(model, packed, times, language, tokens):
+def test_greedy_decoding_matches_transformers(model, packed, times, language, tokens):
     inputs = model.frontend.prepare(make_batch(LENGTHS, seed=3))
-    how = Generation(language=language, max_tokens=tokens, timestamps=times)
+    config = Generation(language=language, max_tokens=tokens, timestamps=times)
 
-    assert packed.generate_from(inputs, how) == model.generate_from(inputs, how)
+    assert packed.generate_from(inputs, config) == model.generate_from(inputs, config)
 
 
-def test_rows_that_end_early_are_taken_out_and_come_back_in_their_place(model, packed):
+def test_finished_rows_are_removed_from_the_batch_and_returned_in_order(model, packed):
     inputs = model.frontend.prepare(make_batch(LENGTHS, seed=5))
     network, settings = model.network, copy.deepcopy(model.settings)
     first = packed.generate_from(inputs, Generation(language="en", max_tokens=12)).rows
-    # What some rows write after a while is from now on the end.
-    often = sorted({token for row in first for token in row.tokens[2:]})
+    # Tokens that some rows generate later become end tokens.
+    candidates = sorted({token for row in first for token in row.tokens[2:]})
     try:
-        for end in often[:6]:
+        for end in candidates[:6]:
             network.generation_config.eos_token_id = [settings.eos_token_id, end]
-            how = Generation(language="en", max_tokens=12)
-            got = packed.generate_from(inputs, how)
-            lengths = {len(row.tokens) for row in got.rows}
-            assert got == model.generate_from(inputs, how)
+            config = Generation(language="en", max_tokens=12)
+            generated = packed.generate_from(inputs, config)
+            lengths = {len(row.tokens) for row in generated.rows}
+            assert generated == model.generate_from(inputs, config)
             if len(lengths) > 3:
                 break
         assert len(lengths) > 1
@@ -69,11 +69,11 @@ def test_rows_that_end_early_are_taken_out_and_come_back_in_their_place(model, p
         network.generation_config.eos_token_id = settings.eos_token_id
 
 
-def test_beams_are_left_to_transformers(model, packed):
+def test_beam_search_is_delegated_to_transformers(model, packed):
     inputs = model.frontend.prepare(make_batch(LENGTHS[:3]))
-    how = Generation(language="en", beams=3, max_tokens=6)
+    config = Generation(language="en", beams=3, max_tokens=6)
 
-    assert packed.generate_from(inputs, how) == model.generate_from(inputs, how)
+    assert packed.generate_from(inputs, config) == model.generate_from(inputs, config)
 
 
 @pytest.mark.parametrize(
@@ -85,18 +85,18 @@ def test_beams_are_left_to_transformers(model, packed):
         ("config", "scale_embedding", True),
     ],
 )
-def test_what_is_not_written_out_is_left_to_transformers(tmp_path, where, name, value):
+def test_an_unsupported_whisper_is_not_packed(tmp_path, where, name, value):
     model = open_seq2seq_model(str(save_tiny_whisper(tmp_path)), device=CPU, dtype="fp32")
     setattr(model.network.config if where == "config" else model.settings, name, value)
 
     assert pack_whisper(model) is None
 
 
-def test_an_english_model_is_written_out_too(tmp_path):
+def test_an_english_only_model_is_packed_as_well(tmp_path):
     folder = save_tiny_whisper(tmp_path, multilingual=False)
     model = open_seq2seq_model(str(folder), device=CPU, dtype="fp32")
     inputs = model.frontend.prepare(make_batch(LENGTHS))
 
-    written = pack_whisper(model).generate_from(inputs, Generation(max_tokens=9))
+    generated = pack_whisper(model).generate_from(inputs, Generation(max_tokens=9))
 
-    assert written == model.generate_from(inputs, Generation(max_tokens=9))
+    assert generated == model.generate_from(inputs, Generation(max_tokens=9))

@@ -141,7 +141,7 @@ def test_a_whispers_labels_name_language_task_and_no_times(whisper, corpus):
 
 
 def test_a_multilingual_model_has_to_be_told_the_language(whisper, corpus):
-    with pytest.raises(RecipeError, match="has to be told") as caught:
+    with pytest.raises(RecipeError, match="is multilingual, so") as caught:
         prepared(whisper, corpus)
 
     assert "--language" in caught.value.remedy

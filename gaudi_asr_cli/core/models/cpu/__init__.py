@@ -1,1 +1,1 @@
-"""A CTC model of the wav2vec 2.0 family written out for a CPU: no padding, fused and prepacked."""
+"""The optimised CPU engine: wav2vec 2.0-like CTC models and Whisper, prepacked and fused."""

@@ -1,7 +1,7 @@
-"""The convolutions from samples to frames, as matrix products over windows in blocks of frames.
+"""The convolutional feature encoder, as matrix products over windows, in blocks of frames.
 
-All rows of a window lie behind one another in memory, so a window matrix is a view whose rows
-overlap: nothing is copied. A block of frames goes through all layers while it is in the cache.
+All rows of a window are contiguous in memory, so the window matrix is a view whose rows overlap:
+nothing is copied. A block of frames passes through all layers while it is in the cache.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BLOCK_FRAMES = 128
-"""Frames that go through all layers together; 64 to 192 are within two percent of each other."""
+"""Frames that pass through all layers at once; 64 to 192 are within two percent of each other."""
 STATISTICS_ROWS = 16_384
-"""Windows whose covariance is taken at a time: bounds memory for long audio."""
+"""Windows whose covariance is computed at once: bounds memory for long audio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Norm:
 
 
 def pack_norm(module: Any, dtype: torch.dtype) -> Norm:
-    """The layer norm of transformers' network in `dtype`."""
+    """Pack a layer norm of a transformers network in `dtype`."""
     if module.weight is None:
         return Norm(module.normalized_shape[0], None, None, module.eps)
     weight, bias = module.weight.detach().to(dtype), module.bias.detach().to(dtype)
@@ -54,11 +54,11 @@ def pack_norm(module: Any, dtype: torch.dtype) -> Norm:
 
 @dataclass(frozen=True, slots=True)
 class GroupNormed:
-    """The first convolution with an instance norm over time behind it (wav2vec 2.0 base).
+    """The first convolution, followed by an instance norm over time (wav2vec 2.0 base).
 
     The norm's mean and variance follow in closed form from those of the windows x (kernel,): the
     output w x has the mean w E[x] and the variance w Cov[x] w'. So the norm is known before the
-    convolution is computed, and becomes part of its weight. `weight` is float64 (C, kernel).
+    convolution is computed and is folded into its weight. `weight` is float64 (C, kernel).
     """
 
     weight: Tensor
@@ -67,7 +67,7 @@ class GroupNormed:
     eps: float
 
     def fold(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight (C, kernel) and bias (C,) in float32 that convolve and normalise at once."""
+        """Return float32 weight (C, kernel) and bias (C,) that include the norm."""
         mean, covariance = _measure(windows)
         variance = ((self.weight @ covariance) * self.weight).sum(1)
         gain = self.scale / (variance + self.eps).sqrt()
@@ -77,7 +77,7 @@ class GroupNormed:
 
 @dataclass(frozen=True, slots=True)
 class LayerNormed:
-    """The first convolution with a layer norm over channels behind it; weight (C, kernel)."""
+    """The first convolution, followed by a layer norm over channels; weight (C, kernel)."""
 
     weight: Tensor
     bias: Tensor
@@ -88,19 +88,19 @@ class WindowProduct(Protocol):
     """A convolution over frames: rows (N, C) to rows (n, D)."""
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """The plain convolution."""
+        """Convolve."""
 
     def gelu(self, rows: Tensor) -> Tensor:
-        """The convolution through a GELU."""
+        """Convolve and apply GELU."""
 
 
 WindowMaker = Callable[["Tensor", "Tensor | None", Convolution], WindowProduct]
-"""Makes a `WindowProduct` of a weight (D, kernel x C), a bias (D,) and kernel and stride."""
+"""Builds a `WindowProduct` from a weight (D, kernel x C), a bias (D,), and kernel and stride."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinearWindows:
-    """See `WindowProduct`; in floating point."""
+    """A `WindowProduct` in floating point."""
 
     linear: Linear
     shape: Convolution
@@ -113,7 +113,7 @@ class LinearWindows:
 
 
 def slide(rows: Tensor, shape: Convolution) -> Tensor:
-    """Rows (N, C) as the windows (n, kernel x C) over them; they overlap in memory."""
+    """Return the windows (n, kernel x C) over rows (N, C), as a view that overlaps in memory."""
     channels = rows.shape[1]
     count = shape.count_outputs(rows.shape[0])
     return rows.as_strided((count, shape.kernel * channels), (shape.stride * channels, 1))
@@ -121,14 +121,14 @@ def slide(rows: Tensor, shape: Convolution) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class LaterConvolution:
-    """A convolution over frames (F, C) and its GELU, with a layer norm between them or none."""
+    """A convolution over frames (F, C), an optional layer norm, and GELU."""
 
     product: WindowProduct
     norm: Norm | None
     shape: Convolution
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Rows (N, C) to rows (n, D)."""
+        """Return rows (n, D) for rows (N, C)."""
         if self.norm is None:
             return self.product.gelu(rows)
         return functional.gelu(self.norm(self.product(rows)))
@@ -136,7 +136,7 @@ class LaterConvolution:
 
 @dataclass(frozen=True, slots=True)
 class FeatureEncoder:
-    """Normalised samples to features: the convolutional half of the network."""
+    """The convolutional feature encoder: normalised samples to features."""
 
     first: GroupNormed | LayerNormed
     first_shape: Convolution
@@ -145,11 +145,11 @@ class FeatureEncoder:
     dtype: torch.dtype
 
     def __call__(self, samples: Tensor) -> Tensor:
-        """Samples float32 (T,) to features (F, C) in the network's dtype."""
+        """Return features (F, C) in the network's dtype for samples float32 (T,)."""
         shape = self.first_shape
         count = shape.count_outputs(samples.shape[0])
-        windows = samples.as_strided((count, shape.kernel), (shape.stride, 1))
-        begin = self._open_first(samples, windows)
+        windows = samples.as_strided((count, shape.kernel), (shape.stride, 1))  # (N, kernel)
+        compute_first = self._prepare_first(samples, windows)
         frames = count
         for layer in self.later:
             frames = layer.shape.count_outputs(frames)
@@ -157,19 +157,19 @@ class FeatureEncoder:
         step = prod(layer.shape.stride for layer in self.later)
         for start in range(0, frames, BLOCK_FRAMES):
             end = min(frames, start + BLOCK_FRAMES)
-            rows = begin(start * step, start * step + self._count_rows(end - start))
+            rows = compute_first(start * step, start * step + self._count_rows(end - start))
             for layer in self.later:
                 rows = layer(rows)
             out[start:end] = rows
         return out
 
     def _count_rows(self, frames: int) -> int:
-        """Rows of the first convolution that so many frames are made of."""
+        """Return how many rows of the first convolution `frames` output frames need."""
         for layer in reversed(self.later):
             frames = layer.shape.count_inputs(frames)
         return frames
 
-    def _open_first(self, samples: Tensor, windows: Tensor) -> FirstRows:
+    def _prepare_first(self, samples: Tensor, windows: Tensor) -> FirstRows:
         if isinstance(self.first, GroupNormed):
             weight, bias = self.first.fold(windows)
             norm = None
@@ -183,14 +183,14 @@ class FeatureEncoder:
 
 @dataclass(frozen=True, slots=True)
 class FirstRows:
-    """The first convolution of one utterance, computed for the rows that are asked for."""
+    """The first convolution of one utterance, computed for a range of rows."""
 
     windows: Tensor
     linear: Linear
     norm: Norm | None
 
     def __call__(self, start: int, end: int) -> Tensor:
-        """Rows (end - start, C) behind norm and GELU."""
+        """Return rows `start` to `end` (end - start, C) after norm and GELU."""
         windows = self.windows[start:end]
         if self.norm is None:
             return self.linear.gelu(windows)
@@ -198,56 +198,56 @@ class FirstRows:
 
 
 def split_samples(samples: Tensor, dtype: torch.dtype) -> Tensor:
-    """Samples (T,) as rows (T, 3) in `dtype` for `split_linear`.
+    """Split samples (T,) into rows (T, 3) in `dtype` for `split_linear`.
 
-    In bf16 a sample would keep three digits, too few for quiet speech beside a loud sound. So
+    In bf16 a sample would keep three digits, too few for quiet speech next to loud noise. So
     sample and weight are each a sum of two bf16 numbers, (a + b)(c + d) = ac + bc + ad + rest: each
-    sample becomes a, b, a and meets c, c, d.
+    sample becomes a, b, a and is multiplied by c, c, d.
     """
     high, low = _split(samples, dtype)
     return torch.stack([high, low, high], 1)
 
 
 def split_linear(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Linear:
-    """The product of `split_samples` in windows (N, 3 kernel) with a weight (C, kernel)."""
+    """Return the product of windows (N, 3 kernel) of `split_samples` with a weight (C, kernel)."""
     high, low = _split(weight, dtype)
     columns = torch.stack([high, high, low], 2).flatten(1)
-    # oneDNN adds a bias in float32 before it rounds; torch's own linear wants it in `dtype`.
+    # oneDNN adds a float32 bias before it rounds; torch's own linear needs it in `dtype`.
     return unpacked_linear(columns, bias if can_fuse(dtype) else bias.to(dtype))
 
 
 def _measure(windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (K,) and covariance (K, K) of windows (N, K), in float64."""
+    """Return the mean (K,) and covariance (K, K) of windows (N, K), in float64."""
     count, kernel = windows.shape
     mean = windows.mean(0, dtype=torch.float64)
     covariance = torch.zeros(kernel, kernel, dtype=torch.float64)
     for start in range(0, count, STATISTICS_ROWS):
-        # In float32 the sums over a long sound lose two digits of the logits.
+        # In float32 the sums over a long recording lose two digits of the logits.
         centred = windows[start : start + STATISTICS_ROWS].double() - mean
         covariance += centred.T @ centred
     return mean, covariance / count
 
 
 def _split(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Two tensors in `dtype` whose sum is `values` to about twice its digits."""
+    """Return two tensors in `dtype` whose sum is `values` to about twice its precision."""
     high = values.to(dtype)
     return high, (values - high.float()).to(dtype)
 
 
 def window_maker(dtype: torch.dtype) -> WindowMaker:
-    """Makes convolutions that compute in `dtype`."""
-    make = linear_maker(dtype)
+    """Return a builder of convolutions that compute in `dtype`."""
+    make_linear = linear_maker(dtype)
 
-    def made(weight: Tensor, bias: Tensor | None, shape: Convolution) -> WindowProduct:
-        return LinearWindows(make(weight, bias), shape)
+    def make(weight: Tensor, bias: Tensor | None, shape: Convolution) -> WindowProduct:
+        return LinearWindows(make_linear(weight, bias), shape)
 
-    return made
+    return make
 
 
 def pack_features(module: Any, make: WindowMaker, dtype: torch.dtype) -> FeatureEncoder:
-    """The feature encoder of transformers' network (its `conv_layers`).
+    """Pack the feature encoder of a transformers network (its `conv_layers`).
 
-    `make` makes all convolutions but the first, which hears the samples themselves.
+    `make` builds all convolutions but the first, whose input is the raw samples.
     """
     layers = list(module.conv_layers)
     return FeatureEncoder(
@@ -260,12 +260,12 @@ def pack_features(module: Any, make: WindowMaker, dtype: torch.dtype) -> Feature
 
 
 def is_group_norm(module: Any) -> bool:
-    """Whether the norm of a convolution layer runs over time."""
+    """Return whether the norm of a convolution layer is over time."""
     return isinstance(module, torch.nn.GroupNorm)
 
 
 def has_known_norms(layers: Sequence[Any]) -> bool:
-    """Whether only the first layer's norm, if any, runs over time, each channel on its own."""
+    """Return whether only the first layer's norm may be over time, with one group per channel."""
     first = layers[0].layer_norm if hasattr(layers[0], "layer_norm") else None
     if isinstance(first, torch.nn.GroupNorm) and first.num_groups != first.num_channels:
         return False
@@ -277,7 +277,7 @@ def _pack_first(layer: Any, dtype: torch.dtype) -> GroupNormed | LayerNormed:
     weight = layer.conv.weight.detach()[:, 0, :]
     norm = layer.layer_norm
     if is_group_norm(norm):
-        # A bias before the norm falls out with the mean.
+        # A bias before the norm is removed with the mean.
         scale, shift = norm.weight.detach().double(), norm.bias.detach().double()
         return GroupNormed(weight.double(), scale, shift, norm.eps)
     bias = layer.conv.bias
@@ -290,7 +290,7 @@ def _pack_later(layer: Any, make: WindowMaker, dtype: torch.dtype) -> LaterConvo
     conv = layer.conv
     norm = getattr(layer, "layer_norm", None)
     bias = None if conv.bias is None else conv.bias.detach()
-    # (out, in, kernel) to (out, kernel x in): the order in which frames lie in memory.
+    # (out, in, kernel) to (out, kernel x in): the memory order of frames.
     weight = conv.weight.detach().permute(0, 2, 1).reshape(conv.out_channels, -1)
     packed = None if norm is None else pack_norm(norm, dtype)
     shape = _shape(conv)

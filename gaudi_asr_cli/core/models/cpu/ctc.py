@@ -1,4 +1,4 @@
-"""A `CtcModel` that listens on a CPU as fast as it can."""
+"""CTC inference on a CPU: the network rewritten with prepacked, fused operators."""
 
 from __future__ import annotations
 
@@ -37,15 +37,16 @@ if TYPE_CHECKING:
 FAMILIES = frozenset(
     {"wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat", "wavlm"}
 )
-"""Families that are made of the parts written out here."""
+"""Model types whose layers this package implements."""
 ACTIVATIONS = ("hidden_act", "feat_extract_activation")
+"""Configuration fields that must be GELU."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackedCtcModel:
-    """A network written out for a CPU, with what a `CtcModel` says of itself.
+    """A CTC network rewritten for the CPU, with the metadata of the `CtcModel` it came from.
 
-    It has no transformers network behind it: that one can be dropped and its memory freed.
+    It holds no reference to the transformers network, whose memory can be freed.
     """
 
     name: str
@@ -63,51 +64,58 @@ class PackedCtcModel:
 
     @property
     def prefers_batching(self) -> bool:
-        """One utterance keeps the processor busy: speed is the same from 15 s to 200 s at once."""
+        """Return False: one utterance saturates the CPU (same RTFx at 15 s and 200 s a batch)."""
         return False
 
     @property
     def padding_invariant(self) -> bool:
-        """Nothing is ever padded, so an utterance never hears its neighbours."""
+        """Return True: utterances are not padded and do not attend to each other."""
         return True
 
     def emissions(self, batch: AudioBatch) -> Emissions:
-        """Log-probabilities (B, F, V) of a batch of samples (B, T), in float32."""
-        sounds = [
-            self.frontend.prepare(one)["input_values"][0].contiguous() for one in split_batch(batch)
+        """Return log-probabilities (B, F, V) in float32 for a batch of samples (B, T)."""
+        waveforms = [
+            self.frontend.prepare(utterance)["input_values"][0].contiguous()
+            for utterance in split_batch(batch)
         ]
         frame_s = self.geometry.frame_s
-        parts = (one.log_softmax(-1).numpy()[None] for one in self.transcribe_clips(sounds))
-        return join_emissions(Emissions(one, frames_of(one), frame_s) for one in parts)
+        # (F, V) to (1, F, V), one for each utterance
+        log_probs = (
+            logits.log_softmax(-1).numpy()[None] for logits in self.compute_logits(waveforms)
+        )
+        return join_emissions(Emissions(one, frames_of(one), frame_s) for one in log_probs)
 
-    def transcribe_clips(self, sounds: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Logits float32 (F, V) of each of the sounds float32 (T,), normalised where it must be."""
+    def compute_logits(self, waveforms: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return logits (F, V) for each waveform (T,), both float32.
+
+        Waveforms are already normalised if the model expects that.
+        """
         with torch.inference_mode():
-            features = [self.features(sound) for sound in sounds]
-            lengths = [one.shape[0] for one in features]
-            logits = self.encoder(torch.cat(features), lengths)
+            features = [self.features(waveform) for waveform in waveforms]
+            lengths = [frames.shape[0] for frames in features]
+            logits = self.encoder(torch.cat(features), lengths)  # (sum of F, V)
             return torch.split(logits.float(), lengths)
 
 
 def frames_of(log_probs: NDArray[np.float32]) -> NDArray[np.int64]:
-    """How many frames each row of (B, F, V) has, none of them padding."""
+    """Return the number of frames (B,) of log-probabilities (B, F, V) without padding."""
     return np.full(log_probs.shape[0], log_probs.shape[1], dtype=np.int64)
 
 
 def pack(model: CtcModel, *, int8: bool = False) -> PackedCtcModel | None:
-    """The model written out for a CPU; None where its layers are not those written out here.
+    """Build the optimised CPU version of a model, or return None if it is not supported.
 
-    It computes in `model.dtype`. Weights that are still fp32 are best: the first convolution is
+    It computes in `model.dtype`. Pass fp32 weights if possible: the first convolution then stays
     exact in bf16 as well.
 
     Args:
-        model: On a CPU, as transformers has it; not changed.
-        int8: Multiply as 8-bit integers in the transformer layers and, without AMX, in all
-            convolutions but the first: a third faster than bf16 there, at a small cost in accuracy
-            (about 1 % in a product). With AMX bf16 is as fast.
+        model: A transformers model on a CPU; not modified.
+        int8: Quantise the transformer layers to int8 and, without AMX, all convolutions but the
+            first: a third faster than bf16 there, slightly less accurate (about 1 % error in a
+            matrix product). With AMX, bf16 is as fast.
 
     Raises:
-        MachineError: `int8`, and this build of torch cannot.
+        MachineError: `int8` is not supported by this build of torch.
     """
     if not is_packable(model):
         return None
@@ -115,10 +123,10 @@ def pack(model: CtcModel, *, int8: bool = False) -> PackedCtcModel | None:
     if int8 and not can_quantise():
         raise MachineError(
             "This build of torch cannot multiply 8-bit integers on this processor.",
-            remedy="Leave int8 out, or install torch 2.6 or newer for x86-64.",
+            remedy="Omit int8, or install torch 2.6 or newer for x86-64.",
         )
     make = int8_linear_maker(dtype) if int8 else linear_maker(dtype)
-    # Tiles multiply bf16 so fast that quantising what comes into a convolution takes longer.
+    # AMX multiplies bf16 so fast that quantising the input of a convolution takes longer.
     slide = int8_window_maker if int8 and not has_amx() else window_maker(dtype)
     network = model.network
     body = getattr(network, network.base_model_prefix)
@@ -140,7 +148,7 @@ def pack(model: CtcModel, *, int8: bool = False) -> PackedCtcModel | None:
 
 
 def is_packable(model: CtcModel) -> bool:
-    """Whether the model is on a CPU and made of the parts written out here."""
+    """Return whether the model is on a CPU and this package implements its layers."""
     config = model.config
     if model.device.torch_device.type != "cpu" or config.get("model_type") not in FAMILIES:
         return False

@@ -1,4 +1,4 @@
-"""The transformer half of the network, over frames of many utterances at once."""
+"""The transformer encoder, over the concatenated frames of several utterances."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A language's part of a layer (MMS): norm, down, ReLU, up, added to what came in."""
+    """The language adapter of a layer (MMS): norm, down, ReLU, up, and the residual."""
 
     norm: Norm
     down: Linear
@@ -32,32 +32,32 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Attention and feed-forward, each with its residual fused into its last product."""
+    """Attention and feed-forward, each residual fused into the last matrix product."""
 
     attention: Attention
     attention_norm: Norm
-    wide: Linear
-    narrow: Linear
+    fc1: Linear
+    fc2: Linear
     final_norm: Norm
     adapter: Adapter | None
 
     def run_post_norm(self, frames: Tensor, lengths: Sequence[int]) -> Tensor:
-        """wav2vec 2.0 base: each half's sum is normalised."""
-        gathered = self.attention(frames, lengths)
-        frames = self.attention_norm(self.attention.out.add(gathered, frames))
-        return self.final_norm(self.narrow.add(self.wide.gelu(frames), frames))
+        """Apply the layer with norms after the residuals (wav2vec 2.0 base)."""
+        context = self.attention(frames, lengths)
+        frames = self.attention_norm(self.attention.out.add(context, frames))
+        return self.final_norm(self.fc2.add(self.fc1.gelu(frames), frames))
 
     def run_pre_norm(self, frames: Tensor, lengths: Sequence[int]) -> Tensor:
-        """wav2vec 2.0 large: each half hears a normalised copy, the sums run through."""
-        gathered = self.attention(self.attention_norm(frames), lengths)
-        frames = self.attention.out.add(gathered, frames)
-        frames = self.narrow.add(self.wide.gelu(self.final_norm(frames)), frames)
+        """Apply the layer with norms before each half (wav2vec 2.0 large)."""
+        context = self.attention(self.attention_norm(frames), lengths)
+        frames = self.attention.out.add(context, frames)
+        frames = self.fc2.add(self.fc1.gelu(self.final_norm(frames)), frames)
         return frames if self.adapter is None else self.adapter(frames)
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """Features to logits. `norms_before` is what transformers calls the stable layer norm."""
+    """Features to logits. `pre_norm` is transformers' `do_stable_layer_norm`."""
 
     projection_norm: Norm | None
     projection: Linear
@@ -65,12 +65,12 @@ class Encoder:
     norm: Norm
     layers: tuple[Layer, ...]
     head: Linear
-    norms_before: bool
+    pre_norm: bool
 
     def __call__(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Logits (F, V) of features (F, C), the utterances' `lengths` in frames summing to F."""
-        frames = self._place(self._project(features), lengths)
-        if self.norms_before:
+        """Return logits (F, V) for features (F, C); `lengths`, in frames, sum to F."""
+        frames = self._add_positions(self._project(features), lengths)
+        if self.pre_norm:
             for layer in self.layers:
                 frames = layer.run_pre_norm(frames, lengths)
             return self.head(self.norm(frames))
@@ -84,30 +84,33 @@ class Encoder:
             features = self.projection_norm(features)
         return self.projection(features)
 
-    def _place(self, frames: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Add to each frame what tells where it stands in its utterance."""
-        placed = []
+    def _add_positions(self, frames: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Add the convolutional position embeddings, utterance by utterance."""
+        embedded = []
         for utterance in torch.split(frames, list(lengths)):
             position = utterance
             for convolve in self.positions:
                 position = convolve(position)
-            placed.append(position.add_(utterance))
-        return torch.cat(placed) if len(placed) > 1 else placed[0]
+            embedded.append(position.add_(utterance))
+        return torch.cat(embedded) if len(embedded) > 1 else embedded[0]
 
 
 def pack_encoder(body: Any, head: Any, make: LinearMaker, dtype: torch.dtype) -> Encoder:
-    """The encoder of transformers' network and its head; `make` makes the layers' linears."""
+    """Pack the encoder and the head of a transformers network.
+
+    `make` packs the linears of the layers; the projection and the head are never quantised.
+    """
     inner, projection = body.encoder, body.feature_projection
     first = inner.layers[0].attention
-    own = linear_maker(dtype)
+    make_exact = linear_maker(dtype)
     return Encoder(
         projection_norm=_pack_projection_norm(projection, dtype),
-        projection=_pack_linear(projection.projection, own),
+        projection=_pack_linear(projection.projection, make_exact),
         positions=pack_positions(inner.pos_conv_embed, dtype),
         norm=pack_norm(inner.layer_norm, dtype),
         layers=tuple(_pack_layer(layer, first, make, dtype) for layer in inner.layers),
-        head=_pack_linear(head, own),
-        norms_before=type(inner).__name__.endswith("StableLayerNorm"),
+        head=_pack_linear(head, make_exact),
+        pre_norm=type(inner).__name__.endswith("StableLayerNorm"),
     )
 
 
@@ -121,8 +124,8 @@ def _pack_layer(layer: Any, first: Any, make: LinearMaker, dtype: torch.dtype) -
     return Layer(
         attention=pack_attention(layer.attention, make, relative),
         attention_norm=pack_norm(layer.layer_norm, dtype),
-        wide=_pack_linear(layer.feed_forward.intermediate_dense, make),
-        narrow=_pack_linear(layer.feed_forward.output_dense, make),
+        fc1=_pack_linear(layer.feed_forward.intermediate_dense, make),
+        fc2=_pack_linear(layer.feed_forward.output_dense, make),
         final_norm=pack_norm(layer.final_layer_norm, dtype),
         adapter=_pack_adapter(getattr(layer, "adapter_layer", None), dtype),
     )
@@ -131,11 +134,11 @@ def _pack_layer(layer: Any, first: Any, make: LinearMaker, dtype: torch.dtype) -
 def _pack_adapter(module: Any, dtype: torch.dtype) -> Adapter | None:
     if module is None:
         return None
-    own = linear_maker(dtype)
+    make = linear_maker(dtype)
     return Adapter(
         norm=pack_norm(module.norm, dtype),
-        down=_pack_linear(module.linear_1, own),
-        up=_pack_linear(module.linear_2, own),
+        down=_pack_linear(module.linear_1, make),
+        up=_pack_linear(module.linear_2, make),
     )
 
 

@@ -1,8 +1,8 @@
-"""Matrix products with prepacked weights, their activation or residual fused into them.
+"""Matrix products with prepacked weights and a fused activation or residual.
 
-oneDNN keeps a weight in the order in which its kernels read it and applies GELU or an addition
-while a result is still in a register; torch's own `linear` does neither, and in fp32 goes through
-MKL, which is slow on AMD. The operators are those that torch.compile puts into its CPU graphs.
+oneDNN stores a weight in the order in which its kernels read it and applies GELU or an addition
+while a result is still in a register; torch's own `linear` does neither, and in fp32 calls MKL,
+which is slow on AMD. The operators are those that torch.compile puts into its CPU graphs.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
-USUAL_ROWS = 512
-"""Rows that a weight is packed for; other numbers work, and as fast."""
+PACKED_ROWS = 512
+"""Number of rows that a weight is packed for; other numbers work just as fast."""
 
 
 class Linear(Protocol):
-    """A matrix product of rows (F, I) with a weight (O, I), and its bias: rows (F, O)."""
+    """A linear layer: rows (F, I) times a weight (O, I), plus a bias, to rows (F, O)."""
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """The plain product (F, O)."""
+        """Return the product (F, O)."""
 
     def gelu(self, rows: Tensor) -> Tensor:
-        """The product through a GELU."""
+        """Return GELU of the product."""
 
     def add(self, rows: Tensor, residual: Tensor) -> Tensor:
-        """The product with a residual (F, O) added."""
+        """Return the product plus a residual (F, O)."""
 
 
 LinearMaker = Callable[["Tensor", "Tensor | None"], Linear]
-"""Makes a `Linear` of a weight (O, I) and a bias (O,), both of any dtype."""
+"""Builds a `Linear` from a weight (O, I) and a bias (O,), both of any dtype."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainLinear:
-    """See `Linear`; through torch's own operators, for builds without oneDNN."""
+    """A `Linear` that uses torch's own operators, for builds without oneDNN."""
 
     weight: Tensor
     bias: Tensor | None
@@ -57,7 +57,7 @@ class PlainLinear:
 
 @dataclass(frozen=True, slots=True)
 class FusedLinear:
-    """See `Linear`; through oneDNN. The weight may be packed, or (O, I) as it is."""
+    """A `Linear` that uses oneDNN. The weight is prepacked or plain (O, I)."""
 
     weight: Tensor
     bias: Tensor | None
@@ -82,12 +82,12 @@ class FusedLinear:
 
 
 def linear_maker(dtype: torch.dtype) -> LinearMaker:
-    """Makes linears that compute in `dtype`, through oneDNN where this torch can."""
+    """Return a builder of linears that compute in `dtype`, with oneDNN where supported."""
     return _fuse_in(dtype) if can_fuse(dtype) else _plain_in(dtype)
 
 
 def can_fuse(dtype: torch.dtype) -> bool:
-    """Whether this build of torch on this processor has oneDNN's fused operators for `dtype`."""
+    """Return whether torch on this processor has oneDNN's fused operators for `dtype`."""
     if not torch._C._has_mkldnn:
         return False
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
@@ -96,7 +96,7 @@ def can_fuse(dtype: torch.dtype) -> bool:
 
 
 def unpacked_linear(weight: Tensor, bias: Tensor | None) -> Linear:
-    """A linear whose weight is used a few times only, so that packing would not pay."""
+    """Return a linear without a prepacked weight, for weights that are used only a few times."""
     if can_fuse(weight.dtype):
         return FusedLinear(weight, bias)
     return PlainLinear(weight, bias)
@@ -104,7 +104,7 @@ def unpacked_linear(weight: Tensor, bias: Tensor | None) -> Linear:
 
 def _fuse_in(dtype: torch.dtype) -> LinearMaker:
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype).contiguous(), USUAL_ROWS)
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype).contiguous(), PACKED_ROWS)
         return FusedLinear(packed, cast(bias, dtype))
 
     return make
@@ -118,5 +118,5 @@ def _plain_in(dtype: torch.dtype) -> LinearMaker:
 
 
 def cast(bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """A copy of the bias in `dtype`, if there is one."""
+    """Return a copy of the bias in `dtype`, or None if there is no bias."""
     return None if bias is None else bias.to(dtype).contiguous()

@@ -1,9 +1,9 @@
-"""What tells a frame where it stands: the positional convolutions, in blocks of fixed lengths.
+"""Convolutional position embeddings, computed in blocks of fixed lengths.
 
-oneDNN compiles a kernel for each length it meets (10 to 50 ms) and may choose another order of the
-weights for it: with those of another length it falls back to a kernel that is two hundred times
-slower (bf16 with AMX). So utterances are cut into blocks of three lengths, each with weights of its
-own.
+oneDNN compiles a kernel for each new length (10 to 50 ms) and may choose another weight layout for
+it: given the layout of another length, it falls back to a kernel that is two hundred times slower
+(bf16 with AMX). So utterances are cut into blocks of three lengths, each with its own packed
+weights.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BLOCKS_FRAMES = (64, 128, 256)
-"""Lengths of blocks, rising: the longest as often as it fits, then the shortest that holds the
-rest, filled up with zeros. Each has its weights (10 MB in bf16 for wav2vec 2.0 base)."""
+"""Block lengths, rising: the longest as often as it fits, then the shortest that holds the rest,
+padded with zeros. Each has its own weights (10 MB in bf16 for wav2vec 2.0 base)."""
 
 
 class SlidingProduct(Protocol):
     """A grouped convolution along time without padding."""
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Rows (N + kernel - 1, D) to rows (N, D)."""
+        """Return rows (N, D) for rows (N + kernel - 1, D)."""
 
     def gelu(self, rows: Tensor) -> Tensor:
-        """The same through a GELU."""
+        """Return GELU of the convolution."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainSliding:
-    """See `SlidingProduct`; by torch itself. `weight` is (D, D / groups, kernel)."""
+    """A `SlidingProduct` that uses torch's own conv1d. `weight` is (D, D / groups, kernel)."""
 
     weight: Tensor
     bias: Tensor | None
@@ -54,9 +54,9 @@ class PlainSliding:
 
 @dataclass(frozen=True, slots=True)
 class FusedSliding:
-    """See `SlidingProduct`; through oneDNN's, with rows as they are.
+    """A `SlidingProduct` that uses oneDNN, without transposing the rows.
 
-    `weights` are packed for rows (N + kernel - 1, D), by this N; and no others are taken.
+    `weights` maps N to the weight packed for rows (N + kernel - 1, D); other lengths are invalid.
     """
 
     weights: Mapping[int, Tensor]
@@ -71,7 +71,7 @@ class FusedSliding:
         return self._convolve(rows, "gelu", "none")
 
     def _convolve(self, rows: Tensor, activation: str, algorithm: str) -> Tensor:
-        # An image one pixel high, its channels last in memory: (1, D, 1, N).
+        # (N, D) to an image one pixel high in channels-last order: (1, D, 1, N).
         image = rows[None, None].permute(0, 3, 1, 2)
         weight = self.weights[rows.shape[0] - self.kernel + 1]
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
@@ -83,7 +83,7 @@ class FusedSliding:
 
 @dataclass(frozen=True, slots=True)
 class PositionalConvolution:
-    """A convolution that keeps the number of frames, a norm or none, and a GELU."""
+    """A convolution that keeps the number of frames, an optional norm, and GELU."""
 
     product: SlidingProduct
     kernel: int
@@ -91,7 +91,7 @@ class PositionalConvolution:
     dtype: torch.dtype
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Frames (F, D) to frames (F, D)."""
+        """Return the position embeddings (F, D) of frames (F, D)."""
         # transformers pads both ends by kernel // 2 and drops the last frame of an even kernel.
         before = self.kernel // 2
         after = self.kernel - 1 - before
@@ -109,30 +109,30 @@ class PositionalConvolution:
 
 
 def plan_blocks(frames: int) -> Iterator[tuple[int, int]]:
-    """Start and length of the blocks that cover so many frames; the last may reach beyond."""
+    """Yield start and length of the blocks that cover `frames`; the last may exceed them."""
     for start in range(0, frames, BLOCKS_FRAMES[-1]):
-        left = frames - start
-        yield start, next((length for length in BLOCKS_FRAMES if length >= left), BLOCKS_FRAMES[-1])
+        rest = frames - start
+        yield start, next((length for length in BLOCKS_FRAMES if length >= rest), BLOCKS_FRAMES[-1])
 
 
 def _cut(frames: Tensor, start: int, end: int) -> Tensor:
-    """Frames `start` to `end` (end - start, D), with zeros where there are none."""
+    """Return frames `start` to `end` (end - start, D), zero outside the utterance."""
     inside = frames[max(0, start) : end]
     left, right = max(0, -start), max(0, end - frames.shape[0])
     return functional.pad(inside, (0, 0, left, right)) if left or right else inside
 
 
 def pack_positions(module: Any, dtype: torch.dtype) -> tuple[PositionalConvolution, ...]:
-    """The positional convolutions of transformers' network: one, or data2vec's stack of them."""
+    """Pack the positional convolutions of a transformers network: one, or data2vec's stack."""
     layers = getattr(module, "layers", None)
     if layers is None:
         return (_pack_one(module.conv, None, dtype),)
     return tuple(_pack_one(layer.conv, layer.layer_norm, dtype) for layer in layers)
 
 
-def _pack_one(conv: Any, behind: Any, wanted: torch.dtype) -> PositionalConvolution:
+def _pack_one(conv: Any, layer_norm: Any, wanted: torch.dtype) -> PositionalConvolution:
     dtype = torch.float32 if has_amx() and has_small_groups(conv) else wanted
-    norm = None if behind is None else pack_norm(behind, dtype)
+    norm = None if layer_norm is None else pack_norm(layer_norm, dtype)
     # Reading `weight` once folds the weight norm into it.
     weight, bias = conv.weight.detach().to(dtype).contiguous(), cast(conv.bias.detach(), dtype)
     kernel, groups = int(weight.shape[2]), int(conv.groups)

@@ -1,12 +1,12 @@
-"""A Whisper model that writes on a CPU as fast as it can: greedily, many rows at once.
+"""Greedy Whisper decoding on a CPU, batched, with a KV cache.
 
-Its text is that of transformers' `generate`; what that one does beyond the plain way (beams, and
-whatever else a generation configuration may ask for) is left to it.
+The text is that of transformers' `generate`. Beam search and all other generation settings are
+delegated to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +25,7 @@ from gaudi_asr_cli.core.models.cpu.whisper import (
 )
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
-from gaudi_asr_cli.core.models.seq2seq.generation import Generation, settle
+from gaudi_asr_cli.core.models.seq2seq.generation import Generation, resolve_generation
 from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 from gaudi_asr_cli.core.models.threads import threads
@@ -34,7 +34,7 @@ from gaudi_asr_cli.core.records import Generated
 if TYPE_CHECKING:
     from torch import Tensor
 
-PLAIN: Mapping[str, tuple[Any, ...]] = {
+GREEDY_SETTINGS: Mapping[str, tuple[Any, ...]] = {
     "repetition_penalty": (1.0, None),
     "no_repeat_ngram_size": (0, None),
     "bad_words_ids": (None,),
@@ -54,12 +54,12 @@ PLAIN: Mapping[str, tuple[Any, ...]] = {
     "logprob_threshold": (None,),
     "compression_ratio_threshold": (None,),
 }
-"""Settings of a generation configuration, and the values with which greedy writing is plain."""
+"""Fields of a generation configuration, and the values with which decoding is a plain argmax."""
 
 
 @dataclass(frozen=True, slots=True)
 class CpuWhisper:
-    """See `Seq2SeqModel`; `model` is what it was packed from, for what is not written out."""
+    """A Whisper optimised for the CPU; `model`, its source, does what is not supported here."""
 
     model: Seq2SeqModel
     encoder: WhisperEncoder
@@ -93,106 +93,118 @@ class CpuWhisper:
     def padding_invariant(self) -> bool:
         return True
 
-    def generate_from(self, inputs: Mapping[str, Tensor], how: Generation) -> Generated:
-        """See `Seq2SeqModel.generate_from`."""
-        settled = settle(how, self.settings, self.name)
-        if not settled.greedy:
-            return self.model.generate_from(inputs, how)
+    def generate_from(
+        self, inputs: Mapping[str, Tensor], generation_config: Generation
+    ) -> Generated:
+        """Decode a batch of features. See `Seq2SeqModel.generate_from`."""
+        resolved = resolve_generation(generation_config, self.settings, self.name)
+        if not resolved.greedy:
+            return self.model.generate_from(inputs, generation_config)
         with torch.inference_mode():
-            heard = self.hear(inputs["input_features"])
-            most = self.model.most_tokens(settled)
-            prompts = self.model.reader.plan_prompt(settled)
-            page = self.decoder.begin(heard, len(prompts) + most)
-            rows = self._write(page, len(heard), settled, most)
-        generated = self.reader.read(rows, times=settled.timestamps)
-        pairs = zip(generated.rows, heard, strict=True)
-        return Generated(tuple(replace(row, finite=are_finite(one)) for row, one in pairs))
+            encoded = self.encode(inputs["input_features"])
+            max_new_tokens = self.model.max_new_tokens(resolved)
+            prompt = self.model.reader.plan_prompt(resolved)
+            kv_cache = self.decoder.allocate(encoded, len(prompt) + max_new_tokens)
+            sequences = self._decode_greedily(kv_cache, len(encoded), resolved, max_new_tokens)
+        generated = self.reader.read(sequences, times=resolved.timestamps)
+        pairs = zip(generated.rows, encoded, strict=True)
+        return Generated(tuple(replace(row, finite=are_finite(kv)) for row, kv in pairs))
 
-    def hear(self, windows: Tensor) -> list[CrossAttentionKV]:
-        """What the decoder needs of each of the windows (B, M, 3000).
+    def encode(self, windows: Tensor) -> list[CrossAttentionKV]:
+        """Return the cross-attention keys and values of each log-mel window of (B, M, 3000).
 
-        Threads that share one window wait for each other at every layer; those that hear one each
-        never do.
+        A window per thread is fastest: threads that share a window synchronise at every layer.
         """
         count = torch.get_num_threads()
         if count == 1 or len(windows) <= count / 2:
             return [self._encode_one(window) for window in windows]
-        # A part of what the pool's threads set (MKL's) holds for all of them.
+        # MKL's part of the pool threads' setting is global, so it is restored afterwards.
         with (
             threads(count),
             ThreadPoolExecutor(
-                count, "hear", initializer=partial(torch.set_num_threads, 1)
+                count, "encoder", initializer=partial(torch.set_num_threads, 1)
             ) as pool,
         ):
             return list(pool.map(self._encode_one, windows))
 
     def _encode_one(self, window: Tensor) -> CrossAttentionKV:
-        # Inference mode holds for one thread only.
+        # Inference mode is thread-local.
         with torch.inference_mode():
-            return self.decoder.hear(self.encoder(window))
+            return self.decoder.project_cross_attention(self.encoder(window))
 
-    def _write(self, page: KVCache, rows: int, how: Generation, most: int) -> list[list[int]]:
-        written, scores = self._prompt(page, rows, how)
-        begin = written.shape[1]
-        rules = Rules(self.settings, begin, how.timestamps)
-        ends = torch.tensor(sorted(self.reader.ends))
-        done: dict[int, list[int]] = {}
-        alive, going = torch.arange(rows), torch.ones(rows, dtype=torch.bool)
-        for step in range(most):
-            chosen = rules(written, scores, first=step == 0).argmax(-1)
-            written = torch.cat([written, chosen[:, None]], dim=1)
-            going = going & ~torch.isin(chosen, ends)
-            if step + 1 == most or not going.any():
+    def _decode_greedily(
+        self,
+        kv_cache: KVCache,
+        batch_size: int,
+        generation_config: Generation,
+        max_new_tokens: int,
+    ) -> list[list[int]]:
+        """Return the token ids of each row, prompt first."""
+        tokens, logits = self._decode_prompt(kv_cache, batch_size, generation_config)
+        process_logits = LogitsProcessor(
+            self.settings, tokens.shape[1], generation_config.timestamps
+        )
+        end_ids = torch.tensor(sorted(self.reader.end_ids))
+        finished: dict[int, list[int]] = {}
+        # `rows` are the batch rows that `tokens` (R, L) still holds.
+        rows, active = torch.arange(batch_size), torch.ones(batch_size, dtype=torch.bool)
+        for step in range(max_new_tokens):
+            chosen = process_logits(tokens, logits, first=step == 0).argmax(-1)
+            tokens = torch.cat([tokens, chosen[:, None]], dim=1)
+            active = active & ~torch.isin(chosen, end_ids)
+            if step + 1 == max_new_tokens or not active.any():
                 break
-            # Rows that came to their end cost as much as others until they are taken out.
-            if 2 * int(going.sum()) <= len(alive):
-                gone, stay = (torch.nonzero(one)[:, 0] for one in (~going, going))
-                done |= dict(zip(alive[gone].tolist(), written[gone].tolist(), strict=True))
-                page.keep(stay)
-                written, alive, going = written[stay], alive[stay], going[stay]
-            scores = self.decoder.write(written[:, -1:], page)
-        done |= dict(zip(alive.tolist(), written.tolist(), strict=True))
-        return [done[row] for row in range(rows)]
+            # Finished rows cost as much as active ones until they are removed.
+            if 2 * int(active.sum()) <= len(rows):
+                ended, kept = (torch.nonzero(mask)[:, 0] for mask in (~active, active))
+                finished |= dict(zip(rows[ended].tolist(), tokens[ended].tolist(), strict=True))
+                kv_cache.select_rows(kept)
+                tokens, rows, active = tokens[kept], rows[kept], active[kept]
+            logits = self.decoder.step(tokens[:, -1:], kv_cache)
+        finished |= dict(zip(rows.tolist(), tokens.tolist(), strict=True))
+        return [finished[row] for row in range(batch_size)]
 
-    def _prompt(self, page: KVCache, rows: int, how: Generation) -> tuple[Tensor, Tensor]:
-        """The prompt (R, P), its languages found out where nobody said, and scores behind it."""
-        prompt = self.reader.plan_prompt(how)
+    def _decode_prompt(
+        self, kv_cache: KVCache, batch_size: int, generation_config: Generation
+    ) -> tuple[Tensor, Tensor]:
+        """Return the prompt (B, P), with detected languages if none is given, and logits (B, V)."""
+        prompt = self.reader.plan_prompt(generation_config)
         if None not in prompt:
-            tokens = torch.tensor([prompt]).expand(rows, -1)
-            return tokens, self.decoder.write(tokens, page)
-        place = prompt.index(None)
-        before = torch.tensor([prompt[:place]]).expand(rows, -1)
-        scores = self.decoder.write(before, page)
-        known = torch.tensor(sorted(self.reader.languages))
-        spoken = known[scores[:, known].argmax(-1)][:, None]
-        behind = torch.tensor([prompt[place + 1 :]], dtype=torch.long).expand(rows, -1)
-        rest = torch.cat([spoken, behind], dim=1)
-        return torch.cat([before, rest], dim=1), self.decoder.write(rest, page)
+            tokens = torch.tensor([prompt]).expand(batch_size, -1)
+            return tokens, self.decoder.step(tokens, kv_cache)
+        language_index = prompt.index(None)
+        before = torch.tensor([prompt[:language_index]]).expand(batch_size, -1)
+        logits = self.decoder.step(before, kv_cache)
+        language_ids = torch.tensor(sorted(self.reader.languages))
+        detected = language_ids[logits[:, language_ids].argmax(-1)][:, None]  # (B, 1)
+        after = torch.tensor([prompt[language_index + 1 :]], dtype=torch.long)
+        rest = torch.cat([detected, after.expand(batch_size, -1)], dim=1)
+        return torch.cat([before, rest], dim=1), self.decoder.step(rest, kv_cache)
 
 
-def are_finite(heard: CrossAttentionKV) -> bool:
-    """Whether what was heard are numbers: half precision may not reach so far."""
-    return all(bool(torch.isfinite(one).all()) for one in heard)
+def are_finite(encoded: CrossAttentionKV) -> bool:
+    """Return whether all keys and values are finite; half precision may overflow."""
+    return all(bool(torch.isfinite(kv).all()) for kv in encoded)
 
 
-class Rules:
-    """What may be written next: the logits processors that Whisper's `generate` has."""
+class LogitsProcessor:
+    """Whisper's token suppression and timestamp rules, as in transformers' `generate`."""
 
-    def __init__(self, settings: Any, begin: int, times: bool) -> None:
-        self._never = _as_tensor(settings.suppress_tokens)
-        self._not_first = _as_tensor(settings.begin_suppress_tokens)
-        self._times = None
-        if times:
+    def __init__(self, settings: Any, prompt_length: int, timestamps: bool) -> None:
+        self._suppressed = _as_tensor(settings.suppress_tokens)
+        self._suppressed_first = _as_tensor(settings.begin_suppress_tokens)
+        self._timestamps = None
+        if timestamps:
             from transformers import WhisperTimeStampLogitsProcessor
 
-            self._times = WhisperTimeStampLogitsProcessor(settings, begin_index=begin)
+            self._timestamps = WhisperTimeStampLogitsProcessor(settings, begin_index=prompt_length)
 
-    def __call__(self, written: Tensor, scores: Tensor, *, first: bool) -> Tensor:
-        """Scores (R, V) behind what is written (R, L), -inf where a token may not stand."""
-        scores = scores.index_fill_(1, self._never, -torch.inf)
+    def __call__(self, tokens: Tensor, logits: Tensor, *, first: bool) -> Tensor:
+        """Return logits (B, V) after tokens (B, L), -inf for tokens that are not allowed."""
+        logits = logits.index_fill_(1, self._suppressed, -torch.inf)
         if first:
-            scores = scores.index_fill_(1, self._not_first, -torch.inf)
-        return scores if self._times is None else self._times(written, scores)
+            logits = logits.index_fill_(1, self._suppressed_first, -torch.inf)
+        return logits if self._timestamps is None else self._timestamps(tokens, logits)
 
 
 def _as_tensor(tokens: Sequence[int] | None) -> Tensor:
@@ -200,19 +212,21 @@ def _as_tensor(tokens: Sequence[int] | None) -> Tensor:
 
 
 def pack_whisper(model: Seq2SeqModel) -> CpuWhisper | None:
-    """The model written out for a CPU; None where its layers or its rules are others.
+    """Build the optimised CPU version of a Whisper, or return None if it is not supported.
 
     Args:
-        model: On a CPU, as transformers has it; not changed.
+        model: A transformers model on a CPU; not modified.
     """
     if model.device.torch_device.type != "cpu" or not is_whisper_packable(model.network):
         return None
-    if not isinstance(model.frontend, LogMel) or any(_unusual(model.settings)):
+    if not isinstance(model.frontend, LogMel) or not _is_plain(model.settings):
         return None
     with torch.inference_mode():
         encoder, decoder = pack_network(model.network, torch_dtype(model.dtype))
     return CpuWhisper(model, encoder, decoder)
 
 
-def _unusual(settings: Any) -> Iterator[bool]:
-    return (getattr(settings, name, values[0]) not in values for name, values in PLAIN.items())
+def _is_plain(settings: Any) -> bool:
+    return all(
+        getattr(settings, name, values[0]) in values for name, values in GREEDY_SETTINGS.items()
+    )

@@ -1,4 +1,4 @@
-"""What a decoder is asked to write: the language and the task, if the model knows any."""
+"""Options of text generation: language, task, length, beam search, timestamps."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ TASKS = ("transcribe", "translate")
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How a decoder writes.
+    """Options of text generation.
 
     Args:
-        language: Name or code of what is spoken; None lets a multilingual model find out.
-        task: `transcribe`, or `translate` (into English); None is the model's own.
-        max_tokens: Most tokens for an utterance; None is as many as the model can.
-        beams: Hypotheses that are followed at once; 1 is greedy, 0 the model's own number.
-        timestamps: Write times as well, where the model can.
+        language: Name or code of the spoken language; None lets a multilingual model detect it.
+        task: `transcribe`, or `translate` (into English); None is the model's default.
+        max_tokens: Maximum tokens per utterance; None is the model's maximum.
+        beams: Beam size; 1 is greedy, 0 the model's default.
+        timestamps: Predict timestamps, if the model can.
     """
 
     language: str | None = None
@@ -32,94 +32,97 @@ class Generation:
 
     @property
     def greedy(self) -> bool:
-        """Whether one hypothesis is followed, for sure."""
+        """Return whether decoding is greedy."""
         return self.beams == 1
 
 
 DEFAULT_GENERATION = Generation()
 
 
-def writes_times(settings: Any) -> bool:
-    """Whether a model with this generation configuration has tokens for times."""
+def predicts_timestamps(settings: Any) -> bool:
+    """Return whether a model with this generation configuration has timestamp tokens."""
     return getattr(settings, "no_timestamps_token_id", None) is not None
 
 
 def is_multilingual(settings: Any) -> bool:
-    """Whether a model with this generation configuration has tokens for languages."""
+    """Return whether a model with this generation configuration has language tokens."""
     return bool(getattr(settings, "lang_to_id", None)) and bool(
         getattr(settings, "is_multilingual", True)
     )
 
 
-def settle(how: Generation, settings: Any, name: str) -> Generation:
-    """The wish with the model's own words for language and task, and a number of beams.
+def resolve_generation(generation_config: Generation, settings: Any, name: str) -> Generation:
+    """Fill in the model's defaults: its language token, task, beam size.
 
     Args:
-        how: The wish.
-        settings: The model's generation configuration.
-        name: What the user calls the model.
+        generation_config: The requested options.
+        settings: The model's own (transformers) generation configuration.
+        name: The model's name, for messages.
 
     Raises:
-        UsageError: The model does not know the language or the task.
+        UsageError: The model does not support the language or the task.
     """
-    if how.task is not None and how.task not in TASKS:
+    requested = generation_config
+    if requested.task is not None and requested.task not in TASKS:
         raise UsageError(
-            f"There is no task '{how.task}'.", remedy=f"Choose one of {', '.join(TASKS)}."
+            f"There is no task '{requested.task}'.", remedy=f"Choose one of {', '.join(TASKS)}."
         )
-    if how.beams < 0 or (how.max_tokens is not None and how.max_tokens < 1):
+    if requested.beams < 0 or (requested.max_tokens is not None and requested.max_tokens < 1):
         raise UsageError(
-            "Beams and tokens are counted from 1.", remedy="Pass --beams 1 for greedy decoding."
+            "Beam size and maximum tokens must be at least 1.",
+            remedy="Pass --beams 1 for greedy decoding.",
         )
-    beams = how.beams or getattr(settings, "num_beams", None) or 1
-    times = how.timestamps and writes_times(settings)
+    beams = requested.beams or getattr(settings, "num_beams", None) or 1
+    times = requested.timestamps and predicts_timestamps(settings)
     if not is_multilingual(settings):
-        _refuse_languages(how, name)
-        return replace(how, language=None, task=None, beams=beams, timestamps=times)
-    language = None if how.language is None else find_language(how.language, settings.lang_to_id)
-    task = how.task or getattr(settings, "task", None) or "transcribe"
-    return replace(how, language=language, task=task, beams=beams, timestamps=times)
+        _check_monolingual(requested, name)
+        return replace(requested, language=None, task=None, beams=beams, timestamps=times)
+    language = requested.language
+    language = None if language is None else find_language(language, settings.lang_to_id)
+    task = requested.task or getattr(settings, "task", None) or "transcribe"
+    return replace(requested, language=language, task=task, beams=beams, timestamps=times)
 
 
-def _refuse_languages(how: Generation, name: str) -> None:
-    if how.language is not None and how.language.lower() not in {"en", "english"}:
+def _check_monolingual(requested: Generation, name: str) -> None:
+    if requested.language is not None and requested.language.lower() not in {"en", "english"}:
         raise UsageError(
-            f"{name} knows no languages to choose from, so it cannot be told '{how.language}'.",
-            remedy="Leave --language out, or take a multilingual model such as "
-            "openai/whisper-small.",
+            f"{name} is not multilingual, so the language '{requested.language}' cannot be set.",
+            remedy="Omit --language, or use a multilingual model such as openai/whisper-small.",
         )
-    if how.task == "translate":
+    if requested.task == "translate":
         raise UsageError(
             f"{name} cannot translate.",
-            remedy="Leave --task out, or take a multilingual model such as openai/whisper-small.",
+            remedy="Omit --task, or use a multilingual model such as openai/whisper-small.",
         )
 
 
-def find_language(wish: str, known: Mapping[str, int]) -> str:
-    """The model's token for a language by its name, code or token, such as `<|hi|>`.
+def find_language(requested: str, known: Mapping[str, int]) -> str:
+    """Return the model's token, such as `<|hi|>`, for a language's name, code or token.
 
     Raises:
-        UsageError: Nobody knows the language, or this model does not.
+        UsageError: The language is unknown, or this model does not support it.
     """
     from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
-    asked = wish.strip().lower()
-    code = asked.removeprefix("<|").removesuffix("|>")
+    wanted = requested.strip().lower()
+    code = wanted.removeprefix("<|").removesuffix("|>")
     code = TO_LANGUAGE_CODE.get(code, code)
     token = f"<|{code}|>"
     if token in known:
         return token
-    codes = {one.removeprefix("<|").removesuffix("|>") for one in known}
+    codes = {language_code(token) for token in known}
     names = sorted(name for name, code in TO_LANGUAGE_CODE.items() if code in codes)
-    close = get_close_matches(asked, [*names, *sorted(codes)], n=1, cutoff=0.6)
-    some = ", ".join(sorted(codes)[:12]) + (", ..." if len(codes) > 12 else "")
+    close = get_close_matches(wanted, [*names, *sorted(codes)], n=1, cutoff=0.6)
+    examples = ", ".join(sorted(codes)[:12]) + (", ..." if len(codes) > 12 else "")
     raise UsageError(
-        f"This model knows no language '{wish}' ({len(codes)} others: {some}).",
+        f"This model does not support the language '{requested}' "
+        f"({len(codes)} others: {examples}).",
         remedy=f"Did you mean {close[0]}?"
         if close
-        else "Pass a code such as en, or leave --language out to have it found.",
+        else "Pass a code such as en, or omit --language to detect it.",
     )
 
 
 def language_code(token: str) -> str:
-    """`<|hi|>` as `hi`."""
+    """Return the code of a language token: `hi` for `<|hi|>`."""
     return token.removeprefix("<|").removesuffix("|>")

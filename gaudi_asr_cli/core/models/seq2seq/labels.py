@@ -1,9 +1,8 @@
-"""The token ids that a decoder is taught to write for a text, and what it is shown meanwhile.
+"""Training labels of encoder-decoder models: target token ids and decoder inputs.
 
-A decoder learns to write token i after it was shown the start and the tokens before i. So labels
-never hold the start token itself: a tokenizer that puts one in front (BART's `<s>`, which is also
-where the decoder starts) would teach the model to write it again, and every text would then begin
-with two.
+The decoder learns to predict token i from the start token and the tokens before i. So labels never
+hold the start token itself: a tokenizer that prepends it (BART's `<s>`, which is also the decoder
+start token) would train the model to generate it again, and every text would begin with two.
 """
 
 from __future__ import annotations
@@ -13,7 +12,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.errors import RecipeError
-from gaudi_asr_cli.core.models.seq2seq.generation import Generation, is_multilingual, settle
+from gaudi_asr_cli.core.models.seq2seq.generation import (
+    Generation,
+    is_multilingual,
+    resolve_generation,
+)
 from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel
 
 if TYPE_CHECKING:
@@ -22,20 +25,20 @@ if TYPE_CHECKING:
 IGNORED_LABEL = -100
 
 TOKENISATION_REMEDY = (
-    "Fold the case if that is all (--case lower), strip characters with --strip-chars, or take a "
-    "model for this language."
+    "Fold the case if that is enough (--case lower), remove characters with --strip-chars, or use "
+    "a model for this language."
 )
 
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
-"""Languages that Whisper writes without spaces, not even one before the first word."""
+"""Languages that Whisper writes without spaces, including the one before the first word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labeller:
-    """How texts become labels for one model.
+    """Encodes transcripts as labels for one model.
 
-    `prompt` stands before every text, behind the start: language and task of a Whisper. `plain`
-    tokenizers are asked for the text alone, the others put their own tokens around it.
+    `prompt` follows the start token and precedes every text: Whisper's language and task. With
+    `plain` the tokenizer adds no special tokens of its own.
     """
 
     tokenizer: Any
@@ -46,7 +49,7 @@ class Labeller:
     space: str = ""
 
     def label(self, text: str) -> tuple[int, ...]:
-        """Prompt, text and end, without the start; empty for an empty text."""
+        """Return prompt, text and end token, without the start token; empty for an empty text."""
         if not text:
             return ()
         tokens: list[int] = self.tokenizer(self.space + text, add_special_tokens=not self.plain)[
@@ -54,20 +57,20 @@ class Labeller:
         ]
         if tokens and tokens[0] == self.start:
             tokens = tokens[1:]
-        # Some tokenizers (GPT-2) do not end a text, and its model would never learn to.
+        # Some tokenizers (GPT-2) add no end token, and the model would never learn to stop.
         return (*self.prompt, *tokens, *(() if tokens[-1:] == [self.end] else (self.end,)))
 
     def count_unknown(self, text: str) -> tuple[int, int]:
-        """How many tokens of a text are the unknown one, of how many."""
+        """Return the number of unknown tokens and of all tokens in a text."""
         tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         unknown = self.tokenizer.unk_token_id
-        # Whisper calls its end unknown, which no text is spelt with.
+        # Whisper's unknown token is its end token, which no text contains.
         return (0 if unknown is None else tokens.count(unknown)), len(tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenisationCount:
-    """How many `tokens` texts are of, how many are the `unknown` one, and which `texts` hold it."""
+    """Counts of all and of unknown tokens, and the texts that hold unknown ones."""
 
     unknown: int
     tokens: int
@@ -75,7 +78,7 @@ class TokenisationCount:
 
 
 def count_tokenisation(labeller: Labeller, texts: Sequence[str]) -> TokenisationCount:
-    """How much of the texts the tokenizer can spell."""
+    """Count the tokens of texts that the tokenizer cannot represent."""
     counts = [labeller.count_unknown(text) for text in texts]
     return TokenisationCount(
         unknown=sum(unknown for unknown, _ in counts),
@@ -84,12 +87,12 @@ def count_tokenisation(labeller: Labeller, texts: Sequence[str]) -> Tokenisation
     )
 
 
-def open_labeller(model: Seq2SeqModel, how: Generation) -> Labeller:
-    """The labels of this model for that language and task.
+def open_labeller(model: Seq2SeqModel, generation_config: Generation) -> Labeller:
+    """Return the labeller of a model for a language and a task.
 
     Raises:
-        RecipeError: A multilingual model is not told the language.
-        UsageError: The model does not know the language or the task.
+        RecipeError: A multilingual model needs a language.
+        UsageError: The model does not support the language or the task.
     """
     settings, config = model.settings, model.network.config
     start = _first(settings.decoder_start_token_id, config.decoder_start_token_id)
@@ -97,60 +100,61 @@ def open_labeller(model: Seq2SeqModel, how: Generation) -> Labeller:
     end = end[0] if isinstance(end, list) else end
     if not model.is_whisper:
         return Labeller(model.tokenizer, start, end)
-    settled = settle_speech(model, how)
+    resolved = resolve_training_generation(model, generation_config)
     return Labeller(
         model.tokenizer,
         start,
         end,
-        prompt=whisper_prompt(settled, settings),
+        prompt=whisper_prompt(resolved, settings),
         plain=True,
-        space="" if settled.language in {f"<|{code}|>" for code in UNSPACED} else " ",
+        space="" if resolved.language in {f"<|{code}|>" for code in UNSPACED} else " ",
     )
 
 
-def whisper_prompt(settled: Generation, settings: Any) -> tuple[int, ...]:
-    """What stands between a Whisper's start and its text: language, task, no times."""
-    named = []
-    if settled.language is not None:
-        named = [settings.lang_to_id[settled.language], settings.task_to_id[settled.task]]
-    silent = getattr(settings, "no_timestamps_token_id", None)
-    return (*named, *(() if silent is None else (silent,)))
+def whisper_prompt(resolved: Generation, settings: Any) -> tuple[int, ...]:
+    """Return the ids between Whisper's start token and its text: language, task, no timestamps."""
+    prompt = []
+    if resolved.language is not None:
+        prompt = [settings.lang_to_id[resolved.language], settings.task_to_id[resolved.task]]
+    no_timestamps = getattr(settings, "no_timestamps_token_id", None)
+    return (*prompt, *(() if no_timestamps is None else (no_timestamps,)))
 
 
-def settle_speech(model: Seq2SeqModel, how: Generation) -> Generation:
-    """Language and task in the model's words, and kept in its generation configuration.
+def resolve_training_generation(model: Seq2SeqModel, generation_config: Generation) -> Generation:
+    """Resolve language and task, and store them in the model's generation configuration.
 
     Raises:
-        RecipeError: A multilingual Whisper is not told what is spoken: its labels would lack the
-            language that it is prompted with when it listens.
-        UsageError: The model does not know the language or the task.
+        RecipeError: A multilingual Whisper needs a language: its labels would otherwise lack the
+            language token that inference puts into the prompt.
+        UsageError: The model does not support the language or the task.
     """
     settings = model.settings
-    own = getattr(settings, "language", None)
-    settled = settle(replace(how, language=how.language or own), settings, model.name)
-    if settled.language is not None:
-        settings.language, settings.task = settled.language, settled.task
+    language = generation_config.language or getattr(settings, "language", None)
+    requested = replace(generation_config, language=language)
+    resolved = resolve_generation(requested, settings, model.name)
+    if resolved.language is not None:
+        settings.language, settings.task = resolved.language, resolved.task
     elif model.is_whisper and is_multilingual(settings):
         raise RecipeError(
-            f"{model.name} knows many languages and has to be told which one is learnt.",
+            f"{model.name} is multilingual, so fine-tuning needs the language of the data.",
             remedy="Pass --language, such as --language hindi.",
         )
-    return settled
+    return resolved
 
 
-def shift_right(labels: torch.Tensor, start: int, filler: int) -> torch.Tensor:
-    """What the decoder is shown (B, L) for labels (B, L): the start, then all labels but the last.
+def shift_right(labels: torch.Tensor, start: int, pad_id: int) -> torch.Tensor:
+    """Return the decoder inputs (B, L) for labels (B, L): the start, then all labels but the last.
 
     Args:
         labels: int64, padded with `IGNORED_LABEL`.
-        start: The token that the decoder starts with.
-        filler: The padding token, in place of ignored labels.
+        start: The decoder start token.
+        pad_id: The padding token, which replaces ignored labels.
     """
     import torch
 
     first = torch.full_like(labels[:, :1], start)
-    shown = torch.cat([first, labels[:, :-1]], dim=1)
-    return shown.masked_fill(shown == IGNORED_LABEL, filler)
+    inputs = torch.cat([first, labels[:, :-1]], dim=1)
+    return inputs.masked_fill(inputs == IGNORED_LABEL, pad_id)
 
 
 def _first(*tokens: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Models that hear with an encoder and write with a decoder, from a folder or the hub."""
+"""Encoder-decoder speech models, opened from a folder or the hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from gaudi_asr_cli.core.models.loading import load_network, outline_network
 from gaudi_asr_cli.core.models.log_mel import LogMel, open_log_mel
 from gaudi_asr_cli.core.models.own_code import own_code_error
 from gaudi_asr_cli.core.models.quiet import loading_errors, name_reason, quiet_transformers
-from gaudi_asr_cli.core.models.seq2seq.generation import DEFAULT_GENERATION, Generation, settle
+from gaudi_asr_cli.core.models.seq2seq.generation import (
+    DEFAULT_GENERATION,
+    Generation,
+    resolve_generation,
+)
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 from gaudi_asr_cli.core.records import AudioBatch, Generated
 
@@ -28,11 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Generation", "Seq2SeqModel", "open_seq2seq_model"]
 
-MOST_TOKENS = 225
-"""Tokens for an utterance where neither user nor model says how many: 30 s hold fewer."""
+DEFAULT_MAX_TOKENS = 225
+"""Maximum tokens if neither user nor model sets one: 30 s of speech need fewer."""
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 MOONSHINE_MINIMUM_SAMPLES = 895
-"""What the three convolutions of Moonshine need for one frame."""
+"""The receptive field of Moonshine's three convolutions."""
 
 PLAIN_SEARCH = {
     "constraints": None,
@@ -48,9 +52,9 @@ search: transformers 5 has moved those searches into code on the hub, which is n
 
 @dataclass(frozen=True, slots=True)
 class Seq2SeqModel:
-    """A network with all that is needed to write down what it hears.
+    """An encoder-decoder network with its tokenizer and feature extraction.
 
-    `dtype` is what it computes in on `device`; the weights may be fp32 beside it (training).
+    `dtype` is the compute dtype on `device`; the weights may still be fp32 (training).
     """
 
     name: str
@@ -63,18 +67,18 @@ class Seq2SeqModel:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The network's configuration as a plain mapping."""
+        """Return the network's configuration as a plain mapping."""
         config: dict[str, Any] = self.network.config.to_dict()
         return config
 
     @property
     def settings(self) -> Any:
-        """The network's generation configuration."""
+        """Return the network's generation configuration."""
         return self.network.generation_config
 
     @property
     def padding_invariant(self) -> bool:
-        """Whether an utterance is heard the same in a padded batch as alone."""
+        """Return whether an utterance gives the same result padded in a batch as unbatched."""
         if isinstance(self.frontend, LogMel):
             return True
         encoder = self.config.get("encoder")
@@ -82,96 +86,108 @@ class Seq2SeqModel:
 
     @property
     def token_limit(self) -> int:
-        """Positions that the decoder has, prompt included."""
+        """Return the decoder's context length in tokens, prompt included."""
         config = self.config
         decoder = config.get("decoder") or config
         names = ("max_target_positions", "max_position_embeddings", "n_positions")
         return next((int(decoder[name]) for name in names if decoder.get(name)), 1 << 20)
 
-    def generate(self, batch: AudioBatch, how: Generation = DEFAULT_GENERATION) -> Generated:
-        """What the decoder writes of a batch of samples (B, T).
+    def generate(
+        self, batch: AudioBatch, generation_config: Generation = DEFAULT_GENERATION
+    ) -> Generated:
+        """Generate the hypotheses of a batch of samples (B, T).
 
         Raises:
-            UsageError: The model does not know the language or the task.
+            UsageError: The model does not support the language or the task.
         """
-        return self.generate_from(self.frontend.prepare(batch), how)
+        return self.generate_from(self.frontend.prepare(batch), generation_config)
 
-    def generate_from(self, inputs: Mapping[str, torch.Tensor], how: Generation) -> Generated:
-        """The same from what `frontend.prepare` made, through transformers' own `generate`."""
-        settled = settle(how, self.settings, self.name)
+    def generate_from(
+        self, inputs: Mapping[str, torch.Tensor], generation_config: Generation
+    ) -> Generated:
+        """Generate from the output of `frontend.prepare`, with transformers' own `generate`."""
+        resolved = resolve_generation(generation_config, self.settings, self.name)
         weights = next(self.network.parameters()).dtype
         # bf16 weights need no autocast, which would only cast norms back and forth.
-        computing = "fp32" if weights == torch_dtype(self.dtype) else self.dtype
+        autocast_dtype = "fp32" if weights == torch_dtype(self.dtype) else self.dtype
         training = self.network.training
         if training:
             self.network.eval()
-        with quiet_transformers(), self.device.inference_mode(), self.device.autocast(computing):
-            placed = {name: move_input(one, self.device, weights) for name, one in inputs.items()}
-            sequences = self.network.generate(**placed, **self._arguments(settled))
+        with (
+            quiet_transformers(),
+            self.device.inference_mode(),
+            self.device.autocast(autocast_dtype),
+        ):
+            placed = {
+                name: move_input(tensor, self.device, weights) for name, tensor in inputs.items()
+            }
+            sequences = self.network.generate(**placed, **self._arguments(resolved))
         if training:
             self.network.train()
-        return self.reader.read(sequences.cpu().tolist(), times=settled.timestamps)
+        return self.reader.read(sequences.cpu().tolist(), times=resolved.timestamps)
 
-    def most_tokens(self, how: Generation) -> int:
-        """Tokens that may be written behind the prompt."""
-        room = self.token_limit - len(self.reader.plan_prompt(how))
-        if how.max_tokens is not None:
-            return min(how.max_tokens, room)
-        own = self.settings.max_new_tokens
+    def max_new_tokens(self, generation_config: Generation) -> int:
+        """Return the maximum number of tokens after the prompt."""
+        available = self.token_limit - len(self.reader.plan_prompt(generation_config))
+        if generation_config.max_tokens is not None:
+            return min(generation_config.max_tokens, available)
+        configured = self.settings.max_new_tokens
         if self.is_whisper:
-            return min(own or room, room)
-        longest = self.settings.max_length
-        # 20 is transformers' default, which nobody chose.
-        told = longest - 1 if longest not in (None, 20) else MOST_TOKENS
-        return min(own or told, room)
+            return min(configured or available, available)
+        max_length = self.settings.max_length
+        # 20 is transformers' default, not a choice of the model's.
+        default = max_length - 1 if max_length not in (None, 20) else DEFAULT_MAX_TOKENS
+        return min(configured or default, available)
 
     @property
     def is_whisper(self) -> bool:
-        """Whether it is prompted with language and task, and always hears 30 s."""
+        """Return whether it is a Whisper: a prompt of language and task, windows of 30 s."""
         return bool(self.network.config.model_type == "whisper")
 
     @property
     def reader(self) -> SequenceReader:
+        """Return the decoder of token ids to text and timestamps."""
         return SequenceReader.for_model(self.tokenizer, self.settings, whisper=self.is_whisper)
 
-    def _arguments(self, how: Generation) -> dict[str, Any]:
-        # A copy: transformers writes into the configuration it is given.
+    def _arguments(self, generation_config: Generation) -> dict[str, Any]:
+        # A copy: transformers modifies the configuration it is given.
         settings = deepcopy(self.settings)
         settings.max_length = None
-        settings.max_new_tokens = self.most_tokens(how)
-        settings.num_beams = how.beams
+        settings.max_new_tokens = self.max_new_tokens(generation_config)
+        settings.num_beams = generation_config.beams
         settings.do_sample = False
         for name, value in PLAIN_SEARCH.items():
             if getattr(settings, name, None):
                 setattr(settings, name, value)
         if settings.pad_token_id is None:
-            settings.pad_token_id = self.reader.filler
+            settings.pad_token_id = self.reader.pad_id
         arguments = {"generation_config": settings, **self.device.generation_arguments()}
         if not takes_static_cache(self.network):
             arguments.pop("cache_implementation", None)
         if not self.is_whisper:
             return arguments
-        # One call, one window, and the prompt comes back with the text.
-        asked = {"language": how.language, "task": how.task} if how.task else {}
+        task = generation_config.task
+        prompt = {"language": generation_config.language, "task": task} if task else {}
+        # `force_unique_generate_call`: one window per call; the prompt is returned with the text.
         return {
             **arguments,
-            **asked,
-            "return_timestamps": how.timestamps,
+            **prompt,
+            "return_timestamps": generation_config.timestamps,
             "force_unique_generate_call": True,
         }
 
 
 def open_seq2seq_model(name: str, *, device: Device, dtype: str = "auto") -> Seq2SeqModel:
-    """Open a model for listening: weights in `dtype` on `device`, no gradients.
+    """Open a model for inference: weights in `dtype` on `device`, no gradients.
 
     Args:
-        name: A model folder, a run's folder, or a hub id.
-        device: Where it computes.
+        name: A model folder, a run folder, or a hub id.
+        device: Device to compute on.
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
 
     Raises:
-        DataError: The folder holds no such model, or one whose decoder does not listen.
-        MachineError: The device cannot compute in that dtype.
+        DataError: The folder holds no such model, or its decoder has no cross-attention.
+        MachineError: The device does not support that dtype.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     chosen = device.choose_dtype(dtype)
@@ -183,10 +199,10 @@ def open_seq2seq_model(name: str, *, device: Device, dtype: str = "auto") -> Seq
 
 
 def outline_seq2seq_model(name: str) -> Seq2SeqModel:
-    """A model without its weights: what it is and what it writes with; it hears nothing.
+    """Open a model without weights, for its configuration, tokenizer and features only.
 
     Raises:
-        DataError: The folder holds no such model, or one whose decoder does not listen.
+        DataError: The folder holds no such model, or its decoder has no cross-attention.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     from gaudi_asr_cli.core.devices.cpu import open_cpu
@@ -199,7 +215,7 @@ def outline_seq2seq_model(name: str) -> Seq2SeqModel:
 def assemble_seq2seq_model(
     network: Any, folder: ModelFolder, device: Device, dtype: str
 ) -> Seq2SeqModel:
-    """The network on its device, with the tokenizer and frontend of its folder.
+    """Place a network on its device and add the tokenizer and frontend of its folder.
 
     Raises:
         DataError: The folder holds no tokenizer that transformers can open.
@@ -221,23 +237,23 @@ def _describe(network: Any, folder: ModelFolder, device: Device, dtype: str) -> 
 
 
 def lay_out_states(network: Any) -> None:
-    """Have an adapter's states (B, F, D) lie in memory row by row, in place.
+    """Make the output of the encoder's adapter (B, F, D) contiguous, in place.
 
-    Its convolutions leave them transposed. A decoder as wide as the encoder gets them like that,
-    without a projection between, and a GPT-2 (wav2vec2-base with gpt2) stops at them
-    (transformers 5.23, `Conv1D`: `x.view`).
+    Its convolutions return it transposed. If the decoder has the encoder's width there is no
+    projection in between, and GPT-2 (wav2vec2-base with gpt2) fails on such a tensor (transformers
+    5.23, `Conv1D`: `x.view`).
     """
     adapter = getattr(network.get_encoder(), "adapter", None)
     if adapter is not None:
-        adapter.register_forward_hook(_as_rows)
+        adapter.register_forward_hook(_make_contiguous)
 
 
-def _as_rows(_: Any, __: Any, states: torch.Tensor) -> torch.Tensor:
+def _make_contiguous(_: Any, __: Any, states: torch.Tensor) -> torch.Tensor:
     return states.contiguous()
 
 
 def takes_static_cache(network: Any) -> bool:
-    """Whether its decoder can write into a cache of fixed length: 4.55 refuses some families'."""
+    """Return whether the decoder supports a static KV cache: transformers 4.55 rejects some."""
     import transformers
 
     major = int(transformers.__version__.partition(".")[0])
@@ -245,7 +261,7 @@ def takes_static_cache(network: Any) -> bool:
 
 
 def open_tokenizer(folder: ModelFolder) -> Any:
-    """The tokenizer of a folder.
+    """Open the tokenizer of a folder.
 
     Raises:
         DataError: There is none, or it needs a package that is not installed, or its own code.
@@ -253,12 +269,12 @@ def open_tokenizer(folder: ModelFolder) -> Any:
     from transformers import AutoTokenizer
 
     remedy = (
-        "Copy the tokenizer's files (tokenizer.json, tokenizer_config.json, vocab.json, "
-        "merges.txt) into the model's folder."
+        "Copy the tokenizer files (tokenizer.json, tokenizer_config.json, vocab.json, "
+        "merges.txt) into the model folder."
     )
-    # transformers 5 would make an empty tokenizer of no files at all.
-    if not any(one for name in TOKENIZER_FILES for one in folder.path.glob(name)):
-        raise DataError(f"{folder.name} has no tokenizer to write with.", remedy=remedy)
+    # transformers 5 would build an empty tokenizer if there are no files.
+    if not any(path for name in TOKENIZER_FILES for path in folder.path.glob(name)):
+        raise DataError(f"{folder.name} has no tokenizer.", remedy=remedy)
     errors: tuple[type[Exception], ...] = (*loading_errors(), ImportError)
     try:
         with quiet_transformers():
@@ -280,7 +296,7 @@ def _read_tokenizer_settings(folder: ModelFolder) -> dict[str, Any]:
 
 
 def open_features(folder: ModelFolder, config: Mapping[str, Any]) -> Frontend | LogMel:
-    """What is done to samples before the encoder."""
+    """Open the feature extraction that precedes the encoder."""
     encoder = config.get("encoder") or config
     if config.get("model_type") == "whisper":
         settings = read_settings(folder.path, config)
@@ -300,7 +316,7 @@ def _minimum_samples(encoder: Mapping[str, Any]) -> int:
 
 
 def require_cross_attention(folder: ModelFolder) -> None:
-    """Refuse a decoder that does not look at what the encoder heard.
+    """Check that the decoder attends to the encoder.
 
     Raises:
         DataError: The decoder has no cross-attention.
@@ -311,8 +327,8 @@ def require_cross_attention(folder: ModelFolder) -> None:
         return
     if not decoder.get("add_cross_attention"):
         raise DataError(
-            f"The decoder of {folder.name} has no cross-attention, so it cannot hear: whatever is "
-            "said, it would write the same.",
-            remedy="Make the model with gaudi-asr create-seq2seq, which adds it; or set "
+            f"The decoder of {folder.name} has no cross-attention, so it ignores the encoder: its "
+            "output would not depend on the audio.",
+            remedy="Create the model with gaudi-asr create-seq2seq, which adds it; or set "
             "decoder.add_cross_attention in config.json if the weights are there.",
         )

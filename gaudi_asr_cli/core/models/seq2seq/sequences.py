@@ -1,4 +1,4 @@
-"""From the token ids of `generate` to text: prompt, end, times and languages told apart."""
+"""Decode the token ids of `generate`: prompt, text, timestamps, language and end."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from gaudi_asr_cli.core.models.seq2seq.generation import Generation, language_co
 from gaudi_asr_cli.core.records import Generated, Hypothesis, Segment
 
 TIME_S = 0.02
-"""Seconds from one time token to the next."""
+"""Seconds between consecutive timestamp tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceReader:
-    """What the ids of a model mean.
+    """Decodes the token ids of a model.
 
     Args:
-        tokenizer: Makes text of ids.
-        ends: Ids that end a text.
-        filler: What rows are filled up with behind their end.
-        prompts: Ids that stand in a prompt and nowhere else.
-        languages: Ids of languages, and the codes of these.
-        tasks: Ids of tasks by their names.
-        first_time: The id of 0.00 s; all from there on are times. None where there are none.
-        prompt: Ids of a prompt where nobody says how it should be; None for those of a language
-            and a task.
+        tokenizer: Decodes ids to text.
+        end_ids: Ids that end a text.
+        pad_id: Id that pads rows after their end.
+        prompt_ids: Ids that occur only in a prompt.
+        languages: Language ids to language codes.
+        tasks: Task names to task ids.
+        first_time: Id of the timestamp 0.00 s; all larger ids are timestamps. None if the model has
+            no timestamps.
+        prompt: Ids of the default prompt, before language and task are filled in.
     """
 
     tokenizer: Any
-    ends: frozenset[int]
-    filler: int
-    prompts: frozenset[int]
+    end_ids: frozenset[int]
+    pad_id: int
+    prompt_ids: frozenset[int]
     languages: Mapping[int, str]
     tasks: Mapping[str, int]
     first_time: int | None
@@ -41,37 +41,39 @@ class SequenceReader:
 
     @classmethod
     def for_model(cls, tokenizer: Any, settings: Any, *, whisper: bool) -> SequenceReader:
-        """What a generation configuration and its tokenizer tell."""
-        ends = _as_ids(settings.eos_token_id) or _as_ids(tokenizer.eos_token_id)
-        fillers = (settings.pad_token_id, tokenizer.pad_token_id, *sorted(ends), 0)
+        """Build the reader from a generation configuration and a tokenizer."""
+        end_ids = _as_ids(settings.eos_token_id) or _as_ids(tokenizer.eos_token_id)
+        pad_ids = (settings.pad_token_id, tokenizer.pad_token_id, *sorted(end_ids), 0)
         known = getattr(settings, "lang_to_id", None) or {}
         start = settings.decoder_start_token_id
-        silent = getattr(settings, "no_timestamps_token_id", None) if whisper else None
+        no_timestamps = getattr(settings, "no_timestamps_token_id", None) if whisper else None
         tasks = getattr(settings, "task_to_id", None) or {}
         forced = tuple(pair[1] for pair in getattr(settings, "forced_decoder_ids", None) or ())
-        prompt = tuple(one for one in (start, *forced) if one is not None) if whisper else (start,)
-        special = {start, silent, *known.values(), *tasks.values(), *forced} - {None}
+        prompt = tuple(i for i in (start, *forced) if i is not None) if whisper else (start,)
+        special = {start, no_timestamps, *known.values(), *tasks.values(), *forced} - {None}
         return cls(
             tokenizer=tokenizer,
-            ends=ends,
-            filler=next(one for one in fillers if one is not None),
-            prompts=frozenset(special) if whisper else frozenset(),
+            end_ids=end_ids,
+            pad_id=next(pad_id for pad_id in pad_ids if pad_id is not None),
+            prompt_ids=frozenset(special) if whisper else frozenset(),
             languages={number: language_code(name) for name, number in known.items()},
             tasks=tasks,
-            first_time=None if silent is None else silent + 1,
+            first_time=None if no_timestamps is None else no_timestamps + 1,
             prompt=prompt,
         )
 
-    def plan_prompt(self, how: Generation) -> list[int | None]:
-        """The ids before the text, as transformers chooses them; None is a language to find out.
+    def plan_prompt(self, generation_config: Generation) -> list[int | None]:
+        """Return the ids before the text, as transformers chooses them; None: detect the language.
 
-        `how` is settled: it names a task iff the model is multilingual, and languages are tokens.
+        `generation_config` is resolved: it has a task iff the model is multilingual, and its
+        language is a token.
         """
-        silent = None if self.first_time is None else self.first_time - 1
-        prompt: list[int | None] = [one for one in self.prompt if one != silent]
-        if how.task is not None:
-            prompt = [self.prompt[0], self._language_id(how.language), self.tasks[how.task]]
-        return prompt if how.timestamps or silent is None else [*prompt, silent]
+        config = generation_config
+        no_timestamps = None if self.first_time is None else self.first_time - 1
+        prompt: list[int | None] = [token for token in self.prompt if token != no_timestamps]
+        if config.task is not None:
+            prompt = [self.prompt[0], self._language_id(config.language), self.tasks[config.task]]
+        return prompt if config.timestamps or no_timestamps is None else [*prompt, no_timestamps]
 
     def _language_id(self, token: str | None) -> int | None:
         if token is None:
@@ -80,49 +82,51 @@ class SequenceReader:
         return next(number for number, known in self.languages.items() if known == code)
 
     def read(self, rows: Iterable[Sequence[int]], *, times: bool) -> Generated:
-        """What was written in each row of ids (P + L), prompt first."""
+        """Decode rows of ids (P + L), prompt first; with segments if `times`."""
         return Generated(tuple(self._read_row(list(row), times) for row in rows))
 
     def _read_row(self, row: list[int], times: bool) -> Hypothesis:
-        prompt = list(takewhile(self.prompts.__contains__, row)) if self.prompts else row[:1]
-        behind = row[len(prompt) :]
-        tokens = tuple(takewhile(lambda one: one not in self.ends, behind))
-        spoken = [self.languages[one] for one in prompt if one in self.languages]
+        has_prompt_ids = bool(self.prompt_ids)
+        prompt = list(takewhile(self.prompt_ids.__contains__, row)) if has_prompt_ids else row[:1]
+        generated = row[len(prompt) :]
+        tokens = tuple(takewhile(lambda token: token not in self.end_ids, generated))
+        languages = [self.languages[token] for token in prompt if token in self.languages]
         return Hypothesis(
             tokens=tokens,
-            text=self.spell(tokens),
-            language=spoken[0] if spoken else None,
-            truncated=len(tokens) == len(behind),
+            text=self.decode_text(tokens),
+            language=languages[0] if languages else None,
+            truncated=len(tokens) == len(generated),
             segments=tuple(self.segments(tokens)) if times else (),
         )
 
-    def spell(self, tokens: Sequence[int]) -> str:
-        """The text of ids, times left out."""
-        heard = [one for one in tokens if not self.is_time(one)]
-        text: str = self.tokenizer.decode(heard, skip_special_tokens=True)
+    def decode_text(self, tokens: Sequence[int]) -> str:
+        """Return the text of ids, without timestamps."""
+        text_tokens = [token for token in tokens if not self.is_time(token)]
+        text: str = self.tokenizer.decode(text_tokens, skip_special_tokens=True)
         return text.strip()
 
     def is_time(self, token: int) -> bool:
+        """Return whether a token is a timestamp."""
         return self.first_time is not None and token >= self.first_time
 
     def seconds(self, token: int) -> float:
-        """What a time token says, on the clock of its window."""
+        """Return the time of a timestamp token, in seconds from the start of the window."""
         return (token - (self.first_time or 0)) * TIME_S
 
     def segments(self, tokens: Sequence[int]) -> Iterator[Segment]:
-        """Stretches of text with the times before and behind them; a missing one is guessed.
+        """Yield segments of text between timestamps.
 
-        The time before is that of the last token, 0 s at the beginning; behind, that before.
+        A missing start is the previous timestamp, or 0 s; a missing end is the segment's start.
         """
-        start_s, heard = 0.0, list[int]()
+        start_s, text_tokens = 0.0, list[int]()
         for token in tokens:
             if not self.is_time(token):
-                heard.append(token)
+                text_tokens.append(token)
                 continue
-            if text := self.spell(heard):
+            if text := self.decode_text(text_tokens):
                 yield Segment(text, start_s, max(self.seconds(token), start_s))
-            start_s, heard = self.seconds(token), []
-        if text := self.spell(heard):
+            start_s, text_tokens = self.seconds(token), []
+        if text := self.decode_text(text_tokens):
             yield Segment(text, start_s, start_s)
 
 

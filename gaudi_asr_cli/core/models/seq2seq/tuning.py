@@ -1,4 +1,4 @@
-"""Opening an encoder-decoder to train it, freezing parts, low-rank updates, saving it."""
+"""Open an encoder-decoder for fine-tuning, freeze parts, add LoRA, save it."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def open_seq2seq_for_training(
     decoder: Mapping[str, Any] | None = None,
     dtype: str = "auto",
 ) -> Seq2SeqModel:
-    """Open a model with fp32 weights, ready to learn.
+    """Open a model with fp32 weights for fine-tuning.
 
     Args:
-        name: A model folder, a run's folder, or a hub id.
-        device: Where it trains.
-        encoder: Fields of the encoder's configuration: dropouts, SpecAugment, layerdrop.
-        decoder: The same of the decoder; a Whisper has one configuration for both.
-        dtype: What it computes in; the weights stay fp32.
+        name: A model folder, a run folder, or a hub id.
+        device: Device to train on.
+        encoder: Overrides of the encoder's configuration: dropouts, SpecAugment, layerdrop.
+        decoder: The same for the decoder; a Whisper has one configuration for both.
+        dtype: Compute dtype; the weights stay fp32.
 
     Raises:
-        DataError: The folder holds no such model, or one whose decoder does not listen.
+        DataError: The folder holds no such model, or its decoder has no cross-attention.
         RecipeError: A configuration has no such field.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
@@ -50,45 +50,47 @@ def open_seq2seq_for_training(
     device.prepare_training()
     folder = find_model(name, kind="seq2seq")
     require_cross_attention(folder)
-    halved = isinstance(folder.read_config().get("encoder"), dict)
-    overrides = arrange_overrides(dict(encoder or {}), dict(decoder or {}), halved=halved)
+    split_config = isinstance(folder.read_config().get("encoder"), dict)
+    overrides = arrange_overrides(
+        dict(encoder or {}), dict(decoder or {}), split_config=split_config
+    )
     network = load_network(folder, overrides, kind="seq2seq")
     model = assemble_seq2seq_model(network, folder, device, chosen)
-    # A step needs no cache, and optimum-habana's BART cannot learn with one.
+    # Training needs no KV cache, and optimum-habana's BART cannot train with one.
     keep_caches(network, kept=False)
     network.train()
     return model
 
 
 def keep_caches(network: Any, *, kept: bool) -> None:
-    """Whether a forward pass keeps keys and values by itself; `generate` decides for itself."""
-    halves: tuple[Any, ...] = (network.config, getattr(network.config, "decoder", None))
-    for config in halves:
+    """Set whether a forward pass returns a KV cache; `generate` decides for itself."""
+    configs: tuple[Any, ...] = (network.config, getattr(network.config, "decoder", None))
+    for config in configs:
         if hasattr(config, "use_cache"):
             config.use_cache = kept
 
 
 def arrange_overrides(
-    encoder: dict[str, Any], decoder: dict[str, Any], *, halved: bool
+    encoder: dict[str, Any], decoder: dict[str, Any], *, split_config: bool
 ) -> dict[str, Any]:
-    """Fields of both halves as a model's configuration has them: in two parts, or in one."""
-    if halved:
+    """Return the overrides of encoder and decoder in the layout of the model's configuration."""
+    if split_config:
         return {"encoder": encoder, "decoder": decoder}
-    # A Whisper masks only where it is told so a second time.
+    # Whisper applies SpecAugment only if this switch is set as well.
     masks = any(encoder.get(name) for name in MASKS)
     return {**({"apply_spec_augment": True} if masks else {}), **encoder, **decoder}
 
 
 def freeze_parts(model: Seq2SeqModel, parts: str) -> None:
-    """Stop parts of the network from learning.
+    """Freeze parts of the network.
 
     Args:
-        model: Opened for training.
-        parts: `none`, `feature-encoder` (the convolutions) or `encoder` (all that hears, but not
-            an adapter between the two, which starts at random).
+        model: A model opened for training.
+        parts: `none`, `feature-encoder` (the convolutions) or `encoder` (the whole encoder except
+            an adapter after it, which starts at random).
 
     Raises:
-        RecipeError: There is no such choice.
+        RecipeError: `parts` is none of these.
     """
     if parts not in {"none", "feature-encoder", "encoder"}:
         raise RecipeError(
@@ -105,14 +107,14 @@ def freeze_parts(model: Seq2SeqModel, parts: str) -> None:
 
 
 def _find_convolutions(encoder: Any) -> Iterable[Any]:
-    """What turns samples or features into the first frames; a wav2vec2-BERT has none."""
+    """Return the convolutions that compute the first frames; a wav2vec2-BERT has none."""
     names = ("feature_extractor", "conv1", "conv2", "conv3", "conv")
     return [part for name in names if (part := getattr(encoder, name, None)) is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class LowRank:
-    """Low-rank updates (LoRA): the update of a layer is B A alpha / rank, weights stay."""
+    """Low-rank adaptation (LoRA): the update of a layer is B A alpha / rank, weights are frozen."""
 
     rank: int
     alpha: float
@@ -121,15 +123,15 @@ class LowRank:
     seed: int = 42
 
 
-def add_low_rank(model: Seq2SeqModel, how: LowRank) -> int:
-    """Freeze all weights and put updates beside the layers that are targets, in place.
+def add_low_rank(model: Seq2SeqModel, lora: LowRank) -> int:
+    """Freeze all weights and add LoRA updates to the target layers, in place.
 
     Returns:
-        How many layers got one.
+        The number of layers with an update.
 
     Raises:
         MachineError: peft is not installed.
-        RecipeError: No layer has such a name.
+        RecipeError: No layer has one of these names.
     """
     import torch
 
@@ -141,25 +143,25 @@ def add_low_rank(model: Seq2SeqModel, how: LowRank) -> int:
             remedy="pip install 'gaudi-asr[lora]'",
         ) from error
     config = LoraConfig(
-        r=how.rank,
-        lora_alpha=how.alpha,
-        lora_dropout=how.dropout,
-        target_modules=list(how.targets),
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
     )
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(how.seed)
+            torch.manual_seed(lora.seed)
             inject_adapter_in_model(config, model.network)
     except ValueError as error:
         raise RecipeError(
-            f"lora.targets: no layer of {model.name} is called {' or '.join(how.targets)}.",
+            f"lora.targets: no layer of {model.name} is called {' or '.join(lora.targets)}.",
             remedy="Name layers by the end of their names, such as q_proj or fc1.",
         ) from error
     return len(list(find_low_rank(model.network)))
 
 
 def find_low_rank(network: Any) -> Iterable[tuple[str, Any]]:
-    """The layers that have an update, with their names."""
+    """Return the names and modules of layers with a LoRA update."""
     return [
         (name, module)
         for name, module in network.named_modules()
@@ -168,7 +170,7 @@ def find_low_rank(network: Any) -> Iterable[tuple[str, Any]]:
 
 
 def merge_low_rank(network: Any) -> None:
-    """Add the updates to the weights and take them away: what is left is a plain model."""
+    """Merge the LoRA updates into the weights, which leaves a plain model."""
     for name, module in find_low_rank(network):
         module.merge()
         parent, _, last = name.rpartition(".")
@@ -176,9 +178,9 @@ def merge_low_rank(network: Any) -> None:
 
 
 def save_seq2seq(model: Seq2SeqModel, directory: Path) -> None:
-    """Write files that transformers 4.55 and 5 load: model, tokenizer, feature extractor.
+    """Write model, tokenizer and feature extractor so that transformers 4.55 and 5 load them.
 
-    Low-rank updates are merged into the weights first.
+    LoRA updates are merged into the weights first.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.

@@ -97,12 +97,12 @@ class Seq2SeqTask:
         """Filled rows have ignored labels alone, so the mean over labels does not see them."""
         rows = len(labels) if rows is None else rows
         wanted = padded_labels([*labels, *([()] * (rows - len(labels)))], width)
-        filler = self.model.reader.filler
+        pad_id = self.model.reader.pad_id
         return {
             **self.model.frontend.prepare(fill_rows(batch, rows)),
             "labels": wanted,
             # Made here: what models make by themselves differs, and takes more of the device.
-            "decoder_input_ids": shift_right(wanted, self.labeller.start, filler),
+            "decoder_input_ids": shift_right(wanted, self.labeller.start, pad_id),
         }
 
     def loss_scale(self, own: Sequence[Labels], together: Sequence[Labels]) -> float:
