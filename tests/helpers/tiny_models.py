@@ -67,7 +67,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         {**BERT, "add_adapter": True, "num_adapter_layers": 1},
     ),
 }
-"""Name of the case -> prefix of transformers' classes, fields of its configuration."""
+"""Case name -> prefix of transformers' classes, configuration fields."""
 
 
 def tiny_vocabulary(letters: str = "abcdefghij") -> Vocabulary:
@@ -77,9 +77,9 @@ def tiny_vocabulary(letters: str = "abcdefghij") -> Vocabulary:
 def build_tiny_network(
     family: str, vocabulary: Vocabulary | None = None, *, head: bool = True, seed: int = 0
 ) -> Any:
-    """A network of that family in evaluation mode; without `head` only the pretrained part.
+    """Build a network of a family in evaluation mode; without `head` only the pretrained part.
 
-    The head is made large, so that frames differ clearly and the text is not all blank.
+    The head has large weights, so that frames differ clearly and are not all blank.
     """
     vocabulary = tiny_vocabulary() if vocabulary is None else vocabulary
     prefix, fields = FAMILIES[family]
@@ -97,7 +97,7 @@ def build_tiny_network(
 def save_tiny_model(
     directory: Path, family: str = "wav2vec2", *, letters: str = "abcdefghij", head: bool = True
 ) -> Path:
-    """A checkpoint as the hub has them: weights, configuration, tokenizer, feature extractor."""
+    """Save a checkpoint like those on the hub: weights, config, tokenizer, feature extractor."""
     vocabulary = tiny_vocabulary(letters)
     network = build_tiny_network(family, vocabulary, head=head)
     with quiet_transformers():
@@ -111,7 +111,7 @@ def save_tiny_model(
 
 
 def make_batch(lengths_samples: Sequence[int], *, seed: int = 0) -> AudioBatch:
-    """Noise of these lengths, padded with zeros to the longest."""
+    """Return a batch of noise of these lengths, padded with zeros to the longest."""
     random = np.random.default_rng(seed)
     samples = np.zeros((len(lengths_samples), max(lengths_samples)), dtype=np.float32)
     for row, length in enumerate(lengths_samples):

@@ -1,4 +1,4 @@
-"""Tiny random checkpoints that hear with an encoder and write with a decoder: no network."""
+"""Tiny random encoder-decoder checkpoints, built without a network connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from helpers.tiny_models import LAYER_NORM, TINY
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 
 WINDOW_S = 2
-"""Whisper's window is 30 s; a short one is heard in a moment."""
+"""Whisper's window is 30 s; a short one is faster."""
 LANGUAGES = ("en", "hi", "de", "zh")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 BASE: dict[str, Any] = {
@@ -32,7 +32,7 @@ BASE: dict[str, Any] = {
 
 
 def write_whisper_tokenizer(directory: Path, words: Sequence[str] = DIGITS) -> dict[str, int]:
-    """A byte-level tokenizer with Whisper's special tokens, a token for each of the words.
+    """Write a byte-level tokenizer with Whisper's special tokens and a token for each word.
 
     Returns the ids of the special tokens.
     """
@@ -58,7 +58,7 @@ def write_whisper_tokenizer(directory: Path, words: Sequence[str] = DIGITS) -> d
         "<|notimestamps|>",
     ]
     times = [f"<|{0.02 * step:.2f}|>" for step in range(50 * WINDOW_S + 1)]
-    ids = {token: len(tokens) + place for place, token in enumerate([*special, *times])}
+    ids = {token: len(tokens) + index for index, token in enumerate([*special, *times])}
     (directory / "vocab.json").write_text(json.dumps({one: i for i, one in enumerate(tokens)}))
     (directory / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{m}\n" for m in merges))
     added = {
@@ -89,7 +89,7 @@ def write_whisper_tokenizer(directory: Path, words: Sequence[str] = DIGITS) -> d
 def save_tiny_whisper(
     directory: Path, *, multilingual: bool = True, seed: int = 0, **fields: Any
 ) -> Path:
-    """A checkpoint as the hub has them: weights, configurations, tokenizer, feature extractor."""
+    """Save a checkpoint like those on the hub: weights, configs, tokenizer, feature extractor."""
     ids = write_whisper_tokenizer(directory)
     end = ids["<|endoftext|>"]
     config = transformers.WhisperConfig(
@@ -105,7 +105,7 @@ def save_tiny_whisper(
     with quiet_transformers(), torch.random.fork_rng():
         torch.manual_seed(seed)
         network = transformers.WhisperForConditionalGeneration(config).eval()
-        make_lively(network, ids["<|0.00|>"])
+        draw_varied_weights(network, ids["<|0.00|>"])
         network.generation_config = whisper_generation(ids, multilingual=multilingual)
         network.save_pretrained(directory)
         transformers.WhisperFeatureExtractor(
@@ -115,7 +115,7 @@ def save_tiny_whisper(
 
 
 def whisper_generation(ids: dict[str, int], *, multilingual: bool = True) -> Any:
-    """What a checkpoint of the hub says about how it writes."""
+    """Return a generation configuration like those on the hub."""
     end = ids["<|endoftext|>"]
     languages = {
         "is_multilingual": True,
@@ -138,8 +138,8 @@ def whisper_generation(ids: dict[str, int], *, multilingual: bool = True) -> Any
     )
 
 
-def make_lively(network: Any, first_time: int | None = None) -> None:
-    """Weights that give different sounds different texts; times come only where they are wanted."""
+def draw_varied_weights(network: Any, first_time: int | None = None) -> None:
+    """Draw weights for which texts depend on the audio, and timestamps appear only on request."""
     for name, weight in network.named_parameters():
         if weight.dim() > 1 and "embed_positions" not in name:
             weight.data.normal_(std=0.05 if "embed_tokens" in name else 0.5)
@@ -151,18 +151,18 @@ def make_lively(network: Any, first_time: int | None = None) -> None:
 
 
 def _bytes_to_unicode() -> Sequence[str]:
-    """GPT-2's printable letter for each byte."""
+    """Return GPT-2's printable character for each byte."""
     plain = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in plain]
-    return [*map(chr, plain), *(chr(256 + place) for place in range(len(others)))]
+    return [*map(chr, plain), *(chr(256 + index) for index in range(len(others)))]
 
 
 def write_plain_tokenizer(directory: Path) -> Any:
-    """A tokenizer of letters and spaces with `<s>`, `</s>` and `<pad>`, as BART has them."""
+    """Write a tokenizer of letters and spaces with BART's `<s>`, `</s>` and `<pad>`."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    marks = ["<s>", "<pad>", "</s>", "<unk>"]
-    tokens = {token: place for place, token in enumerate([*marks, "▁", *"abcdefghijklmnopqrst"])}
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    tokens = {token: index for index, token in enumerate([*special, "▁", *"abcdefghijklmnopqrst"])}
     tokenizer = Tokenizer(models.BPE(vocab=tokens, merges=[], unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
@@ -177,15 +177,15 @@ def write_plain_tokenizer(directory: Path) -> Any:
     return fast
 
 
-WRITERS = ("moonshine", "speech_to_text", "speech-encoder-decoder")
+SEQ2SEQ_FAMILIES = ("moonshine", "speech_to_text", "speech-encoder-decoder")
 
 
-def save_tiny_writer(directory: Path, family: str, seed: int = 0) -> Path:
-    """A checkpoint of one of `WRITERS`, random."""
+def save_tiny_seq2seq(directory: Path, family: str, seed: int = 0) -> Path:
+    """Save a random checkpoint of one of `SEQ2SEQ_FAMILIES`."""
     tokenizer = write_plain_tokenizer(directory)
     with quiet_transformers(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = _build_writer(family, len(tokenizer))
+        network = _build_network(family, len(tokenizer))
         for name, weight in network.named_parameters():
             if weight.dim() > 1 and "positions" not in name and "conv" not in name:
                 weight.data.normal_(std=0.4)
@@ -193,11 +193,11 @@ def save_tiny_writer(directory: Path, family: str, seed: int = 0) -> Path:
             decoder_start_token_id=0, bos_token_id=0, pad_token_id=1, eos_token_id=2
         )
         network.save_pretrained(directory)
-        _hearing(family).save_pretrained(directory)
+        _feature_extractor(family).save_pretrained(directory)
     return directory
 
 
-def _hearing(family: str) -> Any:
+def _feature_extractor(family: str) -> Any:
     if family == "speech_to_text":
         return transformers.Speech2TextFeatureExtractor(feature_size=16, num_mel_bins=16)
     return transformers.Wav2Vec2FeatureExtractor(
@@ -205,8 +205,8 @@ def _hearing(family: str) -> Any:
     )
 
 
-def _build_writer(family: str, tokens: int) -> Any:
-    marks = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 0}
+def _build_network(family: str, tokens: int) -> Any:
+    special = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 0}
     if family == "moonshine":
         config = transformers.MoonshineConfig(
             vocab_size=tokens,
@@ -217,7 +217,7 @@ def _build_writer(family: str, tokens: int) -> Any:
             encoder_num_attention_heads=2,
             decoder_num_attention_heads=2,
             max_position_embeddings=64,
-            **marks,
+            **special,
         )
         return transformers.MoonshineForConditionalGeneration(config).eval()
     if family == "speech_to_text":
@@ -226,7 +226,7 @@ def _build_writer(family: str, tokens: int) -> Any:
             input_feat_per_channel=16,
             conv_channels=16,
             num_conv_layers=2,
-            **{**marks, "decoder_start_token_id": 2},
+            **{**special, "decoder_start_token_id": 2},
         )
         config.max_source_positions = 1000
         return transformers.Speech2TextForConditionalGeneration(config).eval()
@@ -240,8 +240,8 @@ def _build_writer(family: str, tokens: int) -> Any:
         max_position_embeddings=64,
         is_decoder=True,
         add_cross_attention=True,
-        **marks,
+        **special,
     )
-    joined = transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
-    joined.update(marks)
-    return transformers.SpeechEncoderDecoderModel(config=joined).eval()
+    config = transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
+    config.update(special)
+    return transformers.SpeechEncoderDecoderModel(config=config).eval()

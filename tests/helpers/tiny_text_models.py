@@ -1,4 +1,4 @@
-"""Tiny text models with a tokenizer of whole words: decoders for create-seq2seq, no network."""
+"""Tiny text models with a word tokenizer, as decoders for create-seq2seq."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ CLASSES = {
     "GPT2": "GPT2LMHeadModel",
     "Llama": "LlamaForCausalLM",
 }
-"""What checkpoints on the hub hold, not what a decoder is opened as."""
+"""Classes of checkpoints on the hub, not those that a decoder is opened with."""
 
 
 def save_word_tokenizer(
     directory: Path, words: Sequence[str] = WORDS, *, pads: bool = True, wraps: bool = True
 ) -> int:
-    """A token for each word; `wraps` puts `<s>` and `</s>` around a text, as BART's does.
+    """Save a tokenizer with a token for each word; `wraps` adds `<s>` and `</s>`, like BART's.
 
     Returns the number of tokens.
     """
@@ -64,7 +64,7 @@ def save_word_tokenizer(
 def save_tiny_text_model(
     directory: Path, family: str = "Bart", *, words: Sequence[str] = WORDS, **tokenizer: bool
 ) -> Path:
-    """A checkpoint as the hub has them: weights, configuration, tokenizer."""
+    """Save a checkpoint like those on the hub: weights, configuration, tokenizer."""
     directory.mkdir(parents=True, exist_ok=True)
     tokens = save_word_tokenizer(directory, words, **tokenizer)
     config = getattr(transformers, f"{family}Config")(

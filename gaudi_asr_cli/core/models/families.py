@@ -1,4 +1,4 @@
-"""What differs between the families of CTC models, in one place."""
+"""Differences between model families: padding, processors, attention code."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 PADDABLE = frozenset({"wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat", "wav2vec2-bert"})
-"""Families whose masks keep padding away from the sound.
+"""Families whose attention masks isolate the audio from padding.
 
-Not data2vec-audio (five positional convolutions, only the first of which sees clean padding), not
-wav2vec2-conformer (convolutions inside the blocks without a mask), not SEW (pools frames in pairs).
+Not data2vec-audio (five positional convolutions, only the first of which gets zeros as padding),
+not wav2vec2-conformer (unmasked convolutions inside the blocks), not SEW (pools frames in pairs).
 """
 
 PROCESSORS = {
@@ -17,17 +17,17 @@ PROCESSORS = {
     "whisper": "WhisperProcessor",
     "speech_to_text": "Speech2TextProcessor",
 }
-"""transformers' processors of families that do not have wav2vec 2.0's."""
+"""Processor classes of families that do not use wav2vec 2.0's."""
 
 EAGER_ONLY = frozenset({"wavlm"})
-"""Families whose attention transformers 5 writes out only in the eager way."""
+"""Families for which transformers 5 implements eager attention only."""
 
 
 def is_padding_invariant(config: Mapping[str, Any]) -> bool:
-    """Whether a masked batch gives every utterance the emissions that it gets alone.
+    """Return whether an utterance gets the same emissions in a masked batch as unbatched.
 
-    A group norm over time runs over the padding as well, a batch norm shifts its zeros, and an
-    adapter's convolutions reach over the end: such models hear something else in a batch.
+    Not so with a group norm over time, which includes the padding; a batch norm, which shifts its
+    zeros; or an adapter, whose convolutions reach past the end.
     """
     if config.get("model_type") not in PADDABLE or config.get("add_adapter"):
         return False
@@ -37,22 +37,22 @@ def is_padding_invariant(config: Mapping[str, Any]) -> bool:
 
 
 def attention_arguments(config: Mapping[str, Any]) -> dict[str, str]:
-    """Keyword arguments of `from_pretrained` that choose the attention code."""
+    """Return keyword arguments of `from_pretrained` that select the attention code."""
     if config.get("model_type") in EAGER_ONLY:
         return {"attn_implementation": "eager"}
     return {}
 
 
 def processor_class(config: Mapping[str, Any]) -> str:
-    """Name of transformers' processor for a model of this family."""
+    """Return the name of transformers' processor for a model of this family."""
     return PROCESSORS.get(str(config.get("model_type")), "Wav2Vec2Processor")
 
 
 def correct_config(model_type: str | None) -> None:
-    """Put right what transformers 4.55 has wrong of a family, before it is opened.
+    """Work around errors of transformers 4.55 in a family, before a model of it is opened.
 
-    It calls SEW-D's body `sew-d`, which is no attribute's name: a pretrained checkpoint would be
-    opened with random weights, and freezing the body would freeze the head as well.
+    Its base model prefix of SEW-D is `sew-d`, which is not an attribute name: a pretrained
+    checkpoint would load with random weights, and freezing the body would freeze the head as well.
     """
     if model_type != "sew-d":
         return

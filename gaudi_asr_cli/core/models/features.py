@@ -1,4 +1,4 @@
-"""From raw sound to what a network hears: normalising, features, masks."""
+"""Feature extraction: normalisation, mel features, attention masks."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VARIANCE_FLOOR = 1e-7
-"""What `Wav2Vec2FeatureExtractor` adds to the variance, so that silence stays silence."""
+"""Added to the variance by `Wav2Vec2FeatureExtractor`, so that silence stays silence."""
 
 MEL_EXTRACTORS = {
     "wav2vec2-bert": "SeamlessM4TFeatureExtractor",
     "speech_to_text": "Speech2TextFeatureExtractor",
 }
-"""Families that hear mel features (B, F, C), and transformers' class that makes them."""
+"""Families whose inputs are mel features (B, F, C), and transformers' extractor class."""
 SETTINGS_FILES = {"preprocessor_config.json": None, "processor_config.json": "feature_extractor"}
-"""Where a feature extractor's settings are, in order, and under which key."""
+"""Files with the settings of a feature extractor, in order of preference, and the key in them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frontend:
-    """What is done to samples before the network.
+    """Computes the network's inputs from samples.
 
     `extractor` is transformers' own for mel features (`MEL_EXTRACTORS`), None for raw samples;
-    `minimum_samples` is what a clip is padded to with zeros: shorter ones cannot be heard at all.
+    clips shorter than `minimum_samples`, the receptive field, are padded with zeros to it.
     """
 
     normalizes: bool = True
@@ -45,10 +45,10 @@ class Frontend:
     extractor: Any = None
 
     def prepare(self, batch: AudioBatch) -> dict[str, torch.Tensor]:
-        """Keyword arguments of the network for a batch of samples (B, T).
+        """Return keyword arguments of the network for a batch of samples (B, T).
 
         Every utterance is normalised on its own, before padding: the same utterance gives the
-        same numbers in any batch. Raw: `input_values` float32 (B, T), and `attention_mask` int64
+        same values in any batch. Raw: `input_values` float32 (B, T), and `attention_mask` int64
         (B, T) iff the model was trained with one. Mel: `input_features` (B, F, C) with its mask.
         """
         if self.extractor is not None:
@@ -62,8 +62,8 @@ class Frontend:
         values = np.zeros((len(batch.lengths), width), dtype=np.float32)
         mask = np.zeros(values.shape, dtype=np.int64)
         for row, length in enumerate(batch.lengths):
-            sound = batch.samples[row, :length]
-            values[row, :length] = standardize(sound) if self.normalizes else sound
+            samples = batch.samples[row, :length]
+            values[row, :length] = standardize(samples) if self.normalizes else samples
             mask[row, : max(int(length), self.minimum_samples)] = 1
         inputs = {"input_values": torch.from_numpy(values)}
         if self.masks:
@@ -73,43 +73,44 @@ class Frontend:
     def _extract_features(self, batch: AudioBatch) -> dict[str, torch.Tensor]:
         import torch
 
-        sounds = [
+        clips = [
             pad_to(batch.samples[row, :length], self.minimum_samples)
             for row, length in enumerate(batch.lengths)
         ]
         features = self.extractor(
-            sounds,
+            clips,
             sampling_rate=SAMPLE_RATE_HZ,
             padding=True,
             return_attention_mask=True,
             return_tensors="np",
         )
         mask = np.asarray(features["attention_mask"], dtype=np.int64)
-        # An odd mel frame at the end is masked; nobody listens to it, so it is cut off.
-        heard = int(mask.sum(axis=1).max())
-        values = np.asarray(features["input_features"], dtype=np.float32)[:, :heard]
+        # An odd mel frame at the end is masked and has no effect, so it is cut off.
+        frames = int(mask.sum(axis=1).max())
+        values = np.asarray(features["input_features"], dtype=np.float32)[:, :frames]
         return {
             "input_features": torch.from_numpy(values),
-            "attention_mask": torch.from_numpy(mask[:, :heard]),
+            "attention_mask": torch.from_numpy(mask[:, :frames]),
         }
 
 
-def standardize(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The sound (T,) with zero mean and unit variance, as `Wav2Vec2FeatureExtractor` has it."""
-    if sound.size == 0:
-        return sound
-    scaled: NDArray[np.float32] = (sound - sound.mean()) / np.sqrt(sound.var() + VARIANCE_FLOOR)
+def standardize(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale samples (T,) to zero mean and unit variance, as `Wav2Vec2FeatureExtractor` does."""
+    if samples.size == 0:
+        return samples
+    deviation = np.sqrt(samples.var() + VARIANCE_FLOOR)
+    scaled: NDArray[np.float32] = (samples - samples.mean()) / deviation
     return scaled
 
 
-def pad_to(sound: NDArray[np.float32], minimum_samples: int) -> NDArray[np.float32]:
-    """The sound (T,), with zeros behind it where it is shorter than `minimum_samples`."""
-    missing = minimum_samples - len(sound)
-    return np.pad(sound, (0, missing)) if missing > 0 else sound
+def pad_to(samples: NDArray[np.float32], minimum_samples: int) -> NDArray[np.float32]:
+    """Pad samples (T,) with zeros to at least `minimum_samples`."""
+    missing = minimum_samples - len(samples)
+    return np.pad(samples, (0, missing)) if missing > 0 else samples
 
 
 def read_settings(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The feature extractor's settings from a model folder, or what the family was trained with.
+    """Read the feature extractor's settings from a model folder, or use the family's defaults.
 
     transformers 5 saves them inside `processor_config.json`, earlier versions on their own.
 
@@ -126,7 +127,7 @@ def read_settings(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def default_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What `preprocessor_config.json` says of a model of this family that has none."""
+    """Return the feature extractor's settings for a model of this family that has none."""
     if config.get("model_type") == "wav2vec2-bert":
         return {
             "feature_extractor_type": "SeamlessM4TFeatureExtractor",
@@ -143,7 +144,7 @@ def default_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "feature_size": 1,
         "padding_side": "right",
         "padding_value": 0.0,
-        # Only layer-norm encoders were trained with masks.
+        # Only layer-norm encoders were trained with attention masks.
         "return_attention_mask": config.get("feat_extract_norm", "layer") == "layer",
         "sampling_rate": SAMPLE_RATE_HZ,
     }
@@ -152,7 +153,7 @@ def default_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def open_frontend(
     settings: Mapping[str, Any], config: Mapping[str, Any], minimum_samples: int
 ) -> Frontend:
-    """The frontend that these settings of a feature extractor describe."""
+    """Build the frontend for the settings of a feature extractor."""
     if config.get("model_type") in MEL_EXTRACTORS:
         import transformers
 

@@ -1,4 +1,4 @@
-"""Where a model's files are: a local folder, a run's folder, the package's own, or the hub."""
+"""Find a model's files: a local folder, a run folder, the demo model, or the hub."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gaudi_asr_cli.core.models.own_code import refuse_own_code
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "models" / "demo"
-"""The model of the demo recipe, packed into the wheel."""
+"""The model of the demo recipe, included in the wheel."""
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 HUB_TIMEOUT_S = 5.0
@@ -37,20 +37,20 @@ JSON_FILES = (
 """Files of a model that transformers or gaudi-asr reads, each one JSON object."""
 COPY_AGAIN = "Copy or download the model again."
 SEQ2SEQ_FAMILIES = frozenset({"whisper", "speech-encoder-decoder", "speech_to_text", "moonshine"})
-"""Families with an encoder that hears and a decoder that writes; the others are CTC models."""
-UNKNOWN_FAMILIES = frozenset({"seamless_m4t", "seamless_m4t_v2", "speecht5"})
-"""Families that hear, and are neither."""
+"""Encoder-decoder families; the others are CTC models."""
+UNSUPPORTED_FAMILIES = frozenset({"seamless_m4t", "seamless_m4t_v2", "speecht5"})
+"""Unsupported speech families, neither CTC nor among the supported encoder-decoders."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A folder that holds `config.json`; `name` is what the user called it."""
+    """A folder that holds `config.json`; `name` is the name that the user gave."""
 
     name: str
     path: Path
 
     def read_config(self) -> dict[str, Any]:
-        """`config.json` as it stands.
+        """Return the content of `config.json`.
 
         Raises:
             DataError: It is not a JSON object.
@@ -58,21 +58,21 @@ class ModelFolder:
         return read_json_object(self.path / "config.json", remedy=COPY_AGAIN)
 
     def list_weights(self) -> tuple[Path, ...]:
-        """The safetensors files of the model, without language adapters."""
+        """List the safetensors files of the model, without language adapters."""
         found = sorted(self.path.glob("*.safetensors"))
         return tuple(path for path in found if not path.name.startswith("adapter."))
 
 
 def find_model(name: str, *, language: str | None = None, kind: str | None = "ctc") -> ModelFolder:
-    """The folder of a model, downloaded first where `name` is a hub id that is not cached.
+    """Find the folder of a model, downloading it if `name` is a hub id that is not cached.
 
     Args:
-        name: A folder with config.json, a run's folder (then its `model/`), `demo`, or a hub id.
-        language: Language whose adapter is wanted as well (MMS).
-        kind: `ctc` or `seq2seq`, whichever is wanted; None takes either.
+        name: A folder with config.json, a run folder (then its `model/`), `demo`, or a hub id.
+        language: Language whose adapter is needed as well (MMS).
+        kind: The expected kind, `ctc` or `seq2seq`; None accepts either.
 
     Raises:
-        DataError: The folder is there but holds no model that can be read, or one of another kind.
+        DataError: The folder exists but holds no readable model, or one of another kind.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     folder = _find_folder(name, language)
@@ -81,7 +81,7 @@ def find_model(name: str, *, language: str | None = None, kind: str | None = "ct
 
 
 def kind_of(config: Mapping[str, Any]) -> str:
-    """Whether config.json describes a `ctc` or a `seq2seq` model: an encoder alone, or both."""
+    """Return the kind of a model, `ctc` or `seq2seq`, from its config.json."""
     seq2seq = config.get("model_type") in SEQ2SEQ_FAMILIES or config.get("is_encoder_decoder")
     return "seq2seq" if seq2seq else "ctc"
 
@@ -104,7 +104,7 @@ def _find_folder(name: str, language: str | None) -> ModelFolder:
 
 
 def has_trained_head(folder: ModelFolder) -> bool:
-    """Whether the weights hold a CTC head; pretrained checkpoints have none."""
+    """Return whether the weights include a CTC head; pretrained checkpoints have none."""
     return "lm_head.weight" in set(_read_keys(folder.list_weights()))
 
 
@@ -117,7 +117,7 @@ def _read_keys(weights: Iterable[Path]) -> Iterable[str]:
                 yield from opened.keys()
         except (SafetensorError, OSError) as error:
             raise DataError(
-                f"{path} is not a whole safetensors file: {error}.", remedy=COPY_AGAIN
+                f"{path} is not a complete safetensors file: {error}.", remedy=COPY_AGAIN
             ) from error
 
 
@@ -128,24 +128,24 @@ def _check_folder(folder: ModelFolder, kind: str | None) -> None:
         raise _adapter_error(folder)
     if not (folder.path / "config.json").exists():
         raise DataError(
-            f"{folder.path} holds no config.json, so it is no model.",
-            remedy="Name a folder that transformers' save_pretrained or gaudi-asr wrote.",
+            f"{folder.path} holds no config.json, so it is not a model.",
+            remedy="Name a folder written by transformers' save_pretrained or by gaudi-asr.",
         )
     for name in JSON_FILES:
         if (path := folder.path / name).exists():
             read_json_object(path, remedy=COPY_AGAIN)
     refuse_own_code(folder.name, folder.read_config())
-    _refuse_other_kinds(folder, kind)
+    _check_kind(folder, kind)
     if not folder.list_weights():
         raise DataError(
-            f"{folder.path} holds no safetensors weights{_say_what_else(folder.path)}.",
+            f"{folder.path} holds no safetensors weights{_describe_other_weights(folder.path)}.",
             remedy="Convert the model once with save_pretrained(..., safe_serialization=True), or "
-            "take a revision with model.safetensors.",
+            "use a revision with model.safetensors.",
         )
 
 
 def _adapter_error(folder: ModelFolder) -> DataError:
-    """Return the error of an adapter: transformers would open the model that it names instead."""
+    """Return the error for an adapter: transformers would open the model that it names instead."""
     return DataError(
         f"{folder.path} holds a PEFT adapter (adapter_config.json), not a whole model.",
         remedy="Merge it into its model first with peft's merge_and_unload, save that with "
@@ -153,31 +153,31 @@ def _adapter_error(folder: ModelFolder) -> DataError:
     )
 
 
-def _say_what_else(path: Path) -> str:
+def _describe_other_weights(path: Path) -> str:
     if any(path.glob("*.bin")):
         return "; its .bin weights are pickles, which gaudi-asr never loads"
     return ""
 
 
-def _refuse_other_kinds(folder: ModelFolder, kind: str | None) -> None:
+def _check_kind(folder: ModelFolder, kind: str | None) -> None:
     config = folder.read_config()
     family = config.get("model_type")
-    if family in UNKNOWN_FAMILIES:
+    if family in UNSUPPORTED_FAMILIES:
         raise DataError(
-            f"{folder.name} is a '{family}' model, which gaudi-asr does not know.",
-            remedy="Choose a CTC model such as facebook/wav2vec2-base-960h, or one of Whisper's.",
+            f"{folder.name} is a '{family}' model, which gaudi-asr does not support.",
+            remedy="Choose a CTC model such as facebook/wav2vec2-base-960h, or a Whisper model.",
         )
     if kind == "ctc" and kind_of(config) != kind:
         raise DataError(
             f"{folder.name} is a '{family}' model, which has no CTC head.",
             remedy="Choose a CTC model here, such as facebook/wav2vec2-base-960h; eval-seq2seq and "
-            "infer take models that write with a decoder.",
+            "infer accept encoder-decoder models.",
         )
     if kind == "seq2seq" and kind_of(config) != kind:
         raise DataError(
             f"{folder.name} is a '{family}' model, which has no decoder.",
-            remedy="Choose a model such as openai/whisper-small here; eval-ctc and infer take CTC "
-            "models.",
+            remedy="Choose a model such as openai/whisper-small here; eval-ctc and infer accept "
+            "CTC models.",
         )
 
 
@@ -188,7 +188,7 @@ def _find_on_hub(name: str, language: str | None) -> Path:
     try:
         return _download(name, language)
     except UnreachableError:
-        # A language that is not cached may be one that the model shall learn.
+        # An adapter that is not cached may be one that training will create.
         without = _find_in_cache(name, None)
         if without is None:
             raise
@@ -203,9 +203,9 @@ def _find_in_cache(name: str, language: str | None) -> Path | None:
         path = Path(snapshot_download(name, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
-    wanted = [] if language is None else [path / f"adapter.{language}.safetensors"]
-    whole = (path / "config.json").exists() and any(path.glob("*.safetensors"))
-    return path if whole and all(file.exists() for file in wanted) else None
+    adapters = [] if language is None else [path / f"adapter.{language}.safetensors"]
+    complete = (path / "config.json").exists() and any(path.glob("*.safetensors"))
+    return path if complete and all(file.exists() for file in adapters) else None
 
 
 def _download(name: str, language: str | None) -> Path:
@@ -214,7 +214,7 @@ def _download(name: str, language: str | None) -> Path:
     adapters = [] if language is None else [f"adapter.{language}.safetensors"]
     patterns = [*HUB_FILES, "model*.safetensors", *adapters]
     try:
-        # Asked first and with a short patience: a download retries for minutes without network.
+        # First, and with a short timeout: without network a download retries for minutes.
         HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
         return Path(snapshot_download(name, allow_patterns=patterns, etag_timeout=HUB_TIMEOUT_S))
     except _network_errors() as error:
@@ -222,7 +222,7 @@ def _download(name: str, language: str | None) -> Path:
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises when it cannot: OSError and its own, over requests or httpx."""
+    """Return the exceptions that huggingface_hub raises without network (requests or httpx)."""
     from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 
     errors: list[type[Exception]] = [OSError, HFValidationError, OfflineModeIsEnabled]
@@ -246,7 +246,7 @@ def _unreachable(name: str, error: Exception) -> UnreachableError:
 
 
 def _name_reason(error: Exception) -> str:
-    """The hub's own answer where it gave one, else what the network said at the bottom."""
+    """Return the hub's own answer if it gave one, else the innermost network error."""
     from huggingface_hub.errors import HfHubHTTPError
 
     reason: BaseException = error

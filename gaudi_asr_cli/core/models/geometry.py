@@ -1,4 +1,4 @@
-"""How many frames a network makes of so many samples: arithmetic on the configuration alone."""
+"""Frame counts of a network for a number of samples, computed from its configuration."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
 MEL_WINDOW_SAMPLES = 400
 MEL_HOP_SAMPLES = 160
 MEL_STACK = 2
-"""wav2vec2-BERT hears mel frames of 25 ms each 10 ms, stacked in pairs: no convolution."""
+"""wav2vec2-BERT has no convolutions: it stacks pairs of 25 ms mel frames with a 10 ms hop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """A one-dimensional convolution along time, as far as lengths go."""
+    """Kernel, stride and padding of a one-dimensional convolution over time."""
 
     kernel: int
     stride: int
     padding: int = 0
 
     def count_outputs(self, inputs: int) -> int:
-        """Length after the convolution; 0 where the kernel does not fit."""
+        """Return the output length; 0 if the kernel does not fit."""
         return max(0, (inputs + 2 * self.padding - self.kernel) // self.stride + 1)
 
     def count_inputs(self, outputs: int) -> int:
-        """The shortest input that gives so many outputs."""
+        """Return the shortest input that gives `outputs` outputs."""
         return (outputs - 1) * self.stride + self.kernel - 2 * self.padding
 
 
 @dataclass(frozen=True, slots=True)
 class FrameGeometry:
-    """The layers that shorten time, from the samples on.
+    """The layers that downsample time, starting at the samples.
 
-    `minimum_frames` is what the layers behind them need at least: SEW pools frames in pairs.
+    `minimum_frames` is the minimum input of the layers after them: SEW pools frames in pairs.
     """
 
     layers: tuple[Convolution, ...]
     minimum_frames: int = 1
 
     def count_frames(self, samples: int) -> int:
-        """Frames of the emissions for so many samples; a clip that is too short is padded first."""
+        """Return the number of emission frames; clips that are too short are padded first."""
         frames = max(samples, self.minimum_samples)
         for layer in self.layers:
             frames = layer.count_outputs(frames)
@@ -51,7 +51,7 @@ class FrameGeometry:
 
     @property
     def minimum_samples(self) -> int:
-        """The receptive field: the shortest clip that the network can hear at all."""
+        """Return the receptive field: the shortest clip that gives a frame, in samples."""
         needed = self.minimum_frames
         for layer in reversed(self.layers):
             needed = max(1, layer.count_inputs(needed))
@@ -59,7 +59,7 @@ class FrameGeometry:
 
     @property
     def frame_samples(self) -> int:
-        """Samples from the start of one frame to the start of the next."""
+        """Return the stride between frames, in samples."""
         product = 1
         for layer in self.layers:
             product *= layer.stride
@@ -67,14 +67,15 @@ class FrameGeometry:
 
     @property
     def frame_s(self) -> float:
+        """Return the stride between frames, in seconds."""
         return self.frame_samples / SAMPLE_RATE_HZ
 
 
 def geometry_from_config(config: Mapping[str, Any]) -> FrameGeometry:
-    """Read the geometry from `config.json`, whatever the family.
+    """Return the geometry of a configuration (`config.json`) of any family.
 
     Raises:
-        DataError: The configuration does not say how time is shortened.
+        DataError: The configuration has no convolutions.
     """
     return FrameGeometry(
         layers=(*_front_layers(config), *_adapter_layers(config)),
@@ -91,8 +92,8 @@ def _front_layers(config: Mapping[str, Any]) -> tuple[Convolution, ...]:
     kernels, strides = config.get("conv_kernel"), config.get("conv_stride")
     if not kernels or not strides or len(kernels) != len(strides):
         raise DataError(
-            f"A model of type '{config.get('model_type')}' does not say how many frames it makes "
-            "(no conv_kernel and conv_stride in its config.json).",
+            f"The frame rate of a model of type '{config.get('model_type')}' is unknown (no "
+            "conv_kernel and conv_stride in its config.json).",
             remedy="Choose a CTC model of a wav2vec 2.0-like family.",
         )
     return tuple(Convolution(int(k), int(s)) for k, s in zip(kernels, strides, strict=True))

@@ -1,4 +1,4 @@
-"""A network of a model's folder through transformers' Auto classes, checked for what is missing."""
+"""Load networks with transformers' Auto classes, and check for missing weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gaudi_asr_cli.core.models.quiet import (
 )
 
 AUTO_CLASSES = {"ctc": "AutoModelForCTC", "seq2seq": "AutoModelForSpeechSeq2Seq"}
-"""Which of transformers' classes opens which kind of model."""
+"""The transformers class for each kind of model."""
 EXAMPLE_MODELS = {
     "ctc": "Choose a CTC model of a wav2vec 2.0-like family, such as facebook/wav2vec2-base-960h.",
     "seq2seq": "Choose a Whisper or a speech encoder-decoder model, such as openai/whisper-small.",
@@ -29,7 +29,7 @@ EXAMPLE_MODELS = {
 KIND_TITLES = {"ctc": "a CTC", "seq2seq": "a sequence-to-sequence"}
 
 FRESH_WEIGHTS = ("lm_head", "masked_spec_embed", "adapter_layer")
-"""Weights that a checkpoint may lack: tuning makes them, or only SpecAugment needs them."""
+"""Weights that a checkpoint may lack: fine-tuning adds them, or only SpecAugment needs them."""
 
 SWITCHES = frozenset(
     {
@@ -45,17 +45,17 @@ SWITCHES = frozenset(
         "mask_time_prob",
     }
 )
-"""Fields that switch something on, which most families have and some lack."""
+"""Configuration fields that most families have; setting a missing one to 0 is allowed."""
 
 
 def load_network(folder: ModelFolder, overrides: Mapping[str, Any], kind: str = "ctc") -> Any:
-    """The network of a folder with fp32 weights, its configuration changed by `overrides`.
+    """Load the network of a folder with fp32 weights and configuration `overrides`.
 
-    A pretrained checkpoint gets a fresh CTC head.
+    A pretrained checkpoint gets a randomly initialised CTC head.
 
     Args:
-        folder: Where it lies.
-        overrides: Fields of its configuration.
+        folder: The model folder.
+        overrides: Configuration fields to set.
         kind: `ctc` or `seq2seq`.
 
     Raises:
@@ -77,7 +77,7 @@ def load_network(folder: ModelFolder, overrides: Mapping[str, Any], kind: str = 
             **attention_arguments(config.to_dict()),
             **dtype_argument("fp32"),
         )
-    _refuse_missing(folder, report["missing_keys"])
+    _check_missing(folder, report["missing_keys"])
     silence_advice()
     return network
 
@@ -92,7 +92,7 @@ def open_config(folder: ModelFolder) -> Any:
 
 
 def outline_network(folder: ModelFolder) -> Any:
-    """The network of a sequence-to-sequence folder without weights, which take no memory.
+    """Build the network of a sequence-to-sequence folder on the meta device, without weights.
 
     Raises:
         DataError: transformers has no such model for this configuration.
@@ -115,7 +115,7 @@ def outline_network(folder: ModelFolder) -> Any:
 
 @contextmanager
 def _opening(folder: ModelFolder, kind: str) -> Iterator[None]:
-    """Have transformers be quiet and know the family, and its errors say what to do."""
+    """Silence transformers, fix its family settings, and convert its errors to a `DataError`."""
     with quiet_transformers(), own_code_left_alone():
         correct_config(folder.read_config().get("model_type"))
         try:
@@ -132,20 +132,20 @@ def override(config: Any, overrides: Mapping[str, Any]) -> None:
     """Set fields of a configuration.
 
     Raises:
-        RecipeError: It has no such field, or the field cannot have that value.
+        RecipeError: The configuration has no such field, or rejects the value.
     """
     known = config.to_dict()
     for key, value in overrides.items():
-        # Switching off what a family does not have (layerdrop of SEW-D) asks for nothing.
+        # Disabling what a family does not have (layerdrop of SEW-D) needs no change.
         if key not in known and (value or key not in SWITCHES):
             close = get_close_matches(key, known, n=1)
             raise RecipeError(
                 f"A model of type '{config.model_type}' has no configuration field '{key}'.",
-                remedy=f"Did you mean {close[0]}?" if close else "Leave it out.",
+                remedy=f"Did you mean {close[0]}?" if close else "Omit it.",
             )
         inner = getattr(config, key, None)
         if isinstance(value, Mapping) and hasattr(inner, "to_dict"):
-            # An encoder-decoder has a configuration for each half.
+            # An encoder-decoder has nested configurations for encoder and decoder.
             override(inner, value)
             continue
         try:
@@ -153,16 +153,16 @@ def override(config: Any, overrides: Mapping[str, Any]) -> None:
         except configuration_errors() as error:
             raise RecipeError(
                 f"{key}: {name_reason(error)}",
-                remedy="See transformers' configuration of the model.",
+                remedy="See transformers' documentation of the model's configuration.",
             ) from error
 
 
-def _refuse_missing(folder: ModelFolder, missing: Iterable[str]) -> None:
-    """Weights that are not in the file would be random, and nobody would be told."""
+def _check_missing(folder: ModelFolder, missing: Iterable[str]) -> None:
+    """Reject a checkpoint with missing weights, which transformers would silently randomise."""
     lacking = sorted(key for key in missing if not any(part in key for part in FRESH_WEIGHTS))
     if lacking:
         raise DataError(
-            f"{folder.name} lacks {len(lacking)} of the weights that its config.json asks for, "
+            f"{folder.name} lacks {len(lacking)} of the weights that its config.json requires, "
             f"such as {lacking[0]}.",
             remedy="Copy or download the model again; config.json and weights must belong "
             "together.",
@@ -170,7 +170,7 @@ def _refuse_missing(folder: ModelFolder, missing: Iterable[str]) -> None:
 
 
 def dtype_argument(dtype: str) -> dict[str, Any]:
-    """The dtype by its name: transformers 5 says `dtype`, 4.55 knows only `torch_dtype`."""
+    """Return the keyword argument of a dtype: `dtype` in transformers 5, `torch_dtype` in 4.55."""
     import transformers
 
     major = int(transformers.__version__.partition(".")[0])

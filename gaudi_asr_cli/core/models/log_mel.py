@@ -1,7 +1,7 @@
-"""Whisper's log-mel spectrum, as its feature extractor makes it, of only as much as is sound.
+"""Whisper's log-mel spectrogram, equal to its feature extractor's, computed for the audio only.
 
-Windows are 30 s long whatever was said. What is silent behind the sound has a constant spectrum,
-so nobody needs to transform it.
+Windows are always 30 s long. The padding after the audio has a constant spectrum, which is filled
+in without a transform.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SILENCE = -10.0
-"""log10 of the least power that is told from none."""
+"""log10 of the power floor."""
 RANGE = 8.0
-"""Powers of ten below the loudest place that are heard."""
+"""Dynamic range below the maximum, in powers of ten."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogMel:
-    """From samples to a window of features. See `Frontend`.
+    """Computes log-mel windows from samples. See `Frontend`.
 
-    `filters` is float32 (M, n_fft / 2 + 1); `window_samples` is how much sound a window holds.
+    `filters` is float32 (M, n_fft / 2 + 1); `window_samples` is the length of a window.
     """
 
     filters: Tensor
@@ -40,57 +40,58 @@ class LogMel:
 
     @property
     def window_frames(self) -> int:
+        """Return the length of a window in mel frames."""
         return self.window_samples // self.hop_samples
 
     def prepare(self, batch: AudioBatch) -> dict[str, torch.Tensor]:
-        """`input_features` float32 (B, M, 3000) of samples (B, T); what is beyond 30 s is cut."""
+        """Return `input_features` float32 (B, M, 3000) of samples (B, T), truncated to 30 s."""
         import torch
 
         windows = []
         for row, length in enumerate(batch.lengths):
-            sound = batch.samples[row, : min(int(length), self.window_samples)]
-            spectrum = self.spectrum(sound, whole=len(sound) == self.window_samples)
+            samples = batch.samples[row, : min(int(length), self.window_samples)]
+            spectrum = self.spectrum(samples, whole=len(samples) == self.window_samples)
             windows.append(self.fill_window(scale(spectrum, float(spectrum.max())), spectrum.max()))
         return {"input_features": torch.stack(windows)}
 
-    def spectrum(self, sound: NDArray[np.float32], *, whole: bool = True) -> Tensor:
-        """Powers on a scale of ten, float32 (M, F), of a sound (T,), not yet scaled.
+    def spectrum(self, samples: NDArray[np.float32], *, whole: bool = True) -> Tensor:
+        """Return log10 mel powers, float32 (M, F), of samples (T,), not yet scaled.
 
         Args:
-            sound: Samples.
-            whole: The sound ends here, mirrored as torch does; otherwise silence follows it.
+            samples: Samples (T,) of a clip.
+            whole: Pad the end by reflection, as torch does; otherwise silence follows the clip.
         """
         half = self.n_fft // 2
-        padded = sound
+        padded = samples
         if not whole:
-            frames = min(-(-(len(sound) + self.n_fft) // self.hop_samples), self.window_frames)
-            padded = np.pad(sound, (0, frames * self.hop_samples - len(sound)))
+            frames = min(-(-(len(samples) + self.n_fft) // self.hop_samples), self.window_frames)
+            padded = np.pad(samples, (0, frames * self.hop_samples - len(samples)))
         return self._transform(np.pad(padded, (half, half), mode="reflect"))[:, :-1]
 
     def stream(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Tensor]:
-        """The `spectrum` (M, f) of a sound that comes in blocks (T,), stretch by stretch."""
+        """Yield the `spectrum` (M, f) of audio that arrives in blocks (T,), piece by piece."""
         half = self.n_fft // 2
-        held, started = np.zeros(0, np.float32), False
+        pending, started = np.zeros(0, np.float32), False
         for block in blocks:
-            held = np.concatenate([held, block])
-            if not started and len(held) > self.n_fft:
-                held, started = np.concatenate([held[half:0:-1], held]), True
-            frames = (len(held) - self.n_fft - half) // self.hop_samples
-            # What the end is mirrored from stays behind.
+            pending = np.concatenate([pending, block])
+            if not started and len(pending) > self.n_fft:
+                pending, started = np.concatenate([pending[half:0:-1], pending]), True
+            frames = (len(pending) - self.n_fft - half) // self.hop_samples
+            # Enough samples are kept to reflect them at the end.
             if started and frames > 0:
-                yield self._transform(held[: (frames - 1) * self.hop_samples + self.n_fft])
-                held = held[frames * self.hop_samples :]
+                yield self._transform(pending[: (frames - 1) * self.hop_samples + self.n_fft])
+                pending = pending[frames * self.hop_samples :]
         if not started:
-            padded = np.pad(held, (0, max(0, self.n_fft - len(held))))
-            yield self.spectrum(padded)[:, : max(1, len(held) // self.hop_samples)]
+            padded = np.pad(pending, (0, max(0, self.n_fft - len(pending))))
+            yield self.spectrum(padded)[:, : max(1, len(pending) // self.hop_samples)]
             return
-        yield self._transform(np.concatenate([held, held[-2 : -2 - half : -1]]))[:, :-1]
+        yield self._transform(np.concatenate([pending, pending[-2 : -2 - half : -1]]))[:, :-1]
 
     def _transform(self, samples: NDArray[np.float32]) -> Tensor:
-        """Powers (M, F) of the stretches of `n_fft` that begin at every hop of samples (T,)."""
+        """Return log10 mel powers (M, F), one frame of `n_fft` samples per hop of samples (T,)."""
         import torch
 
-        turned = torch.stft(
+        spectrum = torch.stft(
             torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)),
             self.n_fft,
             self.hop_samples,
@@ -98,11 +99,11 @@ class LogMel:
             center=False,
             return_complex=True,
         )
-        power = turned.abs().square_()
+        power = spectrum.abs().square_()  # (n_fft / 2 + 1, F)
         return torch.clamp(self.filters @ power, min=1e-10).log10()
 
     def fill_window(self, scaled: Tensor, loudest: Tensor | float) -> Tensor:
-        """The window (M, 3000) that begins with these scaled features (M, F) and is then silent."""
+        """Pad scaled features (M, F) with silence to a window (M, 3000)."""
         import torch
 
         silence = (max(SILENCE, float(loudest) - RANGE) + 4.0) / 4.0
@@ -111,12 +112,12 @@ class LogMel:
 
 
 def scale(spectrum: Tensor, loudest: float) -> Tensor:
-    """The spectrum (M, F), no place more than `RANGE` below the loudest, between -1 and 1."""
+    """Clamp the spectrum (M, F) to `RANGE` below the maximum, and scale it to about -1 to 1."""
     return (spectrum.clamp(min=loudest - RANGE) + 4.0) / 4.0
 
 
 def open_log_mel(settings: Mapping[str, Any]) -> LogMel:
-    """What these settings of a `WhisperFeatureExtractor` describe."""
+    """Build the log-mel transform for the settings of a `WhisperFeatureExtractor`."""
     import torch
     from transformers import WhisperFeatureExtractor
 

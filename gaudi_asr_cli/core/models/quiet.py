@@ -1,4 +1,4 @@
-"""Keep transformers from speaking to our users: load reports, progress bars, advice."""
+"""Silence transformers' load reports, progress bars and advice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Only errors pass, and those are raised; the settings found are put back."""
+    """Silence all output but errors, and restore the previous settings afterwards."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -26,17 +26,16 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def configuration_errors() -> tuple[type[Exception], ...]:
-    """What transformers raises of values that a configuration cannot have."""
+    """Return the exceptions that transformers raises for invalid configuration values."""
     from huggingface_hub.errors import StrictDataclassError
 
     return (ValueError, TypeError, RuntimeError, StrictDataclassError)
 
 
 def loading_errors() -> tuple[type[Exception], ...]:
-    """What transformers raises of a folder that it cannot make a model of.
+    """Return the exceptions that transformers raises for a folder that it cannot load.
 
-    Values of the wrong type or out of range, in files that anybody may have written, end in
-    errors of every kind.
+    Values of the wrong type or out of range, in files by any author, raise exceptions of every kind.
     """
     from safetensors import SafetensorError
 
@@ -45,16 +44,16 @@ def loading_errors() -> tuple[type[Exception], ...]:
 
 
 def name_reason(error: Exception) -> str:
-    """The first line of what went wrong, without the wrapping of a validator."""
+    """Return the first line of an error message, without the wrapping of a validator."""
     reason = error.__cause__ or error
     line = str(reason).strip().partition("\n")[0]
-    # "'model_type'" alone, which is all that some errors are, says nothing.
+    # "'model_type'" alone, which is the whole text of some errors, says nothing.
     return f"{type(reason).__name__}: {line}" if isinstance(reason, LookupError) else line
 
 
 def silence_advice() -> None:
-    """From now on, pass over advice to authors of models that a forward pass would print.
+    """Suppress a warning to model developers that a forward pass would print.
 
-    WavLM hands torch two kinds of masks at once; the result is right.
+    WavLM passes two kinds of masks to torch at once; the result is correct.
     """
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")

@@ -1,4 +1,4 @@
-"""How many threads a network computes on."""
+"""The number of CPU threads that a network computes on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from gaudi_asr_cli.core.devices.base import Device
 
 SMALL_WEIGHTS = 5_000_000
-"""Below this many weights a second thread gains little in the best case, and where anything else
-runs on the machine, threads that wait for each other cost tenfold (docs/log.md)."""
+"""Below this many weights a second thread gains little at best, and on a busy machine threads that
+wait for each other are ten times slower (docs/log.md)."""
 
 
 class PlacedTask(Protocol):
@@ -25,7 +25,7 @@ class PlacedTask(Protocol):
 
 @contextmanager
 def fitting_threads(model: PlacedTask) -> Iterator[None]:
-    """Have a small network compute on one CPU thread; the others read and draw."""
+    """Run a small network on one CPU thread; the others load data and draw."""
     import torch
 
     with threads(1 if is_small(model) else torch.get_num_threads()):
@@ -34,7 +34,7 @@ def fitting_threads(model: PlacedTask) -> Iterator[None]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Have torch compute on so many CPU threads, and afterwards on as many as before."""
+    """Set torch's number of CPU threads, and restore it afterwards."""
     import torch
 
     before = torch.get_num_threads()
@@ -46,6 +46,6 @@ def threads(count: int) -> Iterator[None]:
 
 
 def is_small(model: PlacedTask) -> bool:
-    """Whether a network on the CPU is too small for several threads."""
+    """Return whether a network on the CPU is too small for several threads."""
     weights = sum(parameter.numel() for parameter in model.network.parameters())
     return model.device.trains_on_cpu and weights < SMALL_WEIGHTS

@@ -20,7 +20,7 @@ LENGTHS = (8000, 5003, 6400)
 
 @dataclass(frozen=True)
 class BatchingCpu(CpuDevice):
-    """A CPU that says batches are faster, so that models show what a batch does to them."""
+    """A CPU that prefers batching, so that models batch."""
 
     prefers_batching: bool = True
 
@@ -52,20 +52,20 @@ def test_each_family_gives_probabilities_for_each_frame(tmp_path, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_a_batch_holds_never_changes_what_is_heard(tmp_path, family):
+def test_emissions_do_not_depend_on_the_rest_of_the_batch(tmp_path, family):
     model = open_tiny(tmp_path, family, BatchingCpu(frozenset(), "a test's CPU"))
     batch = make_batch(LENGTHS)
 
-    together = model.emissions(batch)
+    batched = model.emissions(batch)
 
     for row in range(len(LENGTHS)):
-        alone = model.emissions(row_of(batch, row))
-        frames = int(together.frames[row])
-        assert frames == alone.frames[0]
-        assert together.log_probs[row, :frames] == pytest.approx(alone.log_probs[0], abs=2e-5)
+        unbatched = model.emissions(row_of(batch, row))
+        frames = int(batched.frames[row])
+        assert frames == unbatched.frames[0]
+        assert batched.log_probs[row, :frames] == pytest.approx(unbatched.log_probs[0], abs=2e-5)
 
 
-def test_layer_norm_models_share_a_forward_pass_where_that_is_faster(tmp_path, monkeypatch):
+def test_layer_norm_models_are_batched_on_devices_that_prefer_batching(tmp_path, monkeypatch):
     device = BatchingCpu(frozenset(), "a test's CPU")
     masked = open_tiny(tmp_path / "layer", "wav2vec2-layer-norm", device)
     group = open_tiny(tmp_path / "group", "wav2vec2", device)
@@ -100,18 +100,18 @@ def test_a_saved_model_gives_the_same_emissions(tmp_path, family):
 
 
 @pytest.mark.parametrize("family", ["wav2vec2", "wav2vec2-layer-norm", "wav2vec2-bert"])
-def test_bf16_hears_nearly_the_same(tmp_path, family):
+def test_bf16_emissions_are_close_to_fp32(tmp_path, family):
     exact = open_tiny(tmp_path, family)
-    quick = open_ctc_model(str(tmp_path), device=CPU, dtype="bf16")
+    fast = open_ctc_model(str(tmp_path), device=CPU, dtype="bf16")
     batch = make_batch([16_000])
 
-    distance = np.abs(quick.emissions(batch).log_probs - exact.emissions(batch).log_probs)
+    distance = np.abs(fast.emissions(batch).log_probs - exact.emissions(batch).log_probs)
 
-    assert next(quick.network.parameters()).dtype == torch.bfloat16
+    assert next(fast.network.parameters()).dtype == torch.bfloat16
     assert 0 < distance.mean() < 0.1
 
 
-def test_fp32_weights_compute_in_the_dtype_that_is_asked_for(tmp_path):
+def test_fp32_weights_compute_in_the_requested_dtype(tmp_path):
     model = open_tiny(tmp_path, "wav2vec2-layer-norm")
     batch = make_batch([16_000])
 
@@ -121,7 +121,7 @@ def test_fp32_weights_compute_in_the_dtype_that_is_asked_for(tmp_path):
     assert 0 < np.abs(autocast - model.emissions(batch).log_probs).mean() < 0.1
 
 
-def test_listening_leaves_a_model_in_training_as_it_was(tmp_path):
+def test_inference_leaves_a_model_in_training_mode(tmp_path):
     model = open_tiny(tmp_path, "wav2vec2-layer-norm")
     inference_mode = model.emissions(make_batch([8000])).log_probs
     model.network.train()
@@ -134,7 +134,7 @@ def test_listening_leaves_a_model_in_training_as_it_was(tmp_path):
 
 @pytest.mark.parametrize("samples", [0, 1, 50])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_clip_that_is_too_short_is_still_heard(tmp_path, family, samples):
+def test_a_clip_shorter_than_the_receptive_field_gives_emissions(tmp_path, family, samples):
     model = open_tiny(tmp_path, family)
     batch = make_batch([max(samples, 1)])
     batch = AudioBatch(batch.utterances, batch.samples[:, :samples], np.array([samples]))
@@ -145,7 +145,7 @@ def test_a_clip_that_is_too_short_is_still_heard(tmp_path, family, samples):
     assert np.isfinite(emissions.log_probs).all()
 
 
-def test_a_run_folder_stands_for_the_model_in_it(tmp_path):
+def test_a_run_folder_opens_the_model_in_it(tmp_path):
     save_tiny_model(tmp_path / "model")
 
     assert open_ctc_model(str(tmp_path), device=CPU).name == str(tmp_path)
@@ -159,7 +159,7 @@ def test_opening_a_model_prints_nothing(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_pretrained_model_without_head_is_refused_with_the_way_on(tmp_path):
+def test_a_pretrained_model_without_head_is_rejected_with_a_remedy(tmp_path):
     save_tiny_model(tmp_path, head=False)
 
     with pytest.raises(DataError, match="pretrained only") as error:
@@ -167,14 +167,14 @@ def test_a_pretrained_model_without_head_is_refused_with_the_way_on(tmp_path):
     assert "finetune-ctc" in error.value.remedy
 
 
-def test_a_whisper_model_is_refused_by_name(tmp_path):
+def test_a_whisper_model_is_rejected_by_name(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "whisper"}')
 
     with pytest.raises(DataError, match="'whisper' model, which has no CTC head"):
         open_ctc_model(str(tmp_path), device=CPU)
 
 
-def test_a_model_of_no_speech_family_is_refused(tmp_path):
+def test_a_text_model_is_rejected(tmp_path):
     save_tiny_model(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
 
@@ -182,7 +182,7 @@ def test_a_model_of_no_speech_family_is_refused(tmp_path):
         open_ctc_model(str(tmp_path), device=CPU)
 
 
-def test_a_model_that_wants_its_own_code_is_refused_and_the_code_not_run(tmp_path):
+def test_a_model_with_custom_code_is_rejected_without_running_the_code(tmp_path):
     save_tiny_model(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     config["auto_map"] = {"AutoConfig": "own.Config", "AutoModelForCTC": "own.Model"}
@@ -195,26 +195,26 @@ def test_a_model_that_wants_its_own_code_is_refused_and_the_code_not_run(tmp_pat
     assert not hasattr(sys, "own_code_ran")
 
 
-def test_weights_that_the_file_lacks_are_not_made_up(tmp_path):
+def test_missing_weights_are_not_initialised_at_random(tmp_path):
     save_tiny_model(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
-    lost = next(name for name in weights if "encoder.layers.1" in name)
-    del weights[lost]
+    missing = next(name for name in weights if "encoder.layers.1" in name)
+    del weights[missing]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
 
     with pytest.raises(DataError, match="lacks 1 of the weights"):
         open_ctc_model(str(tmp_path), device=CPU)
 
 
-def test_a_truncated_weights_file_is_named(tmp_path):
+def test_a_truncated_weights_file_is_rejected_by_name(tmp_path):
     path = save_tiny_model(tmp_path) / "model.safetensors"
     path.write_bytes(path.read_bytes()[:500])
 
-    with pytest.raises(DataError, match=r"model\.safetensors is not a whole safetensors file"):
+    with pytest.raises(DataError, match=r"model\.safetensors is not a complete safetensors file"):
         open_ctc_model(str(tmp_path), device=CPU)
 
 
-def test_tokens_beyond_the_head_are_dropped_if_they_are_no_text():
+def test_special_tokens_beyond_the_head_are_dropped():
     vocabulary = Vocabulary(("a", "[PAD]", "<s>", "</s>"), blank=1, special=frozenset({1, 2, 3}))
 
     fitted = fit_to_head(vocabulary, 2)
@@ -222,13 +222,13 @@ def test_tokens_beyond_the_head_are_dropped_if_they_are_no_text():
     assert fitted == Vocabulary(("a", "[PAD]"), blank=1, special=frozenset({1}))
 
 
-def test_columns_without_a_token_never_become_text():
+def test_outputs_without_a_token_never_become_text():
     fitted = fit_to_head(Vocabulary(("a", "[PAD]"), blank=1, special=frozenset({1})), 4)
 
     assert fitted.tokens == ("a", "[PAD]", "", "")
     assert fitted.special == {1, 2, 3}
 
 
-def test_a_head_without_a_column_for_a_letter_is_refused():
+def test_a_head_without_an_output_for_a_letter_is_rejected():
     with pytest.raises(DataError, match="only 5 columns"):
         fit_to_head(tiny_vocabulary("abcdefgh"), 5)

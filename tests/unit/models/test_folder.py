@@ -12,7 +12,7 @@ NOWHERE = "gaudi-asr-tests/no-such-model"
 
 @pytest.fixture
 def hub_cache(tmp_path, monkeypatch):
-    """An empty cache of our own in place of the user's."""
+    """An empty hub cache instead of the user's."""
     import huggingface_hub.constants as constants
 
     cache = tmp_path / "hub"
@@ -22,14 +22,14 @@ def hub_cache(tmp_path, monkeypatch):
 
 
 def cache_model(cache, name):
-    """Lay a model out as the hub's cache does."""
+    """Save a model in the layout of the hub cache."""
     root = cache / f"models--{name.replace('/', '--')}"
     (root / "refs").mkdir(parents=True)
     (root / "refs/main").write_text("0123abcd")
     return save_tiny_model(root / "snapshots/0123abcd")
 
 
-def test_an_id_out_of_reach_says_what_where_and_how_to_go_on(hub_cache):
+def test_an_unreachable_id_names_the_cache_and_a_remedy(hub_cache):
     started = time.perf_counter()
 
     with pytest.raises(UnreachableError) as error:
@@ -49,13 +49,13 @@ def test_a_cached_model_needs_no_network(hub_cache):
     assert find_model(NOWHERE) == ModelFolder(NOWHERE, snapshot)
 
 
-def test_a_cached_model_serves_for_a_language_that_it_shall_learn(hub_cache):
+def test_a_cached_model_without_the_adapter_can_be_fine_tuned_for_the_language(hub_cache):
     snapshot = cache_model(hub_cache, NOWHERE)
 
     assert find_model(NOWHERE, language="ita").path == snapshot
 
 
-def test_a_cache_without_weights_counts_as_none(hub_cache):
+def test_a_cache_without_weights_is_ignored(hub_cache):
     for weights in cache_model(hub_cache, NOWHERE).glob("*.safetensors"):
         weights.unlink()
 
@@ -63,14 +63,14 @@ def test_a_cache_without_weights_counts_as_none(hub_cache):
         find_model(NOWHERE)
 
 
-def test_the_demo_model_is_the_one_in_the_package(tmp_path, monkeypatch):
+def test_the_demo_model_is_in_the_package(tmp_path, monkeypatch):
     save_tiny_model(tmp_path)
     monkeypatch.setattr(folder_module, "DEMO_FOLDER", tmp_path)
 
     assert find_model("demo") == ModelFolder("demo", tmp_path)
 
 
-def test_the_models_own_folder_comes_before_one_named_model_in_it(tmp_path):
+def test_a_model_folder_takes_precedence_over_its_subfolder_named_model(tmp_path):
     save_tiny_model(tmp_path)
     save_tiny_model(tmp_path / "model")
 
@@ -78,17 +78,17 @@ def test_the_models_own_folder_comes_before_one_named_model_in_it(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["no/such/folder", "./nothing", "/nowhere/model", "a b", ""])
-def test_what_is_neither_folder_nor_id_is_no_hub_look_up(name):
+def test_a_name_that_is_neither_folder_nor_id_is_not_looked_up_on_the_hub(name):
     with pytest.raises(DataError, match="neither a model folder nor a hub id"):
         find_model(name)
 
 
-def test_a_folder_without_configuration_is_no_model(tmp_path):
+def test_a_folder_without_configuration_is_rejected(tmp_path):
     with pytest.raises(DataError, match=r"no config\.json"):
         find_model(str(tmp_path))
 
 
-def test_pickled_weights_are_refused_and_never_loaded(tmp_path):
+def test_pickled_weights_are_rejected_and_never_loaded(tmp_path):
     save_tiny_model(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
 
@@ -97,7 +97,7 @@ def test_pickled_weights_are_refused_and_never_loaded(tmp_path):
     assert "safetensors" in error.value.remedy
 
 
-def test_a_language_adapter_alone_is_no_model(tmp_path):
+def test_a_folder_with_only_a_language_adapter_is_rejected(tmp_path):
     save_tiny_model(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "adapter.deu.safetensors")
 
@@ -106,7 +106,7 @@ def test_a_language_adapter_alone_is_no_model(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "\udcff"])
-def test_a_broken_configuration_is_named(tmp_path, text):
+def test_a_broken_configuration_is_rejected_by_name(tmp_path, text):
     (tmp_path / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
 
     with pytest.raises(DataError, match=r"config\.json"):
@@ -114,7 +114,7 @@ def test_a_broken_configuration_is_named(tmp_path, text):
 
 
 @pytest.mark.parametrize("head", [True, False])
-def test_a_trained_head_is_told_by_its_weights(tmp_path, head):
+def test_a_trained_head_is_detected_from_the_weights(tmp_path, head):
     save_tiny_model(tmp_path, head=head)
 
     assert has_trained_head(find_model(str(tmp_path))) is head

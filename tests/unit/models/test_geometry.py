@@ -19,7 +19,7 @@ BASE = MappingProxyType(
 RAW_FAMILIES = [name for name in FAMILIES if not name.startswith("wav2vec2-bert")]
 
 
-def test_wav2vec2_base_makes_49_frames_of_a_second_20_ms_apart():
+def test_wav2vec2_base_has_49_frames_a_second_with_a_stride_of_20_ms():
     geometry = geometry_from_config(BASE)
 
     assert geometry.count_frames(16_000) == 49
@@ -28,7 +28,7 @@ def test_wav2vec2_base_makes_49_frames_of_a_second_20_ms_apart():
 
 
 @pytest.mark.parametrize("family", RAW_FAMILIES)
-def test_the_count_of_frames_is_the_length_of_what_the_network_gives(family):
+def test_the_frame_count_matches_the_output_of_the_network(family):
     network = build_tiny_network(family)
     geometry = geometry_from_config(network.config.to_dict())
     shortest = geometry.minimum_samples
@@ -41,7 +41,7 @@ def test_the_count_of_frames_is_the_length_of_what_the_network_gives(family):
 
 
 @pytest.mark.parametrize("family", RAW_FAMILIES)
-def test_a_clip_below_the_minimum_cannot_be_heard_at_all(family):
+def test_a_clip_shorter_than_the_minimum_is_an_error_in_the_network(family):
     network = build_tiny_network(family)
     shortest = geometry_from_config(network.config.to_dict()).minimum_samples
 
@@ -50,7 +50,7 @@ def test_a_clip_below_the_minimum_cannot_be_heard_at_all(family):
 
 
 @given(st.integers(0, 40_000))
-def test_a_clip_that_is_too_short_counts_as_the_shortest_one(samples):
+def test_a_clip_that_is_too_short_has_the_frames_of_the_shortest_one(samples):
     geometry = geometry_from_config(BASE)
 
     assert geometry.count_frames(samples) >= 1
@@ -58,18 +58,18 @@ def test_a_clip_that_is_too_short_counts_as_the_shortest_one(samples):
 
 
 @given(st.integers(400, 40_000), st.integers(0, 500))
-def test_sound_that_starts_a_whole_frame_later_has_a_frame_less(samples, frames):
-    """Stitching chunks stands on this."""
+def test_a_clip_shorter_by_whole_frames_has_that_many_frames_less(samples, frames):
+    """Stitching of chunks relies on this."""
     geometry = geometry_from_config(BASE)
     longer = samples + frames * geometry.frame_samples
 
     assert geometry.count_frames(longer) == geometry.count_frames(samples) + frames
 
 
-def test_a_configuration_without_convolutions_is_refused():
+def test_a_configuration_without_convolutions_is_rejected():
     with pytest.raises(DataError, match="conv_kernel"):
         geometry_from_config({"model_type": "whisper"})
 
 
-def test_no_layers_mean_a_frame_a_sample():
+def test_without_layers_every_sample_is_a_frame():
     assert FrameGeometry(()).count_frames(7) == 7

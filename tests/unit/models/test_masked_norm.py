@@ -25,61 +25,61 @@ def logits_of(model, batch):
         return model.network(**model.frontend.prepare(batch)).logits
 
 
-def alone(batch, row, padding_samples=0):
+def unbatch(batch, row, padding_samples=0):
     length = int(batch.lengths[row])
     samples = np.pad(batch.samples[row : row + 1, :length], ((0, 0), (0, padding_samples)))
     return AudioBatch((batch.utterances[row],), samples, batch.lengths[row : row + 1])
 
 
 @pytest.mark.parametrize("family", GROUP_NORM)
-def test_an_utterance_gets_the_same_logits_padded_and_alone(tmp_path, family):
+def test_an_utterance_gets_the_same_logits_batched_and_unbatched(tmp_path, family):
     plain = open_tiny(tmp_path, family)
     batch = make_batch(LENGTHS)
-    unpadded = [logits_of(plain, alone(batch, row)) for row in range(len(LENGTHS))]
+    unpadded = [logits_of(plain, unbatch(batch, row)) for row in range(len(LENGTHS))]
 
-    proof = make_padding_invariant(plain)
-    padded = logits_of(proof, batch)
+    invariant = make_padding_invariant(plain)
+    padded = logits_of(invariant, batch)
 
-    assert proof.padding_invariant
+    assert invariant.padding_invariant
     for row, expected in enumerate(unpadded):
         frames = expected.shape[1]
         torch.testing.assert_close(padded[row, :frames], expected[0], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["wav2vec2", "hubert"])
-def test_without_the_masked_norm_padding_is_heard(tmp_path, family):
+def test_without_the_masked_norm_padding_changes_the_logits(tmp_path, family):
     plain = open_tiny(tmp_path, family)
     batch = make_batch(LENGTHS)
 
-    expected = logits_of(plain, alone(batch, 0))[0]
+    expected = logits_of(plain, unbatch(batch, 0))[0]
     padded = logits_of(plain, batch)[0, : len(expected)]
 
     assert (padded - expected).abs().max() > 1e-2
 
 
-def test_a_row_without_any_padding_beside_it_is_heard_as_before(tmp_path):
+def test_the_logits_of_a_row_without_padding_do_not_change(tmp_path):
     plain = open_tiny(tmp_path, "wav2vec2")
     batch = make_batch([8000])
     expected = logits_of(plain, batch)
 
-    proof = make_padding_invariant(plain)
+    invariant = make_padding_invariant(plain)
 
-    torch.testing.assert_close(logits_of(proof, batch), expected, rtol=0, atol=1e-4)
-    # The network is shared; without a mask it does what it always did.
+    torch.testing.assert_close(logits_of(invariant, batch), expected, rtol=0, atol=1e-4)
+    # The network is shared; without a mask it computes the plain norm.
     torch.testing.assert_close(logits_of(plain, batch), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
     "family", ["wav2vec2-layer-norm", "data2vec-audio", "sew", "wav2vec2-bert"]
 )
-def test_models_that_need_it_not_or_gain_nothing_are_left_alone(tmp_path, family):
+def test_models_that_are_invariant_or_cannot_be_are_returned_unchanged(tmp_path, family):
     model = open_tiny(tmp_path, family)
 
     assert make_padding_invariant(model) is model
     assert not any(isinstance(part, MaskedGroupNorm) for part in model.network.modules())
 
 
-def test_weights_keep_their_names_and_are_saved_as_before(tmp_path):
+def test_weights_keep_their_names_when_saved(tmp_path):
     model = open_tiny(tmp_path, "hubert")
     before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
 
@@ -91,23 +91,23 @@ def test_weights_keep_their_names_and_are_saved_as_before(tmp_path):
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-def test_gradients_are_those_of_the_plain_norm():
+def test_gradients_match_the_plain_norm():
     plain = build_tiny_network("wav2vec2")
     masked = copy.deepcopy(plain)
     layer = masked.base_model.feature_extractor.conv_layers[0]
     layer.layer_norm = MaskedGroupNorm(layer.layer_norm, 10, 5)
-    sound = torch.randn(2, 4000, generator=torch.Generator().manual_seed(0))
+    samples = torch.randn(2, 4000, generator=torch.Generator().manual_seed(0))
     layer.layer_norm.mask = torch.ones(2, 4000, dtype=torch.int64)
 
-    plain(sound).logits.square().sum().backward()
-    masked(sound).logits.square().sum().backward()
+    plain(samples).logits.square().sum().backward()
+    masked(samples).logits.square().sum().backward()
 
     for (name, one), other in zip(plain.named_parameters(), masked.parameters(), strict=True):
         if one.grad is not None:
             torch.testing.assert_close(other.grad, one.grad, rtol=1e-3, atol=1e-3, msg=name)
 
 
-def test_making_it_twice_changes_nothing_more(tmp_path):
+def test_making_a_model_padding_invariant_is_idempotent(tmp_path):
     batch = make_batch(LENGTHS)
     once = make_padding_invariant(open_tiny(tmp_path, "wav2vec2"))
     expected = logits_of(once, batch)

@@ -42,7 +42,7 @@ def test_the_demo_architecture_has_half_a_million_weights_and_20_ms_frames():
     assert model.frontend.masks
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_others():
+def test_weights_depend_on_the_seed_alone():
     first, again, other = build(1), build(1), build(2)
 
     states = [m.network.state_dict() for m in (first, again, other)]
@@ -50,7 +50,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_others():
     assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
 
 
-def test_building_leaves_the_random_state_of_others_alone():
+def test_building_does_not_change_the_global_random_state():
     torch.manual_seed(5)
     expected = torch.rand(3)
 
@@ -60,7 +60,7 @@ def test_building_leaves_the_random_state_of_others_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_the_filters_are_mel_spaced_from_80_to_4000_hz():
+def test_gabor_filters_are_mel_spaced_from_80_to_4000_hz():
     filters = gabor_filters(64, 160)
 
     peaks_hz = np.abs(np.fft.rfft(filters[:32], n=16_000)).argmax(axis=1)
@@ -78,21 +78,21 @@ def test_sines_and_cosines_of_a_frequency_are_out_of_phase():
     assert np.abs(products).max() < 0.05
 
 
-def test_the_first_convolution_starts_as_the_filter_bank_and_learns():
+def test_the_first_convolution_is_initialised_as_filter_bank_and_trainable():
     convolution = build().network.wav2vec2.feature_extractor.conv_layers[0].conv
 
     assert convolution.weight.detach()[:, 0].numpy() == pytest.approx(gabor_filters(64, 160))
     assert convolution.weight.requires_grad
 
 
-def test_the_first_convolution_may_be_random():
+def test_the_first_convolution_can_be_random():
     convolution = build(first_convolution="random").network.wav2vec2.feature_extractor
 
     weights = convolution.conv_layers[0].conv.weight.detach()[:, 0].numpy()
     assert weights != pytest.approx(gabor_filters(64, 160))
 
 
-def test_saved_it_is_a_model_like_any_other(tmp_path):
+def test_a_saved_model_can_be_opened(tmp_path):
     model = build()
     save_model(model, tmp_path)
 
@@ -100,10 +100,10 @@ def test_saved_it_is_a_model_like_any_other(tmp_path):
 
     assert again.vocabulary == model.vocabulary
     assert again.geometry == model.geometry
-    heard = again.emissions(make_batch([16_000])).log_probs
+    log_probs = again.emissions(make_batch([16_000])).log_probs
     model.network.eval()
-    assert np.isfinite(heard).all()
-    assert heard.shape == model.emissions(make_batch([16_000])).log_probs.shape
+    assert np.isfinite(log_probs).all()
+    assert log_probs.shape == model.emissions(make_batch([16_000])).log_probs.shape
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,6 @@ def test_saved_it_is_a_model_like_any_other(tmp_path):
         ({"conv_dim": [63, 128, 128]}, "even"),
     ],
 )
-def test_an_impossible_architecture_is_refused(changes, message):
+def test_an_invalid_architecture_is_rejected(changes, message):
     with pytest.raises(RecipeError, match=message):
         build(**changes)

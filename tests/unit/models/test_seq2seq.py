@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from helpers.tiny_models import make_batch, save_tiny_model
-from helpers.tiny_seq2seq import WRITERS, save_tiny_whisper, save_tiny_writer
+from helpers.tiny_seq2seq import SEQ2SEQ_FAMILIES, save_tiny_seq2seq, save_tiny_whisper
 from transformers import (
     AutoFeatureExtractor,
     AutoModelForSpeechSeq2Seq,
@@ -164,9 +164,9 @@ class StaticCpu(CpuDevice):
         return {"cache_implementation": "static", "disable_compile": True}
 
 
-@pytest.mark.parametrize("family", WRITERS)
+@pytest.mark.parametrize("family", SEQ2SEQ_FAMILIES)
 def test_a_static_kv_cache_does_not_change_the_text(tmp_path, family):
-    folder = str(save_tiny_writer(tmp_path, family))
+    folder = str(save_tiny_seq2seq(tmp_path, family))
     batch, config = make_batch([9_600]), Generation(max_tokens=9)
 
     static, dynamic = (
@@ -177,10 +177,10 @@ def test_a_static_kv_cache_does_not_change_the_text(tmp_path, family):
     assert static.generate(batch, config) == dynamic.generate(batch, config)
 
 
-@pytest.mark.parametrize("family", WRITERS)
+@pytest.mark.parametrize("family", SEQ2SEQ_FAMILIES)
 @pytest.mark.parametrize("beams", [1, 2])
 def test_other_families_match_transformers(tmp_path, family, beams):
-    model = open_seq2seq_model(str(save_tiny_writer(tmp_path, family)), device=CPU, dtype="fp32")
+    model = open_seq2seq_model(str(save_tiny_seq2seq(tmp_path, family)), device=CPU, dtype="fp32")
     texts = []
 
     for length in (16_000, 9_600, 5_003):

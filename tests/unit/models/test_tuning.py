@@ -29,7 +29,7 @@ def open_tiny(tmp_path, family="wav2vec2", **arguments):
 
 
 def save_mms(directory, **adapters):
-    """A model with English in its weights and an adapter for each language that is named."""
+    """Save a model with English in its weights and an adapter for each language given."""
     save_tiny_model(directory, "mms")
     for language, seed in adapters.items():
         network = build_tiny_network("mms", tiny_vocabulary("xyz"), seed=seed)
@@ -55,7 +55,7 @@ def test_a_trained_head_keeps_its_vocabulary_and_rows(tmp_path):
     assert model.network.training
 
 
-def test_rows_of_known_characters_are_copied_and_new_ones_named(tmp_path):
+def test_rows_of_known_characters_are_copied_and_new_tokens_listed(tmp_path):
     new = tiny_vocabulary("acxyz")
 
     model = open_tiny(tmp_path, vocabulary=new)
@@ -68,7 +68,7 @@ def test_rows_of_known_characters_are_copied_and_new_ones_named(tmp_path):
         assert copied == (token not in "xyz")
 
 
-def test_the_blank_keeps_its_row_whatever_it_is_called(tmp_path):
+def test_the_blank_keeps_its_row_under_another_name(tmp_path):
     new = build_vocabulary({"a": 1}, delimiter="_", unknown="<unk>", blank="<pad>")
 
     model = open_tiny(tmp_path, vocabulary=new)
@@ -79,7 +79,7 @@ def test_the_blank_keeps_its_row_whatever_it_is_called(tmp_path):
     assert model.network.config.pad_token_id == new.blank
 
 
-def test_fresh_rows_depend_on_the_seed_alone(tmp_path):
+def test_random_rows_depend_on_the_seed_alone(tmp_path):
     save_tiny_model(tmp_path, head=False)
 
     def rows(seed):
@@ -100,7 +100,7 @@ def test_a_pretrained_model_needs_a_vocabulary(tmp_path):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_each_family_learns_two_steps_is_saved_and_hears_alike_again(tmp_path, family):
+def test_each_family_trains_two_steps_and_gives_the_same_emissions_once_saved(tmp_path, family):
     save_tiny_model(tmp_path / "pretrained", family, head=False)
     vocabulary = tiny_vocabulary("abc")
     model = open_for_training(
@@ -126,8 +126,8 @@ def test_each_family_learns_two_steps_is_saved_and_hears_alike_again(tmp_path, f
 
     assert losses[1] != losses[0]
     assert all(0 < loss < float("inf") for loss in losses)
-    heard, expected = again.emissions(batch), model.emissions(batch)
-    assert heard.log_probs.tobytes() == expected.log_probs.tobytes()
+    reloaded, expected = again.emissions(batch), model.emissions(batch)
+    assert reloaded.log_probs.tobytes() == expected.log_probs.tobytes()
 
 
 def test_overrides_change_the_configuration(tmp_path):
@@ -137,13 +137,13 @@ def test_overrides_change_the_configuration(tmp_path):
     assert model.network.config.ctc_loss_reduction == "mean"
 
 
-def test_a_misspelt_override_is_refused_with_a_suggestion(tmp_path):
+def test_an_unknown_override_is_rejected_with_a_suggestion(tmp_path):
     with pytest.raises(RecipeError, match="layer_drop") as error:
         open_tiny(tmp_path, overrides={"layer_drop": 0.1})
     assert "layerdrop" in error.value.remedy
 
 
-def test_switching_off_what_a_family_lacks_is_no_error(tmp_path):
+def test_disabling_a_field_that_a_family_lacks_is_allowed(tmp_path):
     open_tiny(tmp_path / "off", "sew-d", overrides={"layerdrop": 0.0})
 
     with pytest.raises(RecipeError, match="layerdrop"):
@@ -152,7 +152,7 @@ def test_switching_off_what_a_family_lacks_is_no_error(tmp_path):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("parts", ["none", "feature-encoder", "encoder"])
-def test_freezing_leaves_exactly_the_rest_to_learn(tmp_path, family, parts):
+def test_freezing_leaves_exactly_the_other_weights_trainable(tmp_path, family, parts):
     model = open_tiny(tmp_path, family)
 
     freeze(model, parts)
@@ -167,12 +167,12 @@ def test_freezing_leaves_exactly_the_rest_to_learn(tmp_path, family, parts):
     assert frozen == expected
 
 
-def test_an_unknown_choice_to_freeze_is_refused(tmp_path):
+def test_an_unknown_part_to_freeze_is_rejected(tmp_path):
     with pytest.raises(RecipeError, match="decoder"):
         freeze(open_tiny(tmp_path), "decoder")
 
 
-def test_a_saved_model_holds_exactly_the_files_that_both_transformers_read(tmp_path):
+def test_a_saved_model_has_exactly_the_files_that_both_transformers_read(tmp_path):
     save_model(open_tiny(tmp_path / "a"), tmp_path / "b")
 
     assert {path.name for path in (tmp_path / "b").iterdir()} == {
@@ -185,7 +185,7 @@ def test_a_saved_model_holds_exactly_the_files_that_both_transformers_read(tmp_p
     }
 
 
-def test_weights_can_be_saved_in_half_the_space(tmp_path):
+def test_weights_can_be_saved_in_bf16(tmp_path):
     model = open_tiny(tmp_path / "a")
 
     save_model(model, tmp_path / "b", dtype="bf16")
@@ -197,9 +197,9 @@ def test_weights_can_be_saved_in_half_the_space(tmp_path):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_plain_transformers_reads_the_same_text_from_a_saved_model(tmp_path, family):
+def test_plain_transformers_decodes_the_same_text_with_a_saved_model(tmp_path, family):
     model = open_tiny(tmp_path / "a", family, vocabulary=tiny_vocabulary("abcdexyz"))
-    # The unknown token is nothing in our text and [UNK] in theirs: this model never says it.
+    # The unknown token is nothing in our text and [UNK] in theirs: make the model never emit it.
     model.network.lm_head.bias.data[model.vocabulary.unknown] = -100.0
     save_model(model, tmp_path / "b")
     batch = make_batch([24_000])
@@ -217,7 +217,7 @@ def test_plain_transformers_reads_the_same_text_from_a_saved_model(tmp_path, fam
     assert ours == theirs
 
 
-def test_a_language_brings_its_own_layers_head_and_vocabulary(tmp_path):
+def test_a_language_has_its_own_adapter_head_and_vocabulary(tmp_path):
     name = save_mms(tmp_path, deu=5, fra=6)
     batch = make_batch([8000])
 
@@ -231,7 +231,7 @@ def test_a_language_brings_its_own_layers_head_and_vocabulary(tmp_path):
     assert not (german.emissions(batch).log_probs == french.emissions(batch).log_probs).all()
 
 
-def test_transformers_loads_a_language_to_the_same_weights(tmp_path):
+def test_transformers_loads_the_same_weights_for_a_language(tmp_path):
     name = save_mms(tmp_path, deu=5)
 
     ours = open_ctc_model(name, device=CPU, dtype="fp32", language="deu").network.state_dict()
@@ -243,28 +243,28 @@ def test_transformers_loads_a_language_to_the_same_weights(tmp_path):
     assert {key for key in theirs if not torch.equal(ours[key], theirs[key])} == set()
 
 
-def test_a_language_that_the_model_lacks_is_refused_with_those_it_has(tmp_path):
+def test_a_language_without_adapter_is_rejected_with_those_available(tmp_path):
     name = save_mms(tmp_path, deu=5)
 
     with pytest.raises(DataError, match=r"'ita' \(found: deu\)"):
         open_ctc_model(name, device=CPU, language="ita")
 
 
-def test_a_model_without_adapters_takes_no_language(tmp_path):
+def test_a_model_without_adapters_rejects_a_language(tmp_path):
     with pytest.raises(DataError, match="no language adapters"):
         open_ctc_model(str(save_tiny_model(tmp_path)), device=CPU, language="deu")
 
 
-def test_a_new_language_starts_a_fresh_adapter_and_learns_nothing_else(tmp_path):
+def test_a_new_language_trains_a_new_adapter_and_nothing_else(tmp_path):
     name = save_mms(tmp_path / "mms", deu=5)
     model = open_for_training(name, device=CPU, language="ita", vocabulary=tiny_vocabulary("uvw"))
 
     freeze(model, "all-but-adapter")
     save_model(model, tmp_path / "tuned")
 
-    learning = {n for n, p in model.network.named_parameters() if p.requires_grad}
-    assert learning == set(load_file(tmp_path / "tuned/adapter.ita.safetensors"))
-    assert all("adapter_layer" in name or "lm_head" in name for name in learning)
+    trainable = {n for n, p in model.network.named_parameters() if p.requires_grad}
+    assert trainable == set(load_file(tmp_path / "tuned/adapter.ita.safetensors"))
+    assert all("adapter_layer" in name or "lm_head" in name for name in trainable)
     assert set(model.new_tokens) == set(model.vocabulary.tokens)
     again = open_ctc_model(str(tmp_path / "tuned"), device=CPU, dtype="fp32", language="ita")
     without = open_ctc_model(str(tmp_path / "tuned"), device=CPU, dtype="fp32")
@@ -274,6 +274,6 @@ def test_a_new_language_starts_a_fresh_adapter_and_learns_nothing_else(tmp_path)
     assert (again.emissions(batch).log_probs == without.emissions(batch).log_probs).all()
 
 
-def test_all_but_the_adapter_of_a_model_without_one_is_refused(tmp_path):
+def test_freezing_all_but_the_adapter_of_a_model_without_one_is_rejected(tmp_path):
     with pytest.raises(DataError, match="no language adapters"):
         freeze(open_tiny(tmp_path), "all-but-adapter")

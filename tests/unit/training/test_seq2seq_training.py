@@ -125,7 +125,7 @@ def test_the_decoder_is_shown_the_start_once_and_never_taught_to_write_it(joined
 def test_padding_among_labels_is_shown_as_the_padding_token():
     labels = torch.tensor([[7, 2, IGNORED_LABEL, IGNORED_LABEL]])
 
-    assert shift_right(labels, start=0, filler=1).tolist() == [[0, 7, 2, 1]]
+    assert shift_right(labels, start=0, pad_id=1).tolist() == [[0, 7, 2, 1]]
 
 
 def test_a_whispers_labels_name_language_task_and_no_times(whisper, corpus):

@@ -1,4 +1,4 @@
-"""Language adapters of MMS models: a few layers and a head for each language."""
+"""Language adapters of MMS models: adapter layers and a head for each language."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from gaudi_asr_cli.core.models.folder import ModelFolder
 
 
 def adapter_path(directory: Path, language: str) -> Path:
-    """Where transformers looks for the adapter of a language."""
+    """Return the path at which transformers expects the adapter of a language."""
     return directory / f"adapter.{language}.safetensors"
 
 
 def list_languages(directory: Path) -> tuple[str, ...]:
-    """Languages whose adapters are in the folder."""
+    """List the languages whose adapters are in the folder."""
     found = sorted(directory.glob("adapter.*.safetensors"))
     return tuple(path.name.removeprefix("adapter.").removesuffix(".safetensors") for path in found)
 
 
 def load_adapter(network: Any, folder: ModelFolder, language: str) -> None:
-    """Give the network the adapter layers and the head of a language.
+    """Load the adapter layers and the head of a language into the network.
 
     Raises:
-        DataError: The model has no adapters, or none of that language.
+        DataError: The model has no adapters, or none for that language.
     """
     from safetensors.torch import load_file
 
@@ -34,7 +34,7 @@ def load_adapter(network: Any, folder: ModelFolder, language: str) -> None:
         known = ", ".join(list_languages(folder.path)) or "none"
         raise DataError(
             f"{folder.name} has no adapter for the language '{language}' (found: {known}).",
-            remedy="Pass --language with the code of one that it has, such as eng or deu.",
+            remedy="Pass --language with the code of one of these, such as eng or deu.",
         )
     state = load_file(path)
     replace_head(network, int(state["lm_head.weight"].shape[0]))
@@ -42,7 +42,7 @@ def load_adapter(network: Any, folder: ModelFolder, language: str) -> None:
 
 
 def check_adapters(network: Any, name: str) -> None:
-    """Refuse a model without language adapters.
+    """Check that a model has language adapters.
 
     Raises:
         DataError: The configuration has no `adapter_attn_dim`.
@@ -50,12 +50,12 @@ def check_adapters(network: Any, name: str) -> None:
     if getattr(network.config, "adapter_attn_dim", None) is None:
         raise DataError(
             f"{name} has no language adapters.",
-            remedy="Leave --language out, or choose an MMS model such as facebook/mms-1b-all.",
+            remedy="Omit --language, or choose an MMS model such as facebook/mms-1b-all.",
         )
 
 
 def save_adapter(network: Any, directory: Path, language: str) -> None:
-    """Write the adapter layers and the head as MMS models keep them."""
+    """Save the adapter layers and the head in the file format of MMS models."""
     from safetensors.torch import save_file
 
     state = network._get_adapters()
@@ -64,7 +64,7 @@ def save_adapter(network: Any, directory: Path, language: str) -> None:
 
 
 def replace_head(network: Any, columns: int) -> Any:
-    """Give the network a fresh linear head of so many columns, and return it."""
+    """Replace the head of the network by a randomly initialised one, and return it."""
     import torch
 
     old = network.lm_head

@@ -1,4 +1,4 @@
-"""Any `AutoModelForCTC`, opened from a folder or the hub, and what it says of a batch."""
+"""CTC models (`AutoModelForCTC`), opened from a folder or the hub, and their emissions."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CtcModel:
-    """A network with all that is needed to hear with it.
+    """A CTC network with its vocabulary and feature extraction.
 
-    `dtype` is what it computes in on `device`; the weights may be fp32 beside it (training).
-    `new_tokens` are those whose rows of the head were not taken from a trained one.
+    `dtype` is the compute dtype on `device`; the weights may still be fp32 (training).
+    `new_tokens` are tokens whose rows in the head were initialised at random.
     """
 
     name: str
@@ -44,34 +44,34 @@ class CtcModel:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The network's configuration as a plain mapping."""
+        """Return the network's configuration as a plain mapping."""
         config: dict[str, Any] = self.network.config.to_dict()
         return config
 
     @property
     def prefers_batching(self) -> bool:
-        """Whether batches run faster on this device without changing what is heard."""
+        """Return whether batching is faster on this device without changing the emissions."""
         return self.device.prefers_batching and self.padding_invariant
 
     @property
     def padding_invariant(self) -> bool:
-        """Whether an utterance gets the same emissions in a padded batch as alone."""
+        """Return whether an utterance gets the same emissions padded in a batch as unbatched."""
         return self.frontend.masks and is_padding_invariant(self.config)
 
     def emissions(self, batch: AudioBatch) -> Emissions:
-        """Log-probabilities (B, F, V) of a batch of samples (B, T), in float32 on the host.
+        """Return log-probabilities (B, F, V) of samples (B, T), in float32 on the host.
 
-        Utterances share a forward pass only where that changes nothing and is faster; what a
-        batch holds never changes what is heard.
+        Utterances share a forward pass only if that is faster and does not change the result, so
+        the emissions of an utterance never depend on the rest of the batch.
         """
         if self.prefers_batching:
             return self._emit(batch)
-        return join_emissions(self._emit(one) for one in split_batch(batch))
+        return join_emissions(self._emit(utterance) for utterance in split_batch(batch))
 
     def _emit(self, batch: AudioBatch) -> Emissions:
         log_probs = self._forward(self.frontend.prepare(batch))
-        counted = (self.geometry.count_frames(int(length)) for length in batch.lengths)
-        frames = np.fromiter(counted, dtype=np.int64, count=len(batch.lengths))
+        counts = (self.geometry.count_frames(int(length)) for length in batch.lengths)
+        frames = np.fromiter(counts, dtype=np.int64, count=len(batch.lengths))
         return Emissions(log_probs, np.minimum(frames, log_probs.shape[1]), self.geometry.frame_s)
 
     def _forward(self, inputs: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
@@ -79,15 +79,15 @@ class CtcModel:
 
         weights = next(self.network.parameters()).dtype
         # bf16 weights need no autocast, which would only cast norms back and forth.
-        computing = "fp32" if weights == torch_dtype(self.dtype) else self.dtype
+        autocast_dtype = "fp32" if weights == torch_dtype(self.dtype) else self.dtype
         training = self.network.training
         if training:
             self.network.eval()
-        with self.device.inference_mode(), self.device.autocast(computing):
+        with self.device.inference_mode(), self.device.autocast(autocast_dtype):
             placed = {
                 name: move_input(tensor, self.device, weights) for name, tensor in inputs.items()
             }
-            logits = self.network(**placed).logits
+            logits = self.network(**placed).logits  # (B, F, V)
             log_probs = torch.log_softmax(logits.float(), dim=-1).cpu()
         if training:
             self.network.train()
@@ -98,26 +98,26 @@ class CtcModel:
 def open_ctc_model(
     name: str, *, device: Device, dtype: str = "auto", language: str | None = None
 ) -> CtcModel:
-    """Open a model for listening: weights in `dtype` on `device`, no gradients.
+    """Open a model for inference: weights in `dtype` on `device`, no gradients.
 
     Args:
-        name: A model folder, a run's folder, `demo`, or a hub id.
-        device: Where it computes.
+        name: A model folder, a run folder, `demo`, or a hub id.
+        device: Device to compute on.
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
-        language: The adapter of a multilingual model (MMS), such as `deu`.
+        language: Language adapter of a multilingual model (MMS), such as `deu`.
 
     Raises:
-        DataError: The folder holds no CTC model, or none that hears.
-        MachineError: The device cannot compute in that dtype.
+        DataError: The folder holds no CTC model, or one without a trained head.
+        MachineError: The device does not support that dtype.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     chosen = device.choose_dtype(dtype)
     folder = find_model(name, language=language)
     if not has_trained_head(folder):
         raise DataError(
-            f"{name} is pretrained only: it has no CTC head, so it hears no words yet.",
-            remedy=f"Fine-tune it first (gaudi-asr finetune-ctc --model {name} ...), or take a "
-            "model that is, such as facebook/wav2vec2-base-960h.",
+            f"{name} is pretrained only: it has no CTC head, so it cannot transcribe yet.",
+            remedy=f"Fine-tune it first (gaudi-asr finetune-ctc --model {name} ...), or use a "
+            "fine-tuned model such as facebook/wav2vec2-base-960h.",
         )
     network = load_network(folder, {})
     if language is not None:
@@ -132,7 +132,7 @@ def open_ctc_model(
 def assemble_ctc_model(
     network: Any, vocabulary: Vocabulary, folder: ModelFolder, device: Device, dtype: str
 ) -> CtcModel:
-    """The network on its device, with the frontend and geometry that its folder describes."""
+    """Place a network on its device and add the frontend and geometry of its folder."""
     config = network.config.to_dict()
     geometry = geometry_from_config(config)
     settings = read_settings(folder.path, config)
@@ -148,20 +148,20 @@ def assemble_ctc_model(
 
 
 def fit_to_head(vocabulary: Vocabulary, columns: int) -> Vocabulary:
-    """The vocabulary with exactly one token for each of the head's columns.
+    """Return the vocabulary with exactly one token for each output of the head.
 
-    Files often list `<s>` and `</s>` behind a head that has no column for them, or leave columns
+    Files often list `<s>` and `</s>` although the head has no outputs for them, or leave outputs
     unnamed; the latter never become text.
 
     Raises:
-        DataError: The head has no column for a token that is text.
+        DataError: The head has no output for a token that is text.
     """
     surplus = frozenset(range(columns, len(vocabulary.tokens)))
     if surplus - vocabulary.special or vocabulary.blank >= columns:
         raise DataError(
             f"The vocabulary has {len(vocabulary.tokens)} tokens, the model's head only "
             f"{columns} columns.",
-            remedy="Take the vocab.json that this model was trained with.",
+            remedy="Use the vocab.json that this model was trained with.",
         )
     unnamed = range(len(vocabulary.tokens), columns)
     return replace(
@@ -173,7 +173,7 @@ def fit_to_head(vocabulary: Vocabulary, columns: int) -> Vocabulary:
 
 
 def split_batch(batch: AudioBatch) -> Iterable[AudioBatch]:
-    """One batch for each utterance, its padding cut off."""
+    """Yield a batch of one for each utterance, without its padding."""
     for row, (utterance, length) in enumerate(zip(batch.utterances, batch.lengths, strict=True)):
         yield AudioBatch(
             utterances=(utterance,),
@@ -183,7 +183,7 @@ def split_batch(batch: AudioBatch) -> Iterable[AudioBatch]:
 
 
 def join_emissions(parts: Iterable[Emissions]) -> Emissions:
-    """One batch of emissions (B, F, V) from several; short ones are followed by zeros."""
+    """Join emissions into one batch (B, F, V); shorter ones are padded with zeros."""
     gathered = list(parts)
     if len(gathered) == 1:
         return gathered[0]
@@ -197,6 +197,6 @@ def join_emissions(parts: Iterable[Emissions]) -> Emissions:
 
 
 def move_input(tensor: torch.Tensor, device: Device, weights: torch.dtype) -> torch.Tensor:
-    """The tensor on the device; numbers that are not whole in the dtype of the weights."""
+    """Return the tensor on the device; floating point tensors in the dtype of the weights."""
     moved = tensor.to(device.torch_device)
     return moved.to(weights) if moved.is_floating_point() else moved

@@ -1,4 +1,4 @@
-"""A small wav2vec 2.0 from random weights that learns in minutes (performance.md, section 1)."""
+"""Build a small, randomly initialised wav2vec 2.0 that trains in minutes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 GABOR_LOW_HZ = 80.0
 GABOR_HIGH_HZ = 4000.0
 FIRST_CONVOLUTIONS = ("random", "gabor")
-OWN_FIELDS = frozenset({"vocab_size", "pad_token_id", "bos_token_id", "eos_token_id"})
-"""Fields that the vocabulary decides."""
+VOCABULARY_FIELDS = frozenset({"vocab_size", "pad_token_id", "bos_token_id", "eos_token_id"})
+"""Fields that follow from the vocabulary."""
 
 
 def build_from_scratch(
@@ -34,18 +34,18 @@ def build_from_scratch(
     device: Device | None = None,
     dtype: str = "auto",
 ) -> CtcModel:
-    """A `Wav2Vec2ForCTC` with random weights, the same for the same seed.
+    """Build a `Wav2Vec2ForCTC` with random weights, reproducible by its seed.
 
     Args:
-        architecture: Fields of `Wav2Vec2Config`, and `first_convolution`: `gabor` starts it as a
-            mel-spaced filter bank (it still learns), `random` as transformers does.
-        vocabulary: What it shall write; a column each.
-        seed: Of the random weights.
-        device: Where it is placed; the CPU unless given.
-        dtype: What it computes in; the weights are fp32.
+        architecture: Fields of `Wav2Vec2Config`, and `first_convolution`: `gabor` initialises it as
+            a mel-spaced filter bank (still trained), `random` as transformers does.
+        vocabulary: Output vocabulary, one output per token.
+        seed: Random seed of the weights.
+        device: Device to place it on; default CPU.
+        dtype: Compute dtype; the weights are fp32.
 
     Raises:
-        RecipeError: `Wav2Vec2Config` has no such field, or refuses the values.
+        RecipeError: `Wav2Vec2Config` has no such field, or rejects the values.
     """
     fields = dict(architecture)
     first_convolution = str(fields.pop("first_convolution", "random"))
@@ -56,15 +56,16 @@ def build_from_scratch(
         )
     network = _build_network(fields, vocabulary, seed)
     if first_convolution == "gabor":
-        _start_as_filter_bank(network)
+        _initialise_filter_bank(network)
     return _assemble(network, vocabulary, device or open_cpu(), dtype)
 
 
 def gabor_filters(filters: int, kernel_samples: int) -> NDArray[np.float32]:
-    """Mel-spaced band-pass filters (filters, kernel_samples): cosines, then sines.
+    """Return mel-spaced band-pass filters (filters, kernel_samples): cosines, then sines.
 
     Centre frequencies are spaced evenly on the mel scale from 80 to 4000 Hz, under a Hann window;
-    each filter has the energy of a random start, so that the layers behind see usual sizes.
+    each filter has the energy of a random initialisation, so that later layers get inputs of the
+    usual magnitude.
     """
     pairs = filters // 2
     mels = np.linspace(_to_mel(GABOR_LOW_HZ), _to_mel(GABOR_HIGH_HZ), pairs)
@@ -98,7 +99,7 @@ def _build_network(fields: dict[str, Any], vocabulary: Vocabulary, seed: int) ->
             return Wav2Vec2ForCTC(config)
         except configuration_errors() as error:
             raise RecipeError(
-                f"architecture: {name_reason(error)}", remedy="Mend the architecture's fields."
+                f"architecture: {name_reason(error)}", remedy="Fix the fields of architecture."
             ) from error
 
 
@@ -107,24 +108,24 @@ def _check_fields(fields: Mapping[str, Any], known: Any) -> None:
     if unknown:
         raise RecipeError(
             f"architecture: Wav2Vec2Config has no field '{unknown[0]}'.",
-            remedy="See transformers' Wav2Vec2Config for the names.",
+            remedy="See transformers' Wav2Vec2Config for the field names.",
         )
-    decided = sorted(set(fields) & OWN_FIELDS)
-    if decided:
+    derived = sorted(set(fields) & VOCABULARY_FIELDS)
+    if derived:
         raise RecipeError(
-            f"architecture: '{decided[0]}' follows from the vocabulary.", remedy="Leave it out."
+            f"architecture: '{derived[0]}' follows from the vocabulary.", remedy="Omit it."
         )
 
 
-def _start_as_filter_bank(network: Any) -> None:
+def _initialise_filter_bank(network: Any) -> None:
     import torch
 
     convolution = network.wav2vec2.feature_extractor.conv_layers[0].conv
     filters, _, kernel = convolution.weight.shape
     if filters % 2:
         raise RecipeError(
-            f"architecture: a gabor start needs an even conv_dim[0], not {filters}.",
-            remedy="Make the first of conv_dim even: half are cosines, half are sines.",
+            f"architecture: first_convolution gabor needs an even conv_dim[0], not {filters}.",
+            remedy="Make the first value of conv_dim even: half are cosines, half are sines.",
         )
     convolution.weight.data.copy_(torch.from_numpy(gabor_filters(filters, kernel)).unsqueeze(1))
 

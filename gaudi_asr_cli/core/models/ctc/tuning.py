@@ -1,4 +1,4 @@
-"""Opening a model to train it, freezing parts, saving it for everybody."""
+"""Open a CTC model for fine-tuning, remap its head, freeze parts, save it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def open_for_training(  # noqa: PLR0913 - each is a question of its own that the recipe answers
+def open_for_training(  # noqa: PLR0913 - each is a setting of the recipe
     name: str,
     *,
     device: Device,
@@ -39,46 +39,46 @@ def open_for_training(  # noqa: PLR0913 - each is a question of its own that the
     dtype: str = "auto",
     seed: int = 42,
 ) -> CtcModel:
-    """Open a model with fp32 weights, ready to learn.
+    """Open a model with fp32 weights for fine-tuning.
 
-    A new vocabulary gets a new head: rows of tokens that a trained head already has are copied,
-    the others start afresh and are named in `new_tokens`.
+    A new vocabulary gets a new head: rows of tokens that the trained head already has are copied,
+    the others are initialised at random and listed in `new_tokens`.
 
     Args:
-        name: A model folder, a run's folder, `demo`, or a hub id.
-        device: Where it trains.
-        vocabulary: What it shall write; None keeps the model's own.
+        name: A model folder, a run folder, `demo`, or a hub id.
+        device: Device to train on.
+        vocabulary: Output vocabulary; None keeps the model's own.
         overrides: Fields of its configuration: dropouts, SpecAugment, layerdrop, CTC loss.
-        language: The MMS adapter to start from and to train; one that the model does not have
-            starts afresh and needs a vocabulary.
-        dtype: What it computes in; the weights stay fp32.
-        seed: Of the rows that start afresh.
+        language: MMS adapter to start from and to train; one that the model does not have is
+            initialised at random and needs a vocabulary.
+        dtype: Compute dtype; the weights stay fp32.
+        seed: Seed of the random rows.
 
     Raises:
-        DataError: No CTC model can be made of the folder.
+        DataError: The folder holds no CTC model.
         RecipeError: No vocabulary is given and the model has none, or an override is unknown.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     folder = find_model(name, language=language)
-    old = _read_old_vocabulary(folder, language)
-    wanted = vocabulary if vocabulary is not None else old
-    if wanted is None:
+    old = _read_trained_vocabulary(folder, language)
+    target = vocabulary if vocabulary is not None else old
+    if target is None:
         raise RecipeError(
             f"{name} has no vocabulary of its own{_for_language(language)}.",
-            remedy="Pass --vocab data (or --vocab FOLDER) to give it one.",
+            remedy="Pass --vocab data (or --vocab FOLDER).",
         )
     network = load_network(folder, overrides or {})
     if language is not None:
         _start_adapter(network, folder, language)
     new_tokens = () if vocabulary is None else remap_head(network, old, vocabulary, seed)
-    network.config.pad_token_id = wanted.blank
-    model = assemble_ctc_model(network, wanted, folder, device, device.choose_dtype(dtype))
+    network.config.pad_token_id = target.blank
+    model = assemble_ctc_model(network, target, folder, device, device.choose_dtype(dtype))
     network.train()
     return replace(model, language=language, new_tokens=new_tokens)
 
 
-def _read_old_vocabulary(folder: ModelFolder, language: str | None) -> Vocabulary | None:
-    """What the rows of the head mean; None where they mean nothing yet."""
+def _read_trained_vocabulary(folder: ModelFolder, language: str | None) -> Vocabulary | None:
+    """Return the vocabulary of the trained head, or None if the model has no trained head."""
     if not has_trained_head(folder):
         return None
     if language is not None and language not in list_languages(folder.path):
@@ -87,7 +87,7 @@ def _read_old_vocabulary(folder: ModelFolder, language: str | None) -> Vocabular
 
 
 def _start_adapter(network: Any, folder: ModelFolder, language: str) -> None:
-    """Go on from the language's adapter, or from a fresh one where the model has none."""
+    """Load the adapter of the language, or initialise one if the model has none."""
     check_adapters(network, folder.name)
     if language in list_languages(folder.path):
         load_adapter(network, folder, language)
@@ -100,28 +100,28 @@ def _for_language(language: str | None) -> str:
 
 
 def remap_head(network: Any, old: Vocabulary | None, new: Vocabulary, seed: int) -> tuple[str, ...]:
-    """Replace the head by one for `new`, copying the rows that `old` names alike.
+    """Replace the head by one for `new`, copying the rows of tokens that `old` also has.
 
-    The blank goes to the blank and the delimiter to the delimiter, whatever they are called.
+    Blank, delimiter and unknown token are matched by role, whatever their names.
 
     Returns:
-        Tokens whose rows are fresh.
+        The tokens whose rows are initialised at random.
     """
     import torch
 
-    before = network.lm_head
+    previous = network.lm_head
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = replace_head(network, len(new.tokens))
     rows = {} if old is None else match_rows(old, new)
     for row, source in rows.items():
-        head.weight.data[row] = before.weight.data[source]
-        head.bias.data[row] = before.bias.data[source]
+        head.weight.data[row] = previous.weight.data[source]
+        head.bias.data[row] = previous.bias.data[source]
     return tuple(token for row, token in enumerate(new.tokens) if row not in rows)
 
 
 def match_rows(old: Vocabulary, new: Vocabulary) -> dict[int, int]:
-    """For each row of `new` that `old` has as well: its row there. Roles come before names."""
+    """Map rows of `new` to rows of `old` with the same token; roles take precedence over names."""
     names = {token: row for row, token in enumerate(old.tokens) if token}
     rows = {row: names[token] for row, token in enumerate(new.tokens) if token in names}
     rows[new.blank] = old.blank
@@ -133,16 +133,16 @@ def match_rows(old: Vocabulary, new: Vocabulary) -> dict[int, int]:
 
 
 def freeze(model: CtcModel, parts: str) -> None:
-    """Stop parts of the network from learning.
+    """Freeze parts of the network.
 
     Args:
-        model: Opened for training.
+        model: A model opened for training.
         parts: `none`, `feature-encoder` (the convolutions), `encoder` (all but the head), or
-            `all-but-adapter` (MMS: only the language's adapter and the head learn).
+            `all-but-adapter` (MMS: train only the language adapter and the head).
 
     Raises:
-        RecipeError: There is no such choice.
-        DataError: `all-but-adapter` of a model without adapters.
+        RecipeError: `parts` is none of these.
+        DataError: `all-but-adapter` for a model without adapters.
     """
     if parts not in FREEZES:
         raise RecipeError(f"freeze: '{parts}'.", remedy=f"Choose one of {', '.join(FREEZES)}.")
@@ -150,11 +150,11 @@ def freeze(model: CtcModel, parts: str) -> None:
 
 
 def _freeze_nothing(model: CtcModel) -> None:
-    """Every weight learns."""
+    """Leave every weight trainable."""
 
 
 def _freeze_feature_encoder(model: CtcModel) -> None:
-    # wav2vec2-BERT has none: its mel features are computed, not learnt.
+    # wav2vec2-BERT has none: its mel features have no weights.
     if hasattr(model.network, "freeze_feature_encoder"):
         model.network.freeze_feature_encoder()
 
@@ -180,10 +180,10 @@ FREEZES: dict[str, Callable[[CtcModel], None]] = {
 
 
 def save_model(model: CtcModel, directory: Path, *, dtype: str | None = None) -> None:
-    """Write files that transformers 4.55 and 5 load through AutoModelForCTC and AutoProcessor.
+    """Save a model so that transformers 4.55 and 5 load it (AutoModelForCTC, AutoProcessor).
 
-    model.safetensors, config.json, the tokenizer's files and preprocessor_config.json; never
-    processor_config.json, which 4.55 cannot read. `dtype` casts the weights on their way.
+    Writes model.safetensors, config.json, the tokenizer files and preprocessor_config.json; never
+    processor_config.json, which 4.55 cannot read. Weights are cast to `dtype` if given.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
@@ -192,21 +192,21 @@ def save_model(model: CtcModel, directory: Path, *, dtype: str | None = None) ->
     network = model.network
     state = None if dtype is None else _cast_state(network, dtype)
     with quiet_transformers():
-        # One file: transformers 4.55 would cut at 5 GB, and a shard more is a file more to lose.
+        # A single file: transformers 4.55 would start a new shard at 5 GB.
         network.save_pretrained(directory, state_dict=state, max_shard_size="50GB")
     if model.language is not None:
         save_adapter(network, directory, model.language)
     write_tokenizer_files(model.vocabulary, directory)
-    # Of some families (data2vec-audio) AutoProcessor does not know the processor by itself.
-    named = {**model.frontend.settings, "processor_class": processor_class(model.config)}
-    settings = json.dumps(named, indent=2, sort_keys=True)
-    (directory / "preprocessor_config.json").write_text(settings + "\n", encoding="utf-8")
+    # AutoProcessor does not know the processor of some families (data2vec-audio).
+    settings = {**model.frontend.settings, "processor_class": processor_class(model.config)}
+    text = json.dumps(settings, indent=2, sort_keys=True)
+    (directory / "preprocessor_config.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _cast_state(network: Any, dtype: str) -> dict[str, torch.Tensor]:
-    wanted = torch_dtype(dtype)
+    target = torch_dtype(dtype)
     state = network.state_dict()
     return {
-        name: tensor.to(wanted) if tensor.is_floating_point() else tensor
+        name: tensor.to(target) if tensor.is_floating_point() else tensor
         for name, tensor in state.items()
     }

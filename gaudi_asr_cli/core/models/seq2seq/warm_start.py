@@ -1,7 +1,7 @@
-"""An encoder-decoder from two checkpoints: a speech encoder that hears, a text decoder that writes.
+"""Warm-start an encoder-decoder from two checkpoints: a speech encoder and a text decoder.
 
-transformers' `SpeechEncoderDecoderModel.from_encoder_decoder_pretrained`, with the two halves
-loaded by ourselves: only so can it be told which weights are pretrained and which are random.
+Equivalent to transformers' `SpeechEncoderDecoderModel.from_encoder_decoder_pretrained`, but the two
+are loaded separately, to know which weights are pretrained and which are random.
 """
 
 from __future__ import annotations
@@ -32,24 +32,25 @@ from gaudi_asr_cli.core.models.seq2seq.subwords import save_tokenizer
 MAX_TOKENS = 200
 BEAMS = 5
 ADAPTER_LAYERS = 3
-"""Each halves the time: three make one encoder state of eight frames."""
+"""Each halves the frame rate: with three, an encoder state covers eight frames."""
 
-QUIET_ENCODER = {"layerdrop": 0.0, "feat_proj_dropout": 0.0}
-"""What the encoder's configuration is set to: both hurt where little is left of the time axis."""
+ENCODER_OVERRIDES = {"layerdrop": 0.0, "feat_proj_dropout": 0.0}
+"""Set in the encoder's configuration: both hurt at the low frame rate after the adapter."""
 
 SAMPLE = (
     "He hoped there would be stew for dinner, turnips and carrots and bruised potatoes and fat "
     "mutton pieces to be ladled out in thick, peppered, flour fattened sauce."
 )
-"""Plain read English, to count the characters of a token with."""
+"""Read English, to measure the average number of characters per token."""
 
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """What to join. `adapter_layers` convolutions stand between the two, each halving the time.
+    """The two checkpoints and how to connect them.
 
-    `position_frames` widens what the encoder's positional convolution covers, None leaves it;
-    `pad_token` names a token for a tokenizer that has none of its own (GPT-2).
+    `adapter_layers` convolutions follow the encoder, each halving the frame rate.
+    `position_frames` is the new kernel size of the encoder's positional convolution, None keeps it;
+    `pad_token` is the padding token for a tokenizer that has none (GPT-2).
     """
 
     encoder: str
@@ -64,7 +65,7 @@ class WarmStart:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights of a part: how many came from a checkpoint, how many start at random."""
+    """Number of weights of a part that are pretrained, and that are random."""
 
     part: str
     pretrained: int
@@ -73,7 +74,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """An encoder-decoder and what belongs to it; `settings` are the feature extractor's."""
+    """An encoder-decoder with its tokenizer; `settings` are the feature extractor's."""
 
     network: Any
     tokenizer: Any
@@ -85,31 +86,31 @@ class Joined:
 
 
 def join(request: WarmStart) -> Joined:
-    """Load both halves and put them together; the same for the same seed.
+    """Load encoder and decoder and combine them; reproducible by the seed.
 
     Raises:
-        DataError: The encoder hears nothing, the decoder cannot attend to it, or its tokenizer
-            lacks a token that generation needs.
+        DataError: The encoder is not a speech encoder, the decoder cannot attend to it, or its
+            tokenizer lacks a token that generation needs.
         RecipeError: The encoder's family has no adapter.
-        UsageError: The encoder's positions cannot be widened to that.
+        UsageError: The encoder's positional convolution cannot have that kernel size.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     import torch
 
     encoder_folder, decoder_folder = (
-        find_model(one, kind=None) for one in (request.encoder, request.decoder)
+        find_model(name, kind=None) for name in (request.encoder, request.decoder)
     )
     check_decoder(decoder_folder)
     tokenizer = open_padding_tokenizer(decoder_folder, request.pad_token)
     with quiet_transformers(), own_code_left_alone(), torch.random.fork_rng(devices=[]):
         encoder, encoder_fresh = _load_encoder(encoder_folder, request.adapter_layers)
         decoder, decoder_fresh = _load_decoder(decoder_folder)
-        # Only now: how much is drawn while loading differs between devices.
+        # Only now: how many random numbers loading draws differs between devices.
         torch.manual_seed(request.seed)
         draw_weights(encoder, encoder_fresh)
         draw_weights(decoder, decoder_fresh)
         added = widen_positions(encoder, request.position_frames)
-        network = _put_together(encoder, decoder)
+        network = _combine(encoder, decoder)
     _check_columns(tokenizer, network, decoder_folder)
     _set_tokens(network, tokenizer, request)
     return Joined(
@@ -124,10 +125,10 @@ def join(request: WarmStart) -> Joined:
 
 
 def check_decoder(folder: ModelFolder) -> None:
-    """Refuse a decoder that could not listen, before its weights are read.
+    """Check that a decoder can have cross-attention, before its weights are read.
 
     Raises:
-        DataError: Its family writes no text, or has no attention over an encoder.
+        DataError: Its family generates no text, or has no cross-attention.
     """
     from transformers import AutoModelForCausalLM
 
@@ -136,29 +137,29 @@ def check_decoder(folder: ModelFolder) -> None:
             config = open_config(folder)
             kind = AutoModelForCausalLM._model_mapping[type(config)]
         except KeyError:
-            raise _no_decoder(folder, config.model_type, "no class that writes text") from None
+            raise _no_decoder(folder, config.model_type, "no class that generates text") from None
         except loading_errors() as error:
             raise DataError(
                 f"transformers cannot open {folder.name}: {name_reason(error)}",
                 remedy="Name a text model that save_pretrained wrote, such as facebook/bart-base.",
             ) from error
     if "encoder_hidden_states" not in inspect.signature(kind.forward).parameters:
-        raise _no_decoder(folder, config.model_type, "no attention over what an encoder says")
+        raise _no_decoder(folder, config.model_type, "no cross-attention")
 
 
 def _no_decoder(folder: ModelFolder, family: str, lack: str) -> DataError:
     return DataError(
         f"{folder.name} cannot be the decoder: the family '{family}' has {lack}.",
         remedy="Choose a decoder with cross-attention, such as facebook/bart-base, or a BERT, "
-        "RoBERTa or GPT-2, which get one of random weights.",
+        "RoBERTa or GPT-2, whose cross-attention is initialised at random.",
     )
 
 
 def open_padding_tokenizer(folder: ModelFolder, pad_token: str | None) -> Any:
-    """The decoder's tokenizer, with a padding token.
+    """Open the decoder's tokenizer, and set its padding token.
 
     Raises:
-        DataError: There is no tokenizer, or none that can pad.
+        DataError: There is no tokenizer, or no padding token.
     """
     tokenizer = open_tokenizer(folder)
     if pad_token is not None:
@@ -169,16 +170,16 @@ def open_padding_tokenizer(folder: ModelFolder, pad_token: str | None) -> Any:
             )
         tokenizer.pad_token = pad_token
     if tokenizer.pad_token_id is None:
-        named = tokenizer.eos_token or "TOKEN"
+        example = tokenizer.eos_token or "TOKEN"
         raise DataError(
             f"The tokenizer of {folder.name} has no padding token, so texts cannot be batched.",
-            remedy=f"Let another token pad, which the loss then ignores: --pad-token '{named}'.",
+            remedy=f"Use another token, which the loss then ignores: --pad-token '{example}'.",
         )
     return tokenizer
 
 
 def _load_encoder(folder: ModelFolder, adapter_layers: int) -> tuple[Any, frozenset[str]]:
-    """The body of a speech model with fp32 weights, and the names of its random weights."""
+    """Load the body of a speech model in fp32, and return the names of its random weights."""
     from transformers import AutoModel
 
     correct_config(folder.read_config().get("model_type"))
@@ -190,9 +191,12 @@ def _load_encoder(folder: ModelFolder, adapter_layers: int) -> tuple[Any, frozen
             adapter["num_adapter_layers"] = adapter_layers
         elif "add_adapter" not in config.to_dict():
             adapter = {}
-        override(config, {**adapter, **QUIET_ENCODER})
+        override(config, {**adapter, **ENCODER_OVERRIDES})
         network, report = AutoModel.from_pretrained(
-            folder.path, config=config, **_loading(), **attention_arguments(config.to_dict())
+            folder.path,
+            config=config,
+            **_loading(),
+            **attention_arguments(config.to_dict()),
         )
     except loading_errors() as error:
         raise DataError(
@@ -203,25 +207,25 @@ def _load_encoder(folder: ModelFolder, adapter_layers: int) -> tuple[Any, frozen
 
 
 def draw_weights(network: Any, fresh: frozenset[str]) -> None:
-    """Draw random weights as the model's family does.
+    """Initialise random weights as the model's family does.
 
-    transformers has done so, but where a Gaudi's stand-in is imported what stood in the memory
-    came after all (transformers 5.23): a model must not start from that.
+    transformers does so itself, but after the import of the Gaudi stand-in some weights were left
+    as uninitialised memory (transformers 5.23).
     """
     for name, module in network.named_modules():
-        own = [f"{name}.{one}" for one, _ in module.named_parameters(recurse=False)]
-        if own and fresh.issuperset(own):
+        names = [f"{name}.{weight}" for weight, _ in module.named_parameters(recurse=False)]
+        if names and fresh.issuperset(names):
             network._init_weights(module)
 
 
 def widen_positions(encoder: Any, frames: int | None) -> int:
-    """Let the positional convolution cover so many frames; what the encoder says stays the same.
+    """Widen the positional convolution to `frames`, without changing the encoder's output.
 
-    A decoder has to find the next word among the encoder's states. Where these know no more of
-    their place than what lies a third of a second around them, it mixes up which came first.
+    The decoder has to find the next word among the encoder's states. If the position embedding of a
+    state depends only on a third of a second around it, the decoder confuses the order of states.
 
     Returns:
-        How many weights are new; they count for nothing until they learn.
+        The number of new weights; they are zero until trained.
 
     Raises:
         UsageError: The encoder has no such convolution, or a wider one already.
@@ -237,7 +241,7 @@ def widen_positions(encoder: Any, frames: int | None) -> int:
         raise UsageError(
             f"An encoder of type '{encoder.config.model_type}' has no positional convolution that "
             "could be widened.",
-            remedy="Leave --position-frames out.",
+            remedy="Omit --position-frames.",
         )
     if frames < before or (frames - before) % 2:
         raise UsageError(
@@ -245,18 +249,18 @@ def widen_positions(encoder: Any, frames: int | None) -> int:
             remedy=f"Pass {before} or more, in steps of 2.",
         )
     encoder.config.num_conv_pos_embeddings = frames
-    wide = type(old)(encoder.config)
+    widened = type(old)(encoder.config)
     inside = slice((frames - before) // 2, (frames + before) // 2)
     with torch.no_grad():
         # Weight normalisation: a gain for each frame of the kernel, and a direction.
-        gains, directions = wide.conv.parametrizations.weight.parameters()
+        gains, directions = widened.conv.parametrizations.weight.parameters()
         old_gains, old_directions = old.conv.parametrizations.weight.parameters()
         gains.zero_()
         gains[..., inside] = old_gains
         directions[..., inside] = old_directions
-        wide.conv.bias.copy_(old.conv.bias)
-    holder.pos_conv_embed = wide
-    return _count(wide) - _count(old)
+        widened.conv.bias.copy_(old.conv.bias)
+    holder.pos_conv_embed = widened
+    return _count(widened) - _count(old)
 
 
 def _count(module: Any) -> int:
@@ -264,7 +268,7 @@ def _count(module: Any) -> int:
 
 
 def _cover_positions(config: Mapping[str, Any]) -> float | None:
-    """Seconds around a frame in which it can see where the sound begins or ends; None: unknown."""
+    """Return the time that the positional convolution covers, in seconds; None if unknown."""
     frames = config.get("num_conv_pos_embeddings")
     if not frames or config.get("model_type") not in PADDABLE:
         return None
@@ -272,13 +276,13 @@ def _cover_positions(config: Mapping[str, Any]) -> float | None:
 
 
 def _load_decoder(folder: ModelFolder) -> tuple[Any, frozenset[str]]:
-    """The decoder with cross-attention and fp32 weights, and the names of its random weights."""
+    """Load the decoder with cross-attention in fp32, and return the names of its random weights."""
     from transformers import AutoModelForCausalLM
 
     config = open_config(folder)
     config.is_decoder, config.add_cross_attention = True, True
     if hasattr(config, "decoder_layers"):
-        # A BART alone counts its encoder's layers, and transformers 5 makes a cache for so many.
+        # A bare BART decoder reports its encoder's layers; transformers 5 sizes the cache by these.
         config.encoder_layers = config.num_hidden_layers = config.decoder_layers
     try:
         network, report = AutoModelForCausalLM.from_pretrained(
@@ -296,13 +300,13 @@ def _load_decoder(folder: ModelFolder) -> tuple[Any, frozenset[str]]:
 def _take_shared_embedding(
     network: Any, folder: ModelFolder, missing: frozenset[str]
 ) -> frozenset[str]:
-    """Fill the decoder's embedding from the one that a whole encoder-decoder shares.
+    """Fill the decoder's embedding from the shared one of an encoder-decoder checkpoint.
 
     save_pretrained writes shared weights once, under the name of the whole model (BART:
-    `shared.weight`). The decoder alone does not look there and would start at random.
+    `shared.weight`). The decoder's class does not read that name and would start at random.
 
     Returns:
-        The names that are not random any more.
+        The names that are no longer random.
     """
     from safetensors import safe_open
 
@@ -334,7 +338,7 @@ def _loading() -> dict[str, Any]:
     }
 
 
-def _put_together(encoder: Any, decoder: Any) -> Any:
+def _combine(encoder: Any, decoder: Any) -> Any:
     from transformers import SpeechEncoderDecoderConfig, SpeechEncoderDecoderModel
 
     config = SpeechEncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder.config)
@@ -347,14 +351,14 @@ def _check_columns(tokenizer: Any, network: Any, folder: ModelFolder) -> None:
         raise DataError(
             f"The tokenizer of {folder.name} has {len(tokenizer)} tokens, the decoder only {rows} "
             "embeddings.",
-            remedy="Take the tokenizer that this model was trained with.",
+            remedy="Use the tokenizer that this model was trained with.",
         )
 
 
 def _set_tokens(network: Any, tokenizer: Any, request: WarmStart) -> None:
-    """Where writing starts and ends, and how it is done; the latter in generation_config alone.
+    """Set start, end and padding tokens, and the generation configuration.
 
-    In the network's configuration transformers 5 refuses what belongs to generation.
+    transformers 5 rejects generation settings in the network's configuration.
     """
     from transformers import GenerationConfig
 
@@ -363,7 +367,7 @@ def _set_tokens(network: Any, tokenizer: Any, request: WarmStart) -> None:
     end = _first(decoder.eos_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id)
     if start is None or end is None:
         raise DataError(
-            f"The tokenizer of {request.decoder} has no token that begins or that ends a text.",
+            f"The tokenizer of {request.decoder} has no start or no end token.",
             remedy="Set bos_token and eos_token in its tokenizer_config.json.",
         )
     tokens = {
@@ -386,7 +390,7 @@ def _first(*tokens: int | None) -> int | None:
 
 
 def count_positions(config: Any) -> int | None:
-    """The longest text that a decoder of this configuration can write, in tokens; None: any."""
+    """Return the context length of a decoder configuration, in tokens; None if unlimited."""
     for name in ("max_target_positions", "max_position_embeddings", "n_positions"):
         positions = getattr(config, name, None)
         if isinstance(positions, int) and positions > 0:
@@ -397,8 +401,8 @@ def count_positions(config: Any) -> int | None:
 def _count_weights(
     network: Any, encoder_fresh: frozenset[str], decoder_fresh: frozenset[str], added: int
 ) -> Iterator[Weights]:
-    heard = _count_part("encoder", network.encoder, encoder_fresh, "")
-    yield Weights("encoder", heard.pretrained - added, heard.random)
+    encoder = _count_part("encoder", network.encoder, encoder_fresh, "")
+    yield Weights("encoder", encoder.pretrained - added, encoder.random)
     if added:
         yield Weights("positions", 0, added)
     parts = {
@@ -412,24 +416,24 @@ def _count_weights(
 
 
 def _count_part(part: str, module: Any, fresh: frozenset[str] | None, prefix: str) -> Weights:
-    """Tied weights count once, and are pretrained if one of their names is."""
+    """Count weights; tied ones count once, and are pretrained if one of their names is."""
     names: dict[int, list[str]] = {}
     sizes: dict[int, int] = {}
     for name, weight in module.named_parameters(remove_duplicate=False):
-        # The adapter has a line of its own.
+        # The adapter is counted separately.
         if part != "encoder" or not name.startswith("adapter."):
             names.setdefault(id(weight), []).append(prefix + name)
             sizes[id(weight)] = weight.numel()
     random = sum(
-        sizes[one]
-        for one, called in names.items()
-        if fresh is None or all(name in fresh for name in called)
+        sizes[weight_id]
+        for weight_id, weight_names in names.items()
+        if fresh is None or all(name in fresh for name in weight_names)
     )
     return Weights(part, sum(sizes.values()) - random, random)
 
 
 def count_characters(tokenizer: Any) -> float:
-    """Characters of text in a token: of plain English, or of its own tokens where it has none."""
+    """Return the average characters per token, in English or, failing that, over the vocabulary."""
     tokens = tokenizer(SAMPLE, add_special_tokens=False)["input_ids"]
     if tokens and tokenizer.unk_token_id not in tokens:
         return len(SAMPLE) / len(tokens)
@@ -439,12 +443,12 @@ def count_characters(tokenizer: Any) -> float:
         for token in tokenizer.get_vocab().values()
         if token not in special
     ]
-    # A word is followed by a space, which a token of its own does not show.
+    # A word is followed by a space, which its token does not show.
     return sum(len(text) + (len(text) > 1) for text in texts) / max(1, len(texts))
 
 
 def save_joined(joined: Joined, directory: Path) -> None:
-    """Write files that transformers 4.55 and 5 open, model, tokenizer and feature extractor.
+    """Save model, tokenizer and feature extractor so that transformers 4.55 and 5 load them.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
@@ -452,25 +456,27 @@ def save_joined(joined: Joined, directory: Path) -> None:
     with quiet_transformers():
         joined.network.save_pretrained(directory, max_shard_size="50GB")
     save_tokenizer(joined.tokenizer, directory)
-    named = {
+    settings = {
         **joined.settings,
         "processor_class": processor_class(joined.network.config.encoder.to_dict()),
     }
     (directory / "preprocessor_config.json").write_text(
-        json.dumps(named, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8"
     )
 
 
 def check_request(request: WarmStart) -> None:
-    """Refuse numbers that make no model.
+    """Check the numbers of a request.
 
     Raises:
-        UsageError: Names the option.
+        UsageError: A number is out of range.
     """
     if request.adapter_layers < 0:
         raise UsageError(
-            f"--adapter-layers {request.adapter_layers} is less than none.",
-            remedy="0 leaves the time axis as it is; 3 is usual.",
+            f"--adapter-layers {request.adapter_layers} is negative.",
+            remedy="0 keeps the frame rate; 3 is usual.",
         )
     if request.max_tokens < 1 or request.beams < 1:
-        raise UsageError("Tokens and beams are counted from 1.", remedy="Pass --beams 1 or more.")
+        raise UsageError(
+            "Beam size and maximum tokens must be at least 1.", remedy="Pass --beams 1 or more."
+        )

@@ -37,7 +37,7 @@ DEMO = {
     "conv_stride": (40, 4, 2),
 }
 SHORT, LONG = 400, 200_000
-"""One frame or few; more frames than a block of convolutions or of positions holds."""
+"""One frame or a few; more frames than a block of convolutions or of positions."""
 
 
 @pytest.fixture
@@ -55,60 +55,60 @@ def open_tiny(tmp_path, monkeypatch):
     return open_one
 
 
-def differ(first, second) -> float:
+def max_difference(first, second) -> float:
     assert first.log_probs.shape == second.log_probs.shape
     return float(np.abs(first.log_probs - second.log_probs).max())
 
 
 @pytest.mark.parametrize("family", [*SUPPORTED, "demo-layout", "hubert-bare"])
-def test_a_packed_model_says_what_transformers_says(open_tiny, family):
+def test_the_emissions_of_a_packed_model_match_transformers(open_tiny, family):
     model = open_tiny(family)
     packed = pack(model)
-    # In double precision, so that all of the difference is ours.
+    # In double precision, so that the whole difference is the packed model's.
     model.network.double()
 
     for samples in (SHORT, 16_000, LONG):
         batch = make_batch([samples])
-        assert differ(packed.emissions(batch), model.emissions(batch)) < 1e-4
+        assert max_difference(packed.emissions(batch), model.emissions(batch)) < 1e-4
 
 
 @pytest.mark.parametrize("family", ["wav2vec2", "hubert-layer-norm", "data2vec-audio", "wavlm"])
-def test_torch_without_onednn_says_the_same(open_tiny, monkeypatch, family):
+def test_emissions_without_onednn_match(open_tiny, monkeypatch, family):
     monkeypatch.setattr(torch._C, "_has_mkldnn", False)
     model, batch = open_tiny(family), make_batch([30_000])
     packed = pack(model)
 
     assert not can_fuse(torch.float32)
-    assert differ(packed.emissions(batch), model.emissions(batch)) < 1e-4
+    assert max_difference(packed.emissions(batch), model.emissions(batch)) < 1e-4
 
 
 @pytest.mark.parametrize("family", [*SUPPORTED, "demo-layout"])
-def test_bf16_stays_close(open_tiny, family):
+def test_bf16_emissions_are_close(open_tiny, family):
     if not can_fuse(torch.bfloat16):
         pytest.skip("this processor has no bf16")
     model, batch = open_tiny(family), make_batch([30_000])
-    heard = pack(dataclasses.replace(model, dtype="bf16")).emissions(batch).log_probs
+    packed = pack(dataclasses.replace(model, dtype="bf16")).emissions(batch).log_probs
 
     exact = model.emissions(batch).log_probs
-    agreement = (heard.argmax(-1) == exact.argmax(-1)).mean()
-    assert 0 < np.abs(heard - exact).mean() < 0.1
+    agreement = (packed.argmax(-1) == exact.argmax(-1)).mean()
+    assert 0 < np.abs(packed - exact).mean() < 0.1
     assert agreement > 0.9
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 @pytest.mark.parametrize("family", ["wav2vec2", "wav2vec2-layer-norm"])
-def test_int8_stays_close(open_tiny, family, dtype):
+def test_int8_emissions_are_close(open_tiny, family, dtype):
     if not (can_quantise() and can_fuse(torch.bfloat16)):
-        pytest.skip("this torch multiplies no 8-bit integers or no bf16 here")
+        pytest.skip("this build of torch lacks int8 or bf16 on this processor")
     model, batch = open_tiny(family), make_batch([30_000])
-    heard = pack(dataclasses.replace(model, dtype=dtype), int8=True).emissions(batch).log_probs
+    packed = pack(dataclasses.replace(model, dtype=dtype), int8=True).emissions(batch).log_probs
 
     exact = model.emissions(batch).log_probs
-    assert 0 < np.abs(heard - exact).mean() < 0.2
-    assert (heard.argmax(-1) == exact.argmax(-1)).mean() > 0.85
+    assert 0 < np.abs(packed - exact).mean() < 0.2
+    assert (packed.argmax(-1) == exact.argmax(-1)).mean() > 0.85
 
 
-def test_int8_is_refused_where_torch_lacks_it(open_tiny, monkeypatch):
+def test_int8_is_rejected_if_torch_lacks_it(open_tiny, monkeypatch):
     monkeypatch.setattr(torch._C, "_has_mkldnn", False)
 
     with pytest.raises(MachineError, match="8-bit"):
@@ -117,34 +117,34 @@ def test_int8_is_refused_where_torch_lacks_it(open_tiny, monkeypatch):
 
 @pytest.mark.parametrize("family", ["wav2vec2", "wav2vec2-layer-norm", "wavlm"])
 @pytest.mark.parametrize("int8", [False, True])
-def test_neighbours_do_not_change_what_is_heard(open_tiny, family, int8):
+def test_packed_emissions_do_not_depend_on_the_rest_of_the_batch(open_tiny, family, int8):
     if int8 and not can_quantise():
-        pytest.skip("this torch multiplies no 8-bit integers here")
+        pytest.skip("this build of torch lacks int8 on this processor")
     packed = pack(open_tiny(family), int8=int8)
     batch = make_batch([16_000, SHORT, 40_000])
-    together = packed.emissions(batch)
+    batched = packed.emissions(batch)
 
     for row, samples in enumerate(batch.lengths):
-        alone = make_batch([int(samples)])
-        alone.samples[0] = batch.samples[row, :samples]
-        expected = packed.emissions(alone).log_probs[0]
-        assert together.frames[row] == len(expected)
-        assert np.abs(together.log_probs[row, : len(expected)] - expected).max() < 1e-4
+        unbatched = make_batch([int(samples)])
+        unbatched.samples[0] = batch.samples[row, :samples]
+        expected = packed.emissions(unbatched).log_probs[0]
+        assert batched.frames[row] == len(expected)
+        assert np.abs(batched.log_probs[row, : len(expected)] - expected).max() < 1e-4
 
 
 @pytest.mark.parametrize("family", UNSUPPORTED)
-def test_what_is_not_written_out_is_left_to_transformers(open_tiny, family):
+def test_an_unsupported_family_is_not_packed(open_tiny, family):
     assert pack(open_tiny(family)) is None
 
 
 @pytest.mark.parametrize("field", [{"hidden_act": "relu"}, {"feat_extract_activation": "relu"}])
-def test_another_activation_is_left_to_transformers(open_tiny, monkeypatch, field):
+def test_an_unsupported_activation_is_not_packed(open_tiny, monkeypatch, field):
     monkeypatch.setitem(FAMILIES, "relu", ("Wav2Vec2", {**TINY, **field}))
 
     assert pack(open_tiny("relu")) is None
 
 
-def test_a_packed_model_says_of_itself_what_the_model_does(open_tiny):
+def test_a_packed_model_has_the_metadata_of_the_model(open_tiny):
     model = open_tiny("wav2vec2")
     packed = pack(model)
 
@@ -154,15 +154,15 @@ def test_a_packed_model_says_of_itself_what_the_model_does(open_tiny):
     assert not packed.prefers_batching
 
 
-def test_packing_leaves_the_model_as_it_was(open_tiny):
+def test_packing_does_not_modify_the_model(open_tiny):
     model, batch = open_tiny("wav2vec2"), make_batch([16_000])
     before = model.emissions(batch)
     pack(model).emissions(batch)
 
-    assert differ(model.emissions(batch), before) == 0
+    assert max_difference(model.emissions(batch), before) == 0
 
 
-def test_every_frame_has_probabilities_that_sum_to_one(open_tiny):
+def test_the_probabilities_of_every_frame_sum_to_one(open_tiny):
     emissions = pack(open_tiny("hubert")).emissions(make_batch([16_000]))
 
     assert emissions.log_probs.dtype == np.float32
