@@ -143,8 +143,8 @@ def pack_attention(module: Any, make: LinearMaker, relative: RelativeBias | None
     """Pack the attention of a transformers network; all families use the same attribute names."""
     # The scale is folded into the query's weight: one pass less over the scores.
     scaled = ((module.q_proj, float(module.scaling)), (module.k_proj, 1.0), (module.v_proj, 1.0))
-    weight = torch.cat([one.weight.detach().float() * scale for one, scale in scaled])
-    bias = torch.cat([one.bias.detach().float() * scale for one, scale in scaled])
+    weight = torch.cat([linear.weight.detach().float() * scale for linear, scale in scaled])
+    bias = torch.cat([linear.bias.detach().float() * scale for linear, scale in scaled])
     out = make(module.out_proj.weight.detach(), module.out_proj.bias.detach())
     return Attention(make(weight, bias), out, int(module.num_heads), relative)
 

@@ -83,7 +83,7 @@ class PackedCtcModel:
         log_probs = (
             logits.log_softmax(-1).numpy()[None] for logits in self.compute_logits(waveforms)
         )
-        return join_emissions(Emissions(one, frames_of(one), frame_s) for one in log_probs)
+        return join_emissions(Emissions(part, frames_of(part), frame_s) for part in log_probs)
 
     def compute_logits(self, waveforms: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return logits (F, V) for each waveform (T,), both float32.

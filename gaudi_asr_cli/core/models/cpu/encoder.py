@@ -48,7 +48,7 @@ class Layer:
         return self.final_norm(self.fc2.add(self.fc1.gelu(frames), frames))
 
     def run_pre_norm(self, frames: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Apply the layer with norms before each half (wav2vec 2.0 large)."""
+        """Apply the layer with norms before attention and feed-forward (wav2vec 2.0 large)."""
         context = self.attention(self.attention_norm(frames), lengths)
         frames = self.attention.out.add(context, frames)
         frames = self.fc2.add(self.fc1.gelu(self.final_norm(frames)), frames)
