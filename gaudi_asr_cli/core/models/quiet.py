@@ -35,7 +35,7 @@ def configuration_errors() -> tuple[type[Exception], ...]:
 def loading_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions that transformers raises for a folder that it cannot load.
 
-    Values of the wrong type or out of range, in files by any author, raise exceptions of every kind.
+    Values of the wrong type or out of range raise exceptions of every kind.
     """
     from safetensors import SafetensorError
 
