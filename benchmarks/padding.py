@@ -21,7 +21,7 @@ import numpy as np
 from machine import describe_machine
 
 from gaudi_asr_cli.core.benchmarking.synthetic import TEST_CLEAN_UTTERANCES, draw_durations_s
-from gaudi_asr_cli.core.data.buckets import RULES, Batching, plan_arrays, price_plan
+from gaudi_asr_cli.core.data.buckets import RULES, Batching, plan_arrays
 
 BUCKETS = (4, 5, 6, 8)
 
@@ -59,11 +59,12 @@ def main() -> None:
                 durations_s, Batching(edges_s, options.batch_seconds, static_shapes=True)
             )
             seconds = time.perf_counter() - started
-            price = price_plan(plan, durations_s)
+            shapes = np.unique(np.stack([plan.rows, plan.padded_s, plan.label_tokens]), axis=1)
+            padded_s, audio_s = (plan.rows * plan.padded_s).sum(), durations_s[plan.order].sum()
             alone = np.array(edges_s)[np.searchsorted(np.array(edges_s) + 1e-6, durations_s)].sum()
             print(
                 f"{buckets:7}  {rule:8}  {100 * (alone / durations_s.sum() - 1):5.1f} %  "
-                f"{100 * (price.padding - 1):13.1f} %  {price.batches:7,}  {price.shapes:6}  "
+                f"{100 * (padded_s / audio_s - 1):13.1f} %  {len(plan):7,}  {shapes.shape[1]:6}  "
                 f"{seconds:8.2f} s  {' '.join(f'{edge:.2f}' for edge in edges_s)}"
             )
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -108,7 +108,7 @@ def starts_ranks(launch: Launch) -> bool:
     """Whether to start processes for it; no process does that which is one of several itself."""
     from gaudi_asr_cli.core.distributed.world import read_world
 
-    return launch.wanted and read_world().size == 1
+    return launch.needs_launcher and read_world().size == 1
 
 
 def settings_of(parameters: Mapping[str, Any]) -> list[str]:
@@ -121,7 +121,7 @@ def find_handover() -> Path | None:
     """The folder that a launch has left its ranks, this one among them."""
     from gaudi_asr_cli.core.distributed.handover import Handover
 
-    handover = Handover.found()
+    handover = Handover.from_environment()
     return None if handover is None else handover.root
 
 

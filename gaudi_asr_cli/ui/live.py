@@ -30,7 +30,7 @@ from gaudi_asr_cli.core.events import (
 from gaudi_asr_cli.ui.console import CONSOLE, result_stream
 from gaudi_asr_cli.ui.messages import show_line, show_notice
 from gaudi_asr_cli.ui.numbers import clock, count, padding, percent, span
-from gaudi_asr_cli.ui.training_view import TrainingView, learning
+from gaudi_asr_cli.ui.training_view import TrainingView, training_metric
 
 STEP_LINE_EVERY_S = 5.0
 STAGE_LINE_FROM_S = 1.0
@@ -163,7 +163,7 @@ def describe_step(event: StepLogged, total_steps: int) -> str:
     """A logged step on one line."""
     return (
         f"step {event.step:,}/{total_steps:,}, epoch {event.epoch:.2f}: loss {event.loss:.3f}, "
-        f"lr {event.learning_rate:.1e}, {' '.join(learning(event))}, "
+        f"lr {event.learning_rate:.1e}, {' '.join(training_metric(event))}, "
         f"{event.audio_s_per_s:.0f} s/s, padding {padding(event.padding)}, "
         f"loading {percent(event.loading_share)}"
     )

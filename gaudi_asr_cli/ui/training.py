@@ -1,4 +1,4 @@
-"""A training run before it begins, as a plan, and when it is over, as an account."""
+"""The plan of a training run (`--dry-run`) and its report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gaudi_asr_cli.ui.tables import new_table, show_facts, show_table
 
 
 def show_plan(plan: FinetunePlan) -> None:
-    """What a run would do, bucket by bucket."""
+    """Show the plan of a run, with its buckets."""
     table = new_table(">bucket up to", ">utterances")
     for edge_s, utterances in zip(plan.edges_s, plan.utterances_per_bucket, strict=True):
         table.add_row(f"{edge_s:.2f} s", f"{utterances:,}")
@@ -23,17 +23,17 @@ def show_plan(plan: FinetunePlan) -> None:
         ("model", f"{plan.model}, {_weights(plan.weights, plan.trained_weights)}"),
         ("device", f"{plan.device}, {plan.dtype}"),
         ("data", f"{count(plan.utterances, 'utterance')}, {plan.hours:.2f} h"),
-        ("left out", _refused(plan.refused)),
+        ("skipped", _skipped(plan.refused)),
         ("vocabulary", count(plan.tokens, "token")),
-        ("batches", f"{plan.batches_per_epoch:,} an epoch, padding {padding(plan.padding)}"),
-        ("steps", f"{plan.steps:,}, which are {plan.epochs:.2f} epochs"),
+        ("batches", f"{plan.batches_per_epoch:,} per epoch, padding {padding(plan.padding)}"),
+        ("steps", f"{plan.steps:,} ({plan.epochs:.2f} epochs)"),
         ("memory", f"{size(plan.memory_mb * 1e6)} for weights, gradients and optimiser"),
         ("disk", f"{size(plan.disk_mb * 1e6)} for checkpoints and model"),
     )
 
 
 def show_finetune(report: FinetuneReport) -> None:
-    """How training went, the scores, and what to do next."""
+    """Show losses, speed, scores, and the command to try next."""
     outcome = report.outcome
     best = "" if outcome.best_step is None else f", the best at step {outcome.best_step:,}"
     show_line("\ntraining", "bold")
@@ -41,13 +41,12 @@ def show_finetune(report: FinetuneReport) -> None:
         ("model", f"{report.base}, seed {report.seed}, on {report.device}, {report.dtype}"),
         ("steps", f"{outcome.steps:,}, {outcome.epochs:.2f} epochs{best}"),
         ("loss", f"{_number(outcome.loss_first)} to {_number(outcome.loss_last)}"),
-        *_learning(outcome),
+        *_metrics(outcome),
         (
             "speed",
-            f"{outcome.audio_s_per_s:,.0f} seconds of audio a second, "
-            f"padding {padding(outcome.padding)}",
+            f"RTFx {outcome.audio_s_per_s:,.0f}, padding {padding(outcome.padding)}",
         ),
-        ("left out", _refused(report.refused)),
+        ("skipped", _skipped(report.refused)),
         ("time", clock(report.wall_s)),
     )
     for name, score in (("eval", report.eval), ("test", report.test)):
@@ -57,21 +56,21 @@ def show_finetune(report: FinetuneReport) -> None:
     show_line(f"Try: gaudi-asr infer FILE --model {report.model}")
 
 
-def _learning(outcome: TrainingOutcome) -> Iterator[tuple[str, str]]:
+def _metrics(outcome: TrainingOutcome) -> Iterator[tuple[str, str]]:
     if outcome.blank_last is not None:
         first, last = _share(outcome.blank_first), _share(outcome.blank_last)
         yield "blank", f"{first} to {last} of the frames"
     if outcome.accuracy_last is not None:
         first, last = _share(outcome.accuracy_first), _share(outcome.accuracy_last)
-        yield "tokens", f"{first} to {last} right after the right ones"
+        yield "token accuracy", f"{first} to {last} (teacher forcing)"
 
 
 def _weights(weights: int, trained: int) -> str:
-    return f"{weights:,} weights, {trained:,} of them trained"
+    return f"{weights:,} parameters, {trained:,} trainable"
 
 
-def _refused(refused: Mapping[str, int]) -> str:
-    return ", ".join(f"{number:,} ({reason})" for reason, number in refused.items()) or "nothing"
+def _skipped(skipped: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} ({reason})" for reason, number in skipped.items()) or "none"
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The live board: what runs now, how training goes, and what the model hears."""
+"""The live view: current stages, training metrics, and sample hypotheses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HISTORY = 24
 
 
 class TrainingView:
-    """State of the work, drawn by rich whenever it refreshes."""
+    """State of the stages and of training, drawn by rich whenever it refreshes."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self.now_s = now_s
@@ -69,7 +69,7 @@ class TrainingView:
                 assert_never(event)
 
     def _count_utterance(self) -> None:
-        """One more is done of the stage that began last."""
+        """Advance the stage that began last by one utterance."""
         for stage in list(self.tasks)[-1:]:
             done = self._task(stage).completed + 1
             self._advance_stage(StageAdvanced(stage, done))
@@ -154,36 +154,35 @@ class TrainingView:
         )
         grid.add_row(
             "speed",
-            f"{step.audio_s_per_s:,.0f} s/s",
+            f"{step.audio_s_per_s:,.0f} RTFx",
             "learning rate",
             f"{step.learning_rate:.2e}",
             "padding",
             padding(step.padding),
         )
-        grid.add_row(*learning(step), "bottleneck", bottleneck(step))
+        grid.add_row(*training_metric(step), "bottleneck", bottleneck(step))
         return grid
 
 
-def learning(step: StepLogged) -> tuple[str, str]:
-    """What tells beside the loss whether the model learns: its name, its value."""
+def training_metric(step: StepLogged) -> tuple[str, str]:
+    """Return the name and value of the metric besides the loss: token accuracy or blank share."""
     if step.token_accuracy is not None:
-        return "tokens right", percent(step.token_accuracy)
+        return "token accuracy", percent(step.token_accuracy)
     return "blank", "unknown" if step.blank_share is None else percent(step.blank_share)
 
 
 def bottleneck(step: StepLogged) -> Text:
-    """Where the time goes: to loading audio, or to computing."""
-    share = f"{step.loading_share:.0%} loading"
+    """Return the bottleneck, loading audio or computing, with the share of time spent loading."""
     if step.loading_share >= _LOADING_IS_BOTTLENECK:
-        return Text(f"reading, {share}", style="yellow")
-    return Text(f"compute, {share}")
+        return Text(f"loading, {step.loading_share:.0%} of time", style="yellow")
+    return Text(f"compute, {step.loading_share:.0%} loading")
 
 
 def samples_table(samples: tuple[SamplePrediction, ...]) -> Table:
-    """What was said beside what was heard."""
+    """Return a table of references and hypotheses."""
     table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1))
-    table.add_column("said", ratio=1, overflow="fold")
-    table.add_column("heard", ratio=1, overflow="fold")
+    table.add_column("reference", ratio=1, overflow="fold")
+    table.add_column("hypothesis", ratio=1, overflow="fold")
     for sample in samples:
         table.add_row(Text(sample.reference), Text(sample.hypothesis or "(nothing)"))
     return table

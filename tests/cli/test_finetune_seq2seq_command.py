@@ -43,7 +43,7 @@ def test_tokens_that_are_right_are_shown_while_it_trains(whisper, small, tmp_pat
     result = tune(whisper, "--train", small, "--language", "en", "--run", tmp_path / "run")
 
     assert result.exit_code == 0
-    assert "tokens right" in result.stderr
+    assert "token accuracy" in result.stderr
     assert "blank" not in result.stderr
 
 

@@ -1,4 +1,4 @@
-"""Run in a process of its own: what one device hears and learns, written down for a comparison.
+"""Inference and training on one device in a process of its own; writes results to compare.
 
 python drive.py OUT DEVICE MODE     DEVICE: cpu, or hpu with the stand-in on PYTHONPATH
 """
@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-HEARD = ("wav2vec2", "hubert", "wavlm", "wav2vec2-layer-norm")
-LEARNT = HEARD
+FAMILIES = ("wav2vec2", "hubert", "wavlm", "wav2vec2-layer-norm")
 CLIPS = 24
 EDGES = (8000, 12000, 16000)
-# Each side draws its own SpecAugment (optimum-habana from another generator), so none is compared.
+# No SpecAugment: optimum-habana draws it from another generator.
 TINY = (
     "architecture.hidden_size=16", "architecture.intermediate_size=16",
     "architecture.num_attention_heads=2", "architecture.conv_dim=[8, 8, 8]",
@@ -34,7 +33,7 @@ def open_named(name: str, mode: str) -> Any:
     from gaudi_asr_cli.core.devices import open_device
 
     device = open_device(name, hpu_mode=mode)
-    # The CPU is made to pad to buckets too, so that all train on one plan.
+    # The CPU pads to buckets too, so that all devices have the same batches.
     return dataclasses.replace(device, recompiles_on_new_shapes=True)  # type: ignore[type-var]
 
 
@@ -54,28 +53,28 @@ def padded(clip: Any, samples: int) -> Any:
 
 
 def widths(model: Any) -> Iterator[int]:
-    """A frame more than the longest clip of each bucket."""
+    """Return the padded lengths: one frame more than the longest clip of each bucket."""
     return (edge + model.geometry.frame_samples for edge in EDGES)
 
 
 def transcribe_clips(out: Path, device: Any, graphs: bool) -> dict[str, Any]:
-    """Every clip, padded to its bucket, through network and copier; the words in threads."""
+    """Transcribe every clip, padded to its bucket, with decoding in threads."""
     from helpers.tiny_models import save_tiny_model
 
     from gaudi_asr_cli.core.models.ctc.masked_norm import make_padding_invariant
     from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
 
-    heard = {}
-    for family in HEARD:
+    results = {}
+    for family in FAMILIES:
         folder = save_tiny_model(out / "models" / family, family)
         model = make_padding_invariant(open_ctc_model(str(folder), device=device, dtype="fp32"))
-        heard[family] = transcribe_with_peer(
+        results[family] = transcribe_with_model(
             model, device, graphs=graphs, out=out / f"{family}.npz"
         )
-    return heard
+    return results
 
 
-def transcribe_with_peer(model: Any, device: Any, *, graphs: bool, out: Path) -> dict[str, Any]:
+def transcribe_with_model(model: Any, device: Any, *, graphs: bool, out: Path) -> dict[str, Any]:
     import numpy as np
     import torch
 
@@ -92,7 +91,7 @@ def transcribe_with_peer(model: Any, device: Any, *, graphs: bool, out: Path) ->
     def fits(clip: Any, width: int) -> bool:
         return clip.samples.shape[1] <= width - model.geometry.frame_samples
 
-    def write(clip: Any, pending: Any) -> tuple[np.ndarray, str]:
+    def decode(clip: Any, pending: Any) -> tuple[np.ndarray, str]:
         frames = model.geometry.count_frames(int(clip.lengths[0]))
         emissions = Emissions(pending.wait(), np.array([frames]), model.geometry.frame_s)
         text = GreedyDecoder(model.vocabulary).decode(emissions, 0, clip.utterances[0]).text
@@ -100,32 +99,32 @@ def transcribe_with_peer(model: Any, device: Any, *, graphs: bool, out: Path) ->
 
     counts = device.use_graphs(model.network, max_graphs=len(EDGES)) if graphs else None
     if graphs:
-        assert device.use_graphs(model.network, max_graphs=1) is counts, "captured through itself"
+        assert device.use_graphs(model.network, max_graphs=1) is counts, "captured twice"
         for edge in EDGES:
             longest = next(one for one in clips() if one.samples.shape[1] <= edge)
             full = dataclasses.replace(
                 longest, samples=np.zeros((1, edge), np.float32), lengths=np.array([edge])
             )
             warm_up(model.network, placed(full))
-    forget_events()
+    reset_events()
     copier = device.copier()
-    with device.inference_mode(), ThreadPoolExecutor(2) as writers:
+    with device.inference_mode(), ThreadPoolExecutor(2) as threads:
         results = []
         for clip in clips():
             logits = model.network(**placed(clip)).logits
             pending = copier.start(torch.log_softmax(logits.float(), dim=-1))
             device.mark_step()
-            results.append(writers.submit(write, clip, pending))
-        written = [one.result() for one in results]
-    np.savez(out, *[log_probs for log_probs, _ in written])
+            results.append(threads.submit(decode, clip, pending))
+        decoded = [one.result() for one in results]
+    np.savez(out, *[log_probs for log_probs, _ in decoded])
     return {
-        "texts": [text for _, text in written],
+        "texts": [text for _, text in decoded],
         "graphs": None if counts is None else dataclasses.asdict(counts) | {"shapes": None},
         "events": events(),
     }
 
 
-def forget_events() -> None:
+def reset_events() -> None:
     if "hpu_standin" in sys.modules:
         sys.modules["hpu_standin"].recorder.reset()
 
@@ -143,7 +142,7 @@ def events() -> dict[str, int]:
 
 
 def finetune(out: Path, device: Any, *settings: str) -> dict[str, Any]:
-    """Four steps of a tiny model, stopped after the second and resumed; scored at the end."""
+    """Train a tiny model for four steps, stopped after the second and resumed; score it."""
     from helpers.tiny_corpus import write_corpus
 
     from gaudi_asr_cli.core.errors import StoppedError
@@ -156,16 +155,16 @@ def finetune(out: Path, device: Any, *settings: str) -> dict[str, Any]:
     run = out / "run"
     losses: dict[int, float] = {}
 
-    def note(event: Any) -> None:
+    def record(event: Any) -> None:
         if isinstance(event, StepLogged):
             losses[event.step] = event.loss
 
     def stop_after_two(event: Any) -> None:
-        note(event)
+        record(event)
         if isinstance(event, StepLogged) and event.step == 2:
             signal.raise_signal(signal.SIGINT)
 
-    forget_events()
+    reset_events()
     request = FinetuneRequest("digits", (*data, *TINY, *settings), run)
     try:
         finetune(request, device, stop_after_two)
@@ -173,7 +172,7 @@ def finetune(out: Path, device: Any, *settings: str) -> dict[str, Any]:
         stopped = True
     else:
         stopped = False
-    report = finetune(FinetuneRequest(run=run, resume=True), device, note)
+    report = finetune(FinetuneRequest(run=run, resume=True), device, record)
     return {
         "stopped": stopped,
         "losses": [losses[step] for step in sorted(losses)],
@@ -184,8 +183,8 @@ def finetune(out: Path, device: Any, *settings: str) -> dict[str, Any]:
     }
 
 
-def spoil(out: Path, device: Any) -> dict[str, Any]:
-    """A step that is far too large: what is said, and which checkpoints are left."""
+def diverge(out: Path, device: Any) -> dict[str, Any]:
+    """Take a far too large step and return the error and the remaining checkpoints."""
     from helpers.tiny_corpus import write_corpus
 
     from gaudi_asr_cli.core.errors import TrainingError
@@ -193,18 +192,18 @@ def spoil(out: Path, device: Any) -> dict[str, Any]:
     from gaudi_asr_cli.core.workflows.finetune.run import finetune
 
     corpus = write_corpus(out / "corpus", utterances=14)
-    wild = ("optimizer.learning_rate=1e30", "optimizer.clip_norm=0", "evaluation.save_every=1")
-    request = FinetuneRequest("digits", (f"train.data={corpus}", *TINY, *wild), out / "run")
+    diverging = ("optimizer.learning_rate=1e30", "optimizer.clip_norm=0", "evaluation.save_every=1")
+    request = FinetuneRequest("digits", (f"train.data={corpus}", *TINY, *diverging), out / "run")
     try:
         finetune(request, device)
     except TrainingError as error:
         kept = [path.name for path in (out / "run" / "checkpoints").glob("checkpoint-*")]
         return {"message": error.message, "checkpoints": kept}
-    return {"message": "nothing was said", "checkpoints": []}
+    return {"message": "no error", "checkpoints": []}
 
 
-def learn(out: Path, device: Any, family: str) -> dict[str, Any]:
-    """Three steps of a pretrained tiny model of that family; which Trainer it was."""
+def train_family(out: Path, device: Any, family: str) -> dict[str, Any]:
+    """Train a pretrained tiny model of the family for three steps; return losses and Trainer."""
     from helpers.tiny_corpus import write_corpus
     from helpers.tiny_models import save_tiny_model
 
@@ -229,17 +228,16 @@ def learn(out: Path, device: Any, family: str) -> dict[str, Any]:
     for module in job.task.network.modules():
         if hasattr(module, "p"):
             module.p = 0.0
-    losses = []
-    told = losses.append
-    settings_now = dataclasses.replace(job.settings, eval_every=None)
+    losses: list[float] = []
+    unscored = dataclasses.replace(job.settings, eval_every=None)
     with batch_losses() as exact:
         session.train(
             job.task,
             job.training_set,
             None,
-            settings_now,
+            unscored,
             RunFolder.create(out / f"run-{family}"),
-            lambda event: told(event.loss) if isinstance(event, StepLogged) else None,
+            lambda event: losses.append(event.loss) if isinstance(event, StepLogged) else None,
         )
     trainer = device.trainer_kit().trainer_class().__name__
     return {"losses": losses, "exact": exact, "trainer": trainer}
@@ -247,18 +245,18 @@ def learn(out: Path, device: Any, family: str) -> dict[str, Any]:
 
 @contextmanager
 def batch_losses() -> Iterator[list[float]]:
-    """The loss of every batch; what transformers 4.55 logs of them is rounded."""
+    """Yield a list of the losses of all batches; the logs of transformers 4.55 are rounded."""
     from gaudi_asr_cli.core.training.trainer import PlannedMixin
 
     losses: list[float] = []
     original = PlannedMixin.training_step
 
-    def noting(self: Any, *given: Any) -> Any:
-        loss = original(self, *given)
+    def record(self: Any, *inputs: Any) -> Any:
+        loss = original(self, *inputs)
         losses.append(float(loss))
         return loss
 
-    PlannedMixin.training_step = noting  # type: ignore[method-assign]
+    PlannedMixin.training_step = record  # type: ignore[method-assign]
     try:
         yield losses
     finally:
@@ -272,9 +270,8 @@ def main(out: Path, name: str, mode: str) -> None:
     if mode == "lazy":
         found["graphed"] = transcribe_clips(out / "graphed", device, graphs=True)
     found["finetune"] = finetune(out / "finetune", device)
-    found["learn"] = {one: learn(out / "learn" / one, device, one) for one in LEARNT}
-    found["spoilt"] = spoil(out / "spoilt", device)
-    found["compilations"] = device.count_compilations()
+    found["families"] = {one: train_family(out / "families" / one, device, one) for one in FAMILIES}
+    found["diverged"] = diverge(out / "diverged", device)
     (out / "found.json").write_text(json.dumps(found))
 
 

@@ -1,4 +1,4 @@
-"""Run in a process of its own: whole commands on one device, in one interpreter to save time.
+"""Whole commands on one device in a process of its own, in one interpreter to save time.
 
 python drive_commands.py OUT DEVICE     prints JSON: exit code, output and errors by command
 """
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from drive import HEARD, TINY, events, forget_events
+from drive import FAMILIES, TINY, events, reset_events
 from helpers.run import run_here
 from helpers.tiny_corpus import write_corpus
 from helpers.tiny_models import save_tiny_model
@@ -21,12 +21,12 @@ BUCKETS, LIMIT = 5, 40
 
 
 def benchmarks(out: Path, graphs: bool) -> dict[str, list[Any]]:
-    """Small networks in the layouts of base and large models, on more sound than is asked for."""
-    sound = write_corpus(out / "sound", utterances=LIMIT + 2)
-    words = ["--data", sound, "--buckets", BUCKETS, "--limit", LIMIT, "--repeat", 1,
+    """Return bench commands for small networks, on more audio than `--limit`."""
+    corpus = write_corpus(out / "audio", utterances=LIMIT + 2)
+    words = ["--data", corpus, "--buckets", BUCKETS, "--limit", LIMIT, "--repeat", 1,
              "--batch-seconds", 6, "--dtype", "fp32", "--json"]  # fmt: skip
     words += ["--graphs"] if graphs else []
-    models = {one: save_tiny_model(out / "models" / one, one) for one in HEARD}
+    models = {one: save_tiny_model(out / "models" / one, one) for one in FAMILIES}
     return {f"bench {one}": ["bench", "--model", folder, *words] for one, folder in models.items()}
 
 
@@ -46,7 +46,7 @@ def main(out: Path, device: str) -> dict[str, Any]:
     }  # fmt: skip
     found: dict[str, Any] = {}
     for name, words in commands.items():
-        forget_events()
+        reset_events()
         done = run_here(*words, "--device", device)
         found[name] = {
             "exit_code": done.exit_code,

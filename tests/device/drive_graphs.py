@@ -1,4 +1,4 @@
-"""Run in a process of its own: optimum-habana's trainer with graphs and fused parts; refusals."""
+"""optimum-habana's trainer with training graphs and fused optimiser, in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import drive
 
 
-def learnt(out: Path, device: Any, *settings: str) -> list[float]:
+def train_losses(out: Path, device: Any, *settings: str) -> list[float]:
     from helpers.tiny_corpus import write_corpus
     from helpers.tiny_models import save_tiny_model
 
@@ -34,7 +34,7 @@ def learnt(out: Path, device: Any, *settings: str) -> list[float]:
         ),
     )  # fmt: skip
     job = prepare(resolve_recipe(request), device, ignore)
-    # The user's own arguments of this trainer: `job` does not know its fields yet.
+    # The user's arguments of this trainer; the recipe is checked without its fields.
     extra = {one: True for one in settings if one.startswith("use_")}
     losses: list[float] = []
     session.train(
@@ -48,30 +48,30 @@ def learnt(out: Path, device: Any, *settings: str) -> list[float]:
     return losses
 
 
-def refusal(out: Path, device: Any, *settings: str) -> str:
+def rejection(out: Path, device: Any, *settings: str) -> str:
     from gaudi_asr_cli.core.errors import RecipeError
 
     try:
-        learnt(out, device, "use_hpu_graphs_for_training", *settings)
+        train_losses(out, device, "use_hpu_graphs_for_training", *settings)
     except RecipeError as error:
         return error.message
-    return "not refused"
+    return "not rejected"
 
 
 def main(out: Path) -> dict[str, Any]:
     device = drive.open_named("hpu", "lazy")
-    found: dict[str, Any] = {"plain_losses": learnt(out, device)}
-    drive.forget_events()
-    found["graphs_losses"] = learnt(out, device, "use_hpu_graphs_for_training")
+    found: dict[str, Any] = {"plain_losses": train_losses(out, device)}
+    drive.reset_events()
+    found["graphs_losses"] = train_losses(out, device, "use_hpu_graphs_for_training")
     found["training_graphs"] = drive.events().get("training_graph", 0)
-    drive.forget_events()
-    learnt(out, device, "use_fused_adam", "use_fused_clip_norm")
+    drive.reset_events()
+    train_losses(out, device, "use_fused_adam", "use_fused_clip_norm")
     found["fused_events"] = drive.events()
-    found["refusals"] = {
-        "layerdrop": refusal(out, device, "network.layerdrop=0.1"),
-        "augment": refusal(out, device, "network.mask_time_prob=0.05"),
-        "accumulate": refusal(out, device, "batching.accumulate=2"),
-        "hubert": refusal(out, device, "hubert"),
+    found["rejections"] = {
+        "layerdrop": rejection(out, device, "network.layerdrop=0.1"),
+        "augment": rejection(out, device, "network.mask_time_prob=0.05"),
+        "accumulate": rejection(out, device, "batching.accumulate=2"),
+        "hubert": rejection(out, device, "hubert"),
     }
     return found
 

@@ -1,4 +1,4 @@
-"""Run in a process of its own: commands of the READMEs on a stand-in Gaudi, two steps each.
+"""Commands of the old READMEs on a stand-in Gaudi in a process of its own, two steps each.
 
 python drive_old_commands.py OUT     prints JSON: exit code, output and errors by command
 """
@@ -14,7 +14,7 @@ from helpers.old_commands import local_words, read_commands, write_local
 from helpers.run import run_here
 
 BENCHES = ("bench-base-bf16", "bench-large-fp32")
-"""They ran on a Gaudi without saying so; two of the six are enough."""
+"""Commands that used a Gaudi without naming it; two of the six are enough."""
 
 
 def main(out: Path) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def main(out: Path) -> dict[str, Any]:
             continue
         words = local_words(old, local, out / old.id, "hpu")
         if "gradient_checkpointing" in old.flags:
-            # torch's own looks for devices that the stand-in does not play.
+            # torch's gradient checkpointing looks for devices that the stand-in does not emulate.
             words += ["--gradient_checkpointing", "False"]
         done = run_here(old.today, *words, "--json")
         found[old.id] = {

@@ -1,4 +1,4 @@
-"""Run in a process of its own: what a decoder writes on one device, and the shapes that it sees.
+"""Generated text and decoder shapes on one device, in a process of its own.
 
 python drive_seq2seq.py OUT DEVICE MODE [trains]     writes OUT/found.json
 """
@@ -10,25 +10,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from drive import events, forget_events, open_named
+from drive import events, reset_events, open_named
 
 
-def watch(network: Any) -> list[tuple[list[int], ...]]:
-    """A list that gets the shapes of ids and of what was heard, at each call of the decoder."""
-    seen: list[tuple[list[int], ...]] = []
+def record_shapes(network: Any) -> list[tuple[list[int], ...]]:
+    """Return a list of the shapes of ids and encoder states, extended by each decoder call."""
+    shapes: list[tuple[list[int], ...]] = []
 
-    def note(_: Any, args: Any, kwargs: Any) -> None:
+    def record(_: Any, args: Any, kwargs: Any) -> None:
         ids = kwargs["input_ids"] if kwargs.get("input_ids") is not None else args[0]
-        seen.append((list(ids.shape), list(kwargs["encoder_hidden_states"].shape)))
+        shapes.append((list(ids.shape), list(kwargs["encoder_hidden_states"].shape)))
 
-    network.get_decoder().register_forward_pre_hook(note, with_kwargs=True)
-    return seen
+    network.get_decoder().register_forward_pre_hook(record, with_kwargs=True)
+    return shapes
 
 
 def main(out: Path, name: str, mode: str, trains: str = "") -> None:
     device = open_named(name, mode)
     if trains:
-        # As while training: optimum-habana has put its own models and `generate` in place.
+        # As in training: optimum-habana replaces models and `generate`.
         device.prepare_training()
     from helpers.tiny_corpus import write_corpus
     from helpers.tiny_seq2seq import save_tiny_whisper
@@ -47,14 +47,14 @@ def main(out: Path, name: str, mode: str, trains: str = "") -> None:
         str(folder), device=device, dtype="fp32", generation_config=how, batch_size=4
     )
     model: Any = recognizer.model
-    seen = watch(model.network) if hasattr(model, "network") else []
-    forget_events()
-    heard = list(transcribe(recognizer, clips, HypothesisDecoder()))
+    seen = record_shapes(model.network) if hasattr(model, "network") else []
+    reset_events()
+    results = list(transcribe(recognizer, clips, HypothesisDecoder()))
     found = {
         "kind": type(model).__name__,
         "network": type(model.network).__module__ if seen else "",
-        "texts": [None if one.transcript is None else one.transcript.text for one in heard],
-        "errors": [one.error for one in heard],
+        "texts": [None if one.transcript is None else one.transcript.text for one in results],
+        "errors": [one.error for one in results],
         "shapes": sorted({json.dumps(one) for one in seen}),
         "calls": len(seen),
         "events": events(),

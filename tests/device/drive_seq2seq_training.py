@@ -1,4 +1,4 @@
-"""Run in a process of its own: how models that write learn on one device, and what they write then.
+"""Training and generation of seq2seq models on one device, in a process of its own.
 
 python drive_seq2seq_training.py OUT DEVICE MODE     writes OUT/found.json
 """
@@ -26,24 +26,24 @@ SMALL = (
 )  # fmt: skip
 
 
-def watch_steps() -> list[str]:
-    """A list that gets the shapes of what the network is given, step by step."""
+def record_steps() -> list[str]:
+    """Return a list of the shapes of the network's inputs, extended by each training step."""
     from gaudi_asr_cli.core.training.trainer import PlannedMixin
 
     seen: list[str] = []
     step = PlannedMixin.training_step
 
-    def noted(self: Any, model: Any, inputs: dict[str, Any], *rest: Any) -> Any:
+    def recording(self: Any, model: Any, inputs: dict[str, Any], *rest: Any) -> Any:
         names = ("input_values", "input_features", "decoder_input_ids", "labels")
         seen.append(json.dumps([list(inputs[one].shape) for one in names if one in inputs]))
         return step(self, model, inputs, *rest)
 
-    PlannedMixin.training_step = noted  # type: ignore[method-assign]
+    PlannedMixin.training_step = recording  # type: ignore[method-assign]
     return seen
 
 
-def learn(out: Path, device: Any, model: Path, *settings: str) -> dict[str, Any]:
-    """Three steps, a score by generation, and what eval-seq2seq hears of the model that is left."""
+def train(out: Path, device: Any, model: Path, *settings: str) -> dict[str, Any]:
+    """Train for three steps with a score, and evaluate the saved model with eval-seq2seq."""
     from helpers.tiny_corpus import write_corpus
 
     from gaudi_asr_cli.core.events import Evaluated, StepLogged
@@ -53,20 +53,20 @@ def learn(out: Path, device: Any, model: Path, *settings: str) -> dict[str, Any]
 
     corpus = write_corpus(out / "corpus", utterances=11)
     data = (f"model={model}", f"train.data={corpus}", f"eval.data={corpus}", "eval.limit=5")
-    asked = FinetuneRequest(
+    request = FinetuneRequest(
         settings=(*data, *SMALL, *settings), run=out / "run", kind="finetune-seq2seq"
     )
     events: list[Any] = []
-    finetune(asked, device, events.append)
-    told = dict(one.split("=", 1) for one in settings)
+    finetune(request, device, events.append)
+    values = dict(one.split("=", 1) for one in settings)
     again = EvalSeq2SeqRequest(
         model=str(out / "run"),
         data=(str(corpus),),
         run=out / "eval",
         limit=5,
         normalizer="none",
-        language=told.get("language"),
-        beams=int(told.get("generation.beams", 1)),
+        language=values.get("language"),
+        beams=int(values.get("generation.beams", 1)),
         max_tokens=6,
         dtype="fp32",
     )
@@ -75,10 +75,10 @@ def learn(out: Path, device: Any, model: Path, *settings: str) -> dict[str, Any]
         "losses": [one.loss for one in events if isinstance(one, StepLogged)],
         "accuracies": [one.token_accuracy for one in events if isinstance(one, StepLogged)],
         "wer": [one.score.wer for one in events if isinstance(one, Evaluated)],
-        "heard": read_hypotheses(out / "run"),
-        "heard_again": read_hypotheses(out / "eval"),
+        "hypotheses": read_hypotheses(out / "run"),
+        "hypotheses_again": read_hypotheses(out / "eval"),
         "wer_again": report.score.wer,
-        "trainer": device.trainer_kit(writes=True).trainer_class().__name__,
+        "trainer": device.trainer_kit(generates=True).trainer_class().__name__,
     }
 
 
@@ -101,18 +101,18 @@ def join_halves(out: Path, family: str) -> Path:
 
 def main(out: Path, name: str, mode: str) -> None:
     device = open_named(name, mode)
-    seen = watch_steps()
+    seen = record_steps()
     from helpers.tiny_seq2seq import save_tiny_whisper
 
     found: dict[str, Any] = {}
     for family, calm in (("Bart", CALM), ("GPT2", CALM_GPT2)):
         seen.clear()
         joined = join_halves(out / f"parts-{family}", family)
-        found[family] = learn(out / family, device, joined, *calm, "generation.beams=2")
+        found[family] = train(out / family, device, joined, *calm, "generation.beams=2")
         found[family]["shapes"] = sorted(set(seen))
     seen.clear()
     whisper = save_tiny_whisper(out / "whisper")
-    found["whisper"] = learn(out / "spoken", device, whisper, CALM[0], CALM[2], "language=hi",
+    found["whisper"] = train(out / "spoken", device, whisper, CALM[0], CALM[2], "language=hi",
         "generation.beams=2",
     )  # fmt: skip
     found["whisper"]["shapes"] = sorted(set(seen))

@@ -1,4 +1,4 @@
-"""Commands of the READMEs that say --use_habana, on a stand-in Gaudi."""
+"""Commands of the old READMEs with --use_habana, on a stand-in Gaudi."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ def done(tmp_path_factory):
     return json.loads(printed.splitlines()[-1])
 
 
-def test_every_command_for_a_gaudi_runs_on_one(done):
+def test_every_gaudi_command_succeeds(done):
     failed = {name: one["stderr"] for name, one in done.items() if one["exit_code"] != 0}
 
     assert failed == {}
     assert len(done) == 8
 
 
-def test_training_commands_train_two_steps_on_it(done):
+def test_ctc_training_commands_train_two_steps(done):
     for name in ("ctc-librispeech-hpu", "ctc-librispeech-8-hpus"):
-        account = json.loads(done[name]["stdout"])
-        assert (account["device"], account["dtype"], account["steps"]) == ("hpu", "bf16", 2)
-        assert account["eval"]["utterances"] == 3
+        report = json.loads(done[name]["stdout"])
+        assert (report["device"], report["dtype"], report["steps"]) == ("hpu", "bf16", 2)
+        assert report["eval"]["utterances"] == 3
 
 
-def test_models_that_write_train_and_are_scored_on_it(done):
+def test_seq2seq_models_are_trained_and_scored(done):
     for name in ("whisper-small-hpu", "whisper-large-8-hpus"):
-        account = json.loads(done[name]["stdout"])
-        assert (account["device"], account["steps"]) == ("hpu", 2)
+        report = json.loads(done[name]["stdout"])
+        assert (report["device"], report["steps"]) == ("hpu", 2)
     assert json.loads(done["whisper-small-hpu-score"]["stdout"])["utterances"] == 3
 
 
-def test_benchmarks_capture_graphs_as_they_ask(done):
+def test_benchmarks_capture_graphs(done):
     benches = {name: one for name, one in done.items() if name.startswith("bench")}
 
     assert len(benches) == 2
     for one in benches.values():
-        account = json.loads(one["stdout"])
-        assert (account["device"], account["graphs"]) == ("hpu", True)
-        assert account["graphs_captured"] >= 1
+        report = json.loads(one["stdout"])
+        assert (report["device"], report["graphs"]) == ("hpu", True)
+        assert report["graphs_captured"] >= 1

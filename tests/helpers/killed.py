@@ -13,18 +13,18 @@ from typing import Any
 
 
 def die_before(owner: Any, name: str, due: Callable[..., bool]) -> None:
-    """Replace a method by one that kills the process when it is due, before its own work."""
+    """Replace a method by one that kills the process before its own work when it is due."""
     original = getattr(owner, name)
 
-    def dying(self: Any, *args: Any, **more: Any) -> Any:
+    def killing(self: Any, *args: Any, **more: Any) -> Any:
         if due(self, *args, **more):
             os.kill(os.getpid(), signal.SIGKILL)
         return original(self, *args, **more)
 
-    setattr(owner, name, dying)
+    setattr(owner, name, killing)
 
 
-def arrange_death(moment: str, step: int) -> None:
+def patch_kill(moment: str, step: int) -> None:
     from transformers import Trainer
 
     from gaudi_asr_cli.core.training import callbacks, session
@@ -33,19 +33,19 @@ def arrange_death(moment: str, step: int) -> None:
     if moment == "step":
         die_before(PlannedMixin, "training_step", lambda t, *_: t.state.global_step == step)
     elif moment == "in-checkpoint":
-        # The weights are written, optimiser and random states are not.
+        # The weights are written; optimiser and random states are not.
         die_before(
             Trainer, "_save_optimizer_and_scheduler", lambda t, *_: t.state.global_step == step
         )
     elif moment == "after-checkpoint":
-        # Marked as whole, older ones not yet removed.
+        # Marked as complete, older ones not yet removed.
         die_before(callbacks, "rmtree", lambda path: True)
     elif moment == "finishing":
         die_before(session, "outcome", lambda *_: True)
 
 
 if __name__ == "__main__":
-    arrange_death(sys.argv[1], int(sys.argv[2]))
+    patch_kill(sys.argv[1], int(sys.argv[2]))
     from gaudi_asr_cli.cli.app import main
 
     main(sys.argv[3:])

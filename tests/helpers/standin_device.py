@@ -1,4 +1,4 @@
-"""Processes that believe they run on a Gaudi host: the stand-in is on their path."""
+"""Processes with a stand-in of the Gaudi software on their path."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def has_optimum() -> bool:
 
 
 def standin_environment() -> dict[str, str]:
-    """The environment of a Gaudi host; torchvision's stub is for optimum-habana alone."""
+    """Return the environment of a Gaudi host; only optimum-habana needs torchvision's stub."""
     paths = [TESTS, STANDIN, STANDIN / "site"]
     if has_optimum():
         paths.append(STANDIN / "site_optimum")
     gaudi = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
-    # Racy: a copy reads its source only when somebody waits for it, as late as it ever could.
+    # Racy: a copy reads its source only when it is waited for, as late as possible.
     fixed = {"OMP_NUM_THREADS": "1", "HPU_STANDIN_D2H": "racy"}
     return {**gaudi, **fixed, "PYTHONPATH": os.pathsep.join(map(str, paths))}
 

@@ -1,4 +1,4 @@
-"""Small local copies of data sets: their columns, splits and folders, with made sound."""
+"""Small local replicas of data sets: their columns, splits and folders, with synthetic audio."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ TEXTS = {
 }
 
 
-def make_sound(number: int, *, form: str = "WAV", rate_hz: int = RATE_HZ) -> bytes:
-    """A second or two of noise as an encoded file."""
+def make_clip(number: int, *, form: str = "WAV", rate_hz: int = RATE_HZ) -> bytes:
+    """Return one or two seconds of noise as an encoded file."""
     draw = np.random.default_rng(number)
     samples = 0.1 * draw.standard_normal(int(rate_hz * (1.2 + 0.3 * (number % 3))))
     file = io.BytesIO()
@@ -33,12 +33,12 @@ def make_sound(number: int, *, form: str = "WAV", rate_hz: int = RATE_HZ) -> byt
 
 
 def write_librispeech(root: Path) -> Path:
-    """openslr/librispeech_asr as its Parquet files lie: config/split/NUMBER.parquet."""
+    """Write the Parquet layout of openslr/librispeech_asr: config/split/NUMBER.parquet."""
     for split in ("train.100", "validation", "test"):
         rows = [
             {
                 "file": f"1-2-{number:04}.flac",
-                "audio": {"bytes": make_sound(number), "path": f"1-2-{number:04}.flac"},
+                "audio": {"bytes": make_clip(number), "path": f"1-2-{number:04}.flac"},
                 "text": text,
                 "speaker_id": 1,
                 "chapter_id": 2,
@@ -51,11 +51,11 @@ def write_librispeech(root: Path) -> Path:
 
 
 def write_multilingual_librispeech(root: Path) -> Path:
-    """facebook/multilingual_librispeech: config/split-SHARD.parquet."""
+    """Write the layout of facebook/multilingual_librispeech: config/split-SHARD.parquet."""
     for split in ("train", "dev", "test", "9_hours", "1_hours"):
         rows = [
             {
-                "audio": {"bytes": make_sound(number), "path": f"3-4-{number:06}.opus"},
+                "audio": {"bytes": make_clip(number), "path": f"3-4-{number:06}.opus"},
                 "original_path": "http://example.org/book.mp3",
                 "begin_time": 0.0,
                 "end_time": 1.2,
@@ -73,13 +73,13 @@ def write_multilingual_librispeech(root: Path) -> Path:
 
 
 def write_hub_common_voice(root: Path, language: str = "hindi") -> Path:
-    """A Common Voice that somebody converted to Parquet, such as regisss/common_voice_11_0_hi."""
+    """Write a Common Voice converted to Parquet, such as regisss/common_voice_11_0_hi."""
     for split in ("train", "validation", "test"):
         rows = [
             {
                 "client_id": f"speaker-{number}",
                 "path": f"common_voice_{number}.mp3",
-                "audio": {"bytes": make_sound(number), "path": f"common_voice_{number}.mp3"},
+                "audio": {"bytes": make_clip(number), "path": f"common_voice_{number}.mp3"},
                 "sentence": text,
                 "up_votes": 2,
                 "down_votes": 0,
@@ -91,29 +91,29 @@ def write_hub_common_voice(root: Path, language: str = "hindi") -> Path:
 
 
 def write_common_voice(root: Path, language: str) -> Path:
-    """A release folder as it is downloaded: TSVs of the splits beside clips/ of mp3 files."""
+    """Write a release folder as downloaded: a TSV per split next to clips/ with mp3 files."""
     (root / "clips").mkdir(parents=True)
     head = ("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accent")
-    for place, split in enumerate(("train", "dev", "test", "validated")):
+    for position, split in enumerate(("train", "dev", "test", "validated")):
         with (root / f"{split}.tsv").open("w", encoding="utf-8", newline="") as file:
             lines = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None)
             lines.writerow(head)
             for number, text in enumerate(TEXTS[language]):
-                name = f"common_voice_{place}{number}.mp3"
-                sound = make_sound(number, form="MP3", rate_hz=32_000)
-                (root / "clips" / name).write_bytes(sound)
+                name = f"common_voice_{position}{number}.mp3"
+                clip = make_clip(number, form="MP3", rate_hz=32_000)
+                (root / "clips" / name).write_bytes(clip)
                 lines.writerow((f"c{number}", name, text, 2, 0, "", "", ""))
     return root
 
 
 def write_timit(root: Path) -> Path:
-    """A manifest as somebody writes one of LDC93S1; the path of the training part's."""
+    """Write TIMIT (LDC93S1) as manifests; the path is that of the folder."""
     for part in ("TRAIN", "TEST"):
         (root / part).mkdir(parents=True)
         lines = []
         for number, text in enumerate(TEXTS["english"]):
             path = root / part / f"SA{number}.WAV"
-            path.write_bytes(make_sound(number))
+            path.write_bytes(make_clip(number))
             lines.append(json.dumps({"audio_filepath": str(path), "text": text.capitalize()}))
         (root / f"{part}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return root

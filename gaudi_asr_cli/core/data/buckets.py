@@ -328,34 +328,3 @@ def _label_widths(labels: NDArray[np.int64], cuts: _Cuts, static_shapes: bool) -
             bucket = cuts.padded_s == edge_s
             widths[bucket] = widths[bucket].max()
     return widths
-
-
-@dataclass(frozen=True, slots=True)
-class PlanPrice:
-    """What a plan costs: `shapes` are what a device that compiles has to compile."""
-
-    utterances: int
-    batches: int
-    shapes: int
-    audio_s: float
-    padded_s: float
-    too_long: int
-
-    @property
-    def padding(self) -> float:
-        """Padded over real audio, empty rows included: 1.0 is no padding."""
-        return self.padded_s / self.audio_s if self.audio_s else 1.0
-
-
-def price_plan(plan: ArrayPlan, durations_s: Sequence[float] | NDArray[np.float64]) -> PlanPrice:
-    """What the plan pads and how many shapes it has."""
-    durations = _as_durations(durations_s)
-    shapes = np.unique(np.stack([plan.rows, plan.padded_s, plan.label_tokens]), axis=1)
-    return PlanPrice(
-        utterances=len(plan.order),
-        batches=len(plan),
-        shapes=shapes.shape[1],
-        audio_s=float(durations[plan.order].sum()),
-        padded_s=float((plan.rows * plan.padded_s).sum()),
-        too_long=len(plan.too_long),
-    )

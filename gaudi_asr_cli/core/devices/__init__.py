@@ -1,4 +1,4 @@
-"""Accelerators: a new one is a file with `open_x() -> Device` and a line in `OPENERS`."""
+"""Devices: a new one is a file with `open_x() -> Device` and a line in `OPENERS`."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from functools import partial
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.devices.cuda import open_cuda
-from gaudi_asr_cli.core.devices.hpu import MODES, check_hpu, explain_hpu, leave_alone, open_hpu
+from gaudi_asr_cli.core.devices.hpu import MODES, block_bridge, check_hpu, explain_hpu, open_hpu
 from gaudi_asr_cli.core.errors import MachineError, UsageError
 
 __all__ = ["MODES", "OPENERS", "Device", "check_present", "explain_hpu", "open_device"]
 
 OPENERS: dict[str, Callable[[], Device]] = {"hpu": open_hpu, "cuda": open_cuda, "cpu": open_cpu}
-"""How each device is opened; the order is the order in which `auto` tries them."""
+"""The function that opens each device, in the order in which `auto` tries them."""
 
 
 def open_device(name: str = "auto", *, hpu_mode: str = "auto") -> Device:
-    """The device of that name, or for `auto` the first of `OPENERS` that opens.
+    """Open the device of that name, or for `auto` the first of `OPENERS` that opens.
 
-    Call it before transformers is imported: a Gaudi's software must come first.
+    Call it before transformers is imported: the Gaudi software must be imported first.
 
     Args:
         name: `auto` or one of `OPENERS`.
-        hpu_mode: How a Gaudi runs, one of `MODES`; other devices have no modes.
+        hpu_mode: Execution mode of a Gaudi, one of `MODES`; other devices have no modes.
 
     Raises:
-        MachineError: This machine lacks the device, or a piece of its software.
-        UsageError: There is no device of that name, or no such mode.
+        MachineError: The device or a part of its software is missing on this machine.
+        UsageError: The name or the mode is unknown.
     """
     if hpu_mode not in MODES:
         raise UsageError(
@@ -45,31 +45,31 @@ def open_device(name: str = "auto", *, hpu_mode: str = "auto") -> Device:
             remedy=f"Choose one of auto, {', '.join(openers)}.",
         )
     if name != "hpu":
-        leave_alone()
+        block_bridge()
     return openers[name]()
 
 
-def check_present(name: str, cards: int) -> None:
-    """Refuse what will surely not open, without opening it: a card is for one process.
+def check_present(name: str, count: int) -> None:
+    """Check that so many devices are present, without opening one: a Gaudi serves one process.
 
     Raises:
-        MachineError: A Gaudi's software is missing, or there are fewer cards than asked for.
+        MachineError: The Gaudi software is missing, or there are fewer devices than `count`.
     """
     if name == "hpu":
-        check_hpu(cards)
-    # The cards are for the ranks, not for this process and their launcher.
-    leave_alone()
+        check_hpu(count)
+    # The devices are for the ranks, not for this process and the launcher.
+    block_bridge()
 
 
 def _open_first(openers: dict[str, Callable[[], Device]]) -> Device:
-    refusals = []
+    failures = []
     for name, opener in openers.items():
         if name != "hpu":
-            leave_alone()
+            block_bridge()
         try:
             return opener()
-        except MachineError as refusal:
-            refusals.append(refusal.message)
+        except MachineError as error:
+            failures.append(error.message)
     raise MachineError(
-        f"No device opens on this machine: {' '.join(refusals)}", remedy="Pass --device cpu."
+        f"No device opens on this machine: {' '.join(failures)}", remedy="Pass --device cpu."
     )

@@ -1,4 +1,4 @@
-"""What the rest of the house may ask of an accelerator."""
+"""The interface of all devices."""
 
 from __future__ import annotations
 
@@ -19,127 +19,124 @@ DTYPES = ("fp32", "bf16", "fp16")
 
 
 class Device(Protocol):
-    """An accelerator, asked instead of named: no caller writes `if device.name == ...`."""
+    """A CPU or accelerator. Callers use its properties and never test `device.name`."""
 
     @property
     def name(self) -> str:
-        """What `--device` calls it."""
+        """Value of `--device` that selects it."""
 
     @property
     def description(self) -> str:
-        """What it is, for people: the card's or processor's own name."""
+        """Product name of the accelerator or processor, for display."""
 
     @property
     def torch_device(self) -> torch.device: ...
 
     @property
     def recompiles_on_new_shapes(self) -> bool:
-        """Whether every new tensor shape costs a compilation, so that batches need few shapes."""
+        """Whether every new tensor shape is compiled, so that batches should have few shapes."""
 
     @property
     def prefers_batching(self) -> bool:
-        """Whether several utterances together run faster than one after another."""
+        """Whether a batch of utterances runs faster than the utterances one by one."""
 
     @property
     def is_async(self) -> bool:
-        """Whether calls return before the work is done, so that reading a number means waiting."""
+        """Whether calls return before the work is done, so that reading a value synchronises."""
 
     @property
     def trains_on_cpu(self) -> bool:
-        """Whether training happens on the processor itself."""
+        """Whether training runs on the CPU."""
 
     @property
     def ranks(self) -> Ranks:
-        """The processes that train together with this one, each on a card of its own."""
+        """The processes that train together, each on its own device."""
 
     def with_ranks(self, ranks: Ranks) -> Device:
-        """The same device, training together with these."""
+        """Return the same device with these ranks."""
 
     def open_collectives(self) -> str:
-        """What torch calls the way in which such devices add up their gradients, made ready."""
+        """Prepare the collectives of this device and return the name of their torch backend."""
 
-    def choose_dtype(self, wish: str = "auto") -> str:
-        """One of `DTYPES`: the wish, or for `auto` bf16 where the hardware multiplies it natively.
+    def choose_dtype(self, dtype: str = "auto") -> str:
+        """Return the requested dtype, or for `auto` bf16 where the hardware supports it natively.
 
         Raises:
-            UsageError: There is no such dtype.
-            MachineError: The hardware cannot compute in it.
+            UsageError: The dtype is unknown.
+            MachineError: The hardware does not support it.
         """
 
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
-        """The module with its weights on this device."""
+        """Move the module's weights to this device and return it."""
 
     def autocast(self, dtype: str) -> AbstractContextManager[object]:
-        """A context in which matrix products run in `dtype`, one of `DTYPES`."""
+        """Return a context in which matrix products run in `dtype`, one of `DTYPES`."""
 
     def inference_mode(self) -> AbstractContextManager[object]:
-        """A context in which no gradients are kept: the cheapest that the device supports."""
+        """Return the cheapest context without gradients that the device supports."""
 
     def synchronize(self) -> None:
-        """Wait until everything asked of the device is done, so that a clock tells the truth."""
+        """Wait until all queued work is done, so that times can be measured."""
 
     def mark_step(self) -> None:
-        """Hand what was asked so far to a device that collects work (a lazy Gaudi); no waiting."""
+        """Submit the work collected so far on a lazy Gaudi, without waiting for it."""
 
     def use_graphs(self, network: torch.nn.Module, *, max_graphs: int) -> GraphCounts:
-        """Capture the network's forward once for each new set of input shapes, replay it after.
+        """Capture the network's forward once for each new set of input shapes and replay it.
 
-        The network is changed in place; what it returns is never overwritten by a later call.
-        From `max_graphs` captured graphs on, further shapes run without one. A captured graph
-        freezes the branches that its first inputs took: capture each shape with a mask that is
-        not all ones (`warm_up` of `graphs` does), and pad what is heard by a frame more than
-        the longest, so that no mask is.
+        The network is changed in place; its outputs are never overwritten by a later call. Beyond
+        `max_graphs` captured graphs, new shapes run without a graph. A captured graph freezes the
+        branches that its first inputs took: capture each shape with a mask that is not all ones
+        (`graphs.warm_up` does), and pad batches by one frame more than the longest utterance, so
+        that no mask is all ones.
 
         Returns:
-            Counts that go on counting; the same ones where the network has its graphs already.
+            Counts that are updated by every call; the existing ones where the network has graphs.
 
         Raises:
             MachineError: The device has no graphs, or not in this mode.
         """
 
     def pin(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A tensor on the host in memory that the device reaches by itself; any thread may ask."""
+        """Return a host tensor in pinned memory; callable from any thread."""
 
     def copier(self) -> Copier:
-        """Brings tensors to the host while the device goes on; for the thread that asks for it."""
+        """Return a copier of tensors to the host, asynchronous, for the calling thread only."""
 
-    def count_compilations(self) -> int | None:
-        """How many programs the device has compiled so far; None where it does not tell."""
-
-    def trainer_kit(self, *, writes: bool = False) -> TrainerKit:
-        """The Trainer class for this device, with the arguments that it needs.
+    def trainer_kit(self, *, generates: bool = False) -> TrainerKit:
+        """Return the Trainer class for this device, with the arguments that it needs.
 
         Args:
-            writes: Whether what is trained generates text (sequence to sequence).
+            generates: Whether the model generates text (sequence to sequence).
 
         Raises:
-            MachineError: A package that this way of training needs cannot be imported.
+            MachineError: A package that the trainer needs cannot be imported.
         """
 
     def prepare_training(self) -> None:
-        """Put this device's own models in place, for training; before the first one is made."""
+        """Patch models for training on this device, before the first model is created."""
 
     def generation_arguments(self) -> dict[str, Any]:
-        """What transformers' `generate` is told here beside the model's own settings."""
+        """Return arguments of transformers' `generate` that this device adds to the model's own."""
 
     def peak_memory_mb(self) -> float:
-        """Most memory held so far, in MiB: the device's own, or the process's on a CPU."""
+        """Return the peak memory in MiB: of the device, or of the process on a CPU."""
 
 
 def torch_dtype(dtype: str) -> torch.dtype:
-    """What torch calls one of `DTYPES`."""
+    """Return the torch dtype of one of `DTYPES`."""
     import torch
 
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
 
 
-def check_dtype(wish: str) -> None:
-    """Refuse a dtype that nobody knows.
+def check_dtype(dtype: str) -> None:
+    """Reject an unknown dtype.
 
     Raises:
-        UsageError: `wish` is neither `auto` nor one of `DTYPES`.
+        UsageError: `dtype` is neither `auto` nor one of `DTYPES`.
     """
-    if wish != "auto" and wish not in DTYPES:
+    if dtype != "auto" and dtype not in DTYPES:
         raise UsageError(
-            f"There is no dtype '{wish}'.", remedy=f"Choose one of auto, {', '.join(DTYPES)}."
+            f"There is no dtype '{dtype}'.", remedy=f"Choose one of auto, {', '.join(DTYPES)}."
         )

@@ -1,4 +1,4 @@
-"""From the device to the host while the device goes on computing."""
+"""Asynchronous copies from the device to the host."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-MOST_STREAMS = 4
-"""A Gaudi has 32 real ones and then shares; copies of logits keep no more than these busy."""
+MAX_STREAMS = 4
+"""A Gaudi has 32 real streams and shares them beyond; copies of logits need no more than these."""
 
 
 class PendingCopy(Protocol):
-    """A copy that is under way."""
+    """A copy in progress."""
 
     def wait(self) -> NDArray[Any]:
-        """The values, once they are there. Any thread may wait, several times too."""
+        """Wait for the copy and return the values; callable repeatedly and from any thread."""
 
 
 class Copier(Protocol):
-    """Copies from the device; made for one thread, the one that runs the network."""
+    """Copies from the device; used by one thread, the one that runs the network."""
 
     def start(self, tensor: torch.Tensor) -> PendingCopy:
-        """Begin to copy a tensor of a dtype that numpy knows.
+        """Start to copy a tensor of a dtype that numpy supports.
 
-        Whatever is asked of the device afterwards may overwrite nothing of it.
+        Later work on the device cannot overwrite the tensor.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class HostCopy:
-    """See `PendingCopy`: values that were on the host all along."""
+    """See `PendingCopy`: values that are on the host already."""
 
     values: NDArray[Any]
 
@@ -44,17 +44,17 @@ class HostCopy:
 
 
 class HostCopier:
-    """See `Copier`: on a CPU nothing has to move."""
+    """See `Copier`: a CPU needs no copy."""
 
     def start(self, tensor: torch.Tensor) -> HostCopy:
         return HostCopy(tensor.detach().numpy())
 
 
 class StreamCopy:
-    """See `PendingCopy`: a copy on a stream of its own, into memory that the device can reach."""
+    """See `PendingCopy`: a copy on a separate stream into pinned memory."""
 
     def __init__(self, source: torch.Tensor, host: torch.Tensor, event: Any) -> None:
-        # Held until the copy is done, or its memory would be given to the next tensor.
+        # Referenced until the copy is done, or its memory would be reused by the next tensor.
         self._source: torch.Tensor | None = source
         self._host: torch.Tensor | None = host
         self._event = event
@@ -64,9 +64,9 @@ class StreamCopy:
     def wait(self) -> NDArray[Any]:
         with self._lock:
             if self._values is None:
-                assert self._host is not None  # noqa: S101 - given up only below
-                # Waiting for an event is all that other threads may do: on a lazy Gaudi the
-                # current stream is one for the process in Python and one a thread in C++.
+                assert self._host is not None  # noqa: S101 - released only below
+                # Other threads may only wait for an event: on a lazy Gaudi the current stream is
+                # per process in Python and per thread in C++.
                 self._event.synchronize()
                 self._values = self._host.numpy().copy()
                 self._source = self._host = None
@@ -74,12 +74,12 @@ class StreamCopy:
 
 
 class StreamCopier:
-    """See `Copier`: a few streams in turn, each with one pinned buffer.
+    """See `Copier`: a few streams used in turn, each with one pinned buffer.
 
     Args:
         accelerator: `torch.cuda` or `torch.hpu`.
-        pin: Makes host memory that the device writes to directly.
-        flush: Hands over work that the device's software has collected.
+        pin: Returns a host tensor in pinned memory.
+        flush: Submits the work that the device's software has collected.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class StreamCopier:
 
     def start(self, tensor: torch.Tensor) -> StreamCopy:
         if threading.get_ident() != self._thread:
-            raise RuntimeError("A copier belongs to the thread that made it.")
+            raise RuntimeError("A copier can only be used by the thread that created it.")
         slot = self._slots[self._started % len(self._slots)]
         self._started += 1
         source = tensor.detach().contiguous()
-        host = slot.make_room(source)
+        host = slot.allocate(source)
         self._flush()
         slot.stream.wait_stream(self._accelerator.current_stream())
         with self._accelerator.stream(slot.stream):
@@ -111,8 +111,8 @@ class StreamCopier:
 
 @cache
 def open_streams(accelerator: Any) -> tuple[Any, ...]:
-    """The process's streams for copies: every copier shares them."""
-    return tuple(accelerator.Stream() for _ in range(MOST_STREAMS))
+    """Return the process's copy streams, which all copiers share."""
+    return tuple(accelerator.Stream() for _ in range(MAX_STREAMS))
 
 
 class _Slot:
@@ -122,8 +122,8 @@ class _Slot:
         self._pin = pin
         self._buffer: torch.Tensor | None = None
 
-    def make_room(self, source: torch.Tensor) -> torch.Tensor:
-        """Pinned memory in the shape of the source; what it held before is fetched first."""
+    def allocate(self, source: torch.Tensor) -> torch.Tensor:
+        """Return pinned memory in the shape of the source, after finishing its previous copy."""
         import torch
 
         if self.pending is not None:
@@ -131,7 +131,7 @@ class _Slot:
         count = source.numel()
         buffer = self._buffer
         if buffer is None or buffer.dtype != source.dtype or buffer.numel() < count:
-            # Outside of inference mode, or nobody could write to it later.
+            # Not in inference mode, or it could not be written to outside of it.
             with torch.inference_mode(mode=False):
                 buffer = self._pin(torch.empty(max(count, 1), dtype=source.dtype))
             self._buffer = buffer

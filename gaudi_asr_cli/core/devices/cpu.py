@@ -1,4 +1,4 @@
-"""The processor itself: always there."""
+"""The CPU, which is always available."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
-from gaudi_asr_cli.core.devices.convolutions import ease_convolutions
+from gaudi_asr_cli.core.devices.convolutions import use_fast_convolutions
 from gaudi_asr_cli.core.devices.copies import HostCopier
 from gaudi_asr_cli.core.devices.kits import NativeKit
 from gaudi_asr_cli.core.distributed.ranks import SINGLE_PROCESS, Ranks
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CPUINFO = Path("/proc/cpuinfo")
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""Linux names of the instructions that multiply bf16: AVX512-BF16, AMX, and Arm's."""
+"""Linux flags of CPUs with bf16 instructions: AVX512-BF16, AMX, and Arm's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class CpuDevice:
     description: str
     name: str = "cpu"
     recompiles_on_new_shapes: bool = False
-    # One utterance at a time without padding is fastest here (performance.md, section 6).
+    # One utterance at a time, without padding, is fastest on a CPU (performance.md, section 6).
     prefers_batching: bool = False
     is_async: bool = False
     trains_on_cpu: bool = True
@@ -51,23 +51,23 @@ class CpuDevice:
     def open_collectives(self) -> str:
         from torch.serialization import register_package
 
-        # accelerate calls the host of a rank cpu:0, which torch.load knows no place by.
-        register_package(1, lambda storage: None, _stay_on_host)
+        # accelerate names the CPU of a rank cpu:0, a location that torch.load does not know.
+        register_package(1, lambda storage: None, _keep_on_cpu)
         return "gloo"
 
-    def choose_dtype(self, wish: str = "auto") -> str:
-        check_dtype(wish)
-        if wish == "fp16":
+    def choose_dtype(self, dtype: str = "auto") -> str:
+        check_dtype(dtype)
+        if dtype == "fp16":
             raise MachineError(
-                "A CPU computes fp16 slower than fp32.",
+                "fp16 is slower than fp32 on a CPU.",
                 remedy="Pass --dtype bf16 or fp32, or leave --dtype out.",
             )
-        if wish != "auto":
-            return wish
+        if dtype != "auto":
+            return dtype
         return "bf16" if self.flags & BF16_FLAGS else "fp32"
 
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
-        ease_convolutions(module)
+        use_fast_convolutions(module)
         return module.to(self.torch_device)
 
     def autocast(self, dtype: str) -> AbstractContextManager[object]:
@@ -83,14 +83,14 @@ class CpuDevice:
         return torch.inference_mode()
 
     def synchronize(self) -> None:
-        """Nothing to wait for: a CPU is done when the call returns."""
+        """Do nothing: on a CPU the work is done when the call returns."""
 
     def mark_step(self) -> None:
-        """Nothing is collected: a CPU computes at once."""
+        """Do nothing: a CPU computes at once."""
 
     def use_graphs(self, network: torch.nn.Module, *, max_graphs: int) -> GraphCounts:
         raise MachineError(
-            "A CPU has no graphs to capture.",
+            "A CPU has no graphs.",
             remedy="Leave --graphs out, or choose another device with --device.",
         )
 
@@ -100,14 +100,11 @@ class CpuDevice:
     def copier(self) -> HostCopier:
         return HostCopier()
 
-    def count_compilations(self) -> int | None:
-        return None
-
-    def trainer_kit(self, *, writes: bool = False) -> NativeKit:
+    def trainer_kit(self, *, generates: bool = False) -> NativeKit:
         return NativeKit({"use_cpu": True})
 
     def prepare_training(self) -> None:
-        """Nothing to put in place: transformers' models train here as they are."""
+        """Do nothing: transformers' models train on a CPU unpatched."""
 
     def generation_arguments(self) -> dict[str, Any]:
         return {}
@@ -122,12 +119,12 @@ class CpuDevice:
 
 
 def open_cpu() -> CpuDevice:
-    """The CPU, with the instructions that it says it has."""
+    """Open the CPU, with the instruction flags that it reports."""
     return CpuDevice(flags=read_cpu_flags(), description=read_cpu_name())
 
 
 def read_cpu_flags(path: Path = CPUINFO) -> frozenset[str]:
-    """Instruction names from /proc/cpuinfo; none where the system has no such file."""
+    """Return the instruction flags in /proc/cpuinfo; none where there is no such file."""
     for line in _read_lines(path):
         key, _, value = line.partition(":")
         if key.strip() in ("flags", "Features"):
@@ -136,7 +133,7 @@ def read_cpu_flags(path: Path = CPUINFO) -> frozenset[str]:
 
 
 def read_cpu_name(path: Path = CPUINFO) -> str:
-    """The processor's marketing name, or its architecture where the system does not tell."""
+    """Return the model name of the CPU, or its architecture where the name is unknown."""
     for line in _read_lines(path):
         key, _, value = line.partition(":")
         if key.strip() == "model name":
@@ -150,6 +147,6 @@ def _read_lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
-def _stay_on_host(storage: Any, place: str) -> Any:
-    """What `torch.load` asks: the storage if it belongs there already, else None."""
-    return storage if place.startswith("cpu:") else None
+def _keep_on_cpu(storage: Any, location: str) -> Any:
+    """Return the storage if its location is a CPU, else None, as `torch.load` expects."""
+    return storage if location.startswith("cpu:") else None

@@ -1,4 +1,4 @@
-"""The first NVIDIA (or ROCm) card that torch sees."""
+"""NVIDIA (or ROCm) GPUs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.copies import StreamCopier
 from gaudi_asr_cli.core.devices.cuda_graphs import CudaGraphs
-from gaudi_asr_cli.core.devices.graphs import GraphCounts, counts_of
+from gaudi_asr_cli.core.devices.graphs import GraphCounts, graph_counts
 from gaudi_asr_cli.core.devices.kits import NativeKit
 from gaudi_asr_cli.core.distributed.ranks import SINGLE_PROCESS, Ranks
 from gaudi_asr_cli.core.distributed.world import read_world
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import torch
 
 NATIVE_BF16 = (8, 0)
-"""Compute capability from which tensor cores multiply bf16 (Ampere)."""
+"""Minimum compute capability whose tensor cores support bf16 (Ampere)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CudaDevice:
     """See `Device`. `capability` is the compute capability, (8, 0) for an A100.
 
-    `index` is the card's number: a thread that is started later would take the first.
+    `index` is the number of the GPU: new threads would use the first one by default.
     """
 
     capability: tuple[int, int]
@@ -51,16 +51,16 @@ class CudaDevice:
     def open_collectives(self) -> str:
         return "nccl"
 
-    def choose_dtype(self, wish: str = "auto") -> str:
-        check_dtype(wish)
+    def choose_dtype(self, dtype: str = "auto") -> str:
+        check_dtype(dtype)
         native = self.capability >= NATIVE_BF16
-        if wish == "bf16" and not native:
+        if dtype == "bf16" and not native:
             raise MachineError(
                 f"{self.description} has no native bf16.",
                 remedy="Pass --dtype fp16 or fp32, or leave --dtype out.",
             )
-        if wish != "auto":
-            return wish
+        if dtype != "auto":
+            return dtype
         return "bf16" if native else "fp32"
 
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
@@ -84,10 +84,10 @@ class CudaDevice:
         torch.cuda.synchronize(self.index)
 
     def mark_step(self) -> None:
-        """Nothing is collected: CUDA queues each call at once."""
+        """Do nothing: CUDA queues each call at once."""
 
     def use_graphs(self, network: torch.nn.Module, *, max_graphs: int) -> GraphCounts:
-        known = counts_of(network)
+        known = graph_counts(network)
         if known is not None:
             return known
         # nn.Module declares `forward` in a way that forbids assigning it.
@@ -99,25 +99,22 @@ class CudaDevice:
     def pin(self, tensor: torch.Tensor) -> torch.Tensor:
         import torch
 
-        # A thread begins on the first card, and would take memory there.
+        # A new thread would allocate on the first GPU.
         with torch.cuda.device(self.index):
             return tensor.pin_memory()
 
     def copier(self) -> StreamCopier:
         import torch
 
-        # Streams belong to the current card of the thread that makes them.
+        # Streams belong to the current GPU of the thread that creates them.
         torch.cuda.set_device(self.index)
         return StreamCopier(torch.cuda, self.pin, self.mark_step)
 
-    def count_compilations(self) -> int | None:
-        return None
-
-    def trainer_kit(self, *, writes: bool = False) -> NativeKit:
+    def trainer_kit(self, *, generates: bool = False) -> NativeKit:
         return NativeKit({"use_cpu": False})
 
     def prepare_training(self) -> None:
-        """Nothing to put in place: transformers' models train here as they are."""
+        """Do nothing: transformers' models train on CUDA unpatched."""
 
     def generation_arguments(self) -> dict[str, Any]:
         return {}
@@ -129,10 +126,10 @@ class CudaDevice:
 
 
 def open_cuda() -> CudaDevice:
-    """The first CUDA card, or the one of this process's rank.
+    """Open the first CUDA GPU, or the one of this process's rank.
 
     Raises:
-        MachineError: torch was built without CUDA, or sees no card, or fewer than there are ranks.
+        MachineError: torch was built without CUDA, or sees no GPU, or fewer than there are ranks.
     """
     import torch
 
@@ -143,13 +140,13 @@ def open_cuda() -> CudaDevice:
         )
     if not torch.cuda.is_available():
         raise MachineError(
-            "torch sees no CUDA card on this machine.",
+            "torch sees no CUDA GPU on this machine.",
             remedy="See what nvidia-smi says, or pass --device cpu.",
         )
     index, present = read_world().local_rank, torch.cuda.device_count()
     if index >= present:
         raise MachineError(
-            f"Rank {index} of this machine finds no card: torch sees {present}.",
+            f"There is no GPU for local rank {index}: torch sees {present}.",
             remedy=f"Pass --cards {present}.",
         )
     torch.cuda.set_device(index)

@@ -1,4 +1,4 @@
-"""CUDA graphs of a network's forward, one for each set of input shapes."""
+"""CUDA graphs of a network's forward, one per set of input shapes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gaudi_asr_cli.core.devices.graphs import GraphCounts, fresh, shape_of
+from gaudi_asr_cli.core.devices.graphs import GraphCounts, clone_logits, shape_of
 from gaudi_asr_cli.core.errors import MachineError
 
 if TYPE_CHECKING:
     import torch
 
 WARM_UPS = 3
-"""Runs before a capture: libraries choose algorithms and allocate work space in the first ones."""
+"""Runs before a capture, in which libraries choose algorithms and allocate workspaces."""
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedGraph:
-    """A graph with the tensors that it reads and writes at every replay."""
+    """A graph with its static input and output tensors."""
 
     graph: Any
     inputs: Mapping[str, torch.Tensor]
@@ -27,10 +27,10 @@ class CapturedGraph:
 
 
 class CudaGraphs:
-    """Stands in for a forward: captures a graph for each new shape, up to `max_graphs`.
+    """A replacement of a forward that captures a graph for each new shape, up to `max_graphs`.
 
-    Graphs share one memory pool. That is safe because they are replayed one after another on one
-    stream, and outputs are cloned there before the next replay.
+    Graphs share one memory pool. That is safe because they are replayed in sequence on one stream,
+    and outputs are cloned on it before the next replay.
     """
 
     def __init__(self, forward: Callable[..., Any], max_graphs: int) -> None:
@@ -56,14 +56,14 @@ class CudaGraphs:
         for name, tensor in inputs.items():
             captured.inputs[name].copy_(tensor, non_blocking=True)
         captured.graph.replay()
-        return fresh(captured.outputs)
+        return clone_logits(captured.outputs)
 
     def _capture(
         self, inputs: Mapping[str, torch.Tensor], autocast: torch.dtype | None
     ) -> CapturedGraph:
         import torch
 
-        # Tensors made in inference mode could not be written to outside of it later.
+        # Tensors created in inference mode cannot be written to outside of it.
         with torch.inference_mode(mode=False), torch.no_grad():
             static = {name: torch.empty_like(tensor) for name, tensor in inputs.items()}
             for name, tensor in inputs.items():
@@ -72,33 +72,33 @@ class CudaGraphs:
                 self._pool = torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()
             try:
-                with _uncached(autocast):
+                with _autocast_without_cache(autocast):
                     self._warm_up(static)
-                    # Other threads pin memory and wait for copies meanwhile, which is no harm to
-                    # this stream; the default would have the capture fail for it.
+                    # Other threads pin memory and wait for copies meanwhile, which does not affect
+                    # this stream; in the default mode it would make the capture fail.
                     with torch.cuda.graph(graph, self._pool, capture_error_mode="thread_local"):
                         outputs = self._forward(**static)
             except RuntimeError as error:
                 raise MachineError(
                     f"This network cannot be captured as a CUDA graph: {error}",
-                    remedy="Leave --graphs out; transformers 4.55 needs attention without sdpa "
-                    "for it.",
+                    remedy="Leave --graphs out; with transformers 4.55 graphs need attention "
+                    "without sdpa.",
                 ) from error
         return CapturedGraph(graph, static, outputs)
 
     def _warm_up(self, static: Mapping[str, torch.Tensor]) -> None:
         import torch
 
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
+        side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
             for _ in range(WARM_UPS):
                 self._forward(**static)
-        torch.cuda.current_stream().wait_stream(aside)
+        torch.cuda.current_stream().wait_stream(side_stream)
 
 
-def _uncached(autocast: torch.dtype | None) -> AbstractContextManager[object]:
-    """Autocast as it is, but without its cache of cast weights, which would not outlive it."""
+def _autocast_without_cache(autocast: torch.dtype | None) -> AbstractContextManager[object]:
+    """Return the same autocast without its cache of cast weights, freed when it is left."""
     import torch
 
     if autocast is None:

@@ -1,4 +1,4 @@
-"""What a host has of a Gaudi, without opening one: driver, cards, software, and what is missing."""
+"""The Gaudi driver, devices and software of a host, read without opening a device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gaudi_asr_cli.core.devices.hpu import CARDS, DRIVER, count_cards, has_bridg
 BRIDGE_PACKAGE = "habana-torch-plugin"
 
 TORCH_OF = {"1.21": "2.6.0", "1.22": "2.7.1", "1.23": "2.7.1"}
-"""Gaudi software -> torch of Intel's container, as Intel's support matrix has them."""
+"""Gaudi software -> torch of Intel's container, from Intel's support matrix."""
 
 SMI_FIELDS = ("name", "module_id", "memory.total", "memory.used")
 SMI_TIMEOUT_S = 10.0
@@ -22,9 +22,9 @@ SMI_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class GaudiHost:
-    """Versions are None where the thing is not there.
+    """Versions of the parts, None where one is not installed.
 
-    `listing` is a line for each card from hl-smi; empty where that is not installed.
+    `listing` has one line per device from hl-smi; empty where that is not installed.
     """
 
     driver: str | None
@@ -36,13 +36,13 @@ class GaudiHost:
 
     @property
     def fits(self) -> bool:
-        """Whether driver and software are of one release: its first two numbers."""
-        known = self.driver and self.bridge
-        return not known or release_of(str(self.driver)) == release_of(str(self.bridge))
+        """Whether driver and software are of the same release (major.minor)."""
+        comparable = self.driver and self.bridge
+        return not comparable or release_of(str(self.driver)) == release_of(str(self.bridge))
 
 
 def read_gaudi_host(driver: Path = DRIVER, cards: Path = CARDS) -> GaudiHost | None:
-    """What there is; None where nothing of a Gaudi is: no driver and no software."""
+    """Return what is installed; None without both driver and software."""
     loaded = driver.is_dir()
     if not loaded and not has_bridge():
         return None
@@ -57,18 +57,18 @@ def read_gaudi_host(driver: Path = DRIVER, cards: Path = CARDS) -> GaudiHost | N
 
 
 def list_cards() -> tuple[str, ...]:
-    """Name and memory of each card, as hl-smi tells them."""
+    """Return name and memory use of each device, from hl-smi."""
     program = shutil.which("hl-smi")
     if program is None:
         return ()
     line = [program, "-Q", ",".join(SMI_FIELDS), "-f", "csv,noheader"]
     try:
-        told = subprocess.run(  # noqa: S603 - no word of it comes from outside
+        listed = subprocess.run(  # noqa: S603 - a constant argument list
             line, capture_output=True, text=True, timeout=SMI_TIMEOUT_S, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return ()
-    rows = [[cell.strip() for cell in row] for row in csv.reader(told.stdout.splitlines())]
+    rows = [[cell.strip() for cell in row] for row in csv.reader(listed.stdout.splitlines())]
     return tuple(
         f"{name} (module {module}): {used} of {total} used"
         for name, module, total, used in (row for row in rows if len(row) == len(SMI_FIELDS))
@@ -76,7 +76,7 @@ def list_cards() -> tuple[str, ...]:
 
 
 def docker_line(driver: str | None) -> str:
-    """The command that starts Intel's container for this driver."""
+    """Return the command that starts Intel's container for this driver."""
     number = (driver or "").partition("-")[0]
     torch = TORCH_OF.get(release_of(number))
     image = f"{number}/ubuntu22.04/habanalabs/pytorch-installer-{torch}:latest"
@@ -90,7 +90,7 @@ def docker_line(driver: str | None) -> str:
 
 
 def release_of(version: str) -> str:
-    """The release of a version: `1.22` of `1.22.1-23`."""
+    """Return the release of a version: `1.22` of `1.22.1-23`."""
     return ".".join(version.partition("-")[0].split(".")[:2])
 
 

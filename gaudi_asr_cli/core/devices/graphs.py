@@ -1,4 +1,4 @@
-"""Graphs: a forward that was captured once for a shape and is replayed without Python."""
+"""Device graphs: a forward captured once per shape and replayed without Python."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MASK = "attention_mask"
 
 @dataclass(slots=True)
 class GraphCounts:
-    """How often a forward was captured, replayed, or run without a graph because of the bound."""
+    """Number of calls captured, replayed, and run without a graph because of `max_graphs`."""
 
     captured: int = 0
     replayed: int = 0
-    without: int = 0
+    uncaptured: int = 0
     shapes: set[Hashable] = field(default_factory=set)
 
     def add(self, shape: Hashable, max_graphs: int) -> None:
@@ -29,31 +29,31 @@ class GraphCounts:
             self.shapes.add(shape)
             self.captured += 1
         else:
-            self.without += 1
+            self.uncaptured += 1
 
 
 def shape_of(inputs: Mapping[str, Any]) -> Hashable:
-    """What tells one graph from another: names, shapes and dtypes of the tensors."""
+    """Return the key of a graph: names, shapes and dtypes of the input tensors."""
     return tuple((name, tuple(one.shape), one.dtype) for name, one in sorted(inputs.items()))
 
 
-def fresh(outputs: Any) -> Any:
-    """The outputs of a network with logits of their own; the graph's are written to again."""
+def clone_logits(outputs: Any) -> Any:
+    """Return outputs with cloned logits, because a replay overwrites those of the graph."""
     return type(outputs)(logits=outputs.logits.clone())
 
 
-def counts_of(network: Any) -> GraphCounts | None:
-    """The counts of a network that has graphs already: it must not be captured through them."""
+def graph_counts(network: Any) -> GraphCounts | None:
+    """Return the counts of a network that has graphs already, which must not be captured again."""
     counts: GraphCounts | None = getattr(network.forward, "counts", None)
     return counts
 
 
-def counted(
+def count_calls(
     graphed: Callable[..., Any], plain: Callable[..., Any], max_graphs: int, counts: GraphCounts
 ) -> Callable[..., Any]:
-    """A graphed forward that counts its calls and gives fresh outputs.
+    """Return a graphed forward that counts its calls and clones its outputs.
 
-    Where gradients are wanted the plain forward runs: these graphs are for listening.
+    With gradients enabled the plain forward runs: these graphs are for inference.
     """
     import torch
 
@@ -65,22 +65,22 @@ def counted(
         counts.add(shape, max_graphs)
         if shape not in counts.shapes:
             return plain(**inputs)
-        # The inputs of the capture become the graph's own. They must not be the caller's, nor be
-        # of inference mode: then nobody could write to them outside of it.
+        # The inputs of the capture become the static inputs of the graph: not the caller's tensors,
+        # and not created in inference mode, or they could not be written to outside of it.
         with torch.inference_mode(mode=False), torch.no_grad():
-            own = inputs if known else {name: one.clone() for name, one in inputs.items()}
-            return fresh(graphed(**own))
+            static = inputs if known else {name: one.clone() for name, one in inputs.items()}
+            return clone_logits(graphed(**static))
 
-    marked: Any = call
-    marked.counts = counts
+    with_counts: Any = call
+    with_counts.counts = counts
     return call
 
 
 def warm_up(network: Callable[..., Any], inputs: Mapping[str, torch.Tensor]) -> None:
     """Capture the graph for inputs of this shape.
 
-    transformers leaves the mask out where it is all ones, and a graph keeps what was done when it
-    was captured: with such a mask, padding would be heard ever after. So a quarter is masked here.
+    transformers omits a mask that is all ones, and a graph repeats what was captured: with such a
+    mask, later batches would attend to their padding. So a quarter of the frames is masked here.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""Intel Gaudi. Nothing of its software is imported before a Gaudi is asked for.
+"""Intel Gaudi. None of its software is imported before a Gaudi is opened.
 
-The order matters and is kept here: the environment, then torch, then habana_frameworks.torch, and
-transformers' models only after that.
+The order matters and is ensured here: the environment, torch, habana_frameworks.torch (the bridge),
+and only then transformers' models.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.copies import StreamCopier
-from gaudi_asr_cli.core.devices.graphs import GraphCounts, counted, counts_of
+from gaudi_asr_cli.core.devices.graphs import GraphCounts, count_calls, graph_counts
 from gaudi_asr_cli.core.devices.kits import NativeKit, TrainerKit
-from gaudi_asr_cli.core.devices.masks import use_masks_unseen
+from gaudi_asr_cli.core.devices.masks import keep_all_masks
 from gaudi_asr_cli.core.distributed.ranks import SINGLE_PROCESS, Ranks
 from gaudi_asr_cli.core.distributed.world import read_world
 from gaudi_asr_cli.core.errors import MachineError
@@ -32,32 +32,32 @@ MODES = ("auto", "lazy", "eager", "compile")
 LAZY_MODE = "PT_HPU_LAZY_MODE"
 BRIDGE = "habana_frameworks"
 CARDS = Path("/dev/accel")
-"""Where drivers of accelerators show their cards, not only Gaudi's."""
+"""Device files of all accelerators, not only Gaudi's."""
 
 DRIVER = Path("/sys/module/habanalabs")
-"""There where Gaudi's driver is loaded."""
+"""Exists where the Gaudi driver is loaded."""
 
 CONTAINER = (
-    "Run inside Intel's Gaudi container (docs/devices.md has the docker line), or pass "
+    "Run inside Intel's Gaudi container (`gaudi-asr help devices` has the docker line), or pass "
     "--device cpu or cuda."
 )
 
 QUIET_ENVIRONMENT: Mapping[str, str] = {
-    # Our import comes at the right moment; torch's own would come at the first `import torch`.
+    # We import the bridge at the right moment; torch would do so at the first `import torch`.
     "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
-    # Any stream may copy.
+    # Allow copies on any stream.
     "PT_HPU_ENABLE_GENERIC_STREAM": "1",
-    # Refining dynamic shapes is switched off by the first graph anyway, and stays off.
+    # The first graph disables the refinement of dynamic shapes for good anyway.
     "PT_HPU_ENABLE_REFINE_DYNAMIC_SHAPES": "0",
-    # The bridge would write profiles otherwise.
+    # Otherwise the bridge writes profiles.
     "HABANA_PROFILE": "0",
 }
-"""Set where the user has not set them, before the bridge is imported."""
+"""Variables set before the bridge is imported, unless the user has set them."""
 
 
 @dataclass(frozen=True, slots=True)
 class HpuDevice:
-    """See `Device`. `mode` is one of `MODES` but auto."""
+    """See `Device`. `mode` is one of `MODES` except auto."""
 
     mode: str
     description: str
@@ -78,21 +78,21 @@ class HpuDevice:
         return replace(self, ranks=ranks)
 
     def open_collectives(self) -> str:
-        # Importing it is what makes the name known to torch.
+        # The import registers the backend with torch.
         _bridge("distributed.hccl")
         return "hccl"
 
-    def choose_dtype(self, wish: str = "auto") -> str:
-        check_dtype(wish)
-        if wish == "fp16":
+    def choose_dtype(self, dtype: str = "auto") -> str:
+        check_dtype(dtype)
+        if dtype == "fp16":
             raise MachineError(
-                "Training and listening in fp16 are not supported on Gaudi.",
+                "fp16 is not supported on Gaudi.",
                 remedy="Pass --dtype bf16 or fp32, or leave --dtype out.",
             )
-        return "bf16" if wish == "auto" else wish
+        return "bf16" if dtype == "auto" else dtype
 
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
-        use_masks_unseen()
+        keep_all_masks()
         return module.to(self.torch_device)
 
     def autocast(self, dtype: str) -> AbstractContextManager[object]:
@@ -121,7 +121,7 @@ class HpuDevice:
                 "HPU graphs exist only in lazy mode; this is --hpu-mode eager.",
                 remedy="Pass --hpu-mode lazy (or compile), or leave --graphs out.",
             )
-        known = counts_of(network)
+        known = graph_counts(network)
         if known is not None:
             return known
         # nn.Module declares `forward` in a way that forbids assigning it.
@@ -131,32 +131,28 @@ class HpuDevice:
         if self.mode == "compile":
             graphed.forward = _compile(plain)
         else:
-            # Not asynchronous: that a replay which only was queued comes before the clone of its
-            # outputs is nowhere promised.
+            # Not asynchronous: it is not documented that a queued replay runs before the clone of
+            # its outputs.
             graphed = _hpu().wrap_in_hpu_graph(network, max_graphs=max_graphs)
-        graphed.forward = counted(graphed.forward, plain, max_graphs, counts)
+        graphed.forward = count_calls(graphed.forward, plain, max_graphs, counts)
         return counts
 
     def pin(self, tensor: torch.Tensor) -> torch.Tensor:
-        # With the device's name: without it older versions of torch pin for CUDA.
+        # With the device's name, because older versions of torch pin for CUDA by default.
         pinned: torch.Tensor = tensor.pin_memory("hpu")
         return pinned
 
     def copier(self) -> StreamCopier:
         return StreamCopier(_hpu(), self.pin, self.mark_step)
 
-    def count_compilations(self) -> int | None:
-        stats = dict(_bridge("hpu.metrics").metric_global("graph_compilation").stats())
-        return int(stats["TotalNumber"])
-
-    def trainer_kit(self, *, writes: bool = False) -> TrainerKit:
+    def trainer_kit(self, *, generates: bool = False) -> TrainerKit:
         if self.mode == "lazy" and has_optimum():
             from gaudi_asr_cli.core.devices.gaudi_kit import open_gaudi_kit
 
-            return open_gaudi_kit(writes=writes)
+            return open_gaudi_kit(generates=generates)
         compiled = {"torch_compile": True, "torch_compile_backend": "hpu_backend"}
         return NativeKit(
-            # Plain AdamW: its losses are those of other devices.
+            # Plain AdamW, so that losses equal those of other devices.
             {"use_cpu": False, "optim": "adamw_torch"}
             | (compiled if self.mode == "compile" else {}),
             marks_steps=self.mode != "lazy",
@@ -172,9 +168,10 @@ class HpuDevice:
         from transformers import DynamicCache, EncoderDecoderCache, GenerationMixin
 
         if GenerationMixin.generate.__module__.startswith("optimum"):
-            # optimum-habana's trainer has replaced it. With its static shapes all tokens of a
-            # Whisper prompt get one position (1.21.2, GaudiWhisperDecoder), and the text is wrong.
-            # Caches that it would choose are tuples, whose beams these models cannot reorder.
+            # optimum-habana's trainer has replaced `generate`. With its static shapes all tokens
+            # of a Whisper prompt get the same position (GaudiWhisperDecoder of 1.21.2), and the
+            # text is wrong.
+            # Its default KV caches are tuples, whose beams these models cannot reorder.
             caches = EncoderDecoderCache(DynamicCache(), DynamicCache())
             return {
                 "lazy_mode": self.mode == "lazy",
@@ -182,7 +179,7 @@ class HpuDevice:
                 "static_shapes": False,
                 "past_key_values": caches,
             }
-        # A cache that grows would be a new shape for every token.
+        # A growing KV cache would have a new shape for every token.
         return {"cache_implementation": "static", "disable_compile": True}
 
     def peak_memory_mb(self) -> float:
@@ -190,13 +187,13 @@ class HpuDevice:
 
 
 def open_hpu(mode: str = "auto") -> HpuDevice:
-    """The Gaudi of this process, in lazy, eager or compile mode, settled once for all.
+    """Open the Gaudi of this process in lazy, eager or compile mode, which cannot change later.
 
-    `auto` is what PT_HPU_LAZY_MODE says if it is set, else lazy where optimum-habana is
-    installed (it trains with graphs there), else eager.
+    `auto` is the mode of PT_HPU_LAZY_MODE if it is set, else lazy where optimum-habana is
+    installed (which trains with graphs in lazy mode), else eager.
 
     Raises:
-        MachineError: No Gaudi software, no card, or the software runs in another mode already.
+        MachineError: No Gaudi software, no device, or the software runs in another mode already.
     """
     if not has_bridge():
         raise MachineError(explain_hpu(), remedy=CONTAINER)
@@ -210,123 +207,124 @@ def open_hpu(mode: str = "auto") -> HpuDevice:
     hpu = import_bridge()
     if not hpu.is_available() or hpu.device_count() == 0:
         raise MachineError(
-            "habana_frameworks is installed, but sees no Gaudi card.",
-            remedy="See what hl-smi says; in a container, start it with --runtime=habana and "
-            "HABANA_VISIBLE_DEVICES=all.",
+            "habana_frameworks is installed, but finds no Gaudi.",
+            remedy="Run hl-smi; start a container with --runtime=habana and "
+            "-e HABANA_VISIBLE_DEVICES=all.",
         )
     return HpuDevice(mode=chosen, description=f"{hpu.get_device_name()} ({chosen} mode)")
 
 
-def check_hpu(cards: int, folder: Path = CARDS, driver: Path = DRIVER) -> None:
-    """Refuse Gaudis that are not there, without opening one.
+def check_hpu(count: int, folder: Path = CARDS, driver: Path = DRIVER) -> None:
+    """Check that so many Gaudi devices are present, without opening one.
 
     Raises:
-        MachineError: No Gaudi software, or fewer cards than asked for.
+        MachineError: No Gaudi software, or fewer devices than `count`.
     """
     if not has_bridge():
         raise MachineError(explain_hpu(), remedy=CONTAINER)
     present = count_cards(folder, driver)
-    if 0 < present < cards:
+    if 0 < present < count:
         raise MachineError(
-            f"{cards} cards are asked for, and there are {present}.",
-            remedy=f"Pass --cards {present}, or see with hl-smi why the others are missing.",
+            f"{count} Gaudi devices are requested, and there are {present}.",
+            remedy=f"Pass --cards {present}, or find out with hl-smi why the others are missing.",
         )
 
 
 def has_bridge() -> bool:
-    """Whether habana_frameworks is installed; looks for it without importing it."""
+    """Return whether habana_frameworks is installed, without importing it."""
     return _is_installed(BRIDGE)
 
 
 def has_optimum() -> bool:
-    """Whether optimum-habana is installed; importing it without a Gaudi would fail oddly."""
+    """Return whether optimum-habana is installed, without importing it, which needs a Gaudi."""
     return _is_installed("optimum") and _is_installed("optimum.habana")
 
 
 def _is_installed(module: str) -> bool:
-    # Present as None where somebody has forbidden the import.
+    # None where the import is blocked (`block_bridge`).
     if module in sys.modules:
         return sys.modules[module] is not None
     return find_spec(module) is not None
 
 
 def choose_mode() -> str:
-    """What `auto` means here."""
-    told = os.environ.get(LAZY_MODE)
-    if told is not None:
-        return "lazy" if told == "1" else "eager"
+    """Return the mode that `auto` selects."""
+    lazy_mode = os.environ.get(LAZY_MODE)
+    if lazy_mode is not None:
+        return "lazy" if lazy_mode == "1" else "eager"
     return "lazy" if has_optimum() else "eager"
 
 
 def prepare_environment(mode: str) -> None:
-    """Set what the bridge reads when it is imported; the mode itself always, explicitly.
+    """Set the variables that the bridge reads when it is imported; the mode is always set.
 
-    Its default differs between versions, and transformers and optimum-habana read it as well.
+    The default of the mode differs between versions, and transformers and optimum-habana read the
+    variable as well.
     """
     os.environ[LAZY_MODE] = "1" if mode == "lazy" else "0"
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     world = read_world()
     if world.size > 1:
-        # The card of this process, as the bridge would choose it, but before anything asks for one.
+        # The device of this process, as the bridge would choose it, but before its first use.
         visible = os.environ.get("HABANA_VISIBLE_MODULES", "").split(",")
         named = visible[world.local_rank] if world.local_rank < len(visible) else ""
         os.environ.setdefault("HLS_MODULE_ID", named or str(world.local_rank))
         os.environ.setdefault("ID", str(world.rank))
     if mode == "lazy":
-        # Graphs of several cards need their collectives collected too.
+        # Graphs over several devices need lazy collectives.
         os.environ.setdefault("PT_HPU_ENABLE_LAZY_COLLECTIVES", "true")
 
 
-def leave_alone() -> None:
-    """Keep torch, accelerate and transformers from the bridge where another device is wanted.
+def block_bridge() -> None:
+    """Keep torch, accelerate and transformers from importing the bridge with another device.
 
-    They import it wherever it is installed: without a driver that is an error of theirs, and with
-    one it changes torch. For the rest of the process there is none.
+    They import it wherever it is installed: without a driver that fails, and with one it patches
+    torch. The import stays blocked for the rest of the process.
     """
     if not has_bridge():
         return
     os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
     if f"{BRIDGE}.torch" not in sys.modules:
-        # What forbids an import, and tells who only looks that it is not installed.
+        # Blocks imports, and makes `find_spec` report that it is not installed.
         sys.modules[BRIDGE] = None  # type: ignore[assignment]
 
 
 def import_bridge() -> Any:
-    """Import the bridge, in this order, and return `torch.hpu`.
+    """Import torch and the bridge, in this order, and return `torch.hpu`.
 
     Raises:
-        MachineError: It cannot be imported, with its own reason.
+        MachineError: The bridge cannot be imported; the message has its reason.
     """
     import torch  # noqa: F401 - before the bridge
 
     try:
-        # The core registers the device.
+        # `core` registers the device.
         _bridge("core")
     except (ImportError, OSError, AssertionError, RuntimeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise MachineError(
             f"habana_frameworks is installed but cannot be imported: {reason}",
-            remedy="Its version must fit torch's and the driver's: use one container for all "
-            "(docs/devices.md).",
+            remedy="Its version must match torch's and the driver's: use Intel's container for all "
+            "(`gaudi-asr help devices`).",
         ) from error
     return _hpu()
 
 
 def is_lazy() -> bool:
-    """The mode that the bridge was imported in."""
+    """Return whether the bridge was imported in lazy mode."""
     return bool(_bridge("utils.internal").is_lazy())
 
 
 def count_cards(folder: Path = CARDS, driver: Path = DRIVER) -> int:
-    """How many Gaudis the driver shows."""
+    """Return the number of Gaudi devices of the driver."""
     return len(list(folder.glob("accel[0-9]*"))) if driver.is_dir() else 0
 
 
 def explain_hpu(cards: Path = CARDS, driver: Path = DRIVER) -> str:
-    """What there is of a Gaudi here, in one line; imports nothing of it, and not torch."""
+    """Describe the Gaudi devices and software here in one line, without importing them or torch."""
     count = count_cards(cards, driver)
-    found = f"{count} Gaudi cards in {cards}" if count else f"no Gaudi card in {cards}"
+    found = f"{count} Gaudi devices in {cards}" if count else f"no Gaudi in {cards}"
     if not has_bridge():
         return f"No HPU: {found}, and habana_frameworks is not installed."
     versions = [
@@ -334,7 +332,7 @@ def explain_hpu(cards: Path = CARDS, driver: Path = DRIVER) -> str:
         for name in ("habana-torch-plugin", "optimum-habana")
         if (version := _version(name)) is not None
     ]
-    trainer = "" if has_optimum() else "; without optimum-habana transformers' own Trainer trains"
+    trainer = "" if has_optimum() else "; without optimum-habana, transformers' Trainer is used"
     software = ", ".join(versions) or BRIDGE
     start = "HPU" if count else "No HPU"
     return f"{start}: {found}; {software}{trainer}."
@@ -354,7 +352,7 @@ def _bridge(part: str) -> Any:
 def _hpu() -> Any:
     import torch
 
-    # The bridge gives torch this attribute; torch's own annotations do not know it.
+    # The bridge adds this attribute, which torch's annotations lack.
     return getattr(torch, "hpu")  # noqa: B009
 
 

@@ -1,4 +1,4 @@
-"""Which Trainer class trains on a device, and what it is told beside the run's own settings."""
+"""The Trainer class of a device, and the arguments that the device adds."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from typing import Any, Protocol
 
 
 class TrainerKit(Protocol):
-    """A way of training. Values are those of TrainingArguments; `extra` is the user's own part."""
+    """A Trainer and its arguments; `values` are ours, `extra` is the recipe's `trainer` section."""
 
     @property
     def marks_steps(self) -> bool:
-        """Whether the trainer hands collected work to the device by itself."""
+        """Whether the trainer marks steps on a lazy device by itself."""
 
     def fields(self) -> frozenset[str]:
-        """Names that `extra` may hold."""
+        """Return the names that `extra` may contain."""
 
     def check(self, network: Any, extra: Mapping[str, Any]) -> None:
-        """Refuse what would train this network wrongly.
+        """Reject settings that would train this network wrongly.
 
         Raises:
-            RecipeError: Names the setting and the reason.
+            RecipeError: The message names the setting and the reason.
         """
 
     def arguments(self, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:
-        """The trainer's arguments; `extra` wins over `values`."""
+        """Return the trainer's arguments; `extra` overrides `values`."""
 
     def trainer_class(self) -> type: ...
 
     def trainer_keywords(self, extra: Mapping[str, Any], arguments: Any) -> dict[str, Any]:
-        """What the trainer takes beside model, arguments, data and callbacks."""
+        """Return keyword arguments of the trainer other than model, args, data and callbacks."""
 
     def divides_loss(self, arguments: Any) -> bool:
-        """Whether the trainer divides the loss by the batches that are accumulated."""
+        """Return whether the trainer divides the loss by the gradient accumulation steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class NativeKit:
-    """See `TrainerKit`: transformers' own Trainer; `values` are what the device decides."""
+    """See `TrainerKit`: transformers' own Trainer, with the arguments set by the device."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     marks_steps: bool = True
@@ -50,14 +50,14 @@ class NativeKit:
         return frozenset(one.name for one in dataclasses.fields(TrainingArguments))
 
     def check(self, network: Any, extra: Mapping[str, Any]) -> None:
-        """Nothing: every network is trained as transformers trains it."""
+        """Accept every network."""
 
     def arguments(self, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:
         from transformers import TrainingArguments
 
         arguments = TrainingArguments(**{**values, **self.values, **extra})
-        # A process has one card. With more in sight transformers would cut each batch into pieces
-        # for all of them (DataParallel), which our batches are not made for.
+        # One device per process. With several visible, transformers would split each batch over
+        # all of them (DataParallel), for which our batches are not planned.
         arguments._n_gpu = min(arguments.n_gpu, 1)
         return arguments
 

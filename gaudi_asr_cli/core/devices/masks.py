@@ -1,28 +1,28 @@
-"""Attention masks on a device that runs behind its host."""
+"""Attention masks on an asynchronous device."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
 
-LOOKS = (
+CHECKS = (
     ("transformers.masking_utils", "is_tracing"),
     ("transformers.modeling_attn_mask_utils", "is_torchdynamo_compiling"),
 )
-"""What transformers 5 and 4.55 ask before they look into a mask: not while a graph is traced."""
+"""Functions that transformers 5 and 4.55 call before they read a mask; not read while tracing."""
 
 
-def use_masks_unseen() -> None:
-    """Have transformers use masks without looking whether they are all ones; for good.
+def keep_all_masks() -> None:
+    """Patch transformers, for the whole process, to use masks without checking for all ones.
 
-    It leaves such a mask out, so the host waits for the device once a batch, and a captured graph
-    would leave it out of every later batch.
+    transformers omits a mask that is all ones: for that the host waits for the device once per
+    batch, and a captured graph would omit the mask of every later batch.
     """
-    for name, question in LOOKS:
+    for name, function in CHECKS:
         module = import_module(name)
-        if hasattr(module, question):
-            setattr(module, question, _yes)
+        if hasattr(module, function):
+            setattr(module, function, _return_true)
 
 
-def _yes(*_: Any, **__: Any) -> bool:
+def _return_true(*_: Any, **__: Any) -> bool:
     return True

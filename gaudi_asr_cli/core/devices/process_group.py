@@ -1,4 +1,4 @@
-"""Join the process group of the ranks that a launcher has started."""
+"""The process group of the ranks that a launcher has started."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gaudi_asr_cli.core.distributed.world import World, expand_environment, read
 
 @contextmanager
 def join_ranks(device: Device, world: World | None = None) -> Iterator[Device]:
-    """The device with the ranks that its launcher has started; just the device where there is none.
+    """Join the process group and yield the device with its ranks; unchanged without a launcher.
 
-    Call it before anything that trains is made.
+    Call it before a model or a trainer is created.
     """
     world = read_world() if world is None else world
     if world.size == 1:
@@ -24,8 +24,8 @@ def join_ranks(device: Device, world: World | None = None) -> Iterator[Device]:
         return
     collectives: Any = import_module("torch.distributed")
     expand_environment(world)
-    # A store of our own in the launcher's: torchrun keeps one over restarts, and ranks that are
-    # started anew would find the words of those that died.
+    # A prefix of our own: torchrun keeps its store across restarts, and restarted ranks would find
+    # the values of those that died.
     shared, _, _ = next(collectives.rendezvous("env://", world.rank, world.size, timeout=TIMEOUT))
     store = collectives.PrefixStore(f"gaudi-asr-{world.restarts}", shared)
     collectives.init_process_group(

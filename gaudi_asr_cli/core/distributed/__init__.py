@@ -1,1 +1,1 @@
-"""Many processes, one for each card: how they are started, watched and ended."""
+"""Distributed training, one process per device: launching, monitoring and ending the ranks."""

@@ -1,4 +1,4 @@
-"""What the process that starts ranks and the ranks on its host leave for each other in a folder."""
+"""Files exchanged between the process that launches ranks and the ranks on its host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STREAMS = ("stdout", "stderr")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a rank ended with, `at` a time of this host's clock in seconds."""
+    """The error that ended a rank, `at` a time of this host's clock in seconds."""
 
     rank: int
     message: str
@@ -30,7 +30,7 @@ class Failure:
     at: float
 
     def to_error(self) -> AsrError:
-        """The rank's error as if it had happened here."""
+        """Return the error of the rank, to be raised in this process."""
         error = AsrError(self.message, remedy=self.remedy)
         error.exit_code = self.exit_code
         return error
@@ -38,18 +38,18 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """A folder of its own for each launch, made by the starting process and removed by it."""
+    """A folder per launch, created and removed by the launching process."""
 
     root: Path
 
     @classmethod
-    def found(cls, environment: Mapping[str, str] = os.environ) -> Handover | None:
-        """The one that this process was started with.
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Handover | None:
+        """Return the handover of this rank.
 
-        None for one that nobody started, or where the folder is on another host.
+        None for a process that is no rank, or where the folder is on another host.
         """
-        told = environment.get(VARIABLE)
-        return cls(Path(told)) if told and Path(told).is_dir() else None
+        folder = environment.get(VARIABLE)
+        return cls(Path(folder)) if folder and Path(folder).is_dir() else None
 
     @property
     def recipe(self) -> Path:
@@ -57,12 +57,12 @@ class Handover:
 
     @property
     def command(self) -> Path:
-        """The words of the command that the user gave."""
+        """The arguments of the user's command."""
         return self.root / "command.json"
 
     @property
     def logs(self) -> Path:
-        """Where the ranks' logs are kept: a link into the run folder."""
+        """Folder of the ranks' logs: a link into the run folder."""
         return self.root / "logs"
 
     def log(self, rank: int) -> Path:
@@ -73,15 +73,15 @@ class Handover:
         return self.logs / "launcher.log"
 
     def stream(self, name: str) -> Path:
-        """The pipe through which the first rank speaks, one of `STREAMS`."""
+        """Return the named pipe of the first rank's output; `name` is one of `STREAMS`."""
         return self.root / name
 
-    def note_process(self, rank: int, pid: int) -> None:
-        """Say which process a rank is."""
+    def record_process(self, rank: int, pid: int) -> None:
+        """Record the process id of a rank."""
         (self.root / f"rank-{rank}.pid").write_text(str(pid))
 
     def processes(self) -> dict[int, int]:
-        """Process numbers of the ranks that run here, by rank; newer ones where started anew."""
+        """Return the process ids of the ranks that run on this host, the newest after a restart."""
         found = {}
         for path in self.root.glob("rank-*.pid"):
             text = path.read_text()
@@ -90,7 +90,7 @@ class Handover:
         return {rank: pid for rank, pid in sorted(found.items()) if self._is_rank(pid)}
 
     def _is_rank(self, pid: int) -> bool:
-        """Whether this is still one of ours: numbers of ended processes are given out again."""
+        """Return whether this process is still our rank: process ids are reused."""
         if sys.platform != "linux":
             return True
         try:
@@ -98,22 +98,22 @@ class Handover:
         except OSError:
             return False
 
-    def note_failure(self, rank: int, error: AsrError) -> None:
-        """Leave the error that ends a rank; whole or not at all."""
+    def record_failure(self, rank: int, error: AsrError) -> None:
+        """Record the error that ends a rank, atomically."""
         failure = Failure(rank, error.message, error.remedy, error.exit_code, time.time())
         part = self.root / f"rank-{rank}.part"
         part.write_text(json.dumps(asdict(failure)), encoding="utf-8")
         part.replace(self.root / f"rank-{rank}.failed")
 
     def failures(self) -> list[Failure]:
-        """What ranks have ended with so far, the earliest first."""
+        """Return the failures of ranks so far, the earliest first."""
         paths = self.root.glob("rank-*.failed")
         failed = [Failure(**json.loads(path.read_text(encoding="utf-8"))) for path in paths]
         return sorted(failed, key=lambda failure: failure.at)
 
 
-def send(pid: int, number: int) -> None:
-    """Send a signal to a process that may have ended."""
+def send_signal(pid: int, number: int) -> None:
+    """Send a signal to a process, unless it has ended."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -121,5 +121,5 @@ def send(pid: int, number: int) -> None:
 
 
 def kill(pid: int) -> None:
-    """End a process at once."""
-    send(pid, signal.SIGKILL)
+    """Kill a process."""
+    send_signal(pid, signal.SIGKILL)

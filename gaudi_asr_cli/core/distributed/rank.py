@@ -1,4 +1,4 @@
-"""A process that was started for a card: where it writes, and how it ends."""
+"""A rank: its output streams, its log, and how it reports errors."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gaudi_asr_cli.core.distributed.world import read_world
 from gaudi_asr_cli.core.errors import AsrError, StoppedError
 
 TERMINALS = "GAUDI_ASR_TERMINALS"
-"""Environment variable: names of the starting process's streams that are terminals."""
+"""Environment variable: names of the launching process's streams that are terminals."""
 
 
 @contextmanager
 def rank_streams() -> Iterator[None]:
-    """Send all that a rank says, libraries included, into its log, but for the first one's words.
+    """Redirect the output of a rank, that of libraries included, to its log.
 
-    Those go through pipes to the process that started the ranks, so that results and the live view
-    come out there alone, whatever the launcher prints or does to its children's streams. Where
-    nobody started this process, nothing is changed.
+    The first rank's own output goes through pipes to the process that launched the ranks, so that
+    results and the live view appear only there, whatever the launcher prints or does to its
+    children's streams. A process that is no rank keeps its streams.
     """
-    handover = Handover.found()
+    handover = Handover.from_environment()
     if handover is None:
         yield
         return
@@ -34,8 +34,8 @@ def rank_streams() -> Iterator[None]:
     with handover.log(world.rank).open("ab", buffering=0) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    handover.note_process(world.rank, os.getpid())
-    own = sys.stdout, sys.stderr
+    handover.record_process(world.rank, os.getpid())
+    original = sys.stdout, sys.stderr
     if world.rank == 0:
         sys.stdout, sys.stderr = (_open_pipe(handover, name) for name in STREAMS)
     try:
@@ -43,26 +43,30 @@ def rank_streams() -> Iterator[None]:
     finally:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        sys.stdout, sys.stderr = own
+        sys.stdout, sys.stderr = original
 
 
 def report_to_launcher(error: AsrError) -> bool:
-    """Leave the error that ends this rank to the process that started it, which will show it."""
-    handover = Handover.found()
+    """Pass the error that ends this rank to the launching process, which shows it.
+
+    Returns:
+        False where this process is no rank.
+    """
+    handover = Handover.from_environment()
     if handover is None:
         return False
-    handover.note_failure(read_world().rank, error)
+    handover.record_failure(read_world().rank, error)
     os.write(2, f"{error.message}\n{error.remedy}\n".encode(errors="backslashreplace"))
     return True
 
 
 def exit_code_of(error: AsrError) -> int:
-    """What a rank ends with: a launcher must not start one anew that was stopped."""
+    """Return the exit code of a rank; 0 if it was stopped, or the launcher would restart it."""
     return 0 if isinstance(error, StoppedError) else error.exit_code
 
 
 class _Pipe(io.TextIOWrapper):
-    """A stream to the starting process, which looks like that process's own."""
+    """A stream to the launching process that is a terminal if that process's stream is one."""
 
     is_terminal = False
 
@@ -71,7 +75,7 @@ class _Pipe(io.TextIOWrapper):
 
 
 def _open_pipe(handover: Handover, name: str) -> _Pipe:
-    # Without waiting for a reader: where there is none, somebody has killed it.
+    # Without waiting for a reader: there is none if the launching process was killed.
     descriptor = os.open(handover.stream(name), os.O_WRONLY | os.O_NONBLOCK)
     os.set_blocking(descriptor, True)
     pipe = _Pipe(os.fdopen(descriptor, "wb"), encoding="utf-8", errors="surrogateescape")

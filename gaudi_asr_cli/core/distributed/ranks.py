@@ -1,8 +1,8 @@
-"""The processes that train together, one for each card, and what they tell each other.
+"""The ranks of distributed training, one process per device, and their communication.
 
-Gradients travel through the device's own collectives. All else (scores, the checkpoint to go on
-from, the wish to stop) is a word of JSON in torch's key-value store: that asks nothing of the card,
-and a rank that waits for minutes runs into no collective's timeout.
+Gradients are reduced by the device's collectives. Everything else (scores, the checkpoint to resume
+from, the request to stop) is JSON in torch's key-value store, which does not use the device and has
+no collective timeout for a rank that waits for minutes.
 """
 
 from __future__ import annotations
@@ -18,21 +18,20 @@ from gaudi_asr_cli.core.distributed.world import World
 T = TypeVar("T")
 
 TIMEOUT = timedelta(hours=2)
-"""How long a rank waits for the others' gradients: they may be writing a large checkpoint."""
+"""Timeout of collectives: another rank may be writing a large checkpoint."""
 
 POLL_S = 0.02
 
 STOP_AFTER_STEPS = 3
-"""From the wish to stop to the step after which all stop. No rank finishes a step that another has
-not begun, and the host of one that runs behind is a step ahead at most: so nobody is past it."""
-
+"""Steps from the request to stop to the last step. No rank finishes a step that another has not
+begun, and the host of an asynchronous device is at most one step ahead: so no rank is past it."""
 
 STOP = "stop"
-"""Key of the step after which all stop, and the signal they stop for."""
+"""Key of the last step of all ranks, and of the signal that stops them."""
 
 
 class Ranks(Protocol):
-    """All ranks make the same calls in the same order."""
+    """The ranks, which must make the same calls in the same order."""
 
     @property
     def index(self) -> int: ...
@@ -42,20 +41,23 @@ class Ranks(Protocol):
 
     @property
     def first(self) -> bool:
-        """Whether this is the rank that scores, writes and speaks."""
+        """Whether this is rank 0, which scores, writes files and reports."""
 
-    def share(self, make: Callable[[], T]) -> T:
-        """What `make` returns on the first rank, on every rank; it must survive JSON."""
+    def broadcast(self, make: Callable[[], T]) -> T:
+        """Call `make` on the first rank and return its result, as JSON, on all ranks."""
 
     def gather(self, value: T) -> list[T]:
-        """Every rank's value on the first rank, which waits for them; elsewhere one's own."""
+        """Return the values of all ranks on the first rank, and only the own value on others."""
 
-    def stop_due(self, step: int, wish: int | None) -> int | None:
-        """The signal that stops all ranks after this step, once one of them has received it."""
+    def stop_due(self, step: int, requested: int | None) -> int | None:
+        """Return the signal that stops all ranks after this step, or None.
+
+        `requested` is the signal that this rank has received.
+        """
 
 
 class SingleProcess:
-    """See `Ranks`: the only process there is, which may plan for so many."""
+    """See `Ranks`: a single process, which may plan batches for `count` ranks."""
 
     index = 0
     first = True
@@ -63,22 +65,22 @@ class SingleProcess:
     def __init__(self, count: int = 1) -> None:
         self.count = count
 
-    def share(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], T]) -> T:
         return make()
 
     def gather(self, value: T) -> list[T]:
         return [value]
 
-    def stop_due(self, step: int, wish: int | None) -> int | None:
-        return wish
+    def stop_due(self, step: int, requested: int | None) -> int | None:
+        return requested
 
 
 class DistributedProcess:
     """See `Ranks`.
 
     Args:
-        world: Which of them this is.
-        store: Where they meet: torch's `Store`.
+        world: Rank and world size of this process.
+        store: torch's `Store`, shared by all ranks.
     """
 
     def __init__(self, world: World, store: Any) -> None:
@@ -87,13 +89,13 @@ class DistributedProcess:
         self.first = world.rank == 0
         self._store = store
         self._calls = 0
-        self._wished = False
+        self._has_requested = False
 
-    def share(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], T]) -> T:
         key = self._next_key()
         if not self.first:
-            answer: T = self._wait_for(key)
-            return answer
+            received: T = self._wait_for(key)
+            return received
         value = make()
         self._store.set(key, json.dumps(value))
         return value
@@ -105,22 +107,22 @@ class DistributedProcess:
             return [value]
         return [value, *(self._wait_for(f"{key}/{other}") for other in range(1, self.count))]
 
-    def stop_due(self, step: int, wish: int | None) -> int | None:
-        if wish is not None and not self._wished:
-            self._wished = True
-            # Only the first wish counts: it is written where nothing stands yet.
-            self._store.compare_set(STOP, "", json.dumps([step + STOP_AFTER_STEPS, wish]))
+    def stop_due(self, step: int, requested: int | None) -> int | None:
+        if requested is not None and not self._has_requested:
+            self._has_requested = True
+            # Only the first request is stored: an existing value is not replaced.
+            self._store.compare_set(STOP, "", json.dumps([step + STOP_AFTER_STEPS, requested]))
         if not self._store.check([STOP]):
             return None
-        after, number = self._wait_for(STOP)
-        return int(number) if step >= after else None
+        last_step, number = self._wait_for(STOP)
+        return int(number) if step >= last_step else None
 
     def _next_key(self) -> str:
         self._calls += 1
         return f"call-{self._calls}"
 
     def _wait_for(self, key: str) -> Any:
-        # Not the store's own waiting: that would keep signals from being heard.
+        # Not the store's own `wait`, which would block signal handlers.
         while not self._store.check([key]):
             time.sleep(POLL_S)
         return json.loads(self._store.get(key))

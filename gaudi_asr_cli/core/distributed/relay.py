@@ -1,4 +1,4 @@
-"""The first rank's words, from its pipes to the streams of the process that started it."""
+"""Relay of the first rank's output from its pipes to the launching process's streams."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from typing import TextIO
 
 from gaudi_asr_cli.core.distributed.handover import STREAMS, Handover
 
-LAST_WORDS_S = 5.0
-"""How long to wait for words still under way when everybody has ended."""
+DRAIN_TIMEOUT_S = 5.0
+"""Time to wait for remaining output when all ranks have ended."""
 
 SHOW_CURSOR = "\x1b[?25h"
 
 
 @contextmanager
-def relaying(handover: Handover, outputs: tuple[TextIO, TextIO]) -> Iterator[None]:
-    """Pass on what the first rank says to standard output and error until the block ends.
+def relay_output(handover: Handover, outputs: tuple[TextIO, TextIO]) -> Iterator[None]:
+    """Copy the first rank's output to standard output and error until the block ends.
 
     Raises:
-        Exception: What came out could not be written; the ranks have ended all the same.
+        Exception: An output could not be written; the ranks have ended all the same.
     """
-    pumps = []
+    threads = []
     failures: list[Exception] = []
     for name, output in zip(STREAMS, outputs, strict=True):
         os.mkfifo(handover.stream(name))
-        # Our own end for writing keeps the pipe open while ranks come and go.
+        # Our own write end keeps the pipe open while ranks are restarted.
         reader = os.open(handover.stream(name), os.O_RDONLY | os.O_NONBLOCK)
         writer = os.open(handover.stream(name), os.O_WRONLY)
         os.set_blocking(reader, True)
-        thread = threading.Thread(target=_pump, args=(reader, output, failures), daemon=True)
+        thread = threading.Thread(target=_copy, args=(reader, output, failures), daemon=True)
         thread.start()
-        pumps.append((thread, writer))
+        threads.append((thread, writer))
     try:
         yield
     finally:
-        for thread, writer in pumps:
+        for thread, writer in threads:
             os.close(writer)
-            thread.join(LAST_WORDS_S)
+            thread.join(DRAIN_TIMEOUT_S)
         for output in outputs:
             if output.isatty():
-                # A live view that was killed has not done so.
+                # A live view that was killed has left it hidden.
                 output.write(SHOW_CURSOR)
                 output.flush()
     if failures:
         raise failures[0]
 
 
-def _pump(reader: int, output: TextIO, failures: list[Exception]) -> None:
-    """Pass on what comes; where that fails, go on reading, or the rank would wait for ever."""
+def _copy(reader: int, output: TextIO, failures: list[Exception]) -> None:
+    """Copy the data; after a failure go on reading, or the rank would block on a full pipe."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     with os.fdopen(reader, "rb", buffering=0) as pipe:
         while data := pipe.read(1 << 16):

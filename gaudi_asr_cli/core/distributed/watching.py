@@ -1,4 +1,4 @@
-"""Ranks while they run: started, listened to, stopped together, and their end explained."""
+"""Running ranks: starting a launcher, relaying output, forwarding signals, explaining errors."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from gaudi_asr_cli.core.distributed.handover import VARIABLE, Handover, kill, send
+from gaudi_asr_cli.core.distributed.handover import VARIABLE, Handover, kill, send_signal
 from gaudi_asr_cli.core.distributed.rank import TERMINALS
-from gaudi_asr_cli.core.distributed.relay import relaying
+from gaudi_asr_cli.core.distributed.relay import relay_output
 from gaudi_asr_cli.core.errors import AsrError, StoppedError
 
 WATCH_POLL_S = 0.1
 
 GRACE_S = 3.0
-"""From the first failure to the end of all: others may have something to say as well."""
+"""Time from the first failure to ending all ranks, in which others can report errors too."""
 
-PATIENCE_S = 10.0
-"""How long a launcher gets to end its ranks by itself."""
+TERMINATE_TIMEOUT_S = 10.0
+"""Time that a launcher gets to end its ranks before they are killed."""
 
-LAST_LINES = 12
+LOG_LINES_SHOWN = 12
 
 
 def run_ranks(
@@ -36,72 +36,72 @@ def run_ranks(
     handover: Handover,
     outputs: tuple[TextIO, TextIO],
 ) -> None:
-    """Start a launcher and wait for its ranks; the first rank's words come out of `outputs`.
+    """Start a launcher and wait for its ranks; the first rank's output goes to `outputs`.
 
-    Ctrl-C and SIGTERM are passed on to the first rank, which has all of them stop after the same
-    step; a second one ends them at once. So does the first error of any rank.
+    Ctrl-C and SIGTERM are forwarded to the first rank, which stops all ranks after the same step; a
+    second signal ends them at once. So does an error of any rank.
 
     Raises:
-        AsrError: What the first rank that failed has said, with its exit code, or the last lines
-            of one that died without a word.
+        AsrError: The error of the first rank that failed, with its exit code, or the last lines of
+            the log of a rank that died without reporting one.
     """
     terminals = [
         name for name, one in zip(("stdout", "stderr"), outputs, strict=True) if one.isatty()
     ]
-    told = {**environment, VARIABLE: str(handover.root), TERMINALS: ",".join(terminals)}
+    rank_environment = {**environment, VARIABLE: str(handover.root), TERMINALS: ",".join(terminals)}
     with (
         handover.launcher_log.open("ab") as log,
-        relaying(handover, outputs),
-        signals_noted() as signals,
+        relay_output(handover, outputs),
+        record_signals() as signals,
     ):
-        process = subprocess.Popen(  # noqa: S603 - an argument list of our own
+        process = subprocess.Popen(  # noqa: S603 - our own argument list
             line,
-            env=told,
+            env=rank_environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            # Ctrl-C on a terminal goes to a whole group of processes: only to us, not to ranks.
+            # Ctrl-C on a terminal signals the whole process group, which must not include ranks.
             start_new_session=True,
         )
-        watch = _Watch(process, handover)
-        code = watch.until_over(signals)
-    error = explain_end(code, handover, watch.stopped_by)
+        monitor = _Monitor(process, handover)
+        code = monitor.wait(signals)
+    error = exit_error(code, handover, monitor.stopped_by)
     if error is not None:
         raise error
 
 
 @contextmanager
-def signals_noted() -> Iterator[list[int]]:
-    """A list to which Ctrl-C and SIGTERM are added while the block runs."""
-    noted: list[int] = []
+def record_signals() -> Iterator[list[int]]:
+    """Yield a list to which SIGINT and SIGTERM are appended while the block runs."""
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield noted
+        yield received
         return
 
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.append(number)
+    def record(number: int, frame: FrameType | None) -> None:
+        received.append(number)
 
-    before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {one: signal.signal(one, record) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield noted
+        yield received
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
 
 
-class _Watch:
+class _Monitor:
     def __init__(self, process: subprocess.Popen[bytes], handover: Handover) -> None:
         self.stopped_by: int | None = None
         self._process = process
         self._handover = handover
-        self._transcribed = 0
+        self._forwarded = 0
         self._end_at = self._kill_at = float("inf")
 
-    def until_over(self, signals: Sequence[int]) -> int:
-        """The launcher's exit code."""
+    def wait(self, signals: Sequence[int]) -> int:
+        """Wait for the launcher, forwarding signals, and return its exit code."""
         while (code := self._process.poll()) is None:
-            for number in signals[self._transcribed :]:
-                self._transcribe(number)
+            for number in signals[self._forwarded :]:
+                self._forward(number)
             if self._handover.failures():
                 self._end_in(GRACE_S)
             self._end_if_due()
@@ -109,11 +109,11 @@ class _Watch:
         self._kill_ranks()
         return code
 
-    def _transcribe(self, number: int) -> None:
-        self._transcribed += 1
+    def _forward(self, number: int) -> None:
+        self._forwarded += 1
         first = self._handover.processes().get(0)
         if self.stopped_by is None and first is not None:
-            send(first, number)
+            send_signal(first, number)
         else:
             self._end_in(0.0)
         self.stopped_by = number
@@ -125,44 +125,44 @@ class _Watch:
         now = time.monotonic()
         if now >= self._end_at and self._kill_at == float("inf"):
             self._process.terminate()
-            self._kill_at = now + PATIENCE_S
+            self._kill_at = now + TERMINATE_TIMEOUT_S
         if now >= self._kill_at:
-            # Ranks that wait inside of a collective do not hear a signal, and torchrun waits long.
+            # Ranks blocked in a collective do not handle signals, and torchrun waits long.
             self._kill_ranks()
             self._process.kill()
 
     def _kill_ranks(self) -> None:
-        """Kill what has outlived its launcher, or does not hear it."""
+        """Kill ranks that have outlived the launcher or do not react to it."""
         for pid in self._handover.processes().values():
             kill(pid)
 
 
-def explain_end(code: int, handover: Handover, stopped_by: int | None) -> AsrError | None:
-    """Why ranks ended, or None where they did what they were to do."""
+def exit_error(code: int, handover: Handover, stopped_by: int | None) -> AsrError | None:
+    """Return the error that ended the ranks, or None if they finished."""
     failures = handover.failures()
     if failures:
         return failures[0].to_error()
     if stopped_by is not None:
         return StoppedError(
             f"Stopped by {signal.Signals(stopped_by).name}.",
-            remedy="Go on with --resume from the last whole checkpoint, if there is one.",
+            remedy="Resume with --resume from the last complete checkpoint, if there is one.",
             exit_code=128 + stopped_by,
         )
     if code == 0:
         return None
-    rank, how = who_died(_read(handover.launcher_log))
+    rank, end = find_failed_rank(_read(handover.launcher_log))
     log = handover.launcher_log if rank is None else handover.log(rank)
-    lines = "\n".join(f"  {line}" for line in _read(log).splitlines()[-LAST_LINES:])
-    who = "The launcher failed" if rank is None else f"Rank {rank} {how}, and with it all"
+    lines = "\n".join(f"  {line}" for line in _read(log).splitlines()[-LOG_LINES_SHOWN:])
+    failed = "The launcher failed" if rank is None else f"Rank {rank} {end}, which ended all ranks"
     return AsrError(
-        f"{who}. The last lines of {log.resolve()}:\n{lines}",
-        remedy="What went wrong is in the logs there. --resume goes on from the last whole "
+        f"{failed}. The last lines of {log.resolve()}:\n{lines}",
+        remedy="The logs there have the cause. --resume continues from the last complete "
         "checkpoint; with --max-restarts N torchrun does so by itself.",
     )
 
 
-def who_died(launcher_log: str) -> tuple[int | None, str]:
-    """The rank that a launcher names as the first to fail, and what it says of its end."""
+def find_failed_rank(launcher_log: str) -> tuple[int | None, str]:
+    """Return the rank that a launcher names as the first to fail, and how it ended."""
     cause = launcher_log.rpartition("Root Cause")[2]
     rank = re.search(r"\brank\s*:\s*(\d+)", cause)
     code = re.search(r"\bexitcode\s*:\s*(-?\d+)", cause)
@@ -179,7 +179,7 @@ def who_died(launcher_log: str) -> tuple[int | None, str]:
 
 def _describe(code: int) -> str:
     if code >= 0:
-        return f"ended with {code}"
+        return f"exited with {code}"
     try:
         return f"was killed by {signal.Signals(-code).name}"
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which of how many processes this one is, as its launcher says in the environment."""
+"""Rank and world size of this process, from the launcher's environment variables."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A process among `size`, on the card `local_rank` of its node.
+    """A process among `size`, on device `local_rank` of its node.
 
-    `restarts` counts how often torchrun has started all of them anew.
+    `restarts` is the number of times torchrun has restarted all ranks.
     """
 
     rank: int = 0
@@ -27,17 +27,17 @@ class World:
 
 
 def read_world(environment: Mapping[str, str] = os.environ) -> World:
-    """What the launcher says; one process alone where none speaks."""
+    """Read the launcher's variables; without a launcher, the world is a single process."""
     for names in _NAMES:
-        told = [environment.get(name, "") for name in names]
-        if all(one.isdigit() for one in told):
+        values = [environment.get(name, "") for name in names]
+        if all(value.isdigit() for value in values):
             restarts = environment.get("TORCHELASTIC_RESTART_COUNT", "0")
-            rank, size, local_rank = map(int, told)
+            rank, size, local_rank = map(int, values)
             return World(rank, size, local_rank, int(restarts))
     return World()
 
 
 def expand_environment(world: World, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Say it in torchrun's words too, which accelerate and transformers read."""
+    """Set torchrun's variables too, which accelerate and transformers read."""
     for name, value in zip(_NAMES[0], (world.rank, world.size, world.local_rank), strict=True):
         environment.setdefault(name, str(value))

@@ -12,10 +12,3 @@ def format_txt(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
     for done in utterances:
         if done.transcript is not None:
             yield f"{done.transcript.text}\n"
-
-
-def format_txt_with_paths(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
-    """Path, tab, text: what is printed where there are several files."""
-    for done in utterances:
-        if done.transcript is not None:
-            yield f"{done.path}\t{done.transcript.text}\n"

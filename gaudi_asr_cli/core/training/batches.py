@@ -1,4 +1,4 @@
-"""A data set whose items are whole planned batches, loaded ahead of the step that needs them."""
+"""A data set whose items are whole planned batches, prefetched by a thread."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from gaudi_asr_cli.core.events import Noticed, Observer, ignore
 from gaudi_asr_cli.core.records import BucketPlan, PlannedBatch, Utterance
 from gaudi_asr_cli.core.training.tasks.base import Labels, Task, scalar
 
-AHEAD = 4
-"""Batches that are loaded before they are needed."""
+PREFETCHED = 4
+"""Number of batches loaded before they are needed."""
 
-AS_IT_IS = Augmentation()
+NO_AUGMENTATION = Augmentation()
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What is trained on: utterances with labels, and how they are put into batches.
+    """Utterances with labels, and the policy that batches them.
 
     `labels[i]` are the token ids of `utterances[i]`; every epoch is planned from (seed, epoch).
-    With `window_s` every sound takes up that much, whatever its length.
+    With `window_s` every clip counts as that long, because the model pads it to that length.
     """
 
     utterances: tuple[Utterance, ...]
     labels: tuple[Labels, ...]
     batching: Batching
     seed: int
-    augmentation: Augmentation = AS_IT_IS
+    augmentation: Augmentation = NO_AUGMENTATION
     window_s: float | None = None
 
     @property
@@ -49,30 +49,30 @@ class TrainingSet:
         return sum(self.durations_s)
 
     def plan(self, epoch: int) -> BucketPlan:
-        """The batches of an epoch, in the order they are run."""
+        """Return the batches of an epoch, in the order in which they are trained."""
         widths = [len(labels) for labels in self.labels]
-        taken_s = [one if self.window_s is None else self.window_s for one in self.durations_s]
-        return plan_epoch(taken_s, widths, self.batching, seed=self.seed, epoch=epoch)
+        lengths_s = [one if self.window_s is None else self.window_s for one in self.durations_s]
+        return plan_epoch(lengths_s, widths, self.batching, seed=self.seed, epoch=epoch)
 
     def padded_s(self, planned: PlannedBatch) -> float:
-        """Seconds that every sound of the batch fits into, however it is augmented."""
+        """Return the length in seconds that every clip of the batch fits into once augmented."""
         return planned.padded_s * self.augmentation.longest
 
 
 class PlannedBatches:
     """A map-style data set for a DataLoader without workers: item i is batch i of the epoch.
 
-    An item depends on (seed, epoch, i) alone, never on who asked for what before, so a resumed
-    run meets the same ones. A thread loads ahead; reading releases the interpreter's lock.
+    An item depends on (seed, epoch, i) alone, never on earlier accesses, so a resumed run trains
+    on the same batches. A thread prefetches; decoding releases the interpreter's lock.
 
-    An utterance whose audio turns out to be undecodable is left out of its batch; the observer
-    is told once of each, and `broken` holds them all.
+    An utterance whose audio cannot be decoded is left out of its batch, reported to the observer
+    once and collected in `broken`.
 
-    With static shapes every batch of a bucket has the same size: what is missing at the end of a
-    bucket, or could not be decoded, is filled with rows that teach nothing, where the task has
-    such; elsewhere a shorter batch is a shape of its own.
+    With static shapes every batch of a bucket has the same size: rows that are missing at the end
+    of a bucket, or that could not be decoded, are replaced by dummy rows where the task supports
+    them; elsewhere a smaller batch is a shape of its own.
 
-    Of several ranks each has its own part of every planned batch, padded to the same length.
+    Each of several ranks gets its own part of every planned batch, padded to the same length.
     """
 
     def __init__(self, training_set: TrainingSet, task: Task, observe: Observer = ignore) -> None:
@@ -91,48 +91,51 @@ class PlannedBatches:
         return len(self._plan(0).batches)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        wanted = [(self.epoch, i) for i in range(index, min(index + 1 + AHEAD, len(self)))]
+        wanted = [(self.epoch, i) for i in range(index, min(index + 1 + PREFETCHED, len(self)))]
         for key in [key for key in self._loading if key not in wanted]:
             self._loading.pop(key).cancel()
         for key in wanted:
             if key not in self._loading:
                 self._loading[key] = self._pool.submit(self._load, *key)
         inputs, loaded = self._loading.pop(wanted[0]).result()
-        self._tell(loaded)
+        self._report_broken(loaded)
         return inputs
 
     def close(self) -> None:
-        """Stop loading ahead."""
+        """Stop prefetching."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _load(self, epoch: int, index: int) -> tuple[dict[str, Any], LoadedBatch]:
         plan = self._plan(epoch)
-        together = plan.batches[index]
-        planned = part_of(together, self._ranks)
-        if not self.training_set.batching.static_shapes:
-            return self.load(planned, epoch=epoch, together=together)
-        rows = bucket_rows(plan, planned.padded_s, self._ranks.count)
-        return self.load(planned, rows=rows, epoch=epoch, together=together)
+        global_batch = plan.batches[index]
+        planned = shard_batch(global_batch, self._ranks)
+        batch_size = None
+        if self.training_set.batching.static_shapes:
+            batch_size = bucket_batch_size(plan, planned.padded_s, self._ranks.count)
+        return self.load(planned, batch_size=batch_size, epoch=epoch, global_batch=global_batch)
 
     def load(
         self,
         planned: PlannedBatch,
         *,
-        rows: int | None = None,
+        batch_size: int | None = None,
         epoch: int | None = None,
-        together: PlannedBatch | None = None,
+        global_batch: PlannedBatch | None = None,
     ) -> tuple[dict[str, Any], LoadedBatch]:
-        """The network's inputs with `labels` (B, L) and the batch as planned; and as loaded.
+        """Load a batch: the network's inputs with `labels` (B, L) and `BATCH_METADATA`.
 
-        With `rows` the batch has the bucket's one shape: so many rows and the bucket's length.
-        With `epoch` sounds are augmented as that epoch has them. With `together` the batch is this
-        rank's part of that one.
+        Args:
+            planned: Indices of the utterances and the lengths they are padded to.
+            batch_size: Under static shapes, the one size of all batches of the bucket, which are
+                then padded to the bucket's length.
+            epoch: Augment the clips as this epoch has them; without it they are not augmented.
+            global_batch: The batch of all ranks, of which `planned` is this rank's part.
         """
         training_set = self.training_set
         margin_s = self.task.margin_s
-        padded_s = 0.0 if rows is None else training_set.padded_s(planned) + margin_s
-        if rows is None and together is not None and self._ranks.count > 1:
-            padded_s = together.padded_s
+        padded_s = 0.0 if batch_size is None else training_set.padded_s(planned) + margin_s
+        if batch_size is None and global_batch is not None and self._ranks.count > 1:
+            padded_s = global_batch.padded_s
         loaded = load_batch(
             [training_set.utterances[index] for index in planned.indices],
             padded_s=padded_s,
@@ -141,26 +144,30 @@ class PlannedBatches:
         indices = tuple(planned.indices[position] for position in loaded.kept)
         labels = [training_set.labels[index] for index in indices]
         inputs: dict[str, Any] = dict(
-            self.task.inputs(loaded.batch, labels, width=planned.label_tokens, rows=rows)
+            self.task.inputs(
+                loaded.batch, labels, width=planned.label_tokens, batch_size=batch_size
+            )
         )
         inputs["planned"] = replace(planned, indices=indices)
-        inputs["together"] = inputs["planned"] if together is None else together
-        if together is not None and self._ranks.count > 1:
+        inputs["global_batch"] = inputs["planned"] if global_batch is None else global_batch
+        if global_batch is not None and self._ranks.count > 1:
             lost = set(planned.indices) - set(indices)
-            share = self._weigh(labels, [one for one in together.indices if one not in lost])
-            inputs["share"] = scalar(share) * inputs.get("share", 1.0)
+            scale = self._loss_scale(
+                labels, [one for one in global_batch.indices if one not in lost]
+            )
+            inputs["loss_scale"] = scalar(scale) * inputs.get("loss_scale", 1.0)
         return inputs, loaded
 
-    def _weigh(self, own: Sequence[Labels], together: Sequence[int]) -> float:
-        """What this rank's loss counts, where the ranks' gradients are averaged with equal weights.
+    def _loss_scale(self, labels: Sequence[Labels], global_indices: Sequence[int]) -> float:
+        """Return the factor of this rank's loss; gradients are averaged over ranks equally.
 
-        A rank for which the step has nothing hears another's utterance for naught: it must step
-        with the others all the same.
+        A rank without an utterance of its own in this step runs another rank's utterance with
+        factor 0, because all ranks must take every step.
         """
-        if self._ranks.index >= len(together):
+        if self._ranks.index >= len(global_indices):
             return 0.0
-        labels = [self.training_set.labels[index] for index in together]
-        return self._ranks.count * self.task.loss_scale(own, labels)
+        global_labels = [self.training_set.labels[index] for index in global_indices]
+        return self._ranks.count * self.task.loss_scale(labels, global_labels)
 
     def _augment(
         self, indices: tuple[int, ...], epoch: int, position: int, samples: NDArray[np.float32]
@@ -171,10 +178,10 @@ class PlannedBatches:
             seed=training_set.seed,
             epoch=epoch,
             index=index,
-            shortest=self.task.shortest_samples(training_set.labels[index]),
+            shortest=self.task.minimum_samples(training_set.labels[index]),
         )
 
-    def _tell(self, loaded: LoadedBatch) -> None:
+    def _report_broken(self, loaded: LoadedBatch) -> None:
         for one in loaded.broken:
             if one.utterance.id not in self.broken:
                 self.broken[one.utterance.id] = one.reason
@@ -185,13 +192,13 @@ class PlannedBatches:
                 self._observe(Noticed(f"{name}: its last {lost_s:.2f} s could not be decoded."))
 
 
-def part_of(together: PlannedBatch, ranks: Ranks) -> PlannedBatch:
-    """What one rank hears of a batch: every so-manieth utterance, or one where none is left."""
-    own = together.indices[ranks.index :: ranks.count] or together.indices[:1]
-    return replace(together, indices=own)
+def shard_batch(global_batch: PlannedBatch, ranks: Ranks) -> PlannedBatch:
+    """Return one rank's part of a batch: every `ranks.count`-th utterance, and at least one."""
+    indices = global_batch.indices[ranks.index :: ranks.count] or global_batch.indices[:1]
+    return replace(global_batch, indices=indices)
 
 
-def bucket_rows(plan: BucketPlan, padded_s: float, ranks: int = 1) -> int:
-    """Rows of every batch of the bucket that ends there: those of a rank's part of its largest."""
+def bucket_batch_size(plan: BucketPlan, padded_s: float, ranks: int = 1) -> int:
+    """Return the rows of a rank's part of the largest batch of the bucket that ends there."""
     largest = max(len(batch.indices) for batch in plan.batches if batch.padded_s == padded_s)
     return -(-largest // ranks)

@@ -1,7 +1,8 @@
-"""Telling a model that still prints only blanks from one that never will.
+"""Detection of CTC models that emit only blanks and will not recover.
 
-A CTC network first learns that blank is the commonest answer; letters come after that, all at
-once. The loss falls to a plateau (about the entropy of the letters) while every frame says blank.
+A CTC network first learns that the blank is the most frequent token; letters follow later, all at
+once. Until then the loss falls to a plateau, about the entropy of the letters, while the blank is
+the most likely token of every frame.
 """
 
 from __future__ import annotations
@@ -9,21 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ALL_BLANK = 0.995
-"""From this share of blank frames on, nothing is printed."""
+"""Share of blank frames from which on the hypotheses are empty."""
 
 PATIENCE_SHARE = 0.25
-"""Leaving the plateau takes until about here at the latest, as a share of all steps ..."""
+"""The plateau ends after at most about this share of all steps ..."""
 
 PATIENCE_STEPS = 400
-"""... but a fresh head needs about this many, however long the run."""
+"""... but a new head needs about this many steps, however long the run."""
 
 STILL_FALLING = 0.97
-"""A loss under this multiple of what it was half the time ago is still falling."""
+"""A loss below this multiple of the loss at half the steps is still falling."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlankVerdict:
-    """What to tell the user; `hopeless` when waiting longer will not help."""
+    """A message for the user; `hopeless` when further training will not help."""
 
     message: str
     remedy: str
@@ -31,36 +32,36 @@ class BlankVerdict:
 
 
 class BlankWatch:
-    """Follows loss and blank share from log to log; says each of its two sentences once."""
+    """Follows loss and blank share from log to log; returns each of its two messages once."""
 
     def __init__(self, total_steps: int, warmup_steps: int) -> None:
         self._limit = warmup_steps + max(PATIENCE_STEPS, int(PATIENCE_SHARE * total_steps))
         self._losses: list[tuple[int, float]] = []
-        self._said: set[bool] = set()
+        self._reported: set[bool] = set()
 
     def look(self, step: int, loss: float, blank_share: float) -> BlankVerdict | None:
-        """A sentence if one is due after this log, else None."""
+        """Return the message that is due after this log, or None."""
         self._losses.append((step, loss))
         if blank_share < ALL_BLANK:
             return None
         hopeless = step >= self._limit and not self._falling(step)
-        if hopeless in self._said or (not hopeless and len(self._losses) < 2):
+        if hopeless in self._reported or (not hopeless and len(self._losses) < 2):
             return None
-        self._said.add(hopeless)
+        self._reported.add(hopeless)
         if hopeless:
             return BlankVerdict(
-                f"At step {step} the model still prints only blanks and its loss has stopped "
-                f"falling ({loss:.2f}): it will not start by itself.",
-                "Stop it; check the transcripts with `gaudi-asr check`, raise the learning rate "
-                "two- to fourfold, take smaller batches, or freeze less.",
+                f"At step {step} the model still emits only blanks and its loss has stopped "
+                f"falling ({loss:.2f}): more steps will not change that.",
+                "Stop the run; check the transcripts with `gaudi-asr check`, raise the learning "
+                "rate two- to fourfold, use smaller batches, or freeze less.",
                 hopeless=True,
             )
         return BlankVerdict(
-            f"The model prints only blanks so far. That is normal until about step {self._limit}.",
+            f"The model emits only blanks so far. That is normal until about step {self._limit}.",
             "",
             hopeless=False,
         )
 
     def _falling(self, step: int) -> bool:
-        earlier = [loss for at, loss in self._losses if at <= step // 2]
+        earlier = [loss for logged, loss in self._losses if logged <= step // 2]
         return bool(earlier) and self._losses[-1][1] < STILL_FALLING * earlier[-1]

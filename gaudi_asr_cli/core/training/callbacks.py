@@ -1,4 +1,4 @@
-"""What happens beside the training loop: marking checkpoints, stopping cleanly."""
+"""Trainer callbacks: marking checkpoints as complete, early stopping, stopping on signals."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from gaudi_asr_cli.core.runs import CHECKPOINT_MARK, RunFolder, checkpoint_step,
 
 
 class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
-    """Marks a checkpoint as whole once all of it is written, then removes those not needed.
+    """Marks a checkpoint as complete once all of it is written, then removes old ones.
 
-    The newest and the best stay. A mark is taken away before its folder is, so that a kill in
-    the middle of the removal leaves no checkpoint that only looks whole. It is whole once every
-    rank has written its own part, the state of what is random there.
+    The newest and the best are kept. The mark is removed before the folder, so that a kill during
+    the removal leaves no incomplete checkpoint that is marked as complete. A checkpoint is complete
+    once every rank has written its part, the state of its random number generators.
     """
 
     def __init__(
@@ -53,22 +53,22 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
 
 
 class LastStep(TrainerCallback):  # type: ignore[misc]
-    """Logs and scores the last step too, whatever the intervals between logs and scores are."""
+    """Logs and scores the last step, regardless of the intervals between logs and scores."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         if state.global_step < state.max_steps:
             return
-        # A run shorter than the interval would else know nothing of its loss.
+        # Otherwise a run shorter than the interval would never log its loss.
         control.should_log = True
         control.should_evaluate = control.should_evaluate or args.eval_strategy != "no"
 
 
 class Patience(TrainerCallback):  # type: ignore[misc]
-    """Stops after so many scores in a row without a better one.
+    """Early stopping after so many scores in a row without an improvement.
 
-    It counts in the trainer's own history, which checkpoints keep, so that it survives a resume.
+    It counts in the trainer's history, which checkpoints store, so that it survives a resume.
     """
 
     def __init__(self, scores: int) -> None:
@@ -82,7 +82,7 @@ class Patience(TrainerCallback):  # type: ignore[misc]
 
 
 def is_exhausted(history: list[dict[str, float]], patience: int | None) -> bool:
-    """Whether the last `patience` scores of a trainer's history brought no better one."""
+    """Return whether the last `patience` scores of a trainer's history are no improvement."""
     rates = [entry["eval_wer"] for entry in history if "eval_wer" in entry]
     if patience is None or not rates:
         return False
@@ -90,32 +90,32 @@ def is_exhausted(history: list[dict[str, float]], patience: int | None) -> bool:
 
 
 class StopAtSignal(TrainerCallback):  # type: ignore[misc]
-    """On Ctrl-C or SIGTERM: finish the step, save, stop. A second one stops at once.
+    """On Ctrl-C or SIGTERM: finish the step, save, stop. A second signal stops at once.
 
-    Ranks stop after the same step, a few later; `received` is the signal that they stopped for.
+    Ranks stop after the same step, a few steps later; `received` is the signal that stopped them.
     """
 
     def __init__(self, ranks: Ranks = SINGLE_PROCESS) -> None:
         self.ranks = ranks
-        self.wish: int | None = None
+        self.requested: int | None = None
         self.received: int | None = None
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        self.received = self.ranks.stop_due(state.global_step, self.wish)
+        self.received = self.ranks.stop_due(state.global_step, self.requested)
         if self.received is not None:
             control.should_training_stop = True
             control.should_save = True
             control.should_evaluate = False
 
     @contextmanager
-    def inference_mode(self) -> Iterator[None]:
-        """Listen while training runs; whoever listened before does so again afterwards."""
+    def handle_signals(self) -> Iterator[None]:
+        """Handle the signals while training runs, and restore the previous handlers afterwards."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def remember(number: int, frame: FrameType | None) -> None:
-            self.wish = number
+            self.requested = number
             for each, handler in before.items():
                 signal.signal(each, handler)
 
@@ -129,7 +129,7 @@ class StopAtSignal(TrainerCallback):  # type: ignore[misc]
 
 
 def remove_unfinished(folder: RunFolder) -> list[Path]:
-    """Remove checkpoints whose writing was cut off; returns what was removed."""
+    """Remove incomplete checkpoints and return their paths."""
     whole = set(folder.whole_checkpoints())
     unfinished = [path for path in folder.checkpoints.glob("checkpoint-*") if path not in whole]
     for path in unfinished:

@@ -1,4 +1,4 @@
-"""A model's README: what it was trained on, how well it hears, how to use it."""
+"""The model card: training data, word error rate, usage."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def write_card(  # noqa: PLR0913 - a card has many lines, each by name
     recipe: str,
     scores: dict[str, Score],
 ) -> str:
-    """The card as Markdown with the metadata that model hubs read.
+    """Return the model card as Markdown with the metadata that model hubs read.
 
     Args:
         kind: The command that trained it.
-        name: Of the run.
-        base: The model it started from, or `scratch`.
-        sources: What it was trained on.
-        hours: How much of that.
+        name: Name of the run.
+        base: The model that was fine-tuned, or `scratch`.
+        sources: Training data.
+        hours: Hours of training data.
         steps: Optimiser steps.
         recipe: The resolved recipe as YAML.
-        scores: By the name of the split.
+        scores: Scores by name of the split.
     """
     rows = [
         f"| {split} | {score.wer:.2%} ({score.wer_low:.2%}-{score.wer_high:.2%}) | {score.cer:.2%} "

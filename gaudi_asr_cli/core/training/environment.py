@@ -1,4 +1,4 @@
-"""With what a run was made: enough to make it again, or to refuse to go on with something else."""
+"""The environment of a run: enough to repeat it, or to refuse to resume it with other data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def describe_environment(device: Device, command: Sequence[str]) -> dict[str, Any]:
-    """Command line, versions of every part, the device, and how many ranks train."""
+    """Return the command line, package versions, the device and the number of ranks."""
     return {
         "command": command,
         "python": platform.python_version(),
@@ -38,7 +38,7 @@ def _version(part: str) -> str | None:
 
 
 def fingerprint_data(utterances: Iterable[Utterance]) -> str:
-    """The same for the same utterances in the same order: ids, lengths to 1 ms, and texts."""
+    """Return a hash of the utterances in order: ids, durations to 1 ms, and texts."""
     digest = hashlib.sha256()
     for utterance in utterances:
         duration_ms = round(1000 * (utterance.audio.duration_s or 0.0))
@@ -47,5 +47,5 @@ def fingerprint_data(utterances: Iterable[Utterance]) -> str:
 
 
 def fingerprint_text(text: str) -> str:
-    """The same for the same text."""
+    """Return a hash of the text."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Which utterances can be learnt from, and why the others cannot: nothing is dropped silently."""
+"""Selection of training examples; every utterance that is skipped has a reason."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gaudi_asr_cli.core.text.vocabulary import count_unknown
 from gaudi_asr_cli.core.training.tasks.base import Labels, Task
 
 UNKNOWN_LIMIT = 0.05
-"""A vocabulary that lacks more of the data's characters than this share belongs to other data."""
+"""Above this share of unknown characters the vocabulary was made for other data."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedExample:
-    """An utterance that is not trained on; `reason` is the same phrase for the same cause."""
+    """An utterance that is not trained on; equal causes have equal `reason` strings."""
 
     utterance_id: str
     reason: str
@@ -28,21 +28,21 @@ class RejectedExample:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Utterances with their labels, and those that were refused."""
+    """Utterances with their labels, and those that were skipped."""
 
     utterances: tuple[Utterance, ...]
     labels: tuple[Labels, ...]
-    refused: tuple[RejectedExample, ...] = ()
+    skipped: tuple[RejectedExample, ...] = ()
 
     @property
     def reasons(self) -> dict[str, int]:
-        """How many were refused for each reason, commonest first."""
-        return dict(Counter(refusal.reason for refusal in self.refused).most_common())
+        """Number of skipped examples by reason, most common first."""
+        return dict(Counter(one.reason for one in self.skipped).most_common())
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Lengths that are trained on, in seconds; None: no upper limit."""
+    """Durations that are trained on, in seconds; no upper limit where `max_s` is None."""
 
     min_s: float = 0.0
     max_s: float | None = None
@@ -54,50 +54,50 @@ def select_examples(
     task: Task,
     limits: Limits,
 ) -> Examples:
-    """Label what the task can learn; refuse the rest, each with its reason.
+    """Label the utterances that the task can train on; skip the others, each with its reason.
 
     Raises:
         DataError: Nothing is left to train on.
     """
     kept: list[Utterance] = []
     labels: list[Labels] = []
-    refused: list[RejectedExample] = []
+    skipped: list[RejectedExample] = []
     for utterance in utterances:
         tokens = task.label(rules.clean(utterance.text or ""))
-        refusal = _refuse(utterance, tokens, task, limits)
-        if refusal is not None:
-            refused.append(refusal)
+        example = _skip(utterance, tokens, task, limits)
+        if example is not None:
+            skipped.append(example)
         else:
             kept.append(utterance)
             labels.append(tokens)
     if not kept:
-        raise _nothing_left(refused)
-    return Examples(tuple(kept), tuple(labels), tuple(refused))
+        raise _nothing_left(skipped)
+    return Examples(tuple(kept), tuple(labels), tuple(skipped))
 
 
-def _nothing_left(refused: Sequence[RejectedExample]) -> DataError:
-    """All were refused: each reason with the first utterances, since no run lists them."""
+def _nothing_left(skipped: Sequence[RejectedExample]) -> DataError:
+    """Return the error that names each reason with its first utterances: no run lists them."""
     reasons = "; ".join(
-        f"{reason} ({name_some([one for one in refused if one.reason == reason])})"
-        for reason in sorted({one.reason for one in refused})
+        f"{reason} ({name_some([one for one in skipped if one.reason == reason])})"
+        for reason in sorted({one.reason for one in skipped})
     )
     return DataError(
         f"Nothing is left to train on: {reasons or 'no utterance at all'}.",
-        remedy="Split or mend these, or move the limits (--max-seconds, --min-seconds). "
-        "`gaudi-asr check DATA` looks at all files.",
+        remedy="Split or fix these, or change the limits (--max-seconds, --min-seconds). "
+        "`gaudi-asr check DATA` inspects all files.",
     )
 
 
-def name_some(refused: Sequence[RejectedExample]) -> str:
-    """The first five of those that were refused, with what is known of each."""
+def name_some(skipped: Sequence[RejectedExample]) -> str:
+    """Return the ids of the first five skipped examples, with their details."""
     shown = [
         f"{one.utterance_id} ({one.detail})" if one.detail else one.utterance_id
-        for one in refused[:5]
+        for one in skipped[:5]
     ]
-    return ", ".join([*shown, "..."] if len(refused) > len(shown) else shown)
+    return ", ".join([*shown, "..."] if len(skipped) > len(shown) else shown)
 
 
-def _refuse(
+def _skip(
     utterance: Utterance, tokens: Labels, task: Task, limits: Limits
 ) -> RejectedExample | None:
     duration_s = utterance.audio.duration_s or 0.0
@@ -107,19 +107,19 @@ def _refuse(
         return RejectedExample(utterance.id, "too short", f"{duration_s:.2f} s")
     if limits.max_s is not None and duration_s > limits.max_s:
         return RejectedExample(utterance.id, "too long", f"{duration_s:.2f} s")
-    rejection_reason = task.rejection_reason(duration_s, tokens)
-    return None if rejection_reason is None else RejectedExample(utterance.id, *rejection_reason)
+    reason = task.rejection_reason(duration_s, tokens)
+    return None if reason is None else RejectedExample(utterance.id, *reason)
 
 
 def check_vocabulary(vocabulary: Vocabulary, texts: Sequence[str]) -> dict[str, int]:
-    """How often characters outside the vocabulary occur; they are trained as unknown.
+    """Count the characters outside the vocabulary, which are trained as the unknown token.
 
     Args:
-        vocabulary: What the labels are made of.
+        vocabulary: The tokens of the labels.
         texts: Cleaned training texts.
 
     Raises:
-        DataError: So many that the vocabulary cannot be meant for this data.
+        DataError: More than `UNKNOWN_LIMIT` of the characters are unknown.
     """
     unknown, total = count_unknown(vocabulary, texts)
     if sum(unknown.values()) > UNKNOWN_LIMIT * max(1, total):

@@ -1,4 +1,4 @@
-"""What a stretch of training steps did: sound heard, time spent loading, what was answered."""
+"""Throughput and metrics of the training steps between two logs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class StepMeter:
-    """Adds up from log to log; tensors stay on their device until they are read."""
+    """Accumulates from log to log; tensors stay on their device until `read`."""
 
     def __init__(self, training_set: TrainingSet, task: Task) -> None:
         self._task = task
@@ -30,34 +30,34 @@ class StepMeter:
         self._start = time.perf_counter()
         self._audio_s = self._padded_s = self._loading_s = 0.0
         self._utterances = 0
-        self._glances: list[Any] = []
+        self._step_metrics: list[Any] = []
 
     def add_loading(self, seconds: float) -> None:
-        """Time in which the network waited for sound."""
+        """Add time in which the network waited for a batch."""
         self._loading_s += seconds
 
     def pause(self, seconds: float) -> None:
-        """Leave out time that was not training."""
+        """Exclude time that was not spent on training."""
         self._start += seconds
 
     def add_batch(
         self,
         planned: PlannedBatch,
-        together: PlannedBatch,
+        global_batch: PlannedBatch,
         inputs: Mapping[str, torch.Tensor],
         logits: torch.Tensor,
     ) -> None:
-        """A batch that went through the network, with what it said: logits (B, F or L, V).
+        """Add a batch that went through the network, with its logits (B, F or L, V).
 
-        Sound is counted of all ranks (`together`), what was said of this one's part (`planned`).
+        Audio is counted for all ranks (`global_batch`), metrics for this rank's part (`planned`).
         """
-        self._audio_s += sum(self._durations_s[index] for index in together.indices)
-        self._padded_s += together.padded_s * len(together.indices)
-        self._utterances += len(together.indices)
-        self._glances.append(self._task.step_metrics(planned, inputs, logits))
+        self._audio_s += sum(self._durations_s[index] for index in global_batch.indices)
+        self._padded_s += global_batch.padded_s * len(global_batch.indices)
+        self._utterances += len(global_batch.indices)
+        self._step_metrics.append(self._task.step_metrics(planned, inputs, logits))
 
     def read(self) -> dict[str, float]:
-        """The stretch's measures as entries of a trainer log; starts the next stretch."""
+        """Return the measures since the last call as entries of a trainer log, and start anew."""
         seconds = max(time.perf_counter() - self._start, 1e-9)
         self.audio_s_total += self._audio_s
         self.padded_s_total += self._padded_s
@@ -68,7 +68,7 @@ class StepMeter:
             "utterances_per_s": self._utterances / seconds,
             "padding": self._padded_s / self._audio_s if self._audio_s else 1.0,
             "loading_share": min(1.0, self._loading_s / seconds),
-            **self._task.aggregate(self._glances, self._durations_s),
+            **self._task.aggregate(self._step_metrics, self._durations_s),
         }
         self._clear()
         return measures

@@ -1,4 +1,4 @@
-"""One training run from a model and a plan to the best weights; resumable at any moment."""
+"""One training run, from a model and planned batches to the best weights; resumable anytime."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from gaudi_asr_cli.core.training.tasks.base import Task
 from gaudi_asr_cli.core.training.trainer import ScoreNow
 
 ScoreModel = Callable[[Task, int], Evaluated]
-"""Scores a task's model at a step; `best` of the result is filled in here."""
+"""Scores a task's model at a step; `best` of the result is set in this module."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
-    """The account of a training run; first and last are of the logs, over all its sessions.
+    """The result of a training run; `*_first` and `*_last` span all sessions of a resumed run.
 
-    Blanks are CTC's, the accuracy of tokens (after the right ones) is that of a decoder.
-    `best_step` is that of the weights that are left, where the best are kept.
-    `broken` are utterances that could not be decoded when their turn came, with the reason.
+    The blank share is of CTC models, the token accuracy (teacher forcing) of seq2seq models.
+    `best_step` is the step of the final weights where the best are kept.
+    `broken` maps ids of utterances whose audio could not be decoded during training to the reason.
     """
 
     steps: int
@@ -71,54 +71,54 @@ def train(
     folder: RunFolder,
     observe: Observer,
 ) -> TrainingOutcome:
-    """Train the task's network in place, from the newest whole checkpoint if there is one.
+    """Train the task's network in place, from the newest complete checkpoint if there is one.
 
-    At the end the network holds the weights with the best word error rate, or the last ones where
-    nothing was scored or the settings say so.
+    At the end the network holds the weights with the best word error rate, or the last weights
+    where nothing was scored or `settings.keep` is "last".
 
     Raises:
-        TrainingError: A loss that is not finite, or a disk that is full.
-        StoppedError: Ctrl-C or SIGTERM; a checkpoint of the last whole step was written.
+        TrainingError: A loss was not finite, or the disk is full.
+        StoppedError: Ctrl-C or SIGTERM; a checkpoint of the last complete step was written.
     """
     from gaudi_asr_cli.core.training.callbacks import StopAtSignal
 
     ranks = task.device.ranks
     newest = find_newest(folder, ranks, observe)
     resumed_step = checkpoint_step(newest) if newest else 0
-    # Shapes that are padded to their bucket need a network that does not hear the padding.
-    proof = task.with_static_shapes() if training_set.batching.static_shapes else task
-    batches = PlannedBatches(training_set, proof, observe)
+    # With batches padded to their bucket, the network's outputs must not depend on the padding.
+    invariant = task.with_static_shapes() if training_set.batching.static_shapes else task
+    batches = PlannedBatches(training_set, invariant, observe)
     stop = StopAtSignal(ranks)
     started = time.perf_counter()
-    with contextlib.closing(batches), quiet_transformers(), stop.inference_mode():
+    with contextlib.closing(batches), quiet_transformers(), stop.handle_signals():
         trainer = open_trainer(batches, score, settings, folder, observe, stop)
         observe(started_event(training_set, settings, resumed_step))
         with disk_errors_explained(folder.root):
             if newest and is_over(newest, settings):
-                take_up(trainer, newest)
+                restore_finished(trainer, newest)
             else:
                 trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    # A wish that came with the last steps finds nothing more to stop but what follows.
-    number = stop.wish if stop.received is None else stop.received
+    # A signal during the last steps did not stop training, but stops what follows.
+    number = stop.requested if stop.received is None else stop.received
     if number is not None:
         raise stopped(task, number, trainer.state.global_step, folder)
     best = trainer.state.best_global_step if settings.keep == "best" else None
     if ranks.first and best is not None and best != trainer.state.global_step:
         load_weights(task, folder.checkpoints / f"checkpoint-{best}")
-    broken = {name: why for one in ranks.gather(batches.broken) for name, why in one.items()}
+    broken = {name: why for part in ranks.gather(batches.broken) for name, why in part.items()}
     return outcome(trainer, resumed_step, time.perf_counter() - started, broken, best)
 
 
 def find_newest(folder: RunFolder, ranks: Ranks, observe: Observer) -> Path | None:
-    """The newest whole checkpoint, the same on all ranks; what was cut off is removed before."""
+    """Remove incomplete checkpoints and return the newest complete one, the same on all ranks."""
     from gaudi_asr_cli.core.training.callbacks import remove_unfinished
 
     def tidy() -> str | None:
         for path in remove_unfinished(folder):
-            observe(Noticed(f"Removed {path.name}, whose writing was cut off."))
+            observe(Noticed(f"Removed the incomplete {path.name}."))
         return next((str(path) for path in reversed(folder.whole_checkpoints())), None)
 
-    found = ranks.share(tidy)
+    found = ranks.broadcast(tidy)
     return None if found is None else Path(found)
 
 
@@ -130,10 +130,10 @@ def open_trainer(
     observe: Observer,
     stop: Any,
 ) -> Any:
-    """The device's trainer with our batches, our scores and our callbacks."""
+    """Return the device's trainer with our batches, scores and callbacks."""
     task = batches.task
-    # First: a device's own trainer may change transformers when it is imported.
-    kit = task.device.trainer_kit(writes=task.writes)
+    # First, because a device's own trainer may patch transformers when it is imported.
+    kit = task.device.trainer_kit(generates=task.generates)
     kit.check(task.network, {"gradient_accumulation_steps": settings.accumulate, **settings.extra})
     arguments = training_arguments(settings, folder.checkpoints, kit, task.device.ranks)
     from transformers import PrinterCallback, ProgressCallback
@@ -175,7 +175,7 @@ def scoring(
     best_rate: Callable[[], float | None],
     observe: Observer,
 ) -> ScoreNow | None:
-    """What the trainer calls to have the network scored, which also tells of the score."""
+    """Return the function by which the trainer scores the network and reports the score."""
     if score is None:
         return None
 
@@ -190,34 +190,34 @@ def scoring(
 
 
 def score_metrics(score: Score) -> dict[str, float]:
-    """A score as entries of a trainer log."""
+    """Return a score as entries of a trainer log."""
     return {"eval_wer": score.wer, "eval_cer": score.cer, "eval_rtfx": score.rtfx or 0.0}
 
 
 @dataclass(frozen=True, slots=True)
 class LogReporter:
-    """Turns the trainer's logs into events."""
+    """Converts the trainer's logs to events."""
 
     observe: Observer
     blanks: BlankWatch
 
     def callback(self) -> Any:
-        """The same as a callback of transformers."""
+        """Return it as a callback of transformers."""
         from transformers import TrainerCallback
 
-        tell = self.tell
+        report = self.report
 
-        class Told(TrainerCallback):  # type: ignore[misc]
+        class Report(TrainerCallback):  # type: ignore[misc]
             def on_log(
                 self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any
             ) -> None:
                 if "loss" in logs:
-                    tell(state.global_step, state.epoch or 0.0, logs)
+                    report(state.global_step, state.epoch or 0.0, logs)
 
-        return Told()
+        return Report()
 
-    def tell(self, step: int, epoch: float, logs: dict[str, float]) -> None:
-        """One log line of the trainer as a `StepLogged`, and what its blanks give cause to say."""
+    def report(self, step: int, epoch: float, logs: dict[str, float]) -> None:
+        """Emit a trainer log as `StepLogged`, and a notice where its blank share calls for one."""
         self.observe(
             StepLogged(
                 step=step,
@@ -243,7 +243,7 @@ class LogReporter:
 def started_event(
     training_set: TrainingSet, settings: TrainingSettings, resumed_step: int
 ) -> TrainingStarted:
-    """What is about to be trained."""
+    """Return the event that describes the run at its start."""
     plan = training_set.plan(0)
     updates = -(-len(plan.batches) // settings.accumulate)
     return TrainingStarted(
@@ -259,12 +259,12 @@ def started_event(
 
 @contextlib.contextmanager
 def disk_errors_explained(root: Path) -> Iterator[None]:
-    """Turn the many ways in which libraries say that a disk is full into one error.
+    """Convert the different errors that libraries raise for a full disk to one.
 
-    safetensors and torch's zip writer raise errors of their own kinds; the free space tells.
+    safetensors and torch's zip writer raise errors of their own.
 
     Raises:
-        TrainingError: A file of the run could not be written.
+        TrainingError: The disk is full.
     """
     from safetensors import SafetensorError
 
@@ -275,13 +275,13 @@ def disk_errors_explained(root: Path) -> Iterator[None]:
             raise
         raise TrainingError(
             f"The disk of {root} is full: a checkpoint could not be written.",
-            remedy="Free some space there, then go on from the last whole checkpoint with "
+            remedy="Free some space there, then resume from the last complete checkpoint with "
             f"--resume --run {root}. Nothing written before is lost.",
         ) from error
 
 
 def is_disk_full(error: Exception, root: Path) -> bool:
-    """Whether a library's error means that there was no room left."""
+    """Return whether a library's error means that the disk is full."""
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return True
     words = ("No space left", "unexpected pos", "file write failed", "PytorchStreamWriter")
@@ -289,18 +289,18 @@ def is_disk_full(error: Exception, root: Path) -> bool:
 
 
 def stopped(task: Task, number: int, step: int, folder: RunFolder) -> StoppedError:
-    """The end of a run that somebody stopped."""
+    """Return the error that ends a stopped run."""
     ranks = task.device.ranks.count
     cards = f" --cards {ranks}" if ranks > 1 else ""
     return StoppedError(
         f"Stopped by {signal.Signals(number).name} after step {step}; its checkpoint is written.",
-        remedy=f"Go on with: gaudi-asr {task.kind} --resume --run {folder.root}{cards}",
+        remedy=f"Resume with: gaudi-asr {task.kind} --resume --run {folder.root}{cards}",
         exit_code=128 + number,
     )
 
 
 def is_over(checkpoint: Path, settings: TrainingSettings) -> bool:
-    """Whether a run that was cut off here had nothing more to train."""
+    """Return whether training was finished at this checkpoint."""
     from transformers import TrainerState
 
     from gaudi_asr_cli.core.training.callbacks import is_exhausted
@@ -311,8 +311,8 @@ def is_over(checkpoint: Path, settings: TrainingSettings) -> bool:
     )
 
 
-def take_up(trainer: Any, checkpoint: Path) -> None:
-    """Put the trainer where a finished training left it."""
+def restore_finished(trainer: Any, checkpoint: Path) -> None:
+    """Restore the state and weights of a finished training."""
     from transformers import TrainerState
 
     trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
@@ -320,17 +320,17 @@ def take_up(trainer: Any, checkpoint: Path) -> None:
 
 
 def load_weights(task: Task, checkpoint: Path) -> None:
-    """Put a checkpoint's weights into the network."""
+    """Load a checkpoint's weights into the network."""
     from safetensors.torch import load_model
 
-    # Weights that share their memory are written once, under one of their names.
+    # Tied weights are stored once, under one of their names.
     load_model(task.network, checkpoint / "model.safetensors", strict=True)
 
 
 def outcome(
     trainer: Any, resumed_step: int, wall_s: float, broken: dict[str, str], best_step: int | None
 ) -> TrainingOutcome:
-    """What the trainer's own history tells, which checkpoints keep over a resume."""
+    """Return the result, from the trainer's history, which checkpoints keep across a resume."""
     history = trainer.state.log_history
     logs = [entry for entry in history if "loss" in entry]
     meter = trainer.meter

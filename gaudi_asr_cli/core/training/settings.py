@@ -1,4 +1,4 @@
-"""What a training run is told, and what the trainer's arguments make of it."""
+"""Settings of a training run, and the trainer's arguments made from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESERVED_ARGUMENTS = frozenset({
     "push_to_hub", "disable_tqdm", "do_train", "do_eval",
 })
 # fmt: on
-"""TrainingArguments that the plan or the recipe decides, so that a setting of them would lie."""
+"""TrainingArguments that the plan or the recipe decides; setting them is rejected."""
 
 REPORTERS = {
     "azure_ml": ("azureml-core", ("azureml",)),
@@ -50,7 +50,7 @@ NOT_OBEYED = {"trust_remote_code": "no code of a model or data set is ever run h
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """Steps are optimiser steps; `extra` goes to TrainingArguments as it is."""
+    """Settings in optimiser steps; `extra` is passed to TrainingArguments unchanged."""
 
     steps: int
     warmup_steps: int
@@ -73,15 +73,15 @@ class TrainingSettings:
 
 
 def check_extra(extra: Mapping[str, Any], device: Device | None = None) -> None:
-    """Refuse what the trainer's arguments do not know, or what is not theirs to decide here.
+    """Reject unknown trainer arguments, and those in `RESERVED_ARGUMENTS`.
 
     Args:
-        extra: The recipe's `trainer` part.
-        device: Whose trainer is asked; transformers' own without one.
+        extra: The recipe's `trainer` section.
+        device: The device whose trainer is checked; without it transformers' own.
 
     Raises:
-        RecipeError: Names the setting, and the nearest one there is.
-        MachineError: The device's trainer cannot be imported, or a service cannot be reported to.
+        RecipeError: The setting is unknown or reserved; the message names the closest match.
+        MachineError: The device's trainer, or a service to report to, cannot be imported.
     """
     check_reports(extra)
     kit = NativeKit() if device is None else device.trainer_kit()
@@ -90,14 +90,14 @@ def check_extra(extra: Mapping[str, Any], device: Device | None = None) -> None:
         if name in RESERVED_ARGUMENTS:
             raise RecipeError(
                 f"trainer.{name} is decided by the recipe itself.",
-                remedy="docs/recipes.md names the key that sets it.",
+                remedy="`gaudi-asr help recipes` names the key that sets it.",
             )
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known), n=1)
             hint = f"Did you mean trainer.{near[0]}? " if near else ""
             raise RecipeError(
-                f"transformers' TrainingArguments have no field {name!r}.",
-                remedy=f"{hint}The fields are those of the installed transformers version.",
+                f"transformers' TrainingArguments has no field {name!r}.",
+                remedy=f"{hint}Valid fields are those of the installed transformers version.",
             )
 
 
@@ -149,7 +149,7 @@ def obeyed(extra: Mapping[str, Any]) -> dict[str, Any]:
 def training_arguments(
     settings: TrainingSettings, output_dir: Path, kit: TrainerKit, ranks: Ranks = SINGLE_PROCESS
 ) -> Any:
-    """The kit's arguments, for transformers 4.55 and 5; every default that matters is named."""
+    """Return the kit's arguments for transformers 4.55 and 5, with relevant defaults explicit."""
     values: dict[str, Any] = {
         "output_dir": str(output_dir),
         # An item of the data set is a whole planned batch.
@@ -177,16 +177,16 @@ def training_arguments(
         "metric_for_best_model": "wer" if settings.eval_every else None,
         "greater_is_better": False,
         "logging_steps": settings.log_every,
-        # A loss that is not finite stops the run; it must not be averaged away.
+        # A loss that is not finite stops the run; the filter would hide it in the average.
         "logging_nan_inf_filter": False,
         "remove_unused_columns": False,
         "disable_tqdm": True,
         "report_to": [],
     }
     if ranks.count > 1:
-        # Parts that LayerDrop skips, or SpecAugment has no use for, have no gradient in a step.
+        # Layers that LayerDrop skips, and unused SpecAugment embeddings, have no gradient.
         values["ddp_find_unused_parameters"] = True
-    # transformers 4 leaves the precision of one run in the environment for the next to find.
+    # transformers 4 leaves the precision of a run in the environment, where the next finds it.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "no" if settings.dtype == "fp32" else settings.dtype
     try:
         return kit.arguments(values, settings.extra)

@@ -14,7 +14,6 @@ from gaudi_asr_cli.core.data.buckets import (
     padded_ratio,
     plan_arrays,
     plan_epoch,
-    price_plan,
     quantile_edges,
 )
 
@@ -131,11 +130,12 @@ def test_a_static_plan_has_one_shape_a_bucket(durations_s, buckets, budget_s):
 
     plan = plan_arrays(durations_s, Batching(edges_s, budget_s, static_shapes=True), labels)
 
-    price = price_plan(plan, durations_s)
-    assert price.shapes <= len(edges_s)
+    shapes = set(zip(plan.rows, plan.padded_s, plan.label_tokens, strict=True))
+    assert len(shapes) <= len(edges_s)
     assert set(plan.padded_s) <= set(edges_s)
-    assert price.utterances + price.too_long == len(durations_s)
-    assert price.padding >= 1.0 - 1e-6
+    assert len(plan.order) + len(plan.too_long) == len(durations_s)
+    audio_s = sum(durations_s[index] for index in plan.order)
+    assert (plan.rows * plan.padded_s).sum() >= (1 - 1e-6) * audio_s
 
 
 def test_a_free_plan_puts_similar_lengths_together_the_longest_first():

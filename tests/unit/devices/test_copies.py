@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaudi_asr_cli.core.devices.copies import MOST_STREAMS, HostCopier, StreamCopier
+from gaudi_asr_cli.core.devices.copies import MAX_STREAMS, HostCopier, StreamCopier
 
 
 class FakeEvent:
@@ -30,7 +30,7 @@ class FakeStream:
 
 
 class FakeAccelerator:
-    """What torch.cuda and torch.hpu have in common; copies happen at once, calls are noted."""
+    """The common interface of torch.cuda and torch.hpu; copies are synchronous and recorded."""
 
     def __init__(self):
         self.streams, self.pinned, self.flushed = 0, 0, 0
@@ -67,18 +67,18 @@ def copier(accelerator):
     return StreamCopier(accelerator, accelerator.pin, accelerator.flush)
 
 
-def test_many_copies_under_way_keep_their_values_on_a_few_streams(accelerator, copier):
+def test_many_pending_copies_keep_their_values_on_a_few_streams(accelerator, copier):
     sources = [torch.full((3, 2), float(number)) for number in range(11)]
 
     pending = [copier.start(source) for source in sources]
 
     for number, copy in enumerate(pending):
         np.testing.assert_array_equal(copy.wait(), np.full((3, 2), number, np.float32))
-    assert accelerator.streams == MOST_STREAMS
-    assert accelerator.pinned == MOST_STREAMS
+    assert accelerator.streams == MAX_STREAMS
+    assert accelerator.pinned == MAX_STREAMS
 
 
-def test_a_copy_comes_after_what_was_asked_before_it(accelerator, copier):
+def test_a_copy_waits_for_work_queued_before_it(accelerator, copier):
     copier.start(torch.zeros(2))
 
     assert accelerator.flushed == 1
@@ -105,7 +105,7 @@ def test_waiting_twice_waits_once(accelerator, copier):
     assert len([one for one in accelerator.log if one[0] == "wait"]) == 1
 
 
-def test_only_its_own_thread_may_start_copies(copier):
+def test_only_the_creating_thread_may_start_copies(copier):
     caught = []
 
     def start():
@@ -118,40 +118,40 @@ def test_only_its_own_thread_may_start_copies(copier):
     thread.start()
     thread.join()
 
-    assert "belongs to the thread" in caught[0]
+    assert "by the thread that created it" in caught[0]
 
 
 @pytest.mark.parametrize("shapes", [[(2, 3), (4, 5)], [(4, 5), (2, 3)]])
-def test_buffers_fit_whatever_comes(copier, shapes):
-    for shape in shapes * MOST_STREAMS:
+def test_buffers_grow_and_are_reused_for_any_shape(copier, shapes):
+    for shape in shapes * MAX_STREAMS:
         source = torch.rand(shape)
 
         assert np.array_equal(copier.start(source).wait(), source.numpy())
 
 
-def test_another_dtype_gets_its_own_buffer(copier):
-    for _ in range(MOST_STREAMS):
+def test_another_dtype_gets_a_new_buffer(copier):
+    for _ in range(MAX_STREAMS):
         copier.start(torch.ones(4)).wait()
 
     assert copier.start(torch.tensor([True, False])).wait().tolist() == [True, False]
 
 
-def test_copiers_of_a_process_share_its_streams(accelerator):
+def test_all_copiers_of_a_process_share_its_streams(accelerator):
     for _ in range(3):
         StreamCopier(accelerator, accelerator.pin, accelerator.flush).start(torch.ones(1)).wait()
 
-    assert accelerator.streams == MOST_STREAMS
+    assert accelerator.streams == MAX_STREAMS
 
 
-def test_in_inference_mode_buffers_stay_usable_outside_of_it(copier):
+def test_buffers_allocated_in_inference_mode_can_be_reused_outside_of_it(copier):
     with torch.inference_mode():
-        for _ in range(MOST_STREAMS):
+        for _ in range(MAX_STREAMS):
             copier.start(torch.ones(2)).wait()
 
     assert copier.start(torch.zeros(2)).wait().tolist() == [0, 0]
 
 
-def test_on_a_cpu_the_values_are_there_already():
+def test_a_cpu_tensor_needs_no_copy():
     source = torch.arange(3.0)
 
     assert HostCopier().start(source).wait().tolist() == [0, 1, 2]

@@ -18,27 +18,27 @@ A100 = CudaDevice((8, 0), "A100")
 T4 = CudaDevice((7, 5), "T4")
 
 
-def refuse():
-    raise MachineError("No such card.", remedy="Buy one.")
+def fail():
+    raise MachineError("No such device.", remedy="Buy one.")
 
 
-def test_auto_takes_the_first_device_that_opens(monkeypatch):
-    monkeypatch.setattr(devices, "OPENERS", {"cuda": refuse, "cpu": lambda: PLAIN})
+def test_auto_opens_the_first_available_device(monkeypatch):
+    monkeypatch.setattr(devices, "OPENERS", {"cuda": fail, "cpu": lambda: PLAIN})
 
     assert open_device("auto") is PLAIN
 
 
-def test_auto_says_why_nothing_opens(monkeypatch):
-    monkeypatch.setattr(devices, "OPENERS", {"cuda": refuse})
+def test_auto_reports_why_no_device_opens(monkeypatch):
+    monkeypatch.setattr(devices, "OPENERS", {"cuda": fail})
 
-    with pytest.raises(MachineError, match=r"No such card\."):
+    with pytest.raises(MachineError, match=r"No such device\."):
         open_device()
 
 
-def test_a_named_device_is_opened_or_refused_never_replaced(monkeypatch):
-    monkeypatch.setattr(devices, "OPENERS", {"cuda": refuse, "cpu": lambda: PLAIN})
+def test_a_named_device_is_never_replaced_by_another(monkeypatch):
+    monkeypatch.setattr(devices, "OPENERS", {"cuda": fail, "cpu": lambda: PLAIN})
 
-    with pytest.raises(MachineError, match="No such card"):
+    with pytest.raises(MachineError, match="No such device"):
         open_device("cuda")
 
 
@@ -48,7 +48,7 @@ def test_an_unknown_device_is_a_usage_error():
     assert "cpu" in error.value.remedy
 
 
-def test_a_gaudi_is_refused_at_once_with_a_way_on():
+def test_a_missing_gaudi_fails_at_once_with_a_remedy():
     started = time.perf_counter()
 
     with pytest.raises(MachineError, match="Gaudi") as error:
@@ -59,7 +59,7 @@ def test_a_gaudi_is_refused_at_once_with_a_way_on():
     assert "--device cpu" in error.value.remedy
 
 
-def test_a_torch_without_cuda_says_so(monkeypatch):
+def test_a_torch_built_without_cuda_is_an_error(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(torch.version, "hip", None)
 
@@ -67,21 +67,21 @@ def test_a_torch_without_cuda_says_so(monkeypatch):
         open_cuda()
 
 
-def test_a_machine_without_a_card_says_so(monkeypatch):
+def test_a_machine_without_a_gpu_is_an_error(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
-    with pytest.raises(MachineError, match="no CUDA card"):
+    with pytest.raises(MachineError, match="no CUDA GPU"):
         open_cuda()
 
 
 @pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16", "bf16"])
-def test_a_cpu_that_multiplies_bf16_is_asked_to(flag):
+def test_auto_is_bf16_on_a_cpu_with_bf16_instructions(flag):
     assert CpuDevice(frozenset({flag}), "a new CPU").choose_dtype() == "bf16"
 
 
 @pytest.mark.parametrize(
-    ("device", "wish", "chosen"),
+    ("device", "requested", "chosen"),
     [
         (PLAIN, "auto", "fp32"),
         (PLAIN, "bf16", "bf16"),
@@ -91,14 +91,14 @@ def test_a_cpu_that_multiplies_bf16_is_asked_to(flag):
         (T4, "fp32", "fp32"),
     ],
 )
-def test_a_wish_is_granted_and_auto_is_what_the_hardware_does(device, wish, chosen):
-    assert device.choose_dtype(wish) == chosen
+def test_a_requested_dtype_is_used_and_auto_is_the_native_one(device, requested, chosen):
+    assert device.choose_dtype(requested) == chosen
 
 
-@pytest.mark.parametrize(("device", "wish"), [(PLAIN, "fp16"), (T4, "bf16")])
-def test_what_the_hardware_cannot_do_is_refused(device, wish):
+@pytest.mark.parametrize(("device", "requested"), [(PLAIN, "fp16"), (T4, "bf16")])
+def test_a_dtype_that_the_hardware_lacks_is_an_error(device, requested):
     with pytest.raises(MachineError):
-        device.choose_dtype(wish)
+        device.choose_dtype(requested)
 
 
 @pytest.mark.parametrize("device", [PLAIN, A100])
@@ -108,7 +108,7 @@ def test_an_unknown_dtype_is_a_usage_error(device):
 
 
 @pytest.mark.parametrize("key", ["flags", "Features"])
-def test_the_flags_of_a_cpu_are_those_that_linux_lists(tmp_path, key):
+def test_cpu_flags_and_name_are_read_from_cpuinfo(tmp_path, key):
     path = tmp_path / "cpuinfo"
     path.write_text(f"processor\t: 0\nmodel name\t: Fast 9000\n{key}\t\t: fpu sse amx_bf16\n\n")
 
@@ -116,24 +116,24 @@ def test_the_flags_of_a_cpu_are_those_that_linux_lists(tmp_path, key):
     assert read_cpu_name(path) == "Fast 9000"
 
 
-def test_a_system_that_does_not_tell_has_no_flags(tmp_path):
+def test_without_cpuinfo_there_are_no_flags(tmp_path):
     assert read_cpu_flags(tmp_path / "missing") == frozenset()
     assert read_cpu_name(tmp_path / "missing")
 
 
-def test_autocast_computes_in_the_dtype_that_was_chosen():
-    layer, sound = torch.nn.Linear(4, 4), torch.ones(1, 4)
+def test_autocast_computes_in_the_requested_dtype():
+    layer, inputs = torch.nn.Linear(4, 4), torch.ones(1, 4)
 
     with PLAIN.autocast("bf16"):
-        narrow = layer(sound)
+        in_bf16 = layer(inputs)
     with PLAIN.autocast("fp32"):
-        wide = layer(sound)
+        in_fp32 = layer(inputs)
 
-    assert narrow.dtype == torch_dtype("bf16")
-    assert wide.dtype == torch.float32
+    assert in_bf16.dtype == torch_dtype("bf16")
+    assert in_fp32.dtype == torch.float32
 
 
-def test_the_cpu_is_a_device():
+def test_the_cpu_implements_the_device_protocol():
     device: Device = open_device("cpu")
 
     device.synchronize()
@@ -144,30 +144,31 @@ def test_the_cpu_is_a_device():
     assert not device.recompiles_on_new_shapes
 
 
-def test_naming_the_devices_imports_no_torch():
+def test_importing_the_devices_imports_no_torch():
     check = "import sys, gaudi_asr_cli.core.devices; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
-def test_auto_never_touches_the_software_of_a_gaudi():
+def test_auto_never_imports_blocked_gaudi_software():
     check = (
         "import builtins, importlib, sys\n"
         "sys.modules['habana_frameworks'] = None\n"
-        "asked = []\n"
-        "def noting(load):\n"
-        "    return lambda name, *rest, **more: asked.append(name) or load(name, *rest, **more)\n"
-        "builtins.__import__ = noting(builtins.__import__)\n"
-        "importlib.import_module = noting(importlib.import_module)\n"
+        "loaded = []\n"
+        "def recording(load):\n"
+        "    return lambda name, *rest, **more: loaded.append(name) or load(name, *rest, **more)\n"
+        "builtins.__import__ = recording(builtins.__import__)\n"
+        "importlib.import_module = recording(importlib.import_module)\n"
         "from gaudi_asr_cli.core.devices import open_device\n"
         "open_device('auto')\n"
-        "sys.exit('torch' not in asked or any(n.startswith('habana_frameworks') for n in asked))\n"
+        "gaudi = any(name.startswith('habana_frameworks') for name in loaded)\n"
+        "sys.exit('torch' not in loaded or gaudi)\n"
     )
 
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
-def test_a_trainer_keeps_to_one_card_of_several(monkeypatch, tmp_path):
+def test_a_trainer_uses_one_gpu_of_several(monkeypatch, tmp_path):
     import transformers
 
     class SeesEight:
@@ -184,14 +185,14 @@ def test_a_trainer_keeps_to_one_card_of_several(monkeypatch, tmp_path):
     assert arguments.values["use_cpu"] is False
 
 
-def test_a_rank_without_a_card_of_its_own_says_so(monkeypatch):
+def test_a_rank_without_a_gpu_of_its_own_is_an_error(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for name, value in (("RANK", "2"), ("WORLD_SIZE", "3"), ("LOCAL_RANK", "2")):
         monkeypatch.setenv(name, value)
 
-    with pytest.raises(MachineError) as refused:
+    with pytest.raises(MachineError) as caught:
         open_cuda()
 
-    assert "--cards 2" in refused.value.remedy
+    assert "--cards 2" in caught.value.remedy

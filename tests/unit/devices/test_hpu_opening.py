@@ -1,4 +1,4 @@
-"""Opening a Gaudi where there is none, or half of one; what is there is opened in tests/device."""
+"""Opening a Gaudi whose device or software is missing; tests/device opens a working one."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from helpers.run import run
 
 from gaudi_asr_cli.core.devices import hpu, open_device
-from gaudi_asr_cli.core.devices.gaudi_kit import why_no_training_graphs
+from gaudi_asr_cli.core.devices.gaudi_kit import training_graphs_problem
 from gaudi_asr_cli.core.devices.hpu import HpuDevice, choose_mode, explain_hpu, prepare_environment
 from gaudi_asr_cli.core.errors import MachineError, UsageError
 
@@ -24,7 +24,7 @@ def run_python(code, *paths):
     )
 
 
-def test_without_its_software_a_gaudi_is_refused_before_torch_is_imported():
+def test_without_gaudi_software_opening_fails_before_torch_is_imported():
     done = run_python(
         "import sys, time\n"
         "from gaudi_asr_cli.core.devices import open_device\n"
@@ -40,7 +40,7 @@ def test_without_its_software_a_gaudi_is_refused_before_torch_is_imported():
     assert done.stdout.split() == ["5", "True", "True", "False"]
 
 
-def test_the_command_says_what_is_missing_and_ends_with_5(tmp_path):
+def test_the_command_reports_missing_software_and_exits_with_5(tmp_path):
     done = run("infer", "--device", "hpu", tmp_path / "any.wav", "--model", "demo")
 
     assert done.exit_code == 5
@@ -56,8 +56,8 @@ def test_the_command_says_what_is_missing_and_ends_with_5(tmp_path):
         "finetune-ctc", "finetune-ctc --dry-run", "finetune-ctc --cards 2", "finetune-seq2seq",
     ],
 )  # fmt: skip
-def test_no_command_imports_torch_for_a_gaudi_that_is_not_there(words):
-    """It takes seconds, and where a Gaudi is it would import the bridge, before its environment."""
+def test_no_command_imports_torch_for_a_missing_gaudi(words):
+    """It takes seconds, and on a Gaudi host it would import the bridge before its environment."""
     done = run_python(
         "import sys\n"
         "from gaudi_asr_cli.cli.app import main\n"
@@ -73,7 +73,7 @@ def test_no_command_imports_torch_for_a_gaudi_that_is_not_there(words):
 
 @pytest.fixture
 def broken(tmp_path):
-    """A folder with the bridge as it is where its driver is not."""
+    """A folder with a bridge that cannot be imported, as without its driver."""
     package = tmp_path / "habana_frameworks" / "torch"
     package.mkdir(parents=True)
     (tmp_path / "habana_frameworks" / "__init__.py").touch()
@@ -81,7 +81,7 @@ def broken(tmp_path):
     return tmp_path
 
 
-def test_software_that_cannot_be_imported_gives_its_own_reason(broken):
+def test_the_error_of_a_failed_import_has_its_reason(broken):
     done = run_python(
         "from gaudi_asr_cli.core.devices import open_device\nopen_device('hpu')", broken
     )
@@ -100,24 +100,24 @@ SEEDED = (
     "is_hpu_available()\n"
     "print('habana_frameworks.torch' in sys.modules)\n"
 )
-"""What every Trainer begins with; transformers and accelerate look for a Gaudi by themselves."""
+"""The first calls of every Trainer, in which transformers and accelerate look for a Gaudi."""
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto"])
-def test_software_that_cannot_be_imported_keeps_no_other_device_from_training(broken, device):
+def test_broken_gaudi_software_does_not_prevent_training_on_other_devices(broken, device):
     done = run_python(SEEDED.format(device=device), broken)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["False"]
 
 
-def test_who_trains_on_a_cpu_never_imports_the_software_of_a_gaudi():
+def test_training_on_a_cpu_never_imports_gaudi_software():
     done = run_python(SEEDED.format(device="cpu"), STANDIN, STANDIN / "site")
 
     assert done.stdout.split() == ["False"], done.stderr
 
 
-def test_auto_passes_over_software_that_does_not_work(tmp_path):
+def test_auto_skips_broken_gaudi_software(tmp_path):
     package = tmp_path / "habana_frameworks"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('no driver')")
@@ -127,13 +127,13 @@ def test_auto_passes_over_software_that_does_not_work(tmp_path):
     assert run_python(code, tmp_path).stdout.strip() in {"cpu", "cuda"}
 
 
-def test_auto_takes_a_gaudi_that_is_there():
+def test_auto_opens_an_available_gaudi():
     code = "from gaudi_asr_cli.core.devices import open_device\nprint(open_device().name)"
 
     assert run_python(code, STANDIN, STANDIN / "site").stdout.strip() == "hpu"
 
 
-def test_another_device_leaves_the_gaudi_alone():
+def test_opening_another_device_does_not_import_gaudi_software():
     code = (
         "import sys\n"
         "from gaudi_asr_cli.core.devices import open_device\n"
@@ -170,7 +170,7 @@ def test_an_unknown_mode_is_a_usage_error_on_any_machine(name):
 
 @pytest.fixture
 def environment(monkeypatch):
-    """An environment of the test's own, without what a Gaudi host sets."""
+    """A private copy of the environment without the variables of a Gaudi host."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
     kept.pop("TORCH_DEVICE_BACKEND_AUTOLOAD", None)
     monkeypatch.setattr(os, "environ", kept)
@@ -178,7 +178,7 @@ def environment(monkeypatch):
 
 
 @pytest.mark.parametrize(("mode", "value"), [("lazy", "1"), ("eager", "0"), ("compile", "0")])
-def test_the_mode_is_set_whatever_the_environment_said(environment, mode, value):
+def test_the_mode_overrides_the_environment_and_other_variables_do_not(environment, mode, value):
     environment["PT_HPU_LAZY_MODE"] = "1" if value == "0" else "0"
     environment["HABANA_PROFILE"] = "mine"
 
@@ -190,42 +190,42 @@ def test_the_mode_is_set_whatever_the_environment_said(environment, mode, value)
 
 
 @pytest.mark.parametrize(
-    ("told", "optimum", "mode"),
+    ("lazy_mode", "optimum", "mode"),
     [(None, True, "lazy"), (None, False, "eager"), ("1", False, "lazy"), ("0", True, "eager")],
 )
-def test_auto_is_what_the_environment_says_else_what_can_train(
-    environment, monkeypatch, told, optimum, mode
+def test_auto_is_the_mode_of_the_environment_or_of_the_installed_trainer(
+    environment, monkeypatch, lazy_mode, optimum, mode
 ):
     monkeypatch.setattr(hpu, "has_optimum", lambda: optimum)
-    if told is not None:
-        environment["PT_HPU_LAZY_MODE"] = told
+    if lazy_mode is not None:
+        environment["PT_HPU_LAZY_MODE"] = lazy_mode
 
     assert choose_mode() == mode
 
 
-def test_one_line_says_what_is_missing(tmp_path, monkeypatch):
+def test_the_description_names_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(hpu, "has_bridge", lambda: False)
 
     line = explain_hpu(tmp_path, driver=tmp_path)
 
-    assert line.startswith("No HPU: no Gaudi card")
+    assert line.startswith("No HPU: no Gaudi in")
     assert "habana_frameworks is not installed" in line
 
 
-def test_one_line_says_what_is_there(tmp_path, monkeypatch):
+def test_the_description_counts_devices_and_names_the_trainer(tmp_path, monkeypatch):
     monkeypatch.setattr(hpu, "has_bridge", lambda: True)
     monkeypatch.setattr(hpu, "has_optimum", lambda: False)
-    for card in range(2):
-        (tmp_path / f"accel{card}").touch()
+    for index in range(2):
+        (tmp_path / f"accel{index}").touch()
     (tmp_path / "accel_controlD0").touch()
 
     line = explain_hpu(tmp_path, driver=tmp_path)
 
-    assert line.startswith("HPU: 2 Gaudi cards")
-    assert "transformers' own Trainer" in line
+    assert line.startswith("HPU: 2 Gaudi devices")
+    assert "transformers' Trainer" in line
 
 
-def test_a_gaudi_computes_in_bf16_and_never_in_fp16():
+def test_a_gaudi_uses_bf16_by_default_and_rejects_fp16():
     device = HpuDevice("lazy", "GAUDI2")
 
     assert device.choose_dtype() == "bf16"
@@ -238,9 +238,7 @@ def test_a_gaudi_computes_in_bf16_and_never_in_fp16():
     ("mode", "marks", "compiles"),
     [("lazy", False, False), ("eager", True, False), ("compile", True, True)],
 )
-def test_transformers_own_trainer_stands_in_where_optimum_is_not(
-    monkeypatch, mode, marks, compiles
-):
+def test_without_optimum_the_trainer_is_that_of_transformers(monkeypatch, mode, marks, compiles):
     monkeypatch.setattr(hpu, "has_optimum", lambda: False)
 
     kit = HpuDevice(mode, "GAUDI2").trainer_kit()
@@ -269,11 +267,11 @@ class HubertForCTC(Wav2Vec2ForCTC):
         (Wav2Vec2ForCTC(mask_time_prob=0.1), {}, "SpecAugment"),
         (Wav2Vec2ForCTC(mask_feature_prob=0.1), {}, "SpecAugment"),
         (Wav2Vec2ForCTC(layerdrop=0.05), {}, "LayerDrop"),
-        (Wav2Vec2ForCTC(), {"gradient_accumulation_steps": 2}, "accumulated"),
+        (Wav2Vec2ForCTC(), {"gradient_accumulation_steps": 2}, "accumulation"),
         (HubertForCTC(), {}, "HubertForCTC"),
     ],
 )
-def test_training_graphs_are_for_what_they_do_not_falsify(network, extra, reason):
-    found = why_no_training_graphs(network, extra)
+def test_training_graphs_are_rejected_where_they_would_train_wrongly(network, extra, reason):
+    found = training_graphs_problem(network, extra)
 
     assert (found is None) if reason is None else (reason in found)

@@ -1,4 +1,4 @@
-"""What ranks tell each other, with threads for ranks and a dictionary for torch's store."""
+"""Communication between ranks, with threads as ranks and a dictionary as torch's store."""
 
 import threading
 import time
@@ -35,20 +35,22 @@ class DictionaryStore:
 
 
 def in_ranks(count, work):
-    """What each of so many ranks returns, all at work at once."""
+    """Return the results of `work` on so many concurrent ranks."""
     store = DictionaryStore()
     with ThreadPoolExecutor(count) as pool:
         ranks = [DistributedProcess(World(rank, count), store) for rank in range(count)]
         return list(pool.map(work, ranks))
 
 
-def test_all_have_what_the_first_made():
-    made = in_ranks(3, lambda ranks: [ranks.share(lambda: [ranks.index, 0.1]) for _ in range(2)])
+def test_the_first_ranks_value_is_broadcast_to_all():
+    made = in_ranks(
+        3, lambda ranks: [ranks.broadcast(lambda: [ranks.index, 0.1]) for _ in range(2)]
+    )
 
     assert made == [[[0, 0.1], [0, 0.1]]] * 3
 
 
-def test_the_first_waits_for_what_all_have():
+def test_the_first_rank_gathers_the_values_of_all():
     def late(ranks):
         time.sleep(0.05 * ranks.index)
         return ranks.gather({"rank": ranks.index})
@@ -59,24 +61,24 @@ def test_the_first_waits_for_what_all_have():
     assert others == [[{"rank": 1}], [{"rank": 2}]]
 
 
-def test_all_stop_after_the_same_step_whoever_was_asked():
+def test_all_ranks_stop_after_the_same_step_for_the_first_request():
     store = DictionaryStore()
     first, second = (DistributedProcess(World(rank, 2), store) for rank in range(2))
 
-    # The second is asked at step 4, when the first is at step 5 already; then the first too.
+    # The second rank gets a signal at step 4, when the first is at step 5; then the first too.
     due = [second.stop_due(4, 2), first.stop_due(5, 15)]
     due += [one.stop_due(4 + STOP_AFTER_STEPS, None) for one in (first, second)]
 
     assert due == [None, None, 2, 2]
 
 
-def test_a_process_alone_answers_itself():
-    assert SINGLE_PROCESS.share(lambda: 3) == 3
+def test_a_single_process_needs_no_communication():
+    assert SINGLE_PROCESS.broadcast(lambda: 3) == 3
     assert SINGLE_PROCESS.gather(4) == [4]
     assert SINGLE_PROCESS.stop_due(1, 15) == 15
 
 
-def test_the_launcher_says_which_process_this_is():
+def test_rank_and_world_size_come_from_the_launchers_environment():
     by_torchrun = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
     by_mpi = {f"OMPI_COMM_WORLD_{name}": number for name, number in
               (("RANK", "5"), ("SIZE", "8"), ("LOCAL_RANK", "2"))}  # fmt: skip
@@ -90,7 +92,7 @@ def test_the_launcher_says_which_process_this_is():
     assert by_mpi["LOCAL_RANK"] == "2"
 
 
-def test_a_device_stays_as_it_is_where_nobody_launched_more():
+def test_without_a_launcher_the_device_is_unchanged():
     device = open_device("cpu")
 
     with join_ranks(device, World()) as same:

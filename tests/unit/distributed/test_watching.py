@@ -1,4 +1,4 @@
-"""A launcher of two lines in the place of torchrun, and ranks that only speak and die."""
+"""Monitoring of ranks, with a minimal launcher and ranks that only print and fail."""
 
 import io
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from gaudi_asr_cli.core.distributed import watching
 from gaudi_asr_cli.core.distributed.handover import VARIABLE, Handover
-from gaudi_asr_cli.core.distributed.watching import run_ranks, who_died
+from gaudi_asr_cli.core.distributed.watching import find_failed_rank, run_ranks
 from gaudi_asr_cli.core.errors import AsrError, StoppedError
 
 BY_TORCHRUN = """
@@ -55,7 +55,7 @@ RANKS = """
 PRELUDE = """
 import os, signal, sys, time
 from gaudi_asr_cli.core.errors import AsrError, DataError, StoppedError
-from gaudi_asr_cli.core.distributed.rank import exit_code_of, rank_streams, tell_launcher
+from gaudi_asr_cli.core.distributed.rank import exit_code_of, rank_streams, report_to_launcher
 first = os.environ["RANK"] == "0"
 with rank_streams():
 """
@@ -63,7 +63,7 @@ with rank_streams():
 
 @pytest.fixture
 def launched(tmp_path):
-    """Runs two ranks with that body; gives what they said and the error they ended in."""
+    """Return a function that runs two ranks and returns their output and their error."""
 
     def run(body):
         handover = Handover(tmp_path / "handover")
@@ -81,9 +81,9 @@ def launched(tmp_path):
     return run
 
 
-def test_the_first_rank_speaks_for_all_and_the_others_into_their_logs(launched):
+def test_only_the_first_ranks_output_is_shown_and_the_rest_goes_to_logs(launched):
     out, err, error, handover = launched("""
-        print("ein Wörtchen" if first else "unheard")
+        print("ein Wörtchen" if first else "hidden")
         print("aside", file=sys.stderr)
         os.write(1, b"a library\\n")
     """)
@@ -91,20 +91,20 @@ def test_the_first_rank_speaks_for_all_and_the_others_into_their_logs(launched):
     assert error is None
     assert (out, err) == ("ein Wörtchen\n", "aside\n")
     assert handover.log(0).read_text() == "a library\n"
-    assert set(handover.log(1).read_text().split()) == {"unheard", "aside", "a", "library"}
+    assert set(handover.log(1).read_text().split()) == {"hidden", "aside", "a", "library"}
     assert handover.launcher_log.read_text() == "launched\n"
 
 
-def test_the_first_error_of_a_rank_ends_all_with_its_code(launched, monkeypatch):
+def test_the_first_error_of_a_rank_ends_all_with_its_exit_code(launched, monkeypatch):
     monkeypatch.setattr(watching, "GRACE_S", 0.1)
-    monkeypatch.setattr(watching, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(watching, "TERMINATE_TIMEOUT_S", 0.1)
 
     started = time.monotonic()
     *_, error, handover = launched("""
         if first:
             time.sleep(300)
         failed = DataError("The text is missing.", remedy="Write it.")
-        assert tell_launcher(failed)
+        assert report_to_launcher(failed)
         sys.exit(exit_code_of(failed))
     """)
 
@@ -117,16 +117,16 @@ def test_the_first_error_of_a_rank_ends_all_with_its_code(launched, monkeypatch)
     assert "Write it." in handover.log(1).read_text()
 
 
-def test_a_rank_that_dies_with_a_bug_shows_its_last_lines(launched):
+def test_the_error_of_a_crashed_rank_shows_its_last_lines(launched):
     *_, error, handover = launched("raise ValueError('a bug') if not first else SystemExit")
 
     assert error.exit_code == 1
-    # This launcher, unlike torchrun, does not say who it was.
+    # Unlike torchrun, this launcher does not name the rank.
     assert "launched" in error.message
     assert "ValueError: a bug" in handover.log(1).read_text()
 
 
-def test_ctrl_c_goes_to_the_first_rank_which_stops_all(launched, tmp_path):
+def test_ctrl_c_is_forwarded_to_the_first_rank(launched, tmp_path):
     def interrupt():
         while not (tmp_path / "handover" / "ready").exists():
             time.sleep(0.05)
@@ -140,14 +140,14 @@ def test_ctrl_c_goes_to_the_first_rank_which_stops_all(launched, tmp_path):
                 time.sleep(300)
         except KeyboardInterrupt:
             stopped = StoppedError("Stopped.", remedy="Go on.", exit_code=130)
-            assert tell_launcher(stopped)
+            assert report_to_launcher(stopped)
             sys.exit(exit_code_of(stopped))
     """)
 
     assert (error.message, error.exit_code) == ("Stopped.", 130)
 
 
-def test_ctrl_c_before_any_rank_is_there_ends_the_launcher(tmp_path):
+def test_ctrl_c_before_any_rank_has_started_ends_the_launcher(tmp_path):
     handover = Handover(tmp_path)
     handover.logs.mkdir()
     threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
@@ -159,19 +159,19 @@ def test_ctrl_c_before_any_rank_is_there_ends_the_launcher(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("log", "who"),
+    ("log", "expected"),
     [
         (BY_TORCHRUN, (3, "was killed by SIGKILL")),
         (BY_MPI, (5, "was killed by SIGKILL")),
-        (BY_MPI_CODE, (2, "ended with 4")),
+        (BY_MPI_CODE, (2, "exited with 4")),
         ("nothing of note", (None, "")),
     ],
 )
-def test_launchers_name_the_rank_that_died_first(log, who):
-    assert who_died(log) == who
+def test_the_first_failed_rank_is_found_in_launcher_logs(log, expected):
+    assert find_failed_rank(log) == expected
 
 
-def test_without_a_launch_a_process_keeps_its_streams_and_its_errors(monkeypatch):
+def test_a_process_that_is_no_rank_keeps_its_streams_and_errors(monkeypatch):
     from gaudi_asr_cli.core.distributed.rank import rank_streams, report_to_launcher
 
     monkeypatch.delenv(VARIABLE, raising=False)

@@ -2,7 +2,6 @@ import json
 
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.formats import FORMATS
-from gaudi_asr_cli.core.formats.txt import format_txt_with_paths
 from gaudi_asr_cli.core.records import Transcript, WordTiming
 
 HEARD = UtteranceDone(
@@ -13,10 +12,6 @@ FAILED = UtteranceDone("b", "b.wav", 0.0, None, error="b.wav is not audio.")
 
 def test_plain_text_has_a_line_for_what_was_heard():
     assert list(FORMATS["txt"]([HEARD, FAILED, HEARD])) == ["h\u00e9 you\n"] * 2
-
-
-def test_several_files_are_told_apart_by_path():
-    assert list(format_txt_with_paths([HEARD, FAILED])) == ["a.wav\th\u00e9 you\n"]
 
 
 def test_json_lines_hold_the_words_and_the_failures():

@@ -4,20 +4,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gaudi_asr_cli.core.text.alignment import alignment_needs, refuse_unalignable
+from gaudi_asr_cli.core.text.alignment import alignment_shortfall, minimum_frames
 
 
 @pytest.mark.parametrize(
     ("labels", "needed"),
     [((), 0), ((1,), 1), ((1, 2, 3), 3), ((1, 1), 3), ((1, 2, 2, 2, 1), 7), ((1, 2, 1), 3)],
 )
-def test_every_label_needs_a_frame_and_a_repeat_one_more(labels, needed):
-    assert alignment_needs(labels) == needed
+def test_every_label_needs_a_frame_and_a_repeated_label_one_more(labels, needed):
+    assert minimum_frames(labels) == needed
 
 
 @settings(deadline=None)  # the first example imports torch
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=6), st.integers(1, 9))
-def test_the_need_is_where_the_loss_of_torch_becomes_finite(labels, frames):
+def test_labels_align_exactly_where_the_ctc_loss_of_torch_is_finite(labels, frames):
     torch = pytest.importorskip("torch")
     loss = torch.nn.functional.ctc_loss(
         torch.zeros(frames, 1, 4).log_softmax(-1),
@@ -26,28 +26,23 @@ def test_the_need_is_where_the_loss_of_torch_becomes_finite(labels, frames):
         torch.tensor([len(labels)]),
     )
 
-    assert bool(torch.isfinite(loss)) == (alignment_needs(labels) <= frames)
+    assert bool(torch.isfinite(loss)) == (alignment_shortfall(labels, frames) is None)
 
 
-def test_what_does_not_fit_is_listed_with_its_frames_and_its_need():
-    result = refuse_unalignable([(1, 2), (1, 1), (), (3,)], [2, 2, 1, 0])
+@pytest.mark.parametrize(
+    ("labels", "frames", "expected"),
+    [
+        ((1, 2), 2, None),
+        ((1, 1), 2, "2 frames, 3 needed"),
+        ((), 1, None),
+        ((3,), 0, "0 frames, 1 needed"),
+    ],
+)
+def test_a_shortfall_gives_the_frames_and_how_many_are_needed(labels, frames, expected):
+    shortfall = alignment_shortfall(labels, frames)
 
-    assert result.kept == (0, 2)
-    assert [(one.index, one.frames, one.needs) for one in result.refused] == [(1, 2, 3), (3, 0, 1)]
-
-
-def test_no_frame_at_all_is_refused_even_without_labels():
-    assert refuse_unalignable([()], [0]).kept == ()
-
-
-@given(st.lists(st.tuples(st.lists(st.integers(1, 3)), st.integers(0, 9))))
-def test_every_utterance_is_kept_or_refused_once(data):
-    result = refuse_unalignable([labels for labels, _ in data], [frames for _, frames in data])
-
-    indices = [*result.kept, *(one.index for one in result.refused)]
-    assert sorted(indices) == list(range(len(data)))
+    assert (None if shortfall is None else str(shortfall)) == expected
 
 
-def test_lists_of_unequal_length_are_a_bug():
-    with pytest.raises(ValueError, match="zip"):
-        refuse_unalignable([(1,)], [])
+def test_no_frame_at_all_is_a_shortfall_even_without_labels():
+    assert alignment_shortfall((), 0) is not None

@@ -1,4 +1,4 @@
-"""Run in a process of its own for each rank: what it trained on and how, written down.
+"""One rank of a training run, which writes the shapes, batches and losses of its steps to a file.
 
 python drive_ranks.py OUT CORPUS     with RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT
 """
@@ -33,7 +33,7 @@ def data(corpus: Path) -> tuple[str, ...]:
 
 
 def train(corpus: Path, run: Path, device: Any, *settings: str) -> dict[str, Any]:
-    """Losses, and of each step the shapes of its inputs and who was heard."""
+    """Return the losses, and of each step the input shapes and the utterances."""
     from gaudi_asr_cli.core.events import StepLogged
     from gaudi_asr_cli.core.training.trainer import PlannedMixin
     from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
@@ -43,20 +43,22 @@ def train(corpus: Path, run: Path, device: Any, *settings: str) -> dict[str, Any
     losses: list[float] = []
     original = PlannedMixin.training_step
 
-    def noting(self, model, inputs, *rest):
+    def record_step(self, model, inputs, *rest):
         planned = inputs["planned"]
         shape = [*inputs["input_values"].shape, inputs["labels"].shape[1]]
-        steps.append({"shape": shape, "heard": list(planned.indices), "padded_s": planned.padded_s})
+        steps.append(
+            {"shape": shape, "utterances": list(planned.indices), "padded_s": planned.padded_s}
+        )
         return original(self, model, inputs, *rest)
 
-    def told(event):
+    def record_loss(event):
         if isinstance(event, StepLogged):
             losses.append(event.loss)
 
-    PlannedMixin.training_step = noting
+    PlannedMixin.training_step = record_step
     try:
         request = FinetuneRequest("digits", (*data(corpus), *TINY, *settings), run)
-        report = finetune(request, device, told)
+        report = finetune(request, device, record_loss)
     finally:
         PlannedMixin.training_step = original
     return {"steps": steps, "losses": losses, "reported": report is not None}

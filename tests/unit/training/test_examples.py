@@ -36,7 +36,7 @@ def test_labels_follow_the_cleaned_text():
     ("text", "frames", "kept"),
     [("abab", 4, True), ("abab", 3, False), ("aab", 3, False), ("aab", 4, True)],
 )
-def test_repeated_letters_need_a_frame_more(text, frames, kept):
+def test_repeated_letters_need_one_more_frame(text, frames, kept):
     wanted = utterance("wanted", text, frames * 0.02)
 
     examples = select(wanted, utterance("other", "a", 1.0))
@@ -44,7 +44,7 @@ def test_repeated_letters_need_a_frame_more(text, frames, kept):
     assert (wanted in examples.utterances) is kept
 
 
-def test_every_refused_utterance_is_listed_with_its_reason():
+def test_every_skipped_utterance_is_listed_with_its_reason():
     examples = select(
         utterance("good", "ab", 1.0),
         utterance("empty", "", 1.0),
@@ -55,7 +55,7 @@ def test_every_refused_utterance_is_listed_with_its_reason():
     )
 
     assert [one.id for one in examples.utterances] == ["good"]
-    assert {one.utterance_id: one.reason for one in examples.refused} == {
+    assert {one.utterance_id: one.reason for one in examples.skipped} == {
         "empty": "no text",
         "short": "too short",
         "long": "too long",
@@ -63,7 +63,7 @@ def test_every_refused_utterance_is_listed_with_its_reason():
     }
 
 
-def test_nothing_left_to_train_on_is_an_error_that_says_why():
+def test_nothing_left_to_train_on_is_an_error_with_the_reasons():
     with pytest.raises(DataError, match="no text"):
         select(utterance("empty", "", 1.0))
 
@@ -74,7 +74,7 @@ def test_rare_unknown_characters_are_counted():
     assert unknown == {"-": 1}
 
 
-def test_a_vocabulary_of_other_data_is_refused_and_case_is_the_remedy():
+def test_a_vocabulary_of_the_other_case_is_an_error_with_a_remedy():
     with pytest.raises(DataError) as caught:
         check_vocabulary(VOCABULARY, ["ABBA"])
 

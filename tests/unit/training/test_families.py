@@ -1,4 +1,4 @@
-"""Every family that transformers can train with CTC goes the whole way: train, save, hear."""
+"""End to end for every CTC model family: train, save, transcribe."""
 
 import pytest
 from helpers.tiny_corpus import write_corpus
@@ -19,7 +19,7 @@ def corpus(tmp_path_factory):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_pretrained_model_is_trained_saved_and_hears(family, corpus, tmp_path):
+def test_a_pretrained_model_is_trained_saved_and_used_for_inference(family, corpus, tmp_path):
     model = save_tiny_model(tmp_path / "pretrained", family, head=False)
     settings = (
         f"model={model}", f"train={corpus}", f"eval={corpus}", "max_steps=2", "batching.batch=2",
@@ -28,18 +28,18 @@ def test_a_pretrained_model_is_trained_saved_and_hears(family, corpus, tmp_path)
     device = open_device("cpu")
 
     report = finetune(FinetuneRequest(None, settings, tmp_path / "run"), device)
-    heard = []
-    account = infer(
+    events = []
+    report_of_infer = infer(
         InferRequest((str(corpus.parent / "u00.wav"),), model=str(report.model), dtype="fp32"),
         device,
-        heard.append,
+        events.append,
     )
 
     assert report.outcome.steps == 2
     assert report.eval is not None
     assert report.eval.utterances == 4
-    assert account.failed == 0
-    texts = [one.transcript.text for one in heard if isinstance(one, UtteranceDone)]
-    evaluated = (tmp_path / "run" / "predictions.jsonl").read_text()
-    # What evaluation heard after training is what the saved model hears.
-    assert f'"raw_hypothesis": "{texts[0]}"' in evaluated
+    assert report_of_infer.failed == 0
+    texts = [one.transcript.text for one in events if isinstance(one, UtteranceDone)]
+    predictions = (tmp_path / "run" / "predictions.jsonl").read_text()
+    # The saved model has the same hypotheses as the evaluation after training.
+    assert f'"raw_hypothesis": "{texts[0]}"' in predictions

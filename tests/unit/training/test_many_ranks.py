@@ -1,6 +1,6 @@
-"""Two processes on a CPU (gloo): the same training as one with the same batches, and a killed rank.
+"""Two ranks on a CPU (gloo): the same training as one process with the same batches; a killed rank.
 
-What each rank reads and writes goes the whole way; only the cards are processors here.
+Everything is real except that the devices are CPUs.
 """
 
 import json
@@ -28,8 +28,8 @@ import os, subprocess, sys
 words = sys.argv[1:]
 count = int(words[words.index("-n") + 1])
 def start(rank):
-    told = {"RANK": rank, "SIZE": count, "LOCAL_RANK": rank}
-    env = {f"OMPI_COMM_WORLD_{name}": str(value) for name, value in told.items()}
+    values = {"RANK": rank, "SIZE": count, "LOCAL_RANK": rank}
+    env = {f"OMPI_COMM_WORLD_{name}": str(value) for name, value in values.items()}
     return subprocess.Popen(words[words.index(sys.executable):], env={**os.environ, **env})
 sys.exit(max(abs(one.wait()) for one in [start(rank) for rank in range(count)]))
 """
@@ -43,13 +43,13 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    # An odd number: in the last batches of buckets one rank has less to hear, or nothing.
+    # An odd number: in the last batch of a bucket one rank has fewer utterances, or none.
     return write_corpus(tmp_path_factory.mktemp("corpus"), utterances=13)
 
 
 @pytest.fixture(scope="module")
 def two(corpus, tmp_path_factory):
-    """What two ranks did, and the folder that they wrote."""
+    """The results of two ranks, and their output folder."""
     out = tmp_path_factory.mktemp("two")
     where = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}
     threads = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
@@ -61,8 +61,8 @@ def two(corpus, tmp_path_factory):
         )
         for rank in ("0", "1")
     ]
-    said = [rank.communicate(timeout=TIMEOUT_S)[1].decode() for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], said
+    errors = [rank.communicate(timeout=TIMEOUT_S)[1].decode() for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], errors
     return [json.loads((out / f"rank-{rank}.json").read_text()) for rank in (0, 1)], out
 
 
@@ -71,25 +71,25 @@ def weights(run: Path) -> dict[str, bytes]:
     return {name: value.tobytes() for name, value in state.items()}
 
 
-def test_two_ranks_learn_what_one_learns_from_batches_of_both(corpus, two, tmp_path):
+def test_two_ranks_train_like_one_process_with_the_global_batches(corpus, two, tmp_path):
     (first, second), out = two
 
     one = train(corpus, tmp_path / "run", open_device("cpu"), *CALM, f"batching.batch={BATCH}")
 
     assert len(first["losses"]) == STEPS
     assert first["losses"] == pytest.approx(one["losses"], rel=1e-5)
-    assert [sorted(step["heard"]) for step in one["steps"]] == [
-        sorted({*a["heard"], *b["heard"]})
+    assert [sorted(step["utterances"]) for step in one["steps"]] == [
+        sorted({*a["utterances"], *b["utterances"]})
         for a, b in zip(first["steps"], second["steps"], strict=True)
     ]
     trained, expected = (load_file(run / "model" / "model.safetensors") for run in (
         out / "calm", tmp_path / "run"))  # fmt: skip
-    # The order of additions differs, and AdamW makes much of small gradients.
+    # The order of additions differs, and AdamW amplifies small differences of gradients.
     for name, value in expected.items():
         assert np.abs(trained[name] - value).max() < 2e-3, name
 
 
-def test_ranks_step_in_the_same_bucket(two):
+def test_all_ranks_train_on_the_same_bucket_in_a_step(two):
     (first, second), _ = two
 
     padded = [
@@ -97,10 +97,10 @@ def test_ranks_step_in_the_same_bucket(two):
     ]
     assert padded[0] == padded[1]
     assert len({shape[0] for shape in padded[0]}) > 1
-    assert any(len(one["heard"]) < BATCH // 2 for one in second["steps"])
+    assert any(len(one["utterances"]) < BATCH // 2 for one in second["steps"])
 
 
-def test_only_the_first_rank_tells_and_reports(two):
+def test_only_the_first_rank_emits_events_and_a_report(two):
     (first, second), out = two
 
     assert (first["reported"], second["reported"]) == (True, False)
@@ -110,7 +110,7 @@ def test_only_the_first_rank_tells_and_reports(two):
 
 
 def write_mpirun(folder: Path) -> str:
-    """What Open MPI's launcher does for its processes, as far as a rank can tell; the folder."""
+    """Write a minimal replacement of Open MPI's mpirun and return its folder."""
     folder.mkdir()
     program = folder / "mpirun"
     program.write_text(f"#!{sys.executable}\n{MPIRUN}")
@@ -119,8 +119,8 @@ def write_mpirun(folder: Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_killed_rank_is_started_anew_and_ctrl_c_stops_all(corpus, two, tmp_path, monkeypatch):
-    """Killed after the checkpoint of step 5; stopped a little later; gone on with under mpirun."""
+def test_a_killed_rank_is_restarted_and_ctrl_c_stops_all_ranks(corpus, two, tmp_path, monkeypatch):
+    """Killed after the checkpoint of step 5; stopped a little later; resumed with mpirun."""
     monkeypatch.setattr(launchers, "MODULE", "helpers.ranked")
     for name, value in clean_environment({"OMP_NUM_THREADS": "1"}).items():
         monkeypatch.setenv(name, value)
@@ -148,7 +148,7 @@ def test_a_killed_rank_is_started_anew_and_ctrl_c_stops_all(corpus, two, tmp_pat
         "launcher.log", "rank-0.log", "rank-1.log"}  # fmt: skip
 
 
-def test_a_run_is_not_resumed_on_another_number_of_cards(two):
+def test_a_run_cannot_be_resumed_on_another_number_of_devices(two):
     resumed = run_here("finetune-ctc", "--resume", "--device", "cpu", "--run", two[1] / "random")
 
     assert resumed.exit_code == 3

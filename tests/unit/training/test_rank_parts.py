@@ -1,4 +1,4 @@
-"""What each rank hears of a planned batch, and what its loss counts: one process plays them all."""
+"""The part of each rank in a planned batch and its loss scale, with all ranks in one process."""
 
 import dataclasses
 from contextlib import closing
@@ -18,7 +18,7 @@ from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resol
 
 
 class Rank(SingleProcess):
-    """One of several that says nothing to the others."""
+    """One of several ranks, without communication."""
 
     def __init__(self, index, count):
         super().__init__(count)
@@ -31,7 +31,7 @@ def corpus(tmp_path_factory):
 
 
 def batches_of(corpus, ranks, *, static, utterances, reduction="mean"):
-    """The batches of an epoch as a rank loads them, each with its loss."""
+    """Return the batches of an epoch as loaded by a rank, each with its loss."""
     plain = open_device("cpu").with_ranks(ranks)
     device = dataclasses.replace(plain, recompiles_on_new_shapes=static)
     settings = (
@@ -45,15 +45,17 @@ def batches_of(corpus, ranks, *, static, utterances, reduction="mean"):
     with closing(PlannedBatches(job.training_set, task)) as batches, torch.no_grad():
         for number in range(len(batches)):
             inputs = batches[number]
-            heard = {name: one for name, one in inputs.items() if name not in BATCH_METADATA}
-            loss = task.network(**heard).loss * inputs.get("share", 1.0)
+            tensors = {name: one for name, one in inputs.items() if name not in BATCH_METADATA}
+            loss = task.network(**tensors).loss * inputs.get("loss_scale", 1.0)
             found.append((inputs, float(loss)))
     return found
 
 
 @pytest.mark.parametrize("count", [2, 5])
 @pytest.mark.parametrize(("static", "reduction"), [(True, "mean"), (False, "mean"), (True, "sum")])
-def test_the_mean_of_the_ranks_losses_is_the_loss_of_all(corpus, count, static, reduction):
+def test_the_mean_of_the_ranks_losses_is_the_loss_of_the_global_batch(
+    corpus, count, static, reduction
+):
     one = batches_of(corpus, SingleProcess(), static=static, utterances=5 * 2, reduction=reduction)
     parts = [
         batches_of(
@@ -62,28 +64,28 @@ def test_the_mean_of_the_ranks_losses_is_the_loss_of_all(corpus, count, static, 
         for index in range(count)
     ]
 
-    together = [
+    mean_losses = [
         sum(losses) / count for losses in zip(*[[x for _, x in p] for p in parts], strict=True)
     ]
-    assert together == pytest.approx([loss for _, loss in one], rel=1e-5)
+    assert mean_losses == pytest.approx([loss for _, loss in one], rel=1e-5)
     for step in zip(*parts, strict=True):
         widths = {tuple(inputs["input_values"].shape[1:]) for inputs, _ in step}
         rows = {inputs["labels"].shape for inputs, _ in step}
         assert len(widths) == 1
-        # Without static shapes the last batches of buckets have fewer rows on some.
+        # Without static shapes, some ranks have fewer rows in the last batch of a bucket.
         assert len(rows) == 1 or not static
 
 
-def test_every_utterance_is_heard_once_and_fillers_count_for_nothing(corpus):
+def test_every_utterance_is_trained_once_and_repeated_ones_are_scaled_by_zero(corpus):
     parts = [batches_of(corpus, Rank(index, 8), static=True, utterances=1) for index in range(8)]
 
-    fillers = 0
+    repeated = 0
     for step in zip(*parts, strict=True):
         real = []
         for index, (inputs, _) in enumerate(step):
-            fills = index >= len(inputs["together"].indices)
-            fillers += fills
-            assert (float(inputs["share"]) == 0.0) is fills
-            real += [] if fills else inputs["planned"].indices
-        assert sorted(real) == sorted(step[0][0]["together"].indices)
-    assert fillers > 0
+            repeats = index >= len(inputs["global_batch"].indices)
+            repeated += repeats
+            assert (float(inputs["loss_scale"]) == 0.0) is repeats
+            real += [] if repeats else inputs["planned"].indices
+        assert sorted(real) == sorted(step[0][0]["global_batch"].indices)
+    assert repeated > 0

@@ -1,4 +1,4 @@
-"""kill -9 at any moment, then --resume: the same weights as a run that nobody killed."""
+"""kill -9 at any moment, then --resume: the same weights as an uninterrupted run."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ STEPS_PER_EPOCH = 6
 
 
 def settings_for(corpus: Path) -> list[str]:
-    """Everything random that training knows is on: dropout, layerdrop, SpecAugment."""
+    """Return settings with everything random enabled: dropout, layerdrop, SpecAugment."""
     return [
         f"train.data={corpus}", f"eval.data={corpus}", "eval.limit=3", "test=null",
         "batching.batch=2", "batching.buckets=1", "max_steps=14",
@@ -55,7 +55,7 @@ def uninterrupted(corpus, tmp_path_factory):
     return run, report
 
 
-def test_an_epoch_has_the_length_that_the_moments_below_assume(uninterrupted):
+def test_an_epoch_has_the_steps_that_the_moments_below_assume(uninterrupted):
     _, report = uninterrupted
 
     assert report["steps"] == 14
@@ -67,9 +67,13 @@ def test_an_epoch_has_the_length_that_the_moments_below_assume(uninterrupted):
     [
         ("step", 5, 5),  # in the first epoch, straight after a score and its checkpoint
         ("step", 9, 8),  # in the second epoch
-        ("in-checkpoint", 8, 5),  # step 8 is cut off; 5 was scored, so it is the best and was kept
-        ("after-checkpoint", 5, 5),  # marked as whole, the older one not yet removed
-        ("finishing", 0, 14),  # all is trained, nothing is written of the end
+        (
+            "in-checkpoint",
+            8,
+            5,
+        ),  # step 8 is incomplete; 5 was scored, so it is the best and was kept
+        ("after-checkpoint", 5, 5),  # marked as complete, the older one not yet removed
+        ("finishing", 0, 14),  # training is finished, the report is not written
     ],
 )
 def test_a_killed_run_resumes_to_the_same_weights(
@@ -94,7 +98,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
     assert report["train"]["loss_last"] == whole_report["train"]["loss_last"]
 
 
-def test_a_run_is_not_resumed_with_another_recipe(corpus, uninterrupted):
+def test_a_run_cannot_be_resumed_with_another_recipe(corpus, uninterrupted):
     run, _ = uninterrupted
 
     with pytest.raises(RecipeError, match="optimizer"):
@@ -104,7 +108,7 @@ def test_a_run_is_not_resumed_with_another_recipe(corpus, uninterrupted):
         )
 
 
-def test_a_run_is_not_resumed_with_other_data(tmp_path):
+def test_a_run_cannot_be_resumed_with_other_data(tmp_path):
     corpus = write_corpus(tmp_path / "corpus")
     run = tmp_path / "run"
     train(corpus, run)

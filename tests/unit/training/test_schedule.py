@@ -10,7 +10,7 @@ from gaudi_asr_cli.core.training.schedule import (
 )
 
 
-def test_the_last_update_of_an_epoch_may_gather_fewer_batches():
+def test_the_last_update_of_an_epoch_may_accumulate_fewer_batches():
     assert count_updates(batches=7, accumulate=3) == 3
 
 
@@ -26,7 +26,7 @@ def test_warmup_is_steps_or_a_share(warmup, steps):
     assert count_warmup(warmup, 200) == steps
 
 
-def test_a_warmup_that_is_neither_is_refused():
+def test_any_other_warmup_is_an_error():
     with pytest.raises(RecipeError, match="warmup"):
         count_warmup("a while", 200)
 
@@ -34,7 +34,7 @@ def test_a_warmup_that_is_neither_is_refused():
 @pytest.mark.parametrize(
     ("interval", "steps"), [("epoch", 40), ("end", 100), (30, 30), (1000, 100)]
 )
-def test_intervals_never_reach_past_the_end(interval, steps):
+def test_intervals_never_exceed_the_steps_of_the_run(interval, steps):
     assert count_interval(interval, updates=40, steps=100) == steps
 
 
@@ -48,7 +48,7 @@ def test_intervals_never_reach_past_the_end(interval, steps):
         ([0.5, 0.9, 0.9, 0.9], None, False),
     ],
 )
-def test_patience_counts_scores_since_the_best(rates, patience, exhausted):
+def test_patience_counts_the_scores_since_the_best(rates, patience, exhausted):
     history = [{"loss": 1.0}, *({"eval_wer": rate} for rate in rates)]
 
     assert is_exhausted(history, patience) is exhausted

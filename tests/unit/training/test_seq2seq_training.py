@@ -1,4 +1,4 @@
-"""Fine-tuning of models that write: labels, batches, whole runs, and what is refused."""
+"""Fine-tuning of seq2seq models: labels, batches, whole runs, and skipped examples."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resol
 from gaudi_asr_cli.core.workflows.finetune.run import finetune, plan_finetune
 
 KIND = "finetune-seq2seq"
-SPELLER = HypothesisDecoder()
+DECODER = HypothesisDecoder()
 KILLER = Path(__file__).parents[2] / "helpers" / "killed.py"
 SMALL = (
     "batching.batch=4", "batching.buckets=2", "max_steps=4", "evaluation.every=2",
@@ -57,7 +57,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory):
-    """An encoder-decoder as create-seq2seq makes it."""
+    """An encoder-decoder made by create-seq2seq."""
     root = tmp_path_factory.mktemp("joined")
     encoder = save_tiny_model(root / "ctc", "wav2vec2-layer-norm")
     decoder = save_tiny_text_model(root / "bart")
@@ -72,9 +72,9 @@ def whisper(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def taught(whisper, tmp_path_factory):
-    """A Whisper that was taught to say the numbers of six sounds: sounds, run, report."""
-    root = tmp_path_factory.mktemp("taught")
+def trained(whisper, tmp_path_factory):
+    """A Whisper that overfits six clips: the clips, the run and its report."""
+    root = tmp_path_factory.mktemp("trained")
     corpus, run = write_corpus(root / "corpus", utterances=6), root / "run"
     settings = (
         "language=en", "max_steps=120", "evaluation.every=end", "evaluation.save_every=end",
@@ -91,44 +91,44 @@ def request(model, corpus, run, *settings, resume=False):
 
 
 def prepared(model, corpus, *settings, observe=ignore, device=None):
-    asked = request(model, corpus, None, *settings)
-    return prepare(resolve_recipe(asked), device or open_device("cpu"), observe)
+    requested = request(model, corpus, None, *settings)
+    return prepare(resolve_recipe(requested), device or open_device("cpu"), observe)
 
 
-def test_a_run_tells_its_story_and_leaves_a_model_that_listens(joined, corpus, tmp_path):
+def test_a_run_emits_events_and_writes_a_usable_model(joined, corpus, tmp_path):
     events, run = [], tmp_path / "run"
 
     report = finetune(request(joined, corpus, run), open_device("cpu"), events.append)
 
     steps = [one for one in events if isinstance(one, StepLogged)]
-    account = json.loads((run / "report.json").read_text())
+    saved = json.loads((run / "report.json").read_text())
     assert [one.step for one in steps] == [1, 2, 3, 4]
     assert all(one.blank_share is None and 0 <= one.token_accuracy <= 1 for one in steps)
     assert [one.step for one in events if isinstance(one, Evaluated)] == [2, 4]
-    assert (account["schema"], account["eval"]["utterances"]) == ("finetune-seq2seq/1", 2)
-    assert account["train"]["accuracy_last"] == report.outcome.accuracy_last
+    assert (saved["schema"], saved["eval"]["utterances"]) == ("finetune-seq2seq/1", 2)
+    assert saved["train"]["accuracy_last"] == report.outcome.accuracy_last
     assert "An encoder-decoder model" in (run / "model" / "README.md").read_text()
     assert open_seq2seq_model(str(run), device=open_device("cpu")).token_limit == 24
 
 
-def test_the_decoder_is_shown_the_start_once_and_never_taught_to_write_it(joined, corpus):
+def test_the_start_token_is_an_input_once_and_never_a_label(joined, corpus):
     job = prepared(joined, corpus)
 
     inputs, _ = PlannedBatches(job.training_set, job.task).load(job.training_set.plan(0).batches[0])
 
-    shown, labels = inputs["decoder_input_ids"], inputs["labels"]
-    assert (shown == 0).sum(dim=1).tolist() == [1] * len(shown)
+    decoder_ids, labels = inputs["decoder_input_ids"], inputs["labels"]
+    assert (decoder_ids == 0).sum(dim=1).tolist() == [1] * len(decoder_ids)
     assert not (labels == 0).any()
-    assert torch.equal(shown[:, 1:][labels[:, :-1] >= 0], labels[:, :-1][labels[:, :-1] >= 0])
+    assert torch.equal(decoder_ids[:, 1:][labels[:, :-1] >= 0], labels[:, :-1][labels[:, :-1] >= 0])
 
 
-def test_padding_among_labels_is_shown_as_the_padding_token():
+def test_ignored_labels_become_padding_tokens_of_the_decoder_input():
     labels = torch.tensor([[7, 2, IGNORED_LABEL, IGNORED_LABEL]])
 
     assert shift_right(labels, start=0, pad_id=1).tolist() == [[0, 7, 2, 1]]
 
 
-def test_a_whispers_labels_name_language_task_and_no_times(whisper, corpus):
+def test_whisper_labels_begin_with_language_task_and_no_timestamps(whisper, corpus):
     job = prepared(whisper, corpus, "language=hindi")
 
     tokenizer, label = job.task.model.tokenizer, job.training_set.labels[0]
@@ -140,21 +140,21 @@ def test_a_whispers_labels_name_language_task_and_no_times(whisper, corpus):
     assert text == job.training_set.utterances[0].text
 
 
-def test_a_multilingual_model_has_to_be_told_the_language(whisper, corpus):
+def test_a_multilingual_model_needs_a_language(whisper, corpus):
     with pytest.raises(RecipeError, match="is multilingual, so") as caught:
         prepared(whisper, corpus)
 
     assert "--language" in caught.value.remedy
 
 
-def test_a_misspelt_language_is_met_with_the_right_one(whisper, corpus):
+def test_the_error_of_an_unknown_language_suggests_the_closest(whisper, corpus):
     with pytest.raises(UsageError) as caught:
         prepared(whisper, corpus, "language=germann")
 
     assert "german" in caught.value.remedy
 
 
-def test_every_sound_takes_up_a_whisper_s_whole_window(whisper, corpus):
+def test_every_clip_is_padded_to_whispers_whole_window(whisper, corpus):
     job = prepared(
         whisper, corpus, "language=en", "batching.batch=null", "batching.batch_seconds=8"
     )
@@ -164,7 +164,7 @@ def test_every_sound_takes_up_a_whisper_s_whole_window(whisper, corpus):
     assert {batch.padded_s for batch in plan.batches} == {2.0}
 
 
-def test_texts_over_the_limit_are_refused_before_the_first_step_and_listed(joined, tmp_path):
+def test_texts_over_the_limit_are_skipped_before_the_first_step_and_listed(joined, tmp_path):
     corpus = write_corpus(tmp_path / "corpus")
     lines = [json.loads(line) for line in corpus.read_text().splitlines()]
     lines[3]["text"] = "one two " * 12
@@ -173,14 +173,14 @@ def test_texts_over_the_limit_are_refused_before_the_first_step_and_listed(joine
 
     report = finetune(request(joined, corpus, run), open_device("cpu"), events.append)
 
-    refused = json.loads((run / "refused.jsonl").read_text())
+    skipped = json.loads((run / "refused.jsonl").read_text())
     assert report.refused == {"text over the model's limit": 1}
-    assert (refused["utterance_id"], refused["detail"]) == ("u03", "25 tokens, 24 at most")
-    told = next(i for i, one in enumerate(events) if isinstance(one, Noticed))
-    assert told < next(i for i, one in enumerate(events) if isinstance(one, StepLogged))
+    assert (skipped["utterance_id"], skipped["detail"]) == ("u03", "25 tokens, 24 at most")
+    noticed = next(i for i, one in enumerate(events) if isinstance(one, Noticed))
+    assert noticed < next(i for i, one in enumerate(events) if isinstance(one, StepLogged))
 
 
-def test_sound_over_a_window_is_refused_not_cut(whisper, tmp_path):
+def test_audio_over_the_window_is_skipped_and_not_truncated(whisper, tmp_path):
     corpus = write_corpus(tmp_path / "corpus")
     lines = [json.loads(line) for line in corpus.read_text().splitlines()]
     lines[0]["duration"] = 2.5
@@ -193,16 +193,16 @@ def test_sound_over_a_window_is_refused_not_cut(whisper, tmp_path):
     ]
 
 
-def test_a_tokenizer_that_cannot_spell_the_data_is_refused(joined, corpus):
+def test_a_tokenizer_without_the_characters_of_the_data_is_an_error(joined, corpus):
     with pytest.raises(DataError, match="cannot spell this data") as caught:
         prepared(joined, corpus, "text.case=upper")
 
     assert "--case lower" in caught.value.remedy
 
 
-def test_static_shapes_fill_batches_with_rows_that_teach_nothing(joined, corpus):
+def test_dummy_rows_of_static_shapes_do_not_change_the_loss(joined, corpus):
     compiling = replace(open_device("cpu"), recompiles_on_new_shapes=True)
-    filled, short = (
+    filled, unfilled = (
         prepared(joined, corpus, "batching.batch=5", *CALM, device=device)
         for device in (compiling, open_device("cpu"))
     )
@@ -216,28 +216,28 @@ def test_static_shapes_fill_batches_with_rows_that_teach_nothing(joined, corpus)
     shapes = {(one["input_values"].shape, one["labels"].shape) for one in batches(filled)}
     assert len(shapes) == len(filled.training_set.batching.edges_s) == 2
     assert any(len(one["planned"].indices) < len(one["labels"]) for one in batches(filled))
-    for one, other in zip(batches(filled), batches(short), strict=True):
+    for one, other in zip(batches(filled), batches(unfilled), strict=True):
         assert one["planned"].indices == other["planned"].indices
-        assert loss_of(filled, one) == pytest.approx(loss_of(short, other), rel=2e-3)
+        assert loss_of(filled, one) == pytest.approx(loss_of(unfilled, other), rel=2e-3)
 
 
 def loss_of(job, inputs):
     job.task.network.eval()
-    heard = {name: value for name, value in inputs.items() if name not in BATCH_METADATA}
+    tensors = {name: value for name, value in inputs.items() if name not in BATCH_METADATA}
     with torch.no_grad():
-        return job.task.network(**heard).loss.item()
+        return job.task.network(**tensors).loss.item()
 
 
 def changed_weights(model, run):
-    """Names of the weights that a run has changed; both folders name the same ones."""
+    """Return the names of the weights that a run has changed."""
     before, after = (load_file(one / "model.safetensors") for one in (model, run / "model"))
-    # Without SpecAugment there is nothing to mask with.
+    # Unused without SpecAugment, so not saved.
     before.pop("encoder.masked_spec_embed")
     assert before.keys() == after.keys()
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
-def test_a_frozen_encoder_keeps_its_weights_and_its_adapter_learns(joined, corpus, tmp_path):
+def test_a_frozen_encoder_keeps_its_weights_and_its_adapter_is_trained(joined, corpus, tmp_path):
     run = tmp_path / "run"
 
     finetune(request(joined, corpus, run, "freeze=encoder", "eval=null"), open_device("cpu"))
@@ -248,8 +248,8 @@ def test_a_frozen_encoder_keeps_its_weights_and_its_adapter_learns(joined, corpu
     assert not [n for n in changed if n.startswith("encoder") and "adapter" not in n]
 
 
-def test_a_whisper_learns_to_say_what_it_was_told(taught):
-    _, run, report = taught
+def test_a_whisper_learns_its_training_transcripts(trained):
+    _, run, report = trained
 
     saved = json.loads((run / "model" / "generation_config.json").read_text())
     assert report.eval.wer == 0.0
@@ -257,28 +257,30 @@ def test_a_whisper_learns_to_say_what_it_was_told(taught):
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-def test_what_a_taught_model_writes_is_what_transformers_has_it_write(taught, beams):
-    sounds, run, _ = taught
+def test_hypotheses_of_a_trained_model_equal_those_of_transformers(trained, beams):
+    clips, run, _ = trained
     how = Generation(language="en", beams=beams, max_tokens=20)
     recognizer = open_seq2seq_recognizer(
         str(run), device=open_device("cpu"), dtype="fp32", generation_config=how, batch_size=4
     )
 
-    heard = transcribe(recognizer, [Utterance(one.stem, AudioSpan(one)) for one in sounds], SPELLER)
+    results = transcribe(
+        recognizer, [Utterance(one.stem, AudioSpan(one)) for one in clips], DECODER
+    )
 
     processor = AutoProcessor.from_pretrained(run / "model")
     network = AutoModelForSpeechSeq2Seq.from_pretrained(run / "model").eval()
     inputs = processor(
-        [soundfile.read(one, dtype="float32")[0] for one in sounds],
+        [soundfile.read(one, dtype="float32")[0] for one in clips],
         sampling_rate=16_000, return_tensors="pt",
     )  # fmt: skip
     ids = network.generate(inputs.input_features, language="en", num_beams=beams, max_new_tokens=20)
     texts = [one.strip() for one in processor.batch_decode(ids, skip_special_tokens=True)]
-    assert [one.transcript.text for one in heard] == texts
+    assert [one.transcript.text for one in results] == texts
     assert len(set(texts)) > 3
 
 
-def test_low_rank_updates_alone_learn_and_are_merged_when_saved(joined, corpus, tmp_path):
+def test_only_lora_weights_are_trained_and_they_are_merged_when_saved(joined, corpus, tmp_path):
     pytest.importorskip("peft")
     job = prepared(joined, corpus, "lora.rank=2")
     trained = {name for name, one in job.task.network.named_parameters() if one.requires_grad}
@@ -293,7 +295,7 @@ def test_low_rank_updates_alone_learn_and_are_merged_when_saved(joined, corpus, 
     assert all("q_proj.weight" in name or "v_proj.weight" in name for name in changed)
 
 
-def test_merging_changes_nothing_of_what_is_written(joined, corpus):
+def test_merging_lora_does_not_change_the_loss(joined, corpus):
     pytest.importorskip("peft")
     job = prepared(joined, corpus, "lora.rank=2", *CALM)
     network = job.task.network
@@ -309,21 +311,21 @@ def test_merging_changes_nothing_of_what_is_written(joined, corpus):
     assert find_low_rank(network) == []
 
 
-def test_layers_that_are_not_there_get_no_update(joined, corpus):
+def test_unknown_lora_targets_are_an_error(joined, corpus):
     pytest.importorskip("peft")
 
     with pytest.raises(RecipeError, match="no layer of"):
         prepared(joined, corpus, "lora.rank=2", "lora.targets=[nothing]")
 
 
-def test_a_decoder_as_wide_as_the_encoder_trains_and_writes_without_a_projection(corpus, tmp_path):
+def test_a_decoder_of_the_encoders_width_needs_no_projection(corpus, tmp_path):
     encoder = save_tiny_model(tmp_path / "ctc", "wav2vec2-layer-norm")
     decoder = save_tiny_text_model(tmp_path / "gpt2", "GPT2", pads=False, wraps=False)
     both = join(WarmStart(str(encoder), str(decoder), adapter_layers=1, pad_token="</s>"))
     save_joined(both, tmp_path / "both")
 
-    asked = request(tmp_path / "both", corpus, tmp_path / "run", "eval.limit=4")
-    report = finetune(asked, open_device("cpu"))
+    requested = request(tmp_path / "both", corpus, tmp_path / "run", "eval.limit=4")
+    report = finetune(requested, open_device("cpu"))
 
     assert not any(one.part == "projection" for one in both.weights)
     assert report.eval.utterances == 4
@@ -331,7 +333,7 @@ def test_a_decoder_as_wide_as_the_encoder_trains_and_writes_without_a_projection
     assert 0 < report.outcome.loss_last < float("inf")
 
 
-def test_a_run_shorter_than_its_interval_of_logs_tells_its_loss(joined, corpus, tmp_path):
+def test_a_run_shorter_than_the_log_interval_logs_its_loss(joined, corpus, tmp_path):
     settings = ("evaluation.log_every=10", "max_steps=3", "eval=null")
 
     report = finetune(request(joined, corpus, tmp_path / "run", *settings), open_device("cpu"))
@@ -340,7 +342,7 @@ def test_a_run_shorter_than_its_interval_of_logs_tells_its_loss(joined, corpus, 
     assert report.outcome.audio_s_per_s > 0
 
 
-def test_where_every_text_is_over_the_limit_they_are_listed(joined, tmp_path):
+def test_the_error_lists_texts_over_the_limit_if_all_are(joined, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", utterances=7)
     lines = [
         json.loads(line) | {"text": "one two " * 12} for line in corpus.read_text().splitlines()
@@ -355,7 +357,7 @@ def test_where_every_text_is_over_the_limit_they_are_listed(joined, tmp_path):
     assert "u04 (25 tokens, 24 at most), ...)" in message
 
 
-def test_a_plan_counts_and_writes_nothing(joined, corpus, tmp_path, monkeypatch):
+def test_a_dry_run_writes_nothing(joined, corpus, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     plan = plan_finetune(request(joined, corpus, tmp_path / "run"), open_device("cpu"))
@@ -364,16 +366,16 @@ def test_a_plan_counts_and_writes_nothing(joined, corpus, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_recipe_of_another_kind_is_sent_to_its_command(corpus):
-    asked = FinetuneRequest("digits", (f"train={corpus}",), kind=KIND)
+def test_the_error_of_a_recipe_of_another_kind_names_its_command(corpus):
+    requested = FinetuneRequest("digits", (f"train={corpus}",), kind=KIND)
 
     with pytest.raises(RecipeError) as caught:
-        resolve_recipe(asked)
+        resolve_recipe(requested)
 
     assert "gaudi-asr finetune-ctc" in caught.value.remedy
 
 
-def test_gradients_may_be_computed_again_instead_of_kept(joined, corpus, tmp_path):
+def test_gradient_checkpointing_does_not_change_the_loss(joined, corpus, tmp_path):
     settings = ("gradient_checkpointing=true", "eval=null", "max_steps=1", *CALM)
     losses = []
     for name, more in (("plain", settings[1:]), ("again", settings)):
@@ -389,8 +391,8 @@ def test_a_killed_run_resumes_to_the_same_weights(joined, corpus, tmp_path):
         "network.mask_time_length=2", "augment.speed=0.1", "network.decoder={dropout: 0.2}",
     )  # fmt: skip
     whole = finetune(request(joined, corpus, tmp_path / "whole", *settings), open_device("cpu"))
-    run, asked = tmp_path / "run", request(joined, corpus, None, *settings)
-    words = [part for one in asked.settings for part in ("--set", one)]
+    run, requested = tmp_path / "run", request(joined, corpus, None, *settings)
+    words = [part for one in requested.settings for part in ("--set", one)]
 
     killed = subprocess.run(
         [sys.executable, KILLER, "step", "5", KIND, "--device", "cpu", "--run", run, *words],

@@ -1,4 +1,4 @@
-"""On a device that compiles for every shape: one shape a bucket, and the same learning."""
+"""Static shapes: one shape per bucket, with the same losses and gradients."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ EDGES_S = (0.4, 0.8)
 
 @pytest.fixture
 def training_set(tmp_path):
-    """Eleven utterances in two buckets, batches of four: both end in a short batch."""
+    """Eleven utterances in two buckets with batches of four: both end with a smaller batch."""
     draw = np.random.default_rng(0)
     utterances, labels = [], []
     for number, duration_s in enumerate(
@@ -61,11 +61,11 @@ def gather(training_set, model, epochs=2):
     return found
 
 
-def learn(model, inputs):
-    """The loss as the trainer takes it, and all its gradients in a row."""
+def loss_and_gradient(model, inputs):
+    """Return the scaled loss, and its gradients as one vector."""
     model.network.zero_grad()
-    heard = {name: value for name, value in inputs.items() if name not in BATCH_METADATA}
-    loss = model.network(**heard).loss * inputs.get("share", 1.0)
+    network_inputs = {name: value for name, value in inputs.items() if name not in BATCH_METADATA}
+    loss = model.network(**network_inputs).loss * inputs.get("loss_scale", 1.0)
     loss.backward()
     gradients = [p.grad.flatten() for p in model.network.parameters() if p.grad is not None]
     return loss.item(), torch.cat(gradients)
@@ -77,10 +77,10 @@ def test_every_batch_of_a_bucket_has_one_shape_in_every_epoch(tmp_path, training
     shapes = {(tuple(one["input_values"].shape), tuple(one["labels"].shape)) for one in batches}
     assert len(batches) == 2 * 4
     assert len(shapes) == len(EDGES_S)
-    assert sum(float(one["share"]) > 1 for one in batches) == 2 * 2
+    assert sum(float(one["loss_scale"]) > 1 for one in batches) == 2 * 2
 
 
-def test_no_mask_is_all_ones(tmp_path, training_set):
+def test_no_attention_mask_is_all_ones(tmp_path, training_set):
     model = open_model(tmp_path)
 
     for one in gather(training_set, model):
@@ -92,35 +92,35 @@ def test_no_mask_is_all_ones(tmp_path, training_set):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wav2vec2-layer-norm"])
-def test_filled_rows_teach_nothing(tmp_path, training_set, family, reduction):
+def test_dummy_rows_do_not_change_loss_or_gradient(tmp_path, training_set, family, reduction):
     model = open_model(tmp_path, family, ctc_loss_reduction=reduction)
-    loose = replace(training_set, batching=replace(training_set.batching, static_shapes=False))
+    dynamic = replace(training_set, batching=replace(training_set.batching, static_shapes=False))
 
-    filled, short = gather(training_set, model, 1), gather(loose, model, 1)
+    filled, unfilled = gather(training_set, model, 1), gather(dynamic, model, 1)
 
     assert any(len(one["planned"].indices) < len(one["labels"]) for one in filled)
-    for one, other in zip(filled, short, strict=True):
+    for one, other in zip(filled, unfilled, strict=True):
         assert one["planned"].indices == other["planned"].indices
-        loss, gradient = learn(model, one)
-        expected, wanted = learn(model, other)
+        loss, gradient = loss_and_gradient(model, one)
+        expected, wanted = loss_and_gradient(model, other)
         assert loss == pytest.approx(expected, rel=1e-5)
-        # Other shapes are multiplied in another order; 1.3e-4 was seen in fp32.
+        # The order of additions depends on the shape; 1.3e-4 was measured in fp32.
         assert (gradient - wanted).norm() < 5e-4 * wanted.norm()
 
 
-def test_a_file_that_broke_is_replaced_by_a_row_that_teaches_nothing(tmp_path, training_set):
+def test_an_undecodable_file_is_replaced_by_a_dummy_row(tmp_path, training_set):
     model = open_model(tmp_path)
     whole = {tuple(one["labels"].shape) for one in gather(training_set, model, 1)}
-    training_set.utterances[2].audio.path.write_bytes(b"not a sound")
+    training_set.utterances[2].audio.path.write_bytes(b"no audio")
 
     batches = gather(training_set, model, 1)
 
     assert {tuple(one["labels"].shape) for one in batches} == whole
     assert all(2 not in one["planned"].indices for one in batches)
-    assert all(np.isfinite(learn(model, one)[0]) for one in batches)
+    assert all(np.isfinite(loss_and_gradient(model, one)[0]) for one in batches)
 
 
-def test_where_infinite_losses_stay_no_rows_are_filled(tmp_path, training_set):
+def test_without_ctc_zero_infinity_there_are_no_dummy_rows(tmp_path, training_set):
     model = open_model(tmp_path, ctc_zero_infinity=False)
 
     batches = gather(training_set, model, 1)
@@ -129,5 +129,5 @@ def test_where_infinite_losses_stay_no_rows_are_filled(tmp_path, training_set):
     assert all(len(one["labels"]) == len(one["planned"].indices) for one in batches)
 
 
-def test_the_vocabulary_has_the_labels_of_these_tests():
+def test_the_vocabulary_covers_the_labels_of_these_tests():
     assert len(tiny_vocabulary().tokens) > 8

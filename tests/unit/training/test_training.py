@@ -1,4 +1,4 @@
-"""One training run in this process: what stops it, what it tells, what it leaves behind."""
+"""One training run in this process: what stops it, its events, and its files."""
 
 import dataclasses
 import json
@@ -43,7 +43,7 @@ def request(corpus, run, *settings, resume=False):
     return FinetuneRequest("digits", (*data, *TINY, *settings), run, resume)
 
 
-def test_a_run_tells_its_story_and_leaves_a_whole_folder(corpus, tmp_path):
+def test_a_run_emits_events_and_writes_a_complete_run_folder(corpus, tmp_path):
     events = []
     run = tmp_path / "run"
 
@@ -53,15 +53,15 @@ def test_a_run_tells_its_story_and_leaves_a_whole_folder(corpus, tmp_path):
     assert [one.step for one in events if isinstance(one, Evaluated)] == [2, 4]
     started = next(one for one in events if isinstance(one, TrainingStarted))
     assert (started.first_step, started.total_steps, started.utterances) == (0, 4, 12)
-    account = json.loads((run / "report.json").read_text())
-    assert account == json.loads(json.dumps(report.to_json(), default=str))
-    assert account["eval"]["utterances"] == 2
+    saved = json.loads((run / "report.json").read_text())
+    assert saved == json.loads(json.dumps(report.to_json(), default=str))
+    assert saved["eval"]["utterances"] == 2
     lines = (run / "predictions.jsonl").read_text().splitlines()
-    assert len(lines) == account["eval"]["utterances"]
+    assert len(lines) == saved["eval"]["utterances"]
     assert {"recipe.yaml", "environment.json", "events.jsonl"} <= {p.name for p in run.iterdir()}
 
 
-def test_the_logged_loss_is_that_of_the_plan_whatever_is_accumulated(corpus, tmp_path):
+def test_the_logged_loss_does_not_depend_on_gradient_accumulation(corpus, tmp_path):
     losses = []
     for accumulate in (1, 2):
         events = []
@@ -81,19 +81,19 @@ def test_the_logged_loss_is_that_of_the_plan_whatever_is_accumulated(corpus, tmp
     assert losses[1] == pytest.approx(losses[0], rel=0.3)
 
 
-def test_a_step_too_large_stops_with_the_weights_named(corpus, tmp_path):
-    wild = ("optimizer.learning_rate=1e30", "optimizer.warmup=0", "optimizer.clip_norm=0")
+def test_weights_that_are_not_finite_stop_the_run(corpus, tmp_path):
+    diverging = ("optimizer.learning_rate=1e30", "optimizer.warmup=0", "optimizer.clip_norm=0")
 
     with pytest.raises(TrainingError, match="not finite") as caught:
-        finetune(request(corpus, tmp_path / "run", *wild), open_device("cpu"))
+        finetune(request(corpus, tmp_path / "run", *diverging), open_device("cpu"))
 
     assert "--resume" in caught.value.remedy
 
 
-def test_an_infinite_loss_names_its_utterance(corpus, tmp_path):
+def test_the_error_of_an_infinite_loss_names_its_utterance(corpus, tmp_path):
     device = open_device("cpu")
-    asked = request(corpus, None, "network.ctc_zero_infinity=false")
-    job = prepare(resolve_recipe(asked), device, ignore)
+    requested = request(corpus, None, "network.ctc_zero_infinity=false")
+    job = prepare(resolve_recipe(requested), device, ignore)
     labels = list(job.training_set.labels)
     labels[7] = labels[7] * 40  # more letters than frames
     object.__setattr__(job.training_set, "labels", tuple(labels))
@@ -105,7 +105,7 @@ def test_an_infinite_loss_names_its_utterance(corpus, tmp_path):
         train(job.task, job.training_set, None, settings, folder, ignore)
 
 
-def test_ctrl_c_finishes_the_step_and_can_be_resumed(corpus, tmp_path):
+def test_ctrl_c_finishes_the_step_and_the_run_can_be_resumed(corpus, tmp_path):
     run = tmp_path / "run"
 
     def interrupt(event):
@@ -121,7 +121,7 @@ def test_ctrl_c_finishes_the_step_and_can_be_resumed(corpus, tmp_path):
     assert report.outcome.steps == 4
 
 
-def test_an_existing_run_folder_is_refused_before_any_data_is_read(corpus, tmp_path):
+def test_an_existing_run_folder_is_an_error_before_any_data_is_read(corpus, tmp_path):
     with pytest.raises(UsageError, match="exists already"):
         finetune(request("nothing-there", tmp_path), open_device("cpu"))
 
@@ -130,29 +130,29 @@ def test_an_existing_run_folder_is_refused_before_any_data_is_read(corpus, tmp_p
     ("setting", "remedy"),
     [
         ("trainer.weight_deccay=0.1", "trainer.weight_decay"),
-        ("trainer.bf16=true", "docs/recipes.md"),
+        ("trainer.bf16=true", "gaudi-asr help recipes"),
         ("architecture.hiden_size=3", ""),
         ("network.layer_drop=0.1", "'network.layerdrop'"),
     ],
 )
-def test_a_misspelt_setting_is_met_with_the_right_one(corpus, tmp_path, setting, remedy):
+def test_the_error_of_an_unknown_setting_suggests_the_closest(corpus, tmp_path, setting, remedy):
     with pytest.raises(RecipeError) as caught:
         plan_finetune(request(corpus, None, setting), open_device("cpu"))
 
     assert remedy in caught.value.remedy
 
 
-def test_a_vocabulary_without_the_datas_characters_is_refused(corpus, tmp_path):
+def test_a_vocabulary_without_the_characters_of_the_data_is_an_error(corpus, tmp_path):
     finetune(request(corpus, tmp_path / "run"), open_device("cpu"))
-    shouting = tmp_path / "shouting"
-    shouting.mkdir()
+    uppercase = tmp_path / "uppercase"
+    uppercase.mkdir()
     lines = [json.loads(line) for line in corpus.read_text().splitlines()]
     for line in lines:
         line |= {
             "text": line["text"].upper(),
             "audio_filepath": str(corpus.parent / line["audio_filepath"]),
         }
-    manifest = shouting / "manifest.jsonl"
+    manifest = uppercase / "manifest.jsonl"
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     with pytest.raises(DataError) as caught:
@@ -164,23 +164,23 @@ def test_a_vocabulary_without_the_datas_characters_is_refused(corpus, tmp_path):
     assert "--case lower" in caught.value.remedy
 
 
-def test_unreadable_audio_is_left_out_and_listed(tmp_path):
+def test_undecodable_audio_is_skipped_and_listed(tmp_path):
     corpus = write_corpus(tmp_path / "corpus")
-    (corpus.parent / "u03.wav").write_bytes(b"no sound")
+    (corpus.parent / "u03.wav").write_bytes(b"no audio")
     events = []
 
-    # The manifest declares durations, so only decoding can tell.
+    # The manifest has durations, so only decoding finds it.
     report = finetune(
         request(corpus, tmp_path / "run", "max_steps=7"), open_device("cpu"), events.append
     )
 
     assert report.refused == {"audio cannot be read": 1}
-    refused = (tmp_path / "run" / "refused.jsonl").read_text()
-    assert json.loads(refused)["utterance_id"] == "u03"
+    skipped = (tmp_path / "run" / "refused.jsonl").read_text()
+    assert json.loads(skipped)["utterance_id"] == "u03"
     assert any("u03" in one.message for one in events if isinstance(one, Noticed))
 
 
-def test_a_plan_counts_what_a_run_would_do_and_writes_nothing(corpus, tmp_path, monkeypatch):
+def test_a_dry_run_counts_steps_and_batches_and_writes_nothing(corpus, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     plan = plan_finetune(request(corpus, tmp_path / "run"), open_device("cpu"))
@@ -200,17 +200,17 @@ def test_a_plan_counts_what_a_run_would_do_and_writes_nothing(corpus, tmp_path, 
         (OSError(13, "Permission denied"), False),
     ],
 )
-def test_a_full_disk_is_told_from_other_errors(error, full, tmp_path):
+def test_a_full_disk_is_distinguished_from_other_errors(error, full, tmp_path):
     assert is_disk_full(error, tmp_path) is full
 
 
 @pytest.mark.parametrize(("keep", "step"), [("best", 2), ("last", 4)])
-def test_the_weights_that_are_kept_are_the_best_or_the_last(corpus, tmp_path, keep, step):
+def test_the_final_weights_are_the_best_or_the_last(corpus, tmp_path, keep, step):
     run = tmp_path / "run"
 
     report = finetune(request(corpus, run, f"evaluation.keep={keep}"), open_device("cpu"))
 
-    # Nothing is learnt in four steps: the scores are equal, and the first of them is the best.
+    # Four steps train nothing: the scores are equal, and the first of them is the best.
     assert report.outcome.best_step == (2 if keep == "best" else None)
     kept = load_file(run / "model" / "model.safetensors")
     then = load_file(run / "checkpoints" / f"checkpoint-{step}" / "model.safetensors")

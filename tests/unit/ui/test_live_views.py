@@ -134,7 +134,7 @@ def test_the_board_shows_what_training_is_watched_for():
         "0.900",
         "12.3 %",
         "3.00e-04",
-        "85 s/s",
+        "85 RTFx",
         "4.0 %",
         "78.0 %",
         "compute",
@@ -151,7 +151,7 @@ def test_a_board_that_waits_for_audio_says_so():
     board.start_training(STARTED)
     board.log_step(StepLogged(10, 0.1, 1.0, 3e-4, 1.0, 9.0, 4.0, 1.0, 0.62, 0.5))
 
-    assert "reading, 62% loading" in drawn(board)
+    assert "loading, 62% of time" in drawn(board)
 
 
 def test_a_stage_is_on_the_board_while_it_runs():

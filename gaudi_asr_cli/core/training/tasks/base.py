@@ -1,4 +1,4 @@
-"""What training asks of the kind of model that it trains: CTC, or sequence to sequence."""
+"""The interface between training and the kind of model it trains: CTC or seq2seq."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 Labels = tuple[int, ...]
 
 IGNORED_LABEL = -100
-"""What transformers takes for padding among labels."""
+"""Padding value of labels, which transformers' losses ignore."""
 
-BATCH_METADATA = frozenset({"planned", "together", "share"})
-"""Entries of a batch that are not the network's: what this rank was to hear, what all ranks hear in
-the step, and `share`, by which the loss has to be multiplied so that rows that teach nothing do not
-count and the ranks' mean is the loss of all."""
+BATCH_METADATA = frozenset({"planned", "global_batch", "loss_scale"})
+"""Entries of a batch that are not inputs of the network: the part planned for this rank, the batch
+of all ranks, and the factor of the loss, by which dummy rows do not count and the mean over the
+ranks is the loss of the global batch."""
 
 
 class Task(Protocol):
-    """A model with weights to train, and what learning means to it."""
+    """A model with weights to train, its labels, loss scaling and metrics."""
 
     @property
     def kind(self) -> str:
-        """The command that trains it, and resumes it."""
+        """Name of the command that trains and resumes it."""
 
     @property
-    def writes(self) -> bool:
-        """Whether it generates text, as opposed to naming each frame."""
+    def generates(self) -> bool:
+        """Whether the model generates text (seq2seq) instead of classifying each frame (CTC)."""
 
     @property
     def name(self) -> str:
-        """What the user called the model."""
+        """Name of the model as the user gave it."""
 
     @property
     def network(self) -> Any: ...
@@ -48,61 +48,61 @@ class Task(Protocol):
 
     @property
     def dtype(self) -> str:
-        """What it computes in; the weights are fp32."""
+        """Dtype of the computation; the weights are fp32."""
 
     @property
     def vocabulary_size(self) -> int: ...
 
     @property
     def vocabulary_hash(self) -> str:
-        """The same for the same tokens with the same numbers."""
+        """Hash of the tokens and their ids."""
 
     @property
     def margin_s(self) -> float:
-        """Static shapes are longer than their longest sound by so much."""
+        """Padding beyond the longest clip of a bucket under static shapes, in seconds."""
 
     @property
     def window_s(self) -> float | None:
-        """What every sound is padded to, whatever its length; None where it may have any."""
+        """Fixed input length in seconds, or None where the model takes any length."""
 
     def mark(self) -> Mapping[str, Any]:
-        """What a checkpoint keeps beside the weights, as JSON."""
+        """Return what a checkpoint stores next to the weights, as JSON."""
 
     def label(self, text: str) -> Labels:
-        """The token ids of a cleaned text; empty where there is nothing to learn."""
+        """Return the token ids of a cleaned text; empty where there is nothing to train on."""
 
     def rejection_reason(self, duration_s: float, labels: Labels) -> tuple[str, str] | None:
-        """Why the model cannot learn these labels from that much sound: the cause, a detail."""
+        """Return why these labels cannot be trained with this much audio: the cause and details."""
 
-    def shortest_samples(self, labels: Labels) -> int:
-        """What a sound that is played faster must still have."""
+    def minimum_samples(self, labels: Labels) -> int:
+        """Return the fewest samples that speed perturbation must leave of a clip."""
 
     def with_static_shapes(self) -> Task:
-        """The same task, with a network that does not hear the padding of its bucket."""
+        """Return the task with a network whose outputs do not depend on the bucket's padding."""
 
     def inputs(
-        self, batch: AudioBatch, labels: Sequence[Labels], *, width: int, rows: int | None
+        self, batch: AudioBatch, labels: Sequence[Labels], *, width: int, batch_size: int | None
     ) -> dict[str, torch.Tensor]:
-        """The network's keyword arguments, labels (B, L) of that width among them.
+        """Return the network's keyword arguments, with `labels` (B, L) padded to L = `width`.
 
-        With `rows` the batch has the bucket's one shape: it is filled up with rows that teach
-        nothing, where the task has such rows.
+        With `batch_size` the batch is filled up to it with dummy rows, which add nothing to the
+        loss, where the task supports them.
         """
 
-    def loss_scale(self, own: Sequence[Labels], together: Sequence[Labels]) -> float:
-        """What the loss of some rows has to be multiplied by to be added up to the loss of all."""
+    def loss_scale(self, labels: Sequence[Labels], global_labels: Sequence[Labels]) -> float:
+        """Return the factor with which the loss of some rows adds up to that of the whole batch."""
 
     def step_metrics(
         self, planned: PlannedBatch, inputs: Mapping[str, torch.Tensor], logits: torch.Tensor
     ) -> Any:
-        """What is kept of a step to be summed up at the next log; nothing waits for the device."""
+        """Return what `aggregate` needs of a step, without waiting for the device."""
 
     def aggregate(
         self, step_metrics: Sequence[Any], durations_s: Sequence[float]
     ) -> dict[str, float]:
-        """Entries of a trainer log; durations are those of the whole training set."""
+        """Return entries of a trainer log; durations are those of the whole training set."""
 
-    def hear(
+    def score(
         self,
         utterances: Sequence[Utterance],
         normalize: Callable[[str], str],
@@ -110,21 +110,21 @@ class Task(Protocol):
         stage: str,
         observe: Observer,
     ) -> ScoringResult:
-        """Score what the network, as it stands, hears in each utterance."""
+        """Transcribe the utterances with the current weights and score the hypotheses."""
 
     def save(self, directory: Path) -> None:
         """Write files that transformers 4.55 and 5 open."""
 
 
 def scalar(value: float) -> torch.Tensor:
-    """A number as a tensor: a device that compiles would take a plain one for part of a program."""
+    """Return a number as a tensor: a compiler would make a plain number part of its program."""
     import torch
 
     return torch.tensor(value, dtype=torch.float32)
 
 
 def padded_labels(labels: Sequence[Labels], width: int) -> torch.Tensor:
-    """Labels as an int64 tensor (B, L) of that width, padded with what the loss ignores."""
+    """Return labels as an int64 tensor (B, L), padded with `IGNORED_LABEL` to L = `width`."""
     import torch
 
     padded = torch.full((len(labels), width), IGNORED_LABEL, dtype=torch.int64)
@@ -133,11 +133,11 @@ def padded_labels(labels: Sequence[Labels], width: int) -> torch.Tensor:
     return padded
 
 
-def fill_rows(batch: AudioBatch, rows: int) -> AudioBatch:
-    """The batch with silent rows of no length behind it, up to so many."""
+def add_dummy_rows(batch: AudioBatch, batch_size: int) -> AudioBatch:
+    """Return the batch filled up to `batch_size` with silent rows of length 0."""
     import numpy as np
 
-    missing = rows - len(batch.utterances)
+    missing = batch_size - len(batch.utterances)
     return AudioBatch(
         utterances=(*batch.utterances, *batch.utterances[:1] * missing),
         samples=np.pad(batch.samples, ((0, missing), (0, 0))),

@@ -1,4 +1,4 @@
-"""Learning with CTC: letters from frames, blanks between them."""
+"""Training with the CTC loss."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gaudi_asr_cli.core.inference.scoring import ScoringResult, score_utterances
 from gaudi_asr_cli.core.models.ctc.model import CtcModel
 from gaudi_asr_cli.core.models.ctc.tuning import save_model
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, PlannedBatch, Utterance
-from gaudi_asr_cli.core.text.alignment import alignment_needs
+from gaudi_asr_cli.core.text.alignment import alignment_shortfall, minimum_frames
 from gaudi_asr_cli.core.text.vocabulary import encode, vocabulary_hash
-from gaudi_asr_cli.core.training.tasks.base import Labels, fill_rows, padded_labels, scalar
+from gaudi_asr_cli.core.training.tasks.base import Labels, add_dummy_rows, padded_labels, scalar
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ class CtcTask:
 
     model: CtcModel
     kind: str = "finetune-ctc"
-    writes: bool = False
+    generates: bool = False
     window_s: float | None = None
 
     @property
@@ -57,8 +57,8 @@ class CtcTask:
 
     @property
     def margin_s(self) -> float:
-        # A frame: a mask that happened to be all ones would take another way through
-        # transformers, which a device compiles anew, or a graph has not captured.
+        # One frame: an attention mask that happens to be all ones takes another code path in
+        # transformers, which a compiling device compiles again and a graph has not captured.
         return self.model.geometry.frame_s
 
     def mark(self) -> Mapping[str, Any]:
@@ -68,17 +68,15 @@ class CtcTask:
         return encode(self.model.vocabulary, text)
 
     def rejection_reason(self, duration_s: float, labels: Labels) -> tuple[str, str] | None:
-        """A frame for every label and one more between two equal neighbours, or the loss is inf."""
+        """Return the shortfall of frames, with which the CTC loss would be infinite."""
         frames = self.model.geometry.count_frames(round(duration_s * SAMPLE_RATE_HZ))
-        needed = alignment_needs(labels)
-        if frames < needed:
-            return "too few frames for its text", f"{frames} frames, {needed} needed"
-        return None
+        shortfall = alignment_shortfall(labels, frames)
+        return None if shortfall is None else ("too few frames for its text", str(shortfall))
 
-    def shortest_samples(self, labels: Labels) -> int:
-        # A frame more than CTC needs: faster sound must still hold its text.
+    def minimum_samples(self, labels: Labels) -> int:
+        # One frame more than CTC needs, so that a clip played faster still holds its text.
         geometry = self.model.geometry
-        return geometry.minimum_samples + alignment_needs(labels) * geometry.frame_samples
+        return geometry.minimum_samples + minimum_frames(labels) * geometry.frame_samples
 
     def with_static_shapes(self) -> CtcTask:
         from gaudi_asr_cli.core.models.ctc.masked_norm import make_padding_invariant
@@ -86,56 +84,57 @@ class CtcTask:
         return replace(self, model=make_padding_invariant(self.model))
 
     def inputs(
-        self, batch: AudioBatch, labels: Sequence[Labels], *, width: int, rows: int | None
+        self, batch: AudioBatch, labels: Sequence[Labels], *, width: int, batch_size: int | None
     ) -> dict[str, torch.Tensor]:
-        """A silent row is heard as one frame and gets more labels than one frame can hold.
+        """Return the inputs; a dummy row has one frame and more labels than align to one frame.
 
-        Its loss is infinite, which `ctc_zero_infinity` makes zero together with its gradient;
-        `share` puts right the mean over all rows.
+        Its loss is infinite, which `ctc_zero_infinity` sets to zero together with its gradient;
+        `loss_scale` corrects the mean over all rows.
         """
-        share = None
-        if rows is not None:
+        loss_scale = None
+        if batch_size is not None:
             width, real = max(2, width), len(labels)
-            rows = rows if self._fills else real
-            share = scalar(rows / real if self._takes_mean else 1.0)
-            labels = [*labels, *([(labels[0][0],) * width] * (rows - real))]
-            batch = fill_rows(batch, rows)
+            batch_size = batch_size if self._allows_dummy_rows else real
+            loss_scale = scalar(batch_size / real if self._reduces_to_mean else 1.0)
+            labels = [*labels, *([(labels[0][0],) * width] * (batch_size - real))]
+            batch = add_dummy_rows(batch, batch_size)
         inputs: dict[str, Any] = dict(self.model.frontend.prepare(batch))
         inputs["labels"] = padded_labels(labels, width)
-        return inputs if share is None else {**inputs, "share": share}
+        return inputs if loss_scale is None else {**inputs, "loss_scale": loss_scale}
 
-    def loss_scale(self, own: Sequence[Labels], together: Sequence[Labels]) -> float:
-        return len(own) / len(together) if self._takes_mean else 1.0
+    def loss_scale(self, labels: Sequence[Labels], global_labels: Sequence[Labels]) -> float:
+        return len(labels) / len(global_labels) if self._reduces_to_mean else 1.0
 
     @property
-    def _fills(self) -> bool:
-        """Silent rows teach nothing only where they are masked and their loss is zeroed."""
+    def _allows_dummy_rows(self) -> bool:
+        """Dummy rows need a masked input and a zeroed infinite loss, or they would be trained."""
         return self.model.frontend.masks and bool(self.model.config.get("ctc_zero_infinity"))
 
     @property
-    def _takes_mean(self) -> bool:
+    def _reduces_to_mean(self) -> bool:
         return bool(self.model.config.get("ctc_loss_reduction") == "mean")
 
     def step_metrics(
         self, planned: PlannedBatch, inputs: Mapping[str, torch.Tensor], logits: torch.Tensor
     ) -> tuple[PlannedBatch, torch.Tensor]:
-        return planned, logits.argmax(dim=-1)
+        return planned, logits.argmax(dim=-1)  # (B, F, V) -> (B, F)
 
     def aggregate(
         self, step_metrics: Sequence[Any], durations_s: Sequence[float]
     ) -> dict[str, float]:
-        """The share of frames whose likeliest token is the blank."""
+        """Return the share of frames whose most likely token is the blank."""
         blanks = frames = 0
-        for planned, answers in step_metrics:
-            said = (answers == self.model.vocabulary.blank).cpu().numpy()
+        for planned, best_tokens in step_metrics:
+            is_blank = (best_tokens == self.model.vocabulary.blank).cpu().numpy()  # (B, F)
             for row, index in enumerate(planned.indices):
                 samples = round(durations_s[index] * SAMPLE_RATE_HZ)
-                heard = min(self.model.geometry.count_frames(samples), said.shape[1])
-                blanks += int(said[row, :heard].sum())
-                frames += heard
+                # Without the padding.
+                row_frames = min(self.model.geometry.count_frames(samples), is_blank.shape[1])
+                blanks += int(is_blank[row, :row_frames].sum())
+                frames += row_frames
         return {"blank_share": blanks / frames if frames else 1.0}
 
-    def hear(
+    def score(
         self,
         utterances: Sequence[Utterance],
         normalize: Callable[[str], str],

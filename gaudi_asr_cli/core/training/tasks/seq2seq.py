@@ -1,4 +1,4 @@
-"""Learning to write: each token after the right ones before it."""
+"""Training of encoder-decoder models with teacher forcing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ from gaudi_asr_cli.core.models.seq2seq.labels import Labeller, shift_right
 from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel
 from gaudi_asr_cli.core.models.seq2seq.tuning import save_seq2seq
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, PlannedBatch, Utterance
-from gaudi_asr_cli.core.training.tasks.base import IGNORED_LABEL, Labels, fill_rows, padded_labels
+from gaudi_asr_cli.core.training.tasks.base import (
+    IGNORED_LABEL,
+    Labels,
+    add_dummy_rows,
+    padded_labels,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -28,13 +33,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Seq2SeqTask:
-    """See `Task`. `how` is how text is generated for scores."""
+    """See `Task`. `generation_config` says how text is generated for scores."""
 
     model: Seq2SeqModel
     labeller: Labeller
-    how: Generation
+    generation_config: Generation
     kind: str = "finetune-seq2seq"
-    writes: bool = True
+    generates: bool = True
     margin_s: float = 0.02
 
     @property
@@ -77,52 +82,55 @@ class Seq2SeqTask:
         return self.labeller.label(text)
 
     def rejection_reason(self, duration_s: float, labels: Labels) -> tuple[str, str] | None:
-        """Nothing is cut to fit: half a text, or a text of half a sound, teaches what is wrong."""
-        most = self.model.token_limit
-        if len(labels) > most:
-            return "text over the model's limit", f"{len(labels)} tokens, {most} at most"
+        """Return the limit that is exceeded: neither text nor audio is truncated.
+
+        Half a text, or the text of half the audio, would train the model to drop words.
+        """
+        limit = self.model.token_limit
+        if len(labels) > limit:
+            return "text over the model's limit", f"{len(labels)} tokens, {limit} at most"
         if self.window_s is not None and duration_s > self.window_s:
             return "longer than the model's window", f"{duration_s:.2f} s, {self.window_s:g} s fit"
         return None
 
-    def shortest_samples(self, labels: Labels) -> int:
+    def minimum_samples(self, labels: Labels) -> int:
         return int(getattr(self.model.frontend, "minimum_samples", 1))
 
     def with_static_shapes(self) -> Seq2SeqTask:
         return self
 
     def inputs(
-        self, batch: AudioBatch, labels: Sequence[Labels], *, width: int, rows: int | None
+        self, batch: AudioBatch, labels: Sequence[Labels], *, width: int, batch_size: int | None
     ) -> dict[str, torch.Tensor]:
-        """Filled rows have ignored labels alone, so the mean over labels does not see them."""
-        rows = len(labels) if rows is None else rows
-        wanted = padded_labels([*labels, *([()] * (rows - len(labels)))], width)
+        """Return the inputs; all labels of a dummy row are ignored by the mean over labels."""
+        batch_size = len(labels) if batch_size is None else batch_size
+        targets = padded_labels([*labels, *([()] * (batch_size - len(labels)))], width)  # (B, L)
         pad_id = self.model.reader.pad_id
         return {
-            **self.model.frontend.prepare(fill_rows(batch, rows)),
-            "labels": wanted,
-            # Made here: what models make by themselves differs, and takes more of the device.
-            "decoder_input_ids": shift_right(wanted, self.labeller.start, pad_id),
+            **self.model.frontend.prepare(add_dummy_rows(batch, batch_size)),
+            "labels": targets,
+            # Made here: models derive them in different ways, and on the device.
+            "decoder_input_ids": shift_right(targets, self.labeller.start, pad_id),
         }
 
-    def loss_scale(self, own: Sequence[Labels], together: Sequence[Labels]) -> float:
-        return sum(map(len, own)) / max(1, sum(map(len, together)))
+    def loss_scale(self, labels: Sequence[Labels], global_labels: Sequence[Labels]) -> float:
+        return sum(map(len, labels)) / max(1, sum(map(len, global_labels)))
 
     def step_metrics(
         self, planned: PlannedBatch, inputs: Mapping[str, torch.Tensor], logits: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        labels = inputs["labels"].to(logits.device)
+        labels = inputs["labels"].to(logits.device)  # (B, L)
         real = labels != IGNORED_LABEL
         return ((logits.argmax(dim=-1) == labels) & real).sum(), real.sum()
 
     def aggregate(
         self, step_metrics: Sequence[Any], durations_s: Sequence[float]
     ) -> dict[str, float]:
-        """The share of tokens that are right after the right ones."""
-        right = sum(int(one) for one, _ in step_metrics)
-        return {"token_accuracy": right / max(1, sum(int(of) for _, of in step_metrics))}
+        """Return the token accuracy under teacher forcing."""
+        correct = sum(int(one) for one, _ in step_metrics)
+        return {"token_accuracy": correct / max(1, sum(int(total) for _, total in step_metrics))}
 
-    def hear(
+    def score(
         self,
         utterances: Sequence[Utterance],
         normalize: Callable[[str], str],
@@ -130,7 +138,9 @@ class Seq2SeqTask:
         stage: str,
         observe: Observer,
     ) -> ScoringResult:
-        recognizer = Seq2SeqRecognizer(self.model, self.how, plan_batching(self.model, None))
+        recognizer = Seq2SeqRecognizer(
+            self.model, self.generation_config, plan_batching(self.model, None)
+        )
         return score_utterances(
             recognizer, utterances, HypothesisDecoder(), normalize, stage=stage, observe=observe
         )

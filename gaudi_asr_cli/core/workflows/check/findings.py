@@ -16,7 +16,7 @@ from gaudi_asr_cli.core.data.quality import (
 )
 from gaudi_asr_cli.core.models.geometry import FrameGeometry
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Utterance, Vocabulary
-from gaudi_asr_cli.core.text.alignment import refuse_unalignable
+from gaudi_asr_cli.core.text.alignment import alignment_shortfall
 from gaudi_asr_cli.core.text.unknown import fix_unknown
 from gaudi_asr_cli.core.text.vocabulary import (
     count_unknown,
@@ -115,15 +115,13 @@ def judge_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> CheckF
 def judge_alignment(
     utterances: Sequence[Utterance], texts: Sequence[str], target: Target
 ) -> CheckFinding:
-    labels = [_label(target.vocabulary, text) for text in texts]
-    frames = [
-        target.geometry.count_frames(round((one.audio.duration_s or 0.0) * SAMPLE_RATE_HZ))
-        for one in utterances
-    ]
-    refused = refuse_unalignable(labels, frames).refused
-    examples = [
-        f"{utterances[one.index].id}: {one.frames} frames, {one.needs} needed" for one in refused
-    ]
+    examples = []
+    for utterance, text in zip(utterances, texts, strict=True):
+        samples = round((utterance.audio.duration_s or 0.0) * SAMPLE_RATE_HZ)
+        labels = _label(target.vocabulary, text)
+        shortfall = alignment_shortfall(labels, target.geometry.count_frames(samples))
+        if shortfall is not None:
+            examples.append(f"{utterance.id}: {shortfall}")
     remedy = (
         "Training refuses these. Look for text that belongs to other audio, spans that are too "
         "short, or speech too fast for the model's frames."

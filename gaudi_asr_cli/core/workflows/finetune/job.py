@@ -83,7 +83,7 @@ def prepare(
     task = open_made_task(recipe, texts_of(splits.train, rules), device, observe)
     limits = Limits(recipe.batching.min_seconds, recipe.batching.max_seconds)
     examples = select_examples(splits.train.utterances, rules, task, limits)
-    refused = (*broken_files(splits.train), *examples.refused)
+    refused = (*broken_files(splits.train), *examples.skipped)
     report_skipped(refused, observe)
     durations_s = [one.audio.duration_s or 0.0 for one in examples.utterances]
     # Where every sound takes up a whole window there is one bucket.

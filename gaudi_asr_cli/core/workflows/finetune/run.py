@@ -151,10 +151,10 @@ def finetune(
     """
     started, ranks = time.perf_counter(), device.ranks
     observe = observe if ranks.first else ignore
-    ranks.share(lambda: require_new_run(request))
+    ranks.broadcast(lambda: require_new_run(request))
     job = prepare(resolve_recipe(request), device, observe, request.handover)
     report_formerly_removed(request.former_pattern, job.recipe, job.splits, observe)
-    folder = RunFolder(Path(ranks.share(lambda: str(open_folder(request, job).root))))
+    folder = RunFolder(Path(ranks.broadcast(lambda: str(open_folder(request, job).root))))
     told = recording(observe, folder) if ranks.first else ignore
     score = scorer(job) if job.splits.eval else None
     with fitting_threads(job.task):
@@ -228,7 +228,7 @@ def score_split(
     rules, language = rules_of(job.recipe), job.recipe.text.phonemes_of
     name = "none" if language else job.recipe.evaluation.normalizer
     normalize = open_normalizer(name, rules.language)
-    heard = task.hear(
+    heard = task.score(
         scorable(split),
         lambda text: normalize(rules.clean(text)),
         stage=stage,
