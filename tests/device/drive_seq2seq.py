@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from drive import events, reset_events, open_named
+from drive import events, open_named, reset_events
 
 
 def record_shapes(network: Any) -> list[tuple[list[int], ...]]:
