@@ -16,6 +16,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 SHARED = Path(__file__).parents[2] / "shared"
 
 
+@pytest.fixture(autouse=True)
+def no_precision_of_another_run():
+    """transformers 4 leaves it in the environment, which the command line clears at its start."""
+    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real recorded speech beside the checkout; it never travels with the project."""

@@ -258,10 +258,12 @@ def command(  # noqa: PLR0913 - a parameter is an option
         return _compare(compare, json=json)
     # Here, not above: torch takes a second to import, and `--help` should not wait for it.
     from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.runtime import configure
 
     # First: a Gaudi's software reads its environment when torch is imported, and who lacks a device
     # should not wait for all the rest.
     opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    configure(opened)
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
     from gaudi_asr_cli.core.workflows.bench import BenchRequest, bench

@@ -50,6 +50,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.devices import open_device
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
+    from gaudi_asr_cli.core.runtime import configure
     from gaudi_asr_cli.core.text.rules import TextRules
     from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
     from gaudi_asr_cli.ui.live import opened_view
@@ -57,6 +58,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     from gaudi_asr_cli.ui.score import show_evaluation
 
     opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    configure(opened)
     reading = place_reading(
         Reading(
             one_model(model_argument, options.typed(context, "model_argument", "model")),

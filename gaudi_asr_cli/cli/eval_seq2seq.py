@@ -57,6 +57,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.devices import open_device
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
+    from gaudi_asr_cli.core.runtime import configure
     from gaudi_asr_cli.core.text.rules import TextRules
     from gaudi_asr_cli.core.workflows.eval_seq2seq import EvalSeq2SeqRequest, eval_seq2seq
     from gaudi_asr_cli.ui.live import opened_view
@@ -64,6 +65,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     from gaudi_asr_cli.ui.score import show_evaluation
 
     opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    configure(opened)
     reading = place_reading(
         Reading(
             one_model(model_argument, options.typed(context, "model_argument", "model"), EXAMPLE),

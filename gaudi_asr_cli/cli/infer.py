@@ -130,10 +130,12 @@ def command(  # noqa: PLR0913 - a parameter is an option
     raw_format = None if raw is None else parse_raw_format(raw)
     # Here, not above: torch takes a second to import, and `--help` should not wait for it.
     from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.runtime import configure
 
     # First: a Gaudi's software reads its environment when torch is imported, and who lacks a device
     # should not wait for all the rest.
     opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    configure(opened)
     from gaudi_asr_cli.core.models.seq2seq.generation import Generation
     from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
     from gaudi_asr_cli.ui.live import both, opened_view

@@ -76,6 +76,7 @@ def forecast_command(  # noqa: PLR0913 - a parameter is an option
     large as it was published, where that is known.
     """
     from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.runtime import configure
     from gaudi_asr_cli.core.workflows.forecast import ForecastRequest, forecast
     from gaudi_asr_cli.ui.forecast import show_forecast
     from gaudi_asr_cli.ui.live import opened_view
@@ -83,6 +84,7 @@ def forecast_command(  # noqa: PLR0913 - a parameter is an option
 
     # First: a Gaudi's software must be imported before transformers.
     opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    configure(opened)
     given = {"train": train, "model": model}
     settings = (*training.settings_of(given), *(set_ or ()))
     with opened_view(quiet=quiet) as observe:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def run_training(context: typer.Context, kind: str) -> None:
     """Train as the command line says, or show the plan, or only score; `kind` is the command."""
     from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.runtime import configure
 
     given = context.params
     launch = cards.launch_of(given)
@@ -28,6 +29,7 @@ def run_training(context: typer.Context, kind: str) -> None:
     # First: a Gaudi's software must be imported before transformers, and who lacks a device should
     # not wait for all the rest.
     opened = open_device(given["device"].value, hpu_mode=given["hpu_mode"].value)
+    configure(opened)
     from gaudi_asr_cli.core.devices.process_group import join_ranks
     from gaudi_asr_cli.core.distributed.ranks import SingleProcess
     from gaudi_asr_cli.core.workflows.finetune.run import finetune, plan_finetune

@@ -31,8 +31,10 @@ TINY = (
 
 def open_named(name: str, mode: str) -> Any:
     from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.runtime import configure
 
     device = open_device(name, hpu_mode=mode)
+    configure(device)
     # The CPU pads to buckets too, so that all devices have the same batches.
     return dataclasses.replace(device, recompiles_on_new_shapes=True)  # type: ignore[type-var]
 

@@ -66,6 +66,9 @@ class Device(Protocol):
             MachineError: The hardware does not support it.
         """
 
+    def patch_libraries(self) -> None:
+        """Patch other packages for this device and the whole process: see `core.runtime`."""
+
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
         """Move the module's weights to this device and return it."""
 

@@ -66,6 +66,9 @@ class CpuDevice:
             return dtype
         return "bf16" if self.flags & BF16_FLAGS else "fp32"
 
+    def patch_libraries(self) -> None:
+        """Do nothing: a CPU needs no patches."""
+
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
         use_fast_convolutions(module)
         return module.to(self.torch_device)

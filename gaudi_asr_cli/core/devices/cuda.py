@@ -63,6 +63,9 @@ class CudaDevice:
             return dtype
         return "bf16" if native else "fp32"
 
+    def patch_libraries(self) -> None:
+        """Do nothing: CUDA needs no patches."""
+
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
         return module.to(self.torch_device)
 

@@ -91,8 +91,10 @@ class HpuDevice:
             )
         return "bf16" if dtype == "auto" else dtype
 
-    def place(self, module: torch.nn.Module) -> torch.nn.Module:
+    def patch_libraries(self) -> None:
         keep_all_masks()
+
+    def place(self, module: torch.nn.Module) -> torch.nn.Module:
         return module.to(self.torch_device)
 
     def autocast(self, dtype: str) -> AbstractContextManager[object]:

@@ -17,6 +17,7 @@ from gaudi_asr_cli.core.models.ctc.masked_norm import make_padding_invariant
 from gaudi_asr_cli.core.models.ctc.model import CtcModel, open_ctc_model
 from gaudi_asr_cli.core.models.threads import is_small
 from gaudi_asr_cli.core.records import Vocabulary
+from gaudi_asr_cli.core.runtime import limit_threads
 
 MAX_GRAPHS = 64
 
@@ -75,13 +76,10 @@ def open_full_precision(
 
     Packing is most exact from weights that were never rounded.
     """
-    import torch
-
     chosen = device.choose_dtype(dtype)
     model = open_ctc_model(name, device=device, dtype="fp32", language=language)
     if is_small(model):
-        # For the rest of the process, which runs no other model.
-        torch.set_num_threads(1)
+        limit_threads(1)
     return replace(model, dtype=chosen)
 
 

@@ -41,6 +41,7 @@ from gaudi_asr_cli.core.records import (
     Hypothesis,
     Utterance,
 )
+from gaudi_asr_cli.core.runtime import limit_threads
 
 if TYPE_CHECKING:
     import torch
@@ -249,14 +250,11 @@ def open_seq2seq_recognizer(
         DataError: The folder holds no seq2seq model.
         UnreachableError: The hub id is neither cached nor reachable.
     """
-    import torch
-
     model = open_seq2seq_model(name, device=device, dtype=dtype)
     settled = resolve_generation(generation_config, model.settings, model.name)
     check_long(long, model.settings, model.name)
     if is_small(model):
-        # For the rest of the process, which runs no other model.
-        torch.set_num_threads(1)
+        limit_threads(1)
     # Beam search is left to transformers.
     generator = (pack_whisper(model) if settled.greedy else None) or model
     return Seq2SeqRecognizer(

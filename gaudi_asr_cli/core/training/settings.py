@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -186,12 +185,10 @@ def training_arguments(
     if ranks.count > 1:
         # Layers that LayerDrop skips, and unused SpecAugment embeddings, have no gradient.
         values["ddp_find_unused_parameters"] = True
-    # transformers 4 leaves the precision of a run in the environment, where the next finds it.
-    os.environ["ACCELERATE_MIXED_PRECISION"] = "no" if settings.dtype == "fp32" else settings.dtype
     try:
         return kit.arguments(values, settings.extra)
     except (ValueError, TypeError) as error:
         raise RecipeError(
-            f"transformers' TrainingArguments refuse the settings under `trainer`: {error}",
-            remedy="Correct or leave out the setting that is named.",
+            f"transformers' TrainingArguments reject the settings under `trainer`: {error}",
+            remedy="Correct or omit the setting that is named.",
         ) from error

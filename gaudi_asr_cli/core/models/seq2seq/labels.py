@@ -121,7 +121,7 @@ def whisper_prompt(resolved: Generation, settings: Any) -> tuple[int, ...]:
 
 
 def resolve_training_generation(model: Seq2SeqModel, generation_config: Generation) -> Generation:
-    """Resolve language and task, and store them in the model's generation configuration.
+    """Resolve language and task to the tokens of the model.
 
     Raises:
         RecipeError: A multilingual Whisper needs a language: its labels would otherwise lack the
@@ -132,14 +132,26 @@ def resolve_training_generation(model: Seq2SeqModel, generation_config: Generati
     language = generation_config.language or getattr(settings, "language", None)
     requested = replace(generation_config, language=language)
     resolved = resolve_generation(requested, settings, model.name)
-    if resolved.language is not None:
-        settings.language, settings.task = resolved.language, resolved.task
-    elif model.is_whisper and is_multilingual(settings):
+    if resolved.language is None and model.is_whisper and is_multilingual(settings):
         raise RecipeError(
             f"{model.name} is multilingual, so fine-tuning needs the language of the data.",
             remedy="Pass --language, such as --language hindi.",
         )
     return resolved
+
+
+def store_generation(model: Seq2SeqModel, generation_config: Generation) -> None:
+    """Set language and task of a Whisper in its generation configuration, to be saved with it.
+
+    Raises:
+        RecipeError: See `resolve_training_generation`.
+        UsageError: See `resolve_training_generation`.
+    """
+    if not model.is_whisper:
+        return
+    resolved = resolve_training_generation(model, generation_config)
+    if resolved.language is not None:
+        model.settings.language, model.settings.task = resolved.language, resolved.task
 
 
 def shift_right(labels: torch.Tensor, start: int, pad_id: int) -> torch.Tensor:

@@ -16,6 +16,7 @@ from gaudi_asr_cli.core.models.seq2seq.labels import (
     Labeller,
     count_tokenisation,
     open_labeller,
+    store_generation,
 )
 from gaudi_asr_cli.core.models.seq2seq.tuning import (
     LowRank,
@@ -140,6 +141,7 @@ def open_seq2seq_task(
         beams=recipe.generation.beams,
     )
     labeller = open_labeller(model, how)
+    store_generation(model, how)
     report_unknown(labeller, texts, observe)
     if recipe.lora.rank is not None:
         lora = recipe.lora
