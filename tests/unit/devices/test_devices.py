@@ -169,7 +169,7 @@ def test_auto_never_imports_blocked_gaudi_software():
 
 
 def test_a_trainer_uses_one_gpu_of_several(monkeypatch, tmp_path):
-    import transformers
+    from transformers import TrainingArguments  # noqa: F401 - loading it replaces the module
 
     class SeesEight:
         n_gpu = 8
@@ -177,7 +177,7 @@ def test_a_trainer_uses_one_gpu_of_several(monkeypatch, tmp_path):
         def __init__(self, **values):
             self.values = values
 
-    monkeypatch.setattr(transformers, "TrainingArguments", SeesEight)
+    monkeypatch.setattr(sys.modules["transformers"], "TrainingArguments", SeesEight)
 
     arguments = NativeKit({"use_cpu": False}).arguments({"output_dir": str(tmp_path)}, {})
 
