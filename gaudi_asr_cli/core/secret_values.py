@@ -129,7 +129,8 @@ def _hide_word(word: str, before: Sequence[str], secrets: set[str]) -> str:
 
 def secrets_of_words(words: Sequence[str]) -> Iterator[str]:
     """Yield the secrets of a command line: `--name VALUE`, `name=VALUE`, `{name: VALUE}`."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for place, word in enumerate(words):
+        following = words[place + 1] if place + 1 < len(words) else ""
         match = _ASSIGNMENT.fullmatch(word)
         if match is not None and is_secret_name(match[1]):
             yield match[2].strip("'\"")
