@@ -2,8 +2,8 @@
 
     python benchmarks/same_as_commit.py 95bbfb8 [--model WHISPER_FOLDER] [--help-times]
 
-Checks the commit out into a temporary worktree and runs each command in both trees with this Python:
-texts, word times, scores, losses of training, final weights, and the keys of every JSON result must
+Checks the commit out into a temporary worktree and runs each command in both trees with this
+Python: texts, word times, scores, losses of training, final weights, and the keys of every JSON result must
 be equal; numbers that measure time or memory only have to be there. What differs is printed, and
 the exit code is 1. With `--help-times` the CPU seconds of every `--help` are compared too
 (interleaved, median of seven).
@@ -54,11 +54,9 @@ def results(done: subprocess.CompletedProcess[str]) -> list[Any]:
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Yield where two JSON values differ; measured numbers only have to be of the same kind."""
-    key = path.rpartition(".")[2]
+    """Yield where two JSON values differ; measured numbers only have to be there."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for missing in old.keys() - new.keys():
-            yield f"{path}.{missing}: gone"
+        yield from (f"{path}.{missing}: gone" for missing in old.keys() - new.keys())
         for name in sorted(old.keys() & new.keys()):
             yield from differences(old[name], new[name], f"{path}.{name}")
     elif isinstance(old, list) and isinstance(new, list):
@@ -66,13 +64,19 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
             yield f"{path}: {len(old)} entries, now {len(new)}"
         for number, (one, other) in enumerate(zip(old, new, strict=False)):
             yield from differences(one, other, f"{path}.{number}")
-    elif any(part in key for part in MEASURED) and key not in ("duration_s", "audio_s"):
-        return
-    elif isinstance(old, float) and isinstance(new, float):
-        if not math.isclose(old, new, rel_tol=1e-6, abs_tol=1e-6):
-            yield f"{path}: {old}, now {new}"
-    elif old != new:
+    elif not is_measured(path) and not is_equal(old, new):
         yield f"{path}: {old!r}, now {new!r}"
+
+
+def is_measured(path: str) -> bool:
+    key = path.rpartition(".")[2]
+    return any(part in key for part in MEASURED) and key not in ("duration_s", "audio_s")
+
+
+def is_equal(old: Any, new: Any) -> bool:
+    if isinstance(old, float) and isinstance(new, float):
+        return math.isclose(old, new, rel_tol=1e-6, abs_tol=1e-6)
+    return bool(old == new)
 
 
 def hash_weights(model: Path) -> str:
@@ -109,14 +113,15 @@ def compare_training(trees: tuple[Path, Path], folder: Path) -> Iterator[str]:
 
 def compare_commands(trees: tuple[Path, Path], folder: Path, whisper: str | None) -> Iterator[str]:
     """Compare the JSON of the commands that only read."""
+    model = ("--model", "demo")
     cases: dict[str, tuple[str, ...]] = {
-        "check": ("check", "demo#dev", "--model", "demo", "--json"),
-        "eval-ctc": ("eval-ctc", "--model", "demo", "--data", "demo#dev", "--json", "--normalizer", "none"),
-        "bench": ("bench", "--model", "demo", "--limit", "6", "--buckets", "2", "--repeat", "1", "--json"),
+        "check": ("check", "demo#dev", *model, "--json"),
+        "eval-ctc": ("eval-ctc", *model, "--data", "demo#dev", "--normalizer", "none", "--json"),
+        "bench": ("bench", *model, "--limit", "6", "--buckets", "2", "--repeat", "1", "--json"),
         "recipes": ("recipes", "--json"),
         "doctor": ("doctor", "--json"),
         "import-command": ("import-command", "python wav2vec.py --buckets 5 -a", "--json"),
-    }  # fmt: skip
+    }
     if whisper is not None:
         clips = [str(one) for one in sorted((HERE.parent / "shared/data/snippets").glob("*.flac"))]
         clips = clips or [str(one) for one in sorted((HERE.parent / "shared/data").rglob("*.wav"))]
@@ -137,9 +142,7 @@ def help_times(trees: tuple[Path, Path], folder: Path) -> Iterator[str]:
                 before = resource.getrusage(resource.RUSAGE_CHILDREN)
                 run(tree, folder, command, "--help")
                 after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                seconds.append(
-                    after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-                )
+                seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         old, new = map(statistics.median, times)
         print(f"{command} --help: {old:.3f} s, now {new:.3f} s, {new / old:.2f} x")
         if new > 1.05 * old:
