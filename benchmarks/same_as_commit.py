@@ -3,10 +3,10 @@
     python benchmarks/same_as_commit.py 95bbfb8 [--model WHISPER_FOLDER] [--help-times]
 
 Checks the commit out into a temporary worktree and runs each command in both trees with this
-Python: texts, word times, scores, losses of training, final weights, and the keys of every JSON result must
-be equal; numbers that measure time or memory only have to be there. What differs is printed, and
-the exit code is 1. With `--help-times` the CPU seconds of every `--help` are compared too
-(interleaved, median of seven).
+Python: texts, word times, scores, losses of training, final weights, and the keys of every JSON
+result must be equal; numbers that measure time or memory only have to be there. Prints what
+differs; the exit code is then 1. With `--help-times` the CPU seconds of every `--help` are compared
+too (interleaved, median of seven).
 """
 
 from __future__ import annotations
