@@ -25,7 +25,7 @@ def test_mutated_input_is_read_or_rejected_with_a_message(name, monkeypatch):
     assert tally.rejected > 0
 
 
-def test_a_fault_is_found_and_can_be_made_again(tmp_path, monkeypatch):
+def test_a_fault_is_found_and_can_be_reproduced(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(HERE))
     fuzzing = importlib.import_module("fuzzing")
 

@@ -92,7 +92,9 @@ def test_segments_by_start_and_end_are_those_by_start_and_duration(name):
     ("name", "unit", "first"),
     [("t_ms.csv", "milliseconds", "2464"), ("t_samples.jsonl", "samples", "39425")],
 )
-def test_durations_in_another_unit_are_those_of_the_files_with_a_note(name, unit, first):
+def test_durations_in_another_unit_are_replaced_by_those_of_the_files_with_a_note(
+    name, unit, first
+):
     measured = read(CASES / "rows" / name)
 
     (note,) = measured.notes
@@ -103,7 +105,7 @@ def test_durations_in_another_unit_are_those_of_the_files_with_a_note(name, unit
 
 @shared
 @needs_cases
-def test_rows_beyond_their_file_and_of_no_length_cost_only_themselves():
+def test_rows_beyond_their_file_or_of_zero_length_are_only_errors_of_their_own():
     measured = read(CASES / "rows/t_beyond.jsonl")
     zero = read(CASES / "rows/zero_dur.jsonl")
 
@@ -187,7 +189,7 @@ def test_a_new_layout_can_be_named(layout):
     ],
 )
 @pytest.mark.parametrize("suffix", ["csv", "tsv"])
-def test_a_segment_is_understood_however_its_columns_are_called(tmp_path, columns, cells, suffix):
+def test_a_segment_is_recognised_by_any_usual_column_names(tmp_path, columns, cells, suffix):
     make(tmp_path / "a.wav", rate_hz=8_000)
     text = f"path,{columns},text\na.wav,{cells},hi\n"
     path = put(tmp_path / f"t.{suffix}", text.replace(",", "\t") if suffix == "tsv" else text)
@@ -254,7 +256,7 @@ def test_a_column_that_may_limit_audio_and_is_not_understood_is_rejected_by_name
         ("age", "30"),
     ],
 )
-def test_a_column_that_limits_nothing_does_no_harm(tmp_path, column, value):
+def test_a_column_that_does_not_limit_audio_is_ignored(tmp_path, column, value):
     make(tmp_path / "a.wav")
     path = put(tmp_path / "t.csv", f"path,{column},text\na.wav,{value},hi\n")
 
@@ -264,9 +266,9 @@ def test_a_column_that_limits_nothing_does_no_harm(tmp_path, column, value):
 @pytest.mark.parametrize(
     ("columns", "cells", "says"),
     [
-        ("start,offset", "1,0.5", "'start' says 1 s and 'offset' 0.5 s"),
-        ("end,end_ms", "1,1500", "'end' says 1 s and 'end_ms' 1.5 s"),
-        ("start,end,duration", "0.5,1,0.8", "'end' says that it ends at 1 s, and 'duration'"),
+        ("start,offset", "1,0.5", "'start' is 1 s and 'offset' is 0.5 s"),
+        ("end,end_ms", "1,1500", "'end' is 1 s and 'end_ms' is 1.5 s"),
+        ("start,end,duration", "0.5,1,0.8", "by 'end' it ends at 1 s, and by 'duration'"),
         ("start,end", "1,0.5", "it starts at 1 s and ends at 0.5 s"),
         ("start,end", "1,1", "it starts at 1 s and ends at 1 s"),
         ("start,end", "nan,1", "'start' is 'nan', not a number of seconds"),
@@ -276,7 +278,7 @@ def test_a_column_that_limits_nothing_does_no_harm(tmp_path, column, value):
         ("duration", "1_0", "'duration' is '1_0', not a number of seconds"),
     ],
 )
-def test_times_that_contradict_one_another_are_errors_of_their_row(tmp_path, columns, cells, says):
+def test_times_that_contradict_each_other_are_errors_of_their_row(tmp_path, columns, cells, says):
     make(tmp_path / "a.wav")
     empty = "," * columns.count(",")
     path = put(tmp_path / "t.csv", f"path,{columns},text\na.wav,{cells},bad\na.wav,{empty},good\n")
@@ -297,10 +299,10 @@ def test_a_cell_that_is_the_segment_its_row_names_is_read_whole_with_a_note(tmp_
     measured = read(tmp_path / "t.parquet")
 
     assert spans(measured) == [(0.0, 2.0)]
-    assert "it is that segment, and read whole" in measured.notes[0]
+    assert "it is that segment, and is read whole" in measured.notes[0]
 
 
-def test_half_a_surrogate_pair_leaves_nothing_for_a_vocabulary_to_count(tmp_path):
+def test_a_text_with_a_lone_surrogate_is_not_counted_for_a_vocabulary(tmp_path):
     make(tmp_path / "a.wav")
     path = put(tmp_path / "m.jsonl", '{"audio": "a.wav", "text": "a\\ud800"}\n')
 
@@ -341,13 +343,13 @@ def test_an_unclosed_quote_in_a_csv_is_named_where_it_opens(tmp_path, rows, line
     assert f"{path}, line {line}: the quotation mark that opens here" in refusal(path)
 
 
-def test_columns_of_one_name_are_refused(tmp_path):
+def test_columns_of_the_same_name_are_rejected(tmp_path):
     csv = put(tmp_path / "t.csv", "path,text,text\na.wav,x,y\n")
     table = pa.table([["a.wav"], ["x"], ["y"]], names=["path", "text", "text"])
     pq.write_table(table, tmp_path / "t.parquet")
 
-    assert f"{csv}, line 1: two columns are called 'text'" in refusal(csv)
-    assert "two columns are called 'text'" in refusal(tmp_path / "t.parquet")
+    assert f"{csv}, line 1: two columns are named 'text'" in refusal(csv)
+    assert "two columns are named 'text'" in refusal(tmp_path / "t.parquet")
 
 
 def test_an_id_column_names_the_utterance_and_may_not_repeat(tmp_path):
@@ -384,7 +386,7 @@ def test_a_path_of_another_system_is_opened(tmp_path, monkeypatch, written):
 
 
 @pytest.mark.parametrize("name", ["a\\b.wav", " a.wav", "~a.wav", "file:a.wav"])
-def test_a_file_that_is_really_called_so_goes_first(tmp_path, name):
+def test_a_file_of_exactly_that_name_takes_precedence(tmp_path, name):
     make(tmp_path / name)
     make(tmp_path / "a/b.wav", 1.0)
     make(tmp_path / "a.wav", 1.0)
@@ -394,7 +396,7 @@ def test_a_file_that_is_really_called_so_goes_first(tmp_path, name):
 
 
 @pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
-def test_accents_of_folders_and_files_may_be_composed_or_not(tmp_path, on_disk):
+def test_accents_in_names_of_folders_and_files_may_be_composed_or_decomposed(tmp_path, on_disk):
     other = "NFD" if on_disk == "NFC" else "NFC"
     make(tmp_path / unicodedata.normalize(on_disk, "é/Việt.wav"))
     path = put(tmp_path / "t.csv", f"path,text\n{unicodedata.normalize(other, 'é/Việt.wav')},hi\n")
@@ -428,7 +430,7 @@ def test_ljspeech_takes_the_normalised_text_unless_another_is_named(tmp_path):
     assert written == ['"In 1455"', 'Plain, "so']
 
 
-def test_ljspeech_lists_of_splits_and_broken_lines_are_named(tmp_path):
+def test_ljspeech_splits_are_listed_and_broken_lines_named(tmp_path):
     make(tmp_path / "wavs/LJ1.wav")
     put(tmp_path / "metadata_train.csv", "LJ1|a\n")
     broken = put(tmp_path / "metadata_val.csv", "LJ1|a|b\nLJ1|a|b|c\n")
@@ -438,7 +440,7 @@ def test_ljspeech_lists_of_splits_and_broken_lines_are_named(tmp_path):
     assert f"{broken}, line 2: 4 cells" in refusal(f"{tmp_path}#dev")
 
 
-def test_an_ljspeech_id_that_is_no_name_costs_only_its_row(tmp_path):
+def test_an_ljspeech_id_that_is_no_file_name_is_only_an_error_of_its_row(tmp_path):
     make(tmp_path / "wavs/LJ1.wav")
     path = put(tmp_path / "metadata.csv", "http://x/y|a\nLJ1|b\n")
 
@@ -502,13 +504,13 @@ def test_samples_without_a_rate_are_errors_of_their_row(tmp_path):
 
     (broken,) = read(tmp_path / "t.parquet").broken
 
-    assert "no column sampling_rate says their rate" in broken.reason
+    assert "no column sampling_rate gives their rate" in broken.reason
 
 
 # --- what else lies in a folder -----------------------------------------------------------------
 
 
-def test_a_folder_of_two_layouts_says_which_was_read(tmp_path):
+def test_a_folder_with_two_layouts_notes_which_one_was_read(tmp_path):
     make(tmp_path / "a.wav")
     put(tmp_path / "metadata.csv", "file_name,text\na.wav,x\n")
     put(tmp_path / "wav.scp", "r1 a.wav\n")
@@ -532,7 +534,7 @@ def test_audio_that_no_row_names_is_counted(tmp_path):
     assert f"{tmp_path}: no row names 2 of its audio files, {tmp_path / 'b.wav'} first" in left
 
 
-def test_a_loose_table_among_audio_is_pointed_out(tmp_path):
+def test_an_unread_table_among_audio_files_is_noted(tmp_path):
     make(tmp_path / "a.wav")
     put(tmp_path / "train.csv", "path,text\na.wav,x\n")
 

@@ -32,7 +32,7 @@ def refusal(source, **options) -> str:
 # --- manifest -----------------------------------------------------------------------------------
 
 
-def test_a_manifest_line_says_where_how_long_what_and_who(tmp_path):
+def test_a_manifest_line_gives_path_duration_text_and_speaker(tmp_path):
     line = {"audio_filepath": "w/a.wav", "duration": 1.5, "offset": 2, "text": "Hi", "speaker": 7}
     path = put(tmp_path / "m.jsonl", json.dumps(line) + "\n\n")
 
@@ -57,7 +57,7 @@ def test_lines_of_a_manifest_need_not_have_the_same_keys(tmp_path):
     assert (second.audio.start_s, second.speaker) == (3.5, "s")
 
 
-def test_a_byte_order_mark_and_an_absolute_path_do_no_harm(tmp_path):
+def test_a_byte_order_mark_and_an_absolute_path_are_accepted(tmp_path):
     path = put(tmp_path / "m.json", '\ufeff{"audio_filepath": "/x/a.wav", "sentence": "é"}\n')
 
     (utterance,) = read(path)
@@ -104,7 +104,7 @@ def test_a_broken_manifest_line_is_named_by_its_number(tmp_path, line, says):
         ('"audio_filepath": "b.wav", "start": 2, "end": 2', "starts at 2 s and ends at 2 s"),
     ],
 )
-def test_a_value_that_cannot_be_used_costs_only_its_row(tmp_path, cells, says):
+def test_a_value_that_cannot_be_used_is_only_an_error_of_its_row(tmp_path, cells, says):
     good = '{"audio_filepath": "a.wav", "text": "a", "duration": 1}'
     line = "{" + ('"text": "b", ' if '"text"' not in cells else "") + cells + "}"
     path = put(tmp_path / "m.jsonl", f"{good}\n\n{line}\n{good}\n")
@@ -122,10 +122,10 @@ def test_a_value_that_cannot_be_used_costs_only_its_row(tmp_path, cells, says):
     [
         ('{"audio_filepath": "b.wav", "text": ' + "[" * 100_000, "nested too deeply"),
         ('{"audio_filepath": "b.wav", "text": 1' + "0" * 5_000 + "}", "Exceeds the limit"),
-        ('{"audio_filepath": "b.wav", "text": "b", "text": "c"}', "'text' stands twice"),
+        ('{"audio_filepath": "b.wav", "text": "b", "text": "c"}', "'text' occurs twice"),
     ],
 )
-def test_json_that_python_cannot_read_is_named_by_its_number(tmp_path, line, says):
+def test_json_that_python_cannot_read_is_named_by_its_line_number(tmp_path, line, says):
     path = put(tmp_path / "m.jsonl", f'{{"audio_filepath": "a.wav", "text": "a"}}\n{line}\n')
 
     message = refusal(path)
@@ -134,7 +134,7 @@ def test_json_that_python_cannot_read_is_named_by_its_number(tmp_path, line, say
     assert says in message
 
 
-def test_a_line_that_is_not_utf_8_is_named_by_its_number(tmp_path):
+def test_a_line_that_is_not_utf_8_is_named_by_its_line_number(tmp_path):
     path = put(tmp_path / "m.jsonl", '{"audio_filepath": "a.wav", "text": "a"}\n')
     path.write_bytes(path.read_bytes() + b'{"audio_filepath": "b.wav", "text": "\xe9"}\n')
 
@@ -153,17 +153,17 @@ def test_a_missing_text_column_lists_the_columns_and_the_option(tmp_path):
     assert (named.text, unneeded.text) == ("hello", None)
 
 
-def test_a_text_column_that_is_not_there_is_refused_even_where_no_text_is_needed(tmp_path):
+def test_a_missing_text_column_given_by_name_is_rejected_even_where_no_text_is_needed(tmp_path):
     path = put(tmp_path / "m.jsonl", '{"audio_filepath": "a.wav", "text": "hello"}\n')
 
     assert "no column named 'words'" in refusal(path, text_column="words", needs_text=False)
 
 
-def test_an_empty_manifest_is_refused(tmp_path):
-    assert "not one utterance" in refusal(put(tmp_path / "m.jsonl", "\n"))
+def test_an_empty_manifest_is_rejected(tmp_path):
+    assert "no utterance" in refusal(put(tmp_path / "m.jsonl", "\n"))
 
 
-def test_a_folder_of_manifests_has_a_split_a_file(tmp_path):
+def test_a_folder_of_manifests_has_one_split_per_file(tmp_path):
     for name in ("train_manifest", "manifest_test"):
         put(tmp_path / f"{name}.jsonl", f'{{"audio_filepath": "{name}.wav", "text": "a"}}\n')
 
@@ -179,7 +179,7 @@ def test_a_folder_of_manifests_has_a_split_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("column", ["path", "audio", "audio_filepath", "file_name", "file", "wav"])
-def test_a_table_knows_its_audio_column_by_name(tmp_path, column):
+def test_the_audio_column_of_a_table_is_found_by_name(tmp_path, column):
     path = put(tmp_path / "t.csv", f'id,{column},transcript\n1,a/b.wav,"One, ""two"""\n')
 
     (utterance,) = read(path)
@@ -189,7 +189,7 @@ def test_a_table_knows_its_audio_column_by_name(tmp_path, column):
 
 
 @pytest.mark.parametrize(("suffix", "separator"), [("csv", ";"), ("csv", "|"), ("tsv", "\t")])
-def test_a_table_may_be_separated_otherwise(tmp_path, suffix, separator):
+def test_a_table_may_have_another_delimiter(tmp_path, suffix, separator):
     rows = [("path", "text", "duration"), ("a.wav", "yes, indeed", "1.25")]
     path = put(tmp_path / f"t.{suffix}", "".join(separator.join(row) + "\n" for row in rows))
 
@@ -224,7 +224,7 @@ def test_a_table_without_audio_lists_its_columns(tmp_path):
 # --- folder and audiofolder ---------------------------------------------------------------------
 
 
-def test_a_folder_gives_audio_with_the_text_beside_it(tmp_path):
+def test_a_folder_gives_audio_with_the_text_next_to_it(tmp_path):
     for name in ("b.wav", "a.FLAC", "deep/er/c.m4a", ".hidden.wav", "notes.md"):
         put(tmp_path / name)
     put(tmp_path / "b.txt", "Hello there.\n")
@@ -234,7 +234,7 @@ def test_a_folder_gives_audio_with_the_text_beside_it(tmp_path):
     assert [(u.id, u.text) for u in utterances] == [("a", None), ("b", "Hello there."), ("c", None)]
 
 
-def test_a_folder_s_split_is_a_folder_in_it(tmp_path):
+def test_a_split_of_a_folder_is_a_sub_folder(tmp_path):
     put(tmp_path / "train/a.wav")
     put(tmp_path / "test/b.wav")
 
@@ -310,7 +310,7 @@ def make_commonvoice(root: Path) -> Path:
 
 
 @pytest.mark.parametrize("place", ["en#test", "en/test.tsv", "#test"])
-def test_commonvoice_reads_sentences_as_they_stand(tmp_path, place):
+def test_commonvoice_reads_sentences_unchanged(tmp_path, place):
     make_commonvoice(tmp_path / "en")
 
     utterances = read(f"{tmp_path}/{place}".replace("/#", "#"))
@@ -323,7 +323,7 @@ def test_commonvoice_reads_sentences_as_they_stand(tmp_path, place):
     assert [u.audio.duration_s for u in utterances] == [1.5, None]
 
 
-def test_commonvoice_lengths_that_are_none_are_named(tmp_path):
+def test_commonvoice_durations_that_are_not_numbers_are_an_error(tmp_path):
     root = make_commonvoice(tmp_path)
     put(root / "clip_durations.tsv", "clip\tduration[ms]\ncv_1.mp3\tlong\n")
 
@@ -345,7 +345,7 @@ def make_kaldi(directory: Path, **files: str) -> Path:
     return directory
 
 
-def test_kaldi_segments_are_places_in_recordings(tmp_path):
+def test_kaldi_segments_are_spans_of_recordings(tmp_path):
     make_kaldi(
         tmp_path,
         segments="u2 r1 1.5 -1\nu1 r1 0.25 1.5\n",
@@ -371,7 +371,7 @@ def test_kaldi_segments_are_places_in_recordings(tmp_path):
         ("0 inf", "its end is inf s"),
     ],
 )
-def test_a_kaldi_segment_of_impossible_times_costs_only_itself(tmp_path, times, says):
+def test_a_kaldi_segment_of_impossible_times_is_only_an_error_of_its_own(tmp_path, times, says):
     segments = f"u1 r1 0.25 1.5\nu2 r1 {times}\n"
     make_kaldi(tmp_path, segments=segments, text="u1 A\nu2 B\n")
 
@@ -382,7 +382,7 @@ def test_a_kaldi_segment_of_impossible_times_costs_only_itself(tmp_path, times, 
     assert says in second.rejection
 
 
-def test_kaldi_without_segments_takes_lengths_from_reco2dur(tmp_path):
+def test_kaldi_without_segments_takes_durations_from_reco2dur(tmp_path):
     make_kaldi(tmp_path / "data/test", text="r1 HI\n", reco2dur="r1 2.5\n")
 
     (utterance,) = read(tmp_path)
@@ -390,7 +390,7 @@ def test_kaldi_without_segments_takes_lengths_from_reco2dur(tmp_path):
     assert (utterance.id, utterance.audio.duration_s) == ("r1", 2.5)
 
 
-def test_a_pipe_in_wav_scp_is_refused_and_never_run(tmp_path):
+def test_a_pipe_in_wav_scp_is_rejected_and_never_run(tmp_path):
     mark = tmp_path / "MARK"
     scp = f"r1 a.wav\nr2 touch {mark} |\n"
     make_kaldi(tmp_path / "d", **{"wav.scp": scp}, text="r1 A\nr2 B\n")
@@ -403,7 +403,7 @@ def test_a_pipe_in_wav_scp_is_refused_and_never_run(tmp_path):
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the development data (../shared)")
-def test_the_real_kaldi_folder_with_pipes_is_refused():
+def test_the_real_kaldi_folder_with_pipes_is_rejected():
     assert "never run" in refusal(SHARED / "layouts/kaldi_mini_librispeech_pipes")
 
 
@@ -413,9 +413,9 @@ def test_the_real_kaldi_folder_with_pipes_is_refused():
         ({"segments": "u1 r9 0 1\n"}, "line 1: 'r9 0 1' is not in wav.scp"),
         ({"segments": "u1 r1 0 one\n"}, "is broken"),
         ({"segments": "u1 r1 0 1 2\n"}, "'2' follows the end, and names a channel"),
-        ({"segments": "u1 r1 0 1\n\nu1 r1 1 2\n"}, "lines 1 and 3 are both of 'u1'"),
-        ({"text": "r1 A\nr1 B\n"}, "lines 1 and 2 are both of 'r1'"),
-        ({"wav.scp": "r1 x.wav\nr1 y.wav\n"}, "lines 1 and 2 are both of 'r1'"),
+        ({"segments": "u1 r1 0 1\n\nu1 r1 1 2\n"}, "lines 1 and 3 have the same key, 'u1'"),
+        ({"text": "r1 A\nr1 B\n"}, "lines 1 and 2 have the same key, 'r1'"),
+        ({"wav.scp": "r1 x.wav\nr1 y.wav\n"}, "lines 1 and 2 have the same key, 'r1'"),
         ({"wav.scp": "r1 raw/wav.1.ark:1234\n"}, "inside a Kaldi archive"),
         ({"wav.scp": "r1 a.ark\n"}, "inside a Kaldi archive"),
         (
@@ -430,7 +430,7 @@ def test_the_real_kaldi_folder_with_pipes_is_refused():
         ({}, "no file `text`"),
     ],
 )
-def test_kaldi_files_that_contradict_one_another_are_refused(tmp_path, files, says):
+def test_kaldi_files_that_contradict_each_other_are_rejected(tmp_path, files, says):
     text = {} if not files else {"text": "r1 A\n"}
     make_kaldi(tmp_path, **{**text, **files})
 

@@ -29,10 +29,10 @@ def test_durations_come_from_headers_in_the_order_of_the_source(tmp_path):
     assert measured.broken == ()
 
 
-def test_files_that_cannot_be_used_are_told_and_cost_only_themselves(tmp_path):
+def test_files_that_cannot_be_used_are_reported_and_the_others_are_read(tmp_path):
     good = make(tmp_path / "good.wav", 1.0)
     (tmp_path / "empty.wav").write_bytes(b"")
-    (tmp_path / "text.wav").write_text("no sound at all\n" * 20)
+    (tmp_path / "text.wav").write_text("no audio at all\n" * 20)
     spans = [
         AudioSpan(tmp_path / "gone.wav", duration_s=3.0),
         AudioSpan(tmp_path / "empty.wav", duration_s=3.0),
@@ -45,7 +45,7 @@ def test_files_that_cannot_be_used_are_told_and_cost_only_themselves(tmp_path):
 
     assert [u.id for u in measured.utterances] == ["3"]
     assert [b.utterance.id for b in measured.broken] == ["0", "1", "2", "4"]
-    says = ["no such file", "empty", "neither libsndfile", "no sound from 7.00 s on"]
+    says = ["no such file", "empty", "neither libsndfile", "no audio from 7.00 s on"]
     assert all(s in b.reason for s, b in zip(says, measured.broken, strict=True))
 
 
@@ -82,7 +82,7 @@ def test_a_declared_duration_is_kept_where_the_file_holds_it(tmp_path):
         (0.0, 0.03, 0.03, "the file holds 2.000 s: only its first 0.030 s are read"),
     ],
 )
-def test_a_row_that_contradicts_its_file_is_read_as_the_file_is_and_noted(
+def test_a_row_that_contradicts_its_file_is_read_by_the_file_with_a_note(
     tmp_path, start_s, declared_s, read_s, says
 ):
     span = AudioSpan(make(tmp_path / "a.wav", 2.0), start_s, declared_s)
@@ -97,7 +97,7 @@ def test_a_row_that_contradicts_its_file_is_read_as_the_file_is_and_noted(
     assert [e.message for e in events if isinstance(e, Noticed)] == [note]
 
 
-def test_a_start_beyond_the_end_is_an_error_with_both_figures_and_a_guess(tmp_path):
+def test_a_start_beyond_the_end_is_an_error_with_both_durations_and_a_guess(tmp_path):
     path = make(tmp_path / "a.wav", 4.0)
     spans = [AudioSpan(path, 9.0, 1.0), AudioSpan(path, 2464.0, 1000.0), AudioSpan(path, 4.0)]
 

@@ -29,7 +29,7 @@ def test_repeats_of_a_phrase_are_counted_in_a_row(text, times):
     assert count_repeats(text.split()) == times
 
 
-def test_loops_compress_better_than_speech():
+def test_repetitive_texts_compress_better_than_speech():
     assert compression_ratio(SPEECH) < 1.5
     assert compression_ratio("thank you for watching. " * 20) > 2.4
     assert compression_ratio("") == 0
@@ -46,7 +46,7 @@ def suspects(*cases):
     return guard.report(utterances)
 
 
-def test_only_what_looks_made_up_is_listed():
+def test_only_truncated_and_repetitive_texts_are_listed():
     report = suspects(
         (SPEECH, SPEECH, False),
         (SPEECH, "thank you " * 30, False),
@@ -60,7 +60,7 @@ def test_only_what_looks_made_up_is_listed():
     assert report.to_json()["suspects"][0]["repeats"] == 30
 
 
-def test_a_failure_is_no_text():
+def test_a_failed_utterance_has_no_text():
     guard = RepetitionMonitor()
 
     guard(UtteranceDone("a", "a.wav", 1.0, None, "broken"))

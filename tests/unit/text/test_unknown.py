@@ -6,13 +6,13 @@ from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, count_units
 UPPER = build_vocabulary(count_units(["ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]))
 
 
-def test_where_case_is_all_the_advice_is_the_fold_alone():
+def test_where_only_the_case_differs_the_advice_is_folding_alone():
     remedy = fix_unknown(UPPER, ["hello world", "don't"])
 
     assert remedy.endswith("fold the text with --case upper.")
 
 
-def test_letters_that_no_case_helps_are_named_after_the_fold_and_never_stripped():
+def test_letters_missing_in_either_case_are_named_after_folding_and_never_stripped():
     remedy = fix_unknown(UPPER, ["el niño", "año nuevo", "hello"])
 
     assert "--case upper, which leaves" in remedy
