@@ -26,7 +26,7 @@ def test_a_numbered_folder_takes_the_first_free_number(tmp_path):
 def test_a_folder_in_a_place_that_is_a_file_is_a_usage_error(tmp_path):
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(UsageError, match="cannot be made"):
+    with pytest.raises(UsageError, match="cannot be created"):
         RunFolder.create_numbered("demo", tmp_path / "file")
 
 

@@ -1,4 +1,4 @@
-"""From scored utterances to the account of an evaluation."""
+"""Aggregate scored utterances into the score of an evaluation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Slice = dict[str, float]
 _DURATION_EDGES_S = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 
 
-def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by name
+def summarize(  # noqa: PLR0913  # fields of a Score besides the counts, all keyword-only
     scored: Sequence[ScoredUtterance],
     *,
     normalizer: str,
@@ -27,18 +27,18 @@ def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by 
     unit: Unit = "word",
     notes: Sequence[str] = (),
 ) -> Score:
-    """Add the counts up and derive the rates, with a 95 % interval and slices.
+    """Sum the counts and derive the rates, with a 95 % confidence interval and slices.
 
     Args:
-        scored: What was scored.
+        scored: The scored utterances.
         normalizer: Name and version of the normaliser behind `reference` and `hypothesis`.
-        utterances_total: Utterances that the data holds, scored or not.
-        audio_s_total: Seconds of audio that the data holds.
-        rtfx: Seconds of audio per second of work.
-        phases_s: Seconds spent in each phase of the work.
-        seed: Of the bootstrap.
-        unit: What white space separates in the texts.
-        notes: What else to say of the texts.
+        utterances_total: Utterances in the data, scored or not.
+        audio_s_total: Seconds of audio in the data.
+        rtfx: Inverse real-time factor: seconds of audio per second of processing.
+        phases_s: Seconds spent in each phase.
+        seed: Random seed of the bootstrap.
+        unit: The unit that white space separates in the texts.
+        notes: Notes on the texts.
     """
     unspaced = find_unspaced(one.reference for one in scored) if unit == "word" else None
     words = sum((one.words for one in scored), ErrorCounts())
@@ -71,8 +71,8 @@ def _note_unspaced(text: UnspacedText) -> str:
     share, scripts = f"{100 * text.share:.0f} %", " and ".join(text.scripts)
     return (
         f"{share} of the references' letters are {scripts}, which is "
-        "written without spaces between words: read the character error rate first, since a "
-        "word is whatever white space parts."
+        "written without spaces between words: read the character error rate first, since "
+        "words are whatever white space separates."
     )
 
 
@@ -81,7 +81,7 @@ def _sentence_error_rate(scored: Sequence[ScoredUtterance]) -> float:
 
 
 def slice_scores(scored: Sequence[ScoredUtterance]) -> dict[str, dict[str, Slice]]:
-    """Scores by duration and, where speakers are known, by speaker; empty slices are left out."""
+    """Return scores by duration and, where known, by speaker; empty slices are left out."""
     slices = {
         "duration": _slice_by(
             sorted(scored, key=lambda one: one.duration_s),
@@ -127,20 +127,20 @@ def _duration_label(duration_s: float) -> str:
 def find_worst(
     scored: Sequence[ScoredUtterance], limit: int = 10, *, cer_first: bool = False
 ) -> tuple[ScoredUtterance, ...]:
-    """The utterances with most errors, the higher rate first among equals.
+    """Return the utterances with the most errors; among equals the higher rate comes first.
 
-    Errors are of words, or of characters where those come first.
+    Word errors are counted, or character errors with `cer_first`.
     """
-    judged = [(one, one.characters if cer_first else one.words) for one in scored]
-    wrong = [(one, counts) for one, counts in judged if counts.errors]
+    counted = [(utt, utt.characters if cer_first else utt.words) for utt in scored]
+    wrong = [(utterance, counts) for utterance, counts in counted if counts.errors]
     ranked = sorted(wrong, key=lambda pair: (-pair[1].errors, -pair[1].rate, pair[0].id))
-    return tuple(one for one, _ in ranked[:limit])
+    return tuple(utterance for utterance, _ in ranked[:limit])
 
 
 def score_json(score: Score, *, schema: str = "eval-ctc/1") -> dict[str, Any]:
-    """SCORE of the command line contract: rates as fractions, counts of normalised words.
+    """Return the JSON of a score: rates as fractions, counts of normalised words.
 
-    Of phonemes it has `per` where it has `wer` of words, and `reference_phonemes`.
+    For phonemes it has `per` in place of `wer`, and `reference_phonemes`.
     """
     rate = "wer" if score.unit == "word" else "per"
     return {

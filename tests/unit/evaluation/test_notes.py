@@ -55,8 +55,8 @@ def test_empty_references_are_named_with_their_insertions():
     (sentence,) = note(*pairs)
 
     assert sentence == (
-        "2 references are empty after normalising (u1, u2): only insertions can count there, "
-        "and 2 did."
+        "2 references are empty after normalising (u1, u2): only insertions are possible "
+        "there, 2 in total."
     )
     assert summarise(score(*pairs)).empty_references == ("u1", "u2")
 

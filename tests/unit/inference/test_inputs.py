@@ -10,7 +10,7 @@ from gaudi_asr_cli.core.records import RawFormat
 
 def paths_of(*sources, stdin=None):
     with opened_inputs([str(source) for source in sources], stdin) as inputs:
-        return [str(one.audio.path) for one in inputs.utterances], inputs.passed_over
+        return [str(one.audio.path) for one in inputs.utterances], inputs.skipped
 
 
 @pytest.fixture
@@ -23,11 +23,11 @@ def folder(tmp_path):
 
 
 def test_a_folder_gives_files_with_audio_suffixes_and_counts_the_others(folder):
-    found, passed_over = paths_of(folder)
+    found, skipped = paths_of(folder)
 
     names = ["b.WAV", "sub/a.flac", "sub/deep/c.mp3"]
     assert found == [str(folder / name) for name in names]
-    assert passed_over == 2
+    assert skipped == 2
 
 
 def test_a_named_file_is_given_under_any_suffix(folder):
