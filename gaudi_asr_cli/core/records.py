@@ -143,7 +143,7 @@ class Generated:
     rows: tuple[Hypothesis, ...]
 
     def is_finite(self, row: int) -> bool:
-        """See `Emissions`."""
+        """Return whether the logits of a row were finite."""
         return self.rows[row].finite
 
 

@@ -26,12 +26,12 @@ def find_file(base: Path, written: str) -> Path:
         raise ValueError(f"{written!r} is not the path of an audio file")
     if _is_plain(written) or _exists(base / written):
         return base / written
-    place = _from_url(written.strip())
-    if place.startswith("~"):
-        place = str(expand_home(place))
-    if "\\" in place and not _exists(base / place):
-        place = place.replace("\\", "/")
-    path = base / place
+    location = _from_url(written.strip())
+    if location.startswith("~"):
+        location = str(expand_home(location))
+    if "\\" in location and not _exists(base / location):
+        location = location.replace("\\", "/")
+    path = base / location
     return path if _exists(path) else _find_composed(path)
 
 
@@ -41,14 +41,14 @@ def _is_plain(written: str) -> bool:
     return written.isascii() and not odd
 
 
-def _from_url(place: str) -> str:
-    scheme, colon, _ = place.partition("://")
+def _from_url(location: str) -> str:
+    scheme, colon, _ = location.partition("://")
     if not colon or not scheme.isalnum():
-        return place
-    url = urlsplit(place)
+        return location
+    url = urlsplit(location)
     if url.scheme != "file" or url.netloc not in ("", "localhost"):
         raise ValueError(
-            f"{place!r} is not on this machine; download it, and write the file's path"
+            f"{location!r} is not on this machine; download it, and write the file's path"
         )
     path = unquote(url.path, errors="surrogateescape")
     # file:///C:/a.wav

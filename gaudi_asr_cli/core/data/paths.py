@@ -22,10 +22,10 @@ _KINDS = (
 )
 
 
-def expand_home(place: str) -> Path:
+def expand_home(path: str) -> Path:
     """Return the path with `~` and `~user` expanded; `~` of an unknown user is left as it is."""
     # Path.expanduser raises for an unknown user.
-    return Path(os.path.expanduser(place))  # noqa: PTH111
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def find_path_problem(path: Path) -> str | None:

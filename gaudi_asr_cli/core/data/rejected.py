@@ -26,7 +26,7 @@ def reject_row(
     return Utterance(
         make_printable(name or span.path.stem),
         span,
-        # With escapes it would be dropped: they would be counted as characters.
+        # Not with lone surrogates: their escapes would be counted as characters.
         text=text if text is None or make_printable(text) == text else None,
         origin=origin,
         rejection=make_printable(f"{origin}: {reason}"),

@@ -40,29 +40,31 @@ def summarize(  # noqa: PLR0913  # fields of a Score besides the counts, all key
         unit: The unit that white space separates in the texts.
         notes: Notes on the texts.
     """
-    unspaced = find_unspaced(one.reference for one in scored) if unit == "word" else None
-    words = sum((one.words for one in scored), ErrorCounts())
+    unspaced = (
+        find_unspaced(utterance.reference for utterance in scored) if unit == "word" else None
+    )
+    words = sum((utterance.words for utterance in scored), ErrorCounts())
     low, high = bootstrap_wer(scored, seed=seed)
     return Score(
         wer=words.rate,
         wer_low=low,
         wer_high=high,
-        cer=sum((one.characters for one in scored), ErrorCounts()).rate,
+        cer=sum((utterance.characters for utterance in scored), ErrorCounts()).rate,
         words=words,
         sentence_error_rate=_sentence_error_rate(scored),
         utterances=len(scored),
         utterances_total=utterances_total,
-        audio_s=sum(one.duration_s for one in scored),
+        audio_s=sum(utterance.duration_s for utterance in scored),
         audio_s_total=audio_s_total,
         normalizer=normalizer,
-        raw_wer=sum((one.raw_words for one in scored), ErrorCounts()).rate,
-        raw_cer=sum((one.raw_characters for one in scored), ErrorCounts()).rate,
+        raw_wer=sum((utterance.raw_words for utterance in scored), ErrorCounts()).rate,
+        raw_cer=sum((utterance.raw_characters for utterance in scored), ErrorCounts()).rate,
         rtfx=rtfx,
         phases_s=dict(phases_s or {}),
         slices=slice_scores(scored),
         unit=unit,
         cer_first=unspaced is not None,
-        empty_references=tuple(one.id for one in scored if not one.reference),
+        empty_references=tuple(utterance.id for utterance in scored if not utterance.reference),
         notes=(*notes, *([] if unspaced is None else [_note_unspaced(unspaced)])),
     )
 
@@ -77,21 +79,22 @@ def _note_unspaced(text: UnspacedText) -> str:
 
 
 def _sentence_error_rate(scored: Sequence[ScoredUtterance]) -> float:
-    return sum(one.words.errors > 0 for one in scored) / max(len(scored), 1)
+    return sum(utterance.words.errors > 0 for utterance in scored) / max(len(scored), 1)
 
 
 def slice_scores(scored: Sequence[ScoredUtterance]) -> dict[str, dict[str, Slice]]:
     """Return scores by duration and, where known, by speaker; empty slices are left out."""
     slices = {
         "duration": _slice_by(
-            sorted(scored, key=lambda one: one.duration_s),
-            lambda one: _duration_label(one.duration_s),
+            sorted(scored, key=lambda utterance: utterance.duration_s),
+            lambda utterance: _duration_label(utterance.duration_s),
         )
     }
-    known = [one for one in scored if one.speaker is not None]
+    known = [utterance for utterance in scored if utterance.speaker is not None]
     if known:
         slices["speaker"] = _slice_by(
-            sorted(known, key=lambda one: str(one.speaker)), lambda one: str(one.speaker)
+            sorted(known, key=lambda utterance: str(utterance.speaker)),
+            lambda utterance: str(utterance.speaker),
         )
     return slices
 
@@ -100,20 +103,20 @@ def _slice_by(
     scored: Sequence[ScoredUtterance], label: Callable[[ScoredUtterance], str]
 ) -> dict[str, Slice]:
     groups: dict[str, list[ScoredUtterance]] = {}
-    for one in scored:
-        groups.setdefault(label(one), []).append(one)
+    for utterance in scored:
+        groups.setdefault(label(utterance), []).append(utterance)
     return {name: _score_slice(members) for name, members in groups.items()}
 
 
 def _score_slice(members: Sequence[ScoredUtterance]) -> Slice:
-    words = sum((one.words for one in members), ErrorCounts())
+    words = sum((utterance.words for utterance in members), ErrorCounts())
     return {
         "utterances": len(members),
-        "audio_s": sum(one.duration_s for one in members),
+        "audio_s": sum(utterance.duration_s for utterance in members),
         "reference_words": words.reference_length,
         "errors": words.errors,
         "wer": words.rate,
-        "cer": sum((one.characters for one in members), ErrorCounts()).rate,
+        "cer": sum((utterance.characters for utterance in members), ErrorCounts()).rate,
     }
 
 

@@ -22,7 +22,7 @@ def minimum_frames(labels: Sequence[int]) -> int:
     """Return the minimum frames for a CTC alignment of `labels` (L,): L plus equal neighbours.
 
     Source: Graves et al. 2006, "Connectionist Temporal Classification", section 3.1: equal
-    neighbours collapse into one label unless a blank stands between them.
+    neighbours collapse into one label unless a blank separates them.
     """
     return len(labels) + sum(label == following for label, following in pairwise(labels))
 

@@ -65,13 +65,13 @@ def is_tone(samples: np.ndarray, hz: float = 440.0) -> bool:
     ("suffix", "tolerance"), [(".wav", 1e-4), (".flac", 1e-4), (".aiff", 1e-4)]
 )
 def test_a_lossless_file_gives_the_samples_that_were_written(tmp_path, suffix, tolerance):
-    sound = tone(0.5)
-    path = write(tmp_path / f"a{suffix}", sound)
+    waveform = tone(0.5)
+    path = write(tmp_path / f"a{suffix}", waveform)
 
     loaded = load_audio(AudioSpan(path))
 
     assert loaded.samples.dtype == np.float32
-    np.testing.assert_allclose(loaded.samples, sound, atol=tolerance)
+    np.testing.assert_allclose(loaded.samples, waveform, atol=tolerance)
     assert loaded.lost_s == 0.0
 
 
@@ -237,7 +237,7 @@ def _bad_file(tmp_path: Path, kind: str) -> Path:
     if kind == "empty":
         path.write_bytes(b"")
     elif kind == "text":
-        path.write_text("This is a letter, not a sound.\n" * 40)
+        path.write_text("This is a letter, not audio.\n" * 40)
     elif kind == "no samples":
         write(path, np.zeros(0, dtype=np.float32))
     elif kind == "not finite":
@@ -251,7 +251,7 @@ def _bad_file(tmp_path: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"),
+    ("kind", "expected"),
     [
         ("missing", "no such file"),
         ("empty", r"empty \(0 bytes\)"),
@@ -262,10 +262,10 @@ def _bad_file(tmp_path: Path, kind: str) -> Path:
         ("directory", "not a file"),
     ],
 )
-def test_audio_that_cannot_be_decoded_is_an_error_that_names_the_file(tmp_path, kind, says):
+def test_audio_that_cannot_be_decoded_is_an_error_that_names_the_file(tmp_path, kind, expected):
     path = _bad_file(tmp_path, kind)
 
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=expected) as caught:
         load_audio(AudioSpan(path))
 
     assert str(path) in caught.value.message
@@ -283,9 +283,9 @@ def test_a_span_after_the_end_is_an_error_with_the_length(tmp_path):
 @pytest.fixture(scope="module")
 def whole_files(tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("whole")
-    sound = np.random.default_rng(0).uniform(-0.5, 0.5, 8_000)
+    waveform = np.random.default_rng(0).uniform(-0.5, 0.5, 8_000)
     suffixes = (".wav", ".flac", ".mp3", ".ogg", ".aiff", ".caf", ".w64", ".au")
-    files = [write(folder / f"a{suffix}", sound) for suffix in suffixes]
+    files = [write(folder / f"a{suffix}", waveform) for suffix in suffixes]
     return {file.suffix: file.read_bytes() for file in [*files, write_m4a(folder / "a.m4a", 0.5)]}
 
 
@@ -302,13 +302,13 @@ def test_a_file_damaged_in_any_way_is_decoded_or_rejected_by_name(
     path.write_bytes(damaged[: data.draw(st.integers(1, len(damaged)))])
 
     samples = np.ones(1, dtype=np.float32)
-    refused = str(path)
+    message = str(path)
     try:
         samples = load_audio(AudioSpan(path)).samples
     except DataError as error:
-        refused = error.message
+        message = error.message
 
-    assert str(path) in refused
+    assert str(path) in message
     assert len(samples) > 0
     assert np.isfinite(samples).all()
 
@@ -332,11 +332,11 @@ def test_the_duration_is_that_of_the_header_and_of_the_span(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
 def test_bytes_in_a_cell_are_decoded_like_a_file(tmp_path, suffix):
-    sounds = [tone(0.2 + 0.1 * i, hz=300 + 100 * i) for i in range(7)]
+    waveforms = [tone(0.2 + 0.1 * i, hz=300 + 100 * i) for i in range(7)]
     rows = []
-    for i, sound in enumerate(sounds):
+    for i, waveform in enumerate(waveforms):
         encoded = io.BytesIO()
-        soundfile.write(encoded, sound, 16_000, format="FLAC")
+        soundfile.write(encoded, waveform, 16_000, format="FLAC")
         rows.append({"bytes": encoded.getvalue(), "path": f"{i}.flac"})
     path = tmp_path / f"a{suffix}"
     write_table(path, pa.table({"audio": rows}))
@@ -346,7 +346,7 @@ def test_bytes_in_a_cell_are_decoded_like_a_file(tmp_path, suffix):
     ]
 
     for i, samples in zip((6, 0, 3, 5, 1, 2, 4), loaded, strict=True):
-        np.testing.assert_allclose(samples, sounds[i], atol=1e-4)
+        np.testing.assert_allclose(samples, waveforms[i], atol=1e-4)
     assert read_duration_s(AudioSpan(path, row=3, column="audio")) == pytest.approx(0.5)
 
 
@@ -379,14 +379,14 @@ def test_a_path_in_a_cell_starts_at_the_table(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("row", "column", "says"),
+    ("row", "column", "expected"),
     [(9, "audio", "row 9"), (0, "sound", "'sound' cannot be read"), (1, "audio", "no audio")],
 )
-def test_a_cell_that_holds_no_audio_is_named_by_its_row(tmp_path, row, column, says):
+def test_a_cell_that_holds_no_audio_is_named_by_its_row(tmp_path, row, column, expected):
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"audio": [b"x", None]}), path)
 
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=expected) as caught:
         load_audio(AudioSpan(path, row=row, column=column))
 
     assert "t.parquet" in caught.value.message

@@ -154,7 +154,7 @@ def test_a_plan_of_no_utterances_is_empty():
 
 
 def habana_edges(lengths, buckets):
-    """wav2vec.py's own lines, as they were read (gaudi.md, section 4)."""
+    """Compute edges with wav2vec.py's own lines (gaudi.md, section 4)."""
     lengths = sorted(lengths)
     count = len(lengths)
     step = count // buckets

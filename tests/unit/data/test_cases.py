@@ -1,4 +1,4 @@
-"""Inputs that went wrong for others, with the right answer, and siblings of each."""
+"""Inputs that other tools read wrongly, with the right result, and variants of each."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read(source, **options):
     return read_measured([str(source)], ReadOptions(**options))
 
 
-def refusal(source, **options) -> str:
+def error_of(source, **options) -> str:
     with pytest.raises(DataError) as caught:
         read(source, **options)
     return f"{caught.value.message} | {caught.value.remedy}"
@@ -60,7 +60,7 @@ def spans(measured) -> list[tuple[float, float]]:
     ]
 
 
-# --- the cases themselves -----------------------------------------------------------------------
+# --- the original cases -----------------------------------------------------------------------
 
 
 @shared
@@ -161,7 +161,7 @@ def test_a_new_layout_can_be_named(layout):
     assert len(read(f"{layout}:{CASES / f'layout_{folder}'}").utterances) == 4
 
 
-# --- siblings: columns of time ------------------------------------------------------------------
+# --- variants: columns of time ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_column_that_may_limit_audio_and_is_not_understood_is_rejected_by_name
     make(tmp_path / "a.wav")
     path = put(tmp_path / "t.csv", f"path,{column},text\na.wav,{value},hi\n")
 
-    message = refusal(path)
+    message = error_of(path)
 
     assert f"{path}, line 2: the column {column!r} ({value!r})" in message
     assert "ame " in message.partition(" | ")[2]
@@ -264,7 +264,7 @@ def test_a_column_that_does_not_limit_audio_is_ignored(tmp_path, column, value):
 
 
 @pytest.mark.parametrize(
-    ("columns", "cells", "says"),
+    ("columns", "cells", "expected"),
     [
         ("start,offset", "1,0.5", "'start' is 1 s and 'offset' is 0.5 s"),
         ("end,end_ms", "1,1500", "'end' is 1 s and 'end_ms' is 1.5 s"),
@@ -278,7 +278,9 @@ def test_a_column_that_does_not_limit_audio_is_ignored(tmp_path, column, value):
         ("duration", "1_0", "'duration' is '1_0', not a number of seconds"),
     ],
 )
-def test_times_that_contradict_each_other_are_errors_of_their_row(tmp_path, columns, cells, says):
+def test_times_that_contradict_each_other_are_errors_of_their_row(
+    tmp_path, columns, cells, expected
+):
     make(tmp_path / "a.wav")
     empty = "," * columns.count(",")
     path = put(tmp_path / "t.csv", f"path,{columns},text\na.wav,{cells},bad\na.wav,{empty},good\n")
@@ -288,7 +290,7 @@ def test_times_that_contradict_each_other_are_errors_of_their_row(tmp_path, colu
     assert [one.text for one in measured.utterances] == ["good"]
     (broken,) = measured.broken
     assert broken.reason.startswith(f"{path}, line 2: ")
-    assert says in broken.reason
+    assert expected in broken.reason
 
 
 def test_a_cell_that_is_the_segment_its_row_names_is_read_whole_with_a_note(tmp_path):
@@ -312,7 +314,7 @@ def test_a_text_with_a_lone_surrogate_is_not_counted_for_a_vocabulary(tmp_path):
     assert "\\ud800, half of a character" in broken.reason
 
 
-# --- siblings: quotation marks, names and ids ---------------------------------------------------
+# --- variants: quotation marks, names and ids ---------------------------------------------------
 
 
 def test_a_quotation_mark_in_a_tsv_is_a_character_unless_it_quotes_a_whole_cell(tmp_path):
@@ -340,7 +342,7 @@ def test_a_quotation_mark_in_a_tsv_is_a_character_unless_it_quotes_a_whole_cell(
 def test_an_unclosed_quote_in_a_csv_is_named_where_it_opens(tmp_path, rows, line):
     path = put(tmp_path / "t.csv", f"path,text\n{rows}")
 
-    assert f"{path}, line {line}: the quotation mark that opens here" in refusal(path)
+    assert f"{path}, line {line}: the quotation mark that opens here" in error_of(path)
 
 
 def test_columns_of_the_same_name_are_rejected(tmp_path):
@@ -348,8 +350,8 @@ def test_columns_of_the_same_name_are_rejected(tmp_path):
     table = pa.table([["a.wav"], ["x"], ["y"]], names=["path", "text", "text"])
     pq.write_table(table, tmp_path / "t.parquet")
 
-    assert f"{csv}, line 1: two columns are named 'text'" in refusal(csv)
-    assert "two columns are named 'text'" in refusal(tmp_path / "t.parquet")
+    assert f"{csv}, line 1: two columns are named 'text'" in error_of(csv)
+    assert "two columns are named 'text'" in error_of(tmp_path / "t.parquet")
 
 
 def test_an_id_column_names_the_utterance_and_may_not_repeat(tmp_path):
@@ -360,10 +362,10 @@ def test_an_id_column_names_the_utterance_and_may_not_repeat(tmp_path):
     ids = [one.id for one in read(good).utterances]
 
     assert ids == ["x1", "a", "x2"]
-    assert f"{bad}: lines 1 and 2 have the same id, '7'" in refusal(bad)
+    assert f"{bad}: lines 1 and 2 have the same id, '7'" in error_of(bad)
 
 
-# --- siblings: paths ----------------------------------------------------------------------------
+# --- variants: paths ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -415,7 +417,7 @@ def test_a_url_of_another_machine_is_an_error_of_its_row(tmp_path, url):
     assert f"line 2: 'path': {url!r} is not on this machine" in measured.broken[0].reason
 
 
-# --- siblings: layouts --------------------------------------------------------------------------
+# --- variants: layouts --------------------------------------------------------------------------
 
 
 def test_ljspeech_takes_the_normalised_text_unless_another_is_named(tmp_path):
@@ -436,8 +438,8 @@ def test_ljspeech_splits_are_listed_and_broken_lines_named(tmp_path):
     broken = put(tmp_path / "metadata_val.csv", "LJ1|a|b\nLJ1|a|b|c\n")
 
     assert [one.text for one in read(f"{tmp_path}#train").utterances] == ["a"]
-    assert "train, val" in refusal(tmp_path)
-    assert f"{broken}, line 2: 4 cells" in refusal(f"{tmp_path}#dev")
+    assert "train, val" in error_of(tmp_path)
+    assert f"{broken}, line 2: 4 cells" in error_of(f"{tmp_path}#dev")
 
 
 def test_an_ljspeech_id_that_is_no_file_name_is_only_an_error_of_its_row(tmp_path):
@@ -462,9 +464,9 @@ def test_mls_has_speakers_splits_and_opus(tmp_path):
     assert (train.id, train.text, train.speaker) == ("10_20_000000", "ein wort", "10")
     assert [one.text for one in measured.utterances] == ["ja"]
     assert f"{dev}, line 2: " in measured.broken[0].reason
-    assert "dev, train" in refusal(tmp_path)
+    assert "dev, train" in error_of(tmp_path)
     put(dev, "1_2_000007 ja\n")
-    assert "line 1: '1_2_000007 ja' is not SPEAKER_BOOK_NUMBER" in refusal(f"{tmp_path}#dev")
+    assert "line 1: '1_2_000007 ja' is not SPEAKER_BOOK_NUMBER" in error_of(f"{tmp_path}#dev")
 
 
 def test_spontaneous_speech_has_splits_and_answers_without_a_transcription(tmp_path):
@@ -476,7 +478,7 @@ def test_spontaneous_speech_has_splits_and_answers_without_a_transcription(tmp_p
 
     assert [one.text for one in read(tmp_path).utterances] == ["ja", "nein", None]
     assert [one.text for one in read(f"{tmp_path}#test").utterances] == ["nein"]
-    assert "no split 'dev'" in refusal(f"{tmp_path}#dev")
+    assert "no split 'dev'" in error_of(f"{tmp_path}#dev")
 
 
 @pytest.mark.parametrize("kind", ["struct", "list", "int16", "stereo"])
@@ -507,7 +509,7 @@ def test_samples_without_a_rate_are_errors_of_their_row(tmp_path):
     assert "no column sampling_rate gives their rate" in broken.reason
 
 
-# --- what else lies in a folder -----------------------------------------------------------------
+# --- other files of a folder ---------------------------------------------------------------------
 
 
 def test_a_folder_with_two_layouts_notes_which_one_was_read(tmp_path):

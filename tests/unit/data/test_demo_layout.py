@@ -199,7 +199,7 @@ def test_an_observer_that_fails_leaves_nothing_behind(tmp_path):
 
 
 def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_nothing(tmp_path, monkeypatch):
-    # No file may grow beyond 10 kB: to the writer the same as a disk with no space left.
+    # A limit of 10 kB per file acts like a full disk.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
@@ -238,7 +238,7 @@ def test_the_last_line_of_a_crashed_synthesiser_is_quoted(tmp_path, monkeypatch)
 
 
 def fake_program(directory: Path, monkeypatch, code: str) -> None:
-    """An interpreter that runs `code` whatever it is asked to run."""
+    """Write an interpreter that runs `code` instead of its arguments."""
     script = directory / "python"
     script.write_text(f"#!{sys.executable}\n{code}\n")
     script.chmod(0o755)

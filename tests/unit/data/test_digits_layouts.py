@@ -1,4 +1,4 @@
-"""The five layouts of the corpus builder beside the checkout: one corpus, read five ways."""
+"""The five layouts of the shared corpus builder: one corpus, read five ways."""
 
 from __future__ import annotations
 

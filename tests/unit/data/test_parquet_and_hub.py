@@ -33,7 +33,7 @@ def encode(frames: int) -> bytes:
 
 
 def write_shard(path: Path, first: int, count: int) -> None:
-    """Parquet as the hub has it: audio as {bytes, path}, the features in the metadata."""
+    """Write Parquet as on the hub: audio as {bytes, path}, features in the metadata."""
     numbers = range(first, first + count)
     table = pa.table(
         {
@@ -184,7 +184,7 @@ def test_without_network_a_dataset_in_the_cache_is_read(repository, hub_cache, m
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "says"),
+    ("error", "kind", "expected"),
     [
         (ConnectionError("Couldn't reach 'a/b' on the Hub"), UnreachableError, "/the/cache"),
         (ValueError("Couldn't find cache for a/b"), UnreachableError, "/the/cache"),
@@ -194,9 +194,9 @@ def test_without_network_a_dataset_in_the_cache_is_read(repository, hub_cache, m
         (ValueError("Config name is missing."), DataError, "--config"),
     ],
 )
-def test_errors_of_the_hub_become_errors_with_a_remedy(error, kind, says):
-    told = explain_hub_error(error, "a/b", "/the/cache")
+def test_errors_of_the_hub_become_errors_with_a_remedy(error, kind, expected):
+    failure = explain_hub_error(error, "a/b", "/the/cache")
 
-    assert type(told) is kind
-    assert says in f"{told.message} {told.remedy}"
-    assert "a/b" in told.message
+    assert type(failure) is kind
+    assert expected in f"{failure.message} {failure.remedy}"
+    assert "a/b" in failure.message

@@ -1,4 +1,4 @@
-"""Audio without a header: rejected by name, or read as it is said to be."""
+"""Headerless audio: rejected by name, or read in the given format."""
 
 import numpy as np
 import pytest

@@ -98,7 +98,7 @@ def test_an_id_whose_owner_is_a_local_folder_is_a_path(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("dead", "told"),
+    ("removed", "replacement"),
     [
         ("librispeech_asr", "openslr/librispeech_asr"),
         ("common_voice#train", "commonvoice:DIR"),
@@ -107,11 +107,11 @@ def test_an_id_whose_owner_is_a_local_folder_is_a_path(tmp_path, monkeypatch):
         ("multilingual_librispeech", "facebook/multilingual_librispeech"),
     ],
 )
-def test_a_removed_hub_id_names_its_replacement(dead, told):
+def test_a_removed_hub_id_names_its_replacement(removed, replacement):
     with pytest.raises(UnreachableError) as caught:
-        list(read_utterances(dead))
+        list(read_utterances(removed))
 
-    assert told in caught.value.remedy
+    assert replacement in caught.value.remedy
 
 
 def test_an_unrecognised_folder_is_described_with_how_to_name_a_layout(tmp_path):

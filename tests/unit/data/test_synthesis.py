@@ -116,13 +116,13 @@ def test_two_fresh_processes_write_the_same_bytes(written, tmp_path):
 
 
 def test_breathy_voices_are_seeded_too(tmp_path):
-    # Their noise came from the clock: f2 and Alicia differed in every process.
+    # Their noise was seeded from the clock: f2 and Alicia differed in every process.
     code = (
         "import hashlib; from gaudi_asr_cli.core.data.espeak import open_espeak\n"
         "with open_espeak() as espeak:\n"
         "    for voice in ('en+f2', 'en+Alicia'):\n"
-        "        said = espeak.synthesise('one two', voice=voice, rate_wpm=150, pitch=50)\n"
-        "        print(hashlib.sha256(said.tobytes()).hexdigest())\n"
+        "        samples = espeak.synthesise('one two', voice=voice, rate_wpm=150, pitch=50)\n"
+        "        print(hashlib.sha256(samples.tobytes()).hexdigest())\n"
     )
     runs = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
@@ -189,7 +189,7 @@ def test_rate_and_pitch_reach_the_synthesiser():
 
 
 def find_pitch_hz(samples: np.ndarray) -> float:
-    """The strongest period between 60 and 400 Hz of 0.4 s in the middle."""
+    """Return the strongest pitch between 60 and 400 Hz of the middle 0.4 s."""
     middle = samples[len(samples) // 4 :][:8820]
     correlation = np.correlate(middle, middle, "full")[len(middle) - 1 :]
     shortest, longest = espeak.ESPEAK_RATE_HZ // 400, espeak.ESPEAK_RATE_HZ // 60
@@ -226,9 +226,9 @@ def test_espeak_data_under_a_long_path_is_reached_through_a_link(tmp_path, monke
     monkeypatch.setattr(espeakng_loader, "get_data_path", lambda: str(data))
 
     with espeak.open_espeak() as opened:
-        said = opened.synthesise("one", voice="en+m3", rate_wpm=150, pitch=50)
+        samples = opened.synthesise("one", voice="en+m3", rate_wpm=150, pitch=50)
 
-    assert len(said) > 3000
+    assert len(samples) > 3000
 
 
 def test_without_the_extra_the_install_command_is_the_remedy(monkeypatch):
@@ -253,24 +253,24 @@ def test_a_synthesiser_that_does_not_start_is_a_machine_error(monkeypatch, tmp_p
 
 
 def test_the_program_prints_its_progress_and_nothing_else(monkeypatch, tmp_path):
-    told: list[int] = []
+    reported: list[int] = []
     monkeypatch.setattr(synthesis, "PROGRESS_EVERY", 2)
     splits = [replace(DEMO_SPLITS[0], utterances=5)]
 
-    write_demo_set(tmp_path, told.append, splits)
+    write_demo_set(tmp_path, reported.append, splits)
 
-    assert told == [2, 4]
+    assert reported == [2, 4]
 
 
 def test_the_program_prints_an_error_as_one_object(monkeypatch, tmp_path):
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
-    refusal = MachineError("no synthesiser", remedy="install it")
+    failure = MachineError("no synthesiser", remedy="install it")
 
-    def refuse() -> None:
-        raise refusal
+    def fail() -> None:
+        raise failure
 
-    monkeypatch.setattr(synthesis, "open_espeak", refuse)
+    monkeypatch.setattr(synthesis, "open_espeak", fail)
     status = synthesis.main([str(tmp_path), "train=1"])
 
     assert status == 5

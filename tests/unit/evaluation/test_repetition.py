@@ -36,14 +36,14 @@ def test_repetitive_texts_compress_better_than_speech():
 
 
 def suspects(*cases):
-    """What is said of (reference, text, capped)."""
-    guard = RepetitionMonitor()
+    """Return the report on cases of (reference, hypothesis, truncated)."""
+    monitor = RepetitionMonitor()
     utterances = []
-    for place, (reference, text, truncated) in enumerate(cases):
-        transcript = Transcript(str(place), text, truncated=truncated)
-        guard(UtteranceDone(str(place), f"{place}.wav", 1.0, transcript))
-        utterances.append(Utterance(str(place), AudioSpan(Path(f"{place}.wav")), reference))
-    return guard.report(utterances)
+    for index, (reference, text, truncated) in enumerate(cases):
+        transcript = Transcript(str(index), text, truncated=truncated)
+        monitor(UtteranceDone(str(index), f"{index}.wav", 1.0, transcript))
+        utterances.append(Utterance(str(index), AudioSpan(Path(f"{index}.wav")), reference))
+    return monitor.report(utterances)
 
 
 def test_only_truncated_and_repetitive_texts_are_listed():
@@ -61,8 +61,8 @@ def test_only_truncated_and_repetitive_texts_are_listed():
 
 
 def test_a_failed_utterance_has_no_text():
-    guard = RepetitionMonitor()
+    monitor = RepetitionMonitor()
 
-    guard(UtteranceDone("a", "a.wav", 1.0, None, "broken"))
+    monitor(UtteranceDone("a", "a.wav", 1.0, None, "broken"))
 
-    assert guard.report([]).suspects == ()
+    assert monitor.report([]).suspects == ()

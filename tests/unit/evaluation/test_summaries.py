@@ -8,7 +8,7 @@ from gaudi_asr_cli.core.evaluation.utterances import score_utterance
 from gaudi_asr_cli.core.records import AudioSpan, ErrorCounts, Utterance
 from gaudi_asr_cli.core.text.normalizers import normalize_basic
 
-SAID = [
+CASES = [
     ("a", "One two", "one two", 1.0, "ann"),
     ("b", "three four five", "three for five six", 2.0, "bob"),
     ("c", "six", "", 12.0, None),
@@ -25,10 +25,10 @@ def make_scored():
     return [
         score_utterance(
             Utterance(id_, AudioSpan(Path(f"{id_}.wav"), 0.0, seconds), text, speaker),
-            heard,
+            hypothesis,
             normalize_basic,
         )
-        for id_, text, heard, seconds, speaker in SAID
+        for id_, text, hypothesis, seconds, speaker in CASES
     ]
 
 

@@ -74,10 +74,10 @@ def test_a_label_has_name_and_version():
 
 
 def test_an_unknown_normaliser_is_rejected_with_the_nearest_name():
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as caught:
         open_normalizer("whisper-englsh")
 
-    assert "whisper-english" in refused.value.remedy
+    assert "whisper-english" in caught.value.remedy
 
 
 def test_normalising_imports_no_network_library():

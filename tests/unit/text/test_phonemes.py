@@ -68,7 +68,7 @@ def test_labels_are_whole_phonemes_and_have_no_delimiter():
 
     assert found.delimiter is None
     assert [found.tokens[label] for label in encode(found, "tʃ a  m tː")] == ["tʃ", "a", "m", "tː"]
-    # Parts of a phoneme are another one: t alone was never heard.
+    # Parts of a phoneme are another phoneme: t alone never occurred.
     assert unknown_characters(found, "t tʃ") == {"t"}
 
 

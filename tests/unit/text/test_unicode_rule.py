@@ -1,4 +1,4 @@
-"""`basic/2` against an oracle that looks at one character after the other."""
+"""`basic/2` against an oracle that processes one character at a time."""
 
 import unicodedata
 
@@ -29,7 +29,7 @@ TEXTS = st.lists(ANY, max_size=40).map("".join)
 
 
 def count_words_by_hand(text):
-    """Words begin where a kept character follows none; nothing else is known of the rule."""
+    """Count words, which begin where a kept character follows none."""
     words, inside = 0, False
     for character in unicodedata.normalize("NFKC", text):
         if character in IGNORABLE:

@@ -22,7 +22,7 @@ def test_letters_missing_in_either_case_are_named_after_folding_and_never_stripp
     assert "--strip-chars" not in remedy
 
 
-def test_signs_are_what_may_be_stripped():
+def test_punctuation_may_be_stripped():
     remedy = fix_unknown(UPPER, ["hello, wörld!"])
 
     assert "'Ö' (1 times)" in remedy
@@ -37,5 +37,5 @@ def test_digits_and_marks_are_spoken_too(character):
     assert "--case" not in remedy
 
 
-def test_signs_are_quoted_so_that_the_end_of_the_sentence_is_none_of_them():
+def test_punctuation_is_quoted_to_separate_it_from_the_end_of_the_sentence():
     assert fix_unknown(UPPER, ["HELLO, A"]).endswith("--strip-chars ','.")

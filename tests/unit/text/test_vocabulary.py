@@ -38,9 +38,9 @@ def test_rare_characters_are_left_to_the_unknown_token():
 
 @given(st.text(string.ascii_lowercase + "' "))
 def test_encoding_keeps_every_letter_doubled_ones_included(text):
-    spelt = "".join(LATIN.tokens[column] for column in encode(LATIN, text))
+    decoded = "".join(LATIN.tokens[column] for column in encode(LATIN, text))
 
-    assert spelt == "|".join(text.split())
+    assert decoded == "|".join(text.split())
 
 
 def test_what_is_not_known_is_unknown_also_in_the_shape_of_a_special_token():
