@@ -1,9 +1,9 @@
-"""Every error that a user can cause or mend, with the exit code it ends in.
+"""Every error that a user can cause or fix, with its exit code.
 
-AsrError                  1   an error of no other kind
+AsrError                  1   any other error
 |- UsageError             2   unknown option, missing argument, a run folder that exists
 |- RecipeError            3   recipe or configuration
-|- DataError              4   data: missing, unusable, broken, or not fit for the model
+|- DataError              4   data: missing, unusable, broken, or unsuitable for the model
 |- MachineError           5   the machine lacks something: device, mode, optional extra
 |- UnreachableError       6   a model or dataset id that could not be reached
 |- TrainingError          1   training stopped: loss not finite, disk full
@@ -12,11 +12,11 @@ AsrError                  1   an error of no other kind
 
 
 class AsrError(Exception):
-    """Something the user can mend: what happened, and what to do about it.
+    """An error that the user can fix: what happened, and what to do about it.
 
     Args:
         message: What happened, naming the file, line, key or device.
-        remedy: What the user can do next. There is always something, so there is no default.
+        remedy: What the user can do next. Required, so that no message ends without advice.
     """
 
     exit_code = 1
@@ -28,7 +28,7 @@ class AsrError(Exception):
 
 
 class UsageError(AsrError):
-    """The command line itself is wrong, or a run folder is in the way."""
+    """The command line is wrong, or a run folder exists already."""
 
     exit_code = 2
 
@@ -58,13 +58,13 @@ class UnreachableError(AsrError):
 
 
 class TrainingError(AsrError):
-    """Training had to stop; the newest whole checkpoint is kept."""
+    """Training had to stop; the newest complete checkpoint is kept."""
 
     exit_code = 1
 
 
 class StoppedError(AsrError):
-    """Somebody stopped a run; it stopped cleanly and can be resumed."""
+    """A run was stopped by a signal; it stopped cleanly and can be resumed."""
 
     def __init__(self, message: str, *, remedy: str, exit_code: int) -> None:
         super().__init__(message, remedy=remedy)

@@ -1,4 +1,4 @@
-"""What core tells while it works. Views match these exhaustively; workflows only emit them."""
+"""Events that core emits while it runs. Workflows emit them; views match them exhaustively."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gaudi_asr_cli.core.records import Score, Transcript
 
 @dataclass(frozen=True, slots=True)
 class StageStarted:
-    """A stretch of work begins; `total` units of it (None: not known beforehand)."""
+    """A stage of the work begins; `total` is its number of units (None: not known in advance)."""
 
     stage: str
     total: float | None = None
@@ -19,7 +19,7 @@ class StageStarted:
 
 @dataclass(frozen=True, slots=True)
 class StageAdvanced:
-    """So many units of the running stage are done, counted from its start."""
+    """Progress of the running stage: units done since its start."""
 
     stage: str
     done: float
@@ -33,7 +33,7 @@ class StageFinished:
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """A sentence worth a person's attention, not an error."""
+    """A message for the user that is not an error."""
 
     message: str
     remedy: str = ""
@@ -41,7 +41,7 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class TrainingStarted:
-    """Optimiser steps from `first_step` to `total_steps`; `padding` is padded over real audio."""
+    """Training runs from `first_step` to `total_steps`; `padding` is padded over real audio."""
 
     first_step: int
     total_steps: int
@@ -54,10 +54,10 @@ class TrainingStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepLogged:
-    """Means since the last log.
+    """Step metrics, as means since the last log.
 
-    `blank_share` (CTC) is the share of frames whose argmax is blank, `token_accuracy` (a decoder)
-    that of tokens which are right after the right ones.
+    `blank_share` (CTC) is the share of frames whose argmax is blank; `token_accuracy` (seq2seq)
+    is the share of correct tokens under teacher forcing.
     """
 
     step: int
@@ -81,7 +81,7 @@ class SamplePrediction:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A score of the evaluation split while training, with a few predictions to look at."""
+    """A score on the evaluation split during training, with a few sample predictions."""
 
     step: int
     score: Score
@@ -98,7 +98,7 @@ class CheckpointSaved:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceDone:
-    """One utterance went through the engine: a transcript, or the error it failed with."""
+    """One utterance was processed: its transcript, or the error it failed with."""
 
     utterance_id: str
     path: str
@@ -123,4 +123,4 @@ Observer = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """Observe nothing: the observer of every rank but the first."""
+    """Ignore the event: the observer of every rank but the first."""

@@ -1,4 +1,4 @@
-"""JSON files that somebody else wrote: an object, or an error that names the file."""
+"""Read JSON files of other programs: an object, or an error that names the file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from gaudi_asr_cli.core.errors import DataError
 
-DEEPEST = 64
-"""Levels of nesting that are read. Files of models have ten at most, and libraries that copy a
-value level by level end at a few hundred."""
+MAX_DEPTH = 64
+"""Maximum nesting depth. Files of models have ten levels at most, and libraries that copy a value
+recursively fail at a few hundred."""
 
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
@@ -19,12 +19,12 @@ def read_json_object(path: Path, *, remedy: str) -> dict[str, Any]:
     """Read a file that holds one JSON object.
 
     Args:
-        path: Of the file.
-        remedy: What to do about a file that is broken.
+        path: Path of the file.
+        remedy: What the user can do about a broken file.
 
     Raises:
-        DataError: It cannot be read, is no JSON in plain UTF-8, is no object, or is nested too
-            deeply.
+        DataError: It cannot be read, is not JSON in plain UTF-8, is not an object, or is nested
+            too deeply.
     """
     try:
         content = path.read_bytes()
@@ -39,7 +39,7 @@ def read_json_object(path: Path, *, remedy: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{path} does not hold a JSON object.", remedy=remedy)
     if _is_too_deep(value):
-        raise DataError(f"{path} is nested more than {DEEPEST} levels deep.", remedy=remedy)
+        raise DataError(f"{path} is nested more than {MAX_DEPTH} levels deep.", remedy=remedy)
     return value
 
 
@@ -51,19 +51,19 @@ def _parse(content: bytes, path: Path, remedy: str) -> Any:
     except RecursionError:
         raise DataError(f"{path} is nested too deeply.", remedy=remedy) from None
     except ValueError as error:
-        # Also text that is no UTF-8, and numbers of more digits than Python reads.
+        # Also text that is not UTF-8, and numbers with more digits than Python reads.
         raise DataError(f"{path} is not valid JSON: {error}.", remedy=remedy) from error
 
 
 def _is_too_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         if not level:
             return False
-        level = [inner for one in level for inner in _children(one)]
+        level = [child for node in level for child in _children(node)]
     return bool(level)
 
 
 def _children(value: Any) -> list[Any]:
-    inside = value.values() if isinstance(value, dict) else value
-    return [one for one in inside if isinstance(one, (dict, list))]
+    children = value.values() if isinstance(value, dict) else value
+    return [child for child in children if isinstance(child, (dict, list))]

@@ -1,4 +1,4 @@
-"""JSON as it is written into files: readable, and UTF-8 whatever a file name holds."""
+"""JSON text for files: readable, and valid UTF-8 for any file name."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """Return the value as JSON; what JSON does not know is written as its name.
+    """Return the value as JSON; types that JSON lacks are written as strings.
 
-    Lone surrogates, which stand for the bytes of file names that are not UTF-8, are escaped.
+    Lone surrogates, which represent the bytes of file names that are not UTF-8, are escaped.
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
     try:

@@ -1,4 +1,4 @@
-"""The nouns that travel between the parts: frozen, slotted, times in seconds (`_s`).
+"""The records passed between modules: frozen, slotted dataclasses, times in seconds (`_s`).
 
 Shapes are named by letters: B utterances, T samples, F frames, V tokens, L labels.
 """
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Unit = Literal["word", "phoneme"]
-"""What errors are counted in."""
+"""The unit in which errors are counted."""
 
 SAMPLE_RATE_HZ = 16_000
-"""Every model family served here hears 16 kHz; audio is resampled to it when it is loaded."""
+"""The sample rate of every supported model family; audio is resampled to it when loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawFormat:
-    """What the samples of a file without a header are; `encoding` as in s16le or mulaw."""
+    """The sample format of a headerless file; `encoding` is s16le, mulaw or another."""
 
     rate_hz: int
     encoding: str
@@ -31,9 +31,9 @@ class RawFormat:
 
 @dataclass(frozen=True, slots=True)
 class AudioSpan:
-    """A place in a file; nothing is read.
+    """A part of an audio file; nothing is read.
 
-    `duration_s` is None until somebody has looked: the span then reaches to the end of the file.
+    `duration_s` is None until it is measured: the span then extends to the end of the file.
     `row` is set when the audio is a cell of a Parquet or Arrow file: row number in the file;
     `column` then names the audio column. `raw` is set where the file has no header.
     """
@@ -48,9 +48,9 @@ class AudioSpan:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What somebody said, and where its audio is. `text` is as the source has it.
+    """One segment of speech: its audio, and its transcript `text` as the source has it.
 
-    `origin` is the list and line that name it, for messages; `rejection` says why it cannot be
+    `origin` is the list and line of the utterance, for messages; `rejection` is why it cannot be
     used, where its row alone already shows that.
     """
 
@@ -64,7 +64,7 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class PlannedBatch:
-    """Utterances that travel together, padded to `padded_s` seconds and `label_tokens` labels."""
+    """Utterances of one batch, padded to `padded_s` seconds and `label_tokens` labels."""
 
     indices: tuple[int, ...]
     padded_s: float
@@ -73,7 +73,7 @@ class PlannedBatch:
 
 @dataclass(frozen=True, slots=True)
 class BucketPlan:
-    """Batches in the order they are run; `too_long` holds the indices that no bucket took."""
+    """Batches in the order of execution; `too_long` holds the indices that fit no bucket."""
 
     batches: tuple[PlannedBatch, ...]
     too_long: tuple[int, ...] = ()
@@ -81,9 +81,9 @@ class BucketPlan:
 
 @dataclass(frozen=True, slots=True)
 class AudioBatch:
-    """Raw sound at 16 kHz, padded with zeros.
+    """Raw audio at 16 kHz, padded with zeros.
 
-    `samples` is float32 (B, T), `lengths` int64 (B,): samples that are sound, not padding.
+    `samples` is float32 (B, T), `lengths` int64 (B,): samples without padding.
     """
 
     utterances: tuple[Utterance, ...]
@@ -93,10 +93,10 @@ class AudioBatch:
 
 @dataclass(frozen=True, slots=True)
 class Emissions:
-    """What the network says, on the host.
+    """CTC output of the network, on the host.
 
-    `log_probs` is float32 (B, F, V), `frames` int64 (B,): frames that are speech, not padding;
-    `frame_s` is the step from one frame to the next.
+    `log_probs` is float32 (B, F, V), `frames` int64 (B,): frames without padding; `frame_s` is
+    the stride from one frame to the next in seconds.
     """
 
     log_probs: NDArray[np.float32]
@@ -104,7 +104,7 @@ class Emissions:
     frame_s: float
 
     def is_finite(self, row: int) -> bool:
-        """Whether all that the network says of a row are numbers."""
+        """Return whether all log probabilities of a row are finite."""
         import numpy as np
 
         return bool(np.isfinite(self.log_probs[row, : int(self.frames[row])]).all())
@@ -112,7 +112,7 @@ class Emissions:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of text between two time tokens of a decoder, on the clock of what it heard."""
+    """Text between two timestamp tokens, timed from the start of the decoder's input."""
 
     text: str
     start_s: float
@@ -121,11 +121,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What a decoder network wrote of one utterance.
+    """The hypothesis of a seq2seq model for one utterance.
 
-    `tokens` are those it chose, time tokens included, without prompt and end; `truncated` says that
-    it had not come to an end when it was stopped. `segments` are there where times were wanted.
-    `finite` says that what it was written from were numbers.
+    `tokens` are the generated ones, timestamp tokens included, without prompt and end token;
+    `truncated` is set where generation was stopped before the end token. `segments` are present
+    where timestamps were requested. `finite` is whether the logits were finite.
     """
 
     tokens: tuple[int, ...]
@@ -138,27 +138,27 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What a decoder network wrote of a batch, one of `rows` for each utterance."""
+    """Output of a seq2seq model for a batch: one hypothesis in `rows` for each utterance."""
 
     rows: tuple[Hypothesis, ...]
 
     def is_finite(self, row: int) -> bool:
-        """See `Emissions`."""
+        """Return whether the logits of a row were finite."""
         return self.rows[row].finite
 
 
 class Output(Protocol):
-    """What a network says of a batch: `Emissions` or `Generated`."""
+    """Output of a network for a batch: `Emissions` or `Generated`."""
 
     def is_finite(self, row: int) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Token i is column i of the emissions.
+    """Tokens of a CTC model: token i is column i of the emissions.
 
     `special` holds columns that never become text (blank, `<s>`, `</s>`, unknown). `phonemes_of` is
-    the language (of espeak-ng) whose phonemes the tokens are; None: they are characters.
+    the espeak-ng code of the language whose phonemes the tokens are; None: they are characters.
     """
 
     tokens: tuple[str, ...]
@@ -171,10 +171,10 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class WordTiming:
-    """A word, when it was said in the file's own clock, and how sure the model is (0 to 1).
+    """A word with its start and end in the file, and the model's confidence (0 to 1).
 
-    `confidence` is None where the model does not say; `characters` are the word's own, each a
-    `WordTiming` of one letter, where they were asked for.
+    `confidence` is None where the model gives none; `characters` are those of the word, each a
+    `WordTiming` of one character, where they were requested.
     """
 
     word: str
@@ -186,7 +186,7 @@ class WordTiming:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What the model heard; `truncated` where a decoder was stopped before it came to an end."""
+    """The transcript of an utterance; `truncated` where decoding stopped before the end token."""
 
     utterance_id: str
     text: str
@@ -197,7 +197,7 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class ErrorCounts:
-    """Counts of an alignment; they add, where rates do not."""
+    """Counts of an alignment: counts can be added, rates cannot."""
 
     hits: int = 0
     substitutions: int = 0
@@ -222,7 +222,7 @@ class ErrorCounts:
 
     @property
     def rate(self) -> float:
-        """Errors per reference unit; with an empty reference 0 for no insertion, else 1 each."""
+        """Errors per reference unit; with an empty reference, the number of insertions."""
         if self.reference_length == 0:
             return float(self.insertions)
         return self.errors / self.reference_length
@@ -230,7 +230,7 @@ class ErrorCounts:
 
 @dataclass(frozen=True, slots=True)
 class ScoredUtterance:
-    """One line of predictions.jsonl: texts as scored and as written, and the counts of words."""
+    """One line of predictions.jsonl: normalised and raw texts, and their error counts."""
 
     id: str
     path: str
@@ -248,12 +248,12 @@ class ScoredUtterance:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The account of an evaluation; rates are fractions, `words` counts normalised words.
+    """The result of an evaluation; rates are fractions, `words` counts normalised words.
 
-    Where `unit` is phoneme, a word is one: `wer` is the phoneme error rate. `cer_first` says that
-    the references have no spaces between words; `notes` are sentences about the texts, and
-    `empty_references` ids of utterances whose reference is empty as scored.
-    `audio_s` and `utterances` are what was scored, the `_total` ones what the data holds.
+    Where `unit` is phoneme, phonemes are counted as words: `wer` is the phoneme error rate.
+    `cer_first` is set where the references have no spaces between words; `notes` are sentences
+    about the texts, and `empty_references` ids of utterances whose normalised reference is empty.
+    `audio_s` and `utterances` are the scored amounts, the `_total` ones those of the data.
     """
 
     wer: float
@@ -279,5 +279,5 @@ class Score:
 
     @property
     def rate_name(self) -> str:
-        """What `wer` is called among those who use it."""
+        """The usual name of `wer`: WER, or PER for phonemes."""
         return "WER" if self.unit == "word" else "PER"

@@ -1,4 +1,4 @@
-"""A run on disk: every path spelt once, and files that exist only when they are whole."""
+"""A run on disk: every path is defined once, and files are written atomically."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.secret_values import hide_in_text
 
 CHECKPOINT_MARK = "complete.json"
-"""Written last into a checkpoint's folder: one without it was cut off and is never resumed from."""
+"""Written last into a checkpoint's folder: one without it is incomplete and never resumed from."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Where a run keeps what."""
+    """The files of a run."""
 
     root: Path
 
     @classmethod
     def create(cls, root: Path) -> RunFolder:
-        """Make a new, empty run folder.
+        """Create a new, empty run folder.
 
         Raises:
-            UsageError: Something is there already: a run is never overwritten.
+            UsageError: The path exists already: a run is never overwritten.
         """
-        cls.refuse_existing(root)
+        cls.reject_existing(root)
         try:
             root.mkdir(parents=True)
         except OSError as error:
             raise UsageError(
-                f"The run folder {root} cannot be made: {error.strerror}.",
-                remedy="Choose a --run folder in a place where you may write.",
+                f"The run folder {root} cannot be created: {error.strerror}.",
+                remedy="Choose a --run folder in a place with write permission.",
             ) from error
         return cls(root)
 
     @staticmethod
-    def refuse_existing(root: Path) -> None:
-        """Say that a folder is taken before any work is done for it.
+    def reject_existing(root: Path) -> None:
+        """Raise an error if a run folder exists, before any work is done for it.
 
         Raises:
-            UsageError: Something is there already.
+            UsageError: The path exists already.
         """
         if root.exists():
             raise UsageError(
                 f"The run folder {root} exists already.",
-                remedy="Choose another --run folder; a training run there goes on with --resume.",
+                remedy="Choose another --run folder, or continue a training run with --resume.",
             )
 
     @classmethod
     def create_numbered(cls, name: str, parent: Path = Path("runs")) -> RunFolder:
-        """Make `parent/name-N` with the first N that is free, also when others do the same now."""
+        """Create `parent/name-N` with the first free N, safe against concurrent processes."""
         number = 1
         while True:
             root = parent / f"{name}-{number}"
@@ -69,7 +69,7 @@ class RunFolder:
 
     @classmethod
     def existing(cls, root: Path) -> RunFolder:
-        """A run folder that is there already, to be resumed.
+        """Open an existing run folder, to resume its run.
 
         Raises:
             UsageError: No such folder, or no run in it.
@@ -78,7 +78,7 @@ class RunFolder:
         if not folder.recipe.is_file():
             raise UsageError(
                 f"There is no run to resume in {root}: it has no {folder.recipe.name}.",
-                remedy="Give the folder of a run with --run, or start one without --resume.",
+                remedy="Give the folder of a run with --run, or start a new run without --resume.",
             )
         return folder
 
@@ -107,7 +107,7 @@ class RunFolder:
         return self.root / "predictions.jsonl"
 
     @property
-    def refused(self) -> Path:
+    def skipped(self) -> Path:
         return self.root / "refused.jsonl"
 
     @property
@@ -115,12 +115,12 @@ class RunFolder:
         return self.root / "report.json"
 
     def whole_checkpoints(self) -> list[Path]:
-        """Checkpoints that were written to the end, oldest first."""
+        """Return the complete checkpoints, oldest first."""
         marks = self.checkpoints.glob(f"checkpoint-*/{CHECKPOINT_MARK}")
         return sorted((mark.parent for mark in marks), key=checkpoint_step)
 
     def record(self, event: Event) -> None:
-        """Append an event to events.jsonl; progress ticks are for the eye only and left out."""
+        """Append an event to events.jsonl; progress events are only for display and left out."""
         if isinstance(event, StageAdvanced):
             return
         line = {"event": type(event).__name__, **dataclasses.asdict(event)}
@@ -129,14 +129,14 @@ class RunFolder:
 
 
 def checkpoint_step(folder: Path) -> int:
-    """The optimiser step in the name of a checkpoint's folder."""
+    """Return the optimiser step in the name of a checkpoint's folder."""
     return int(folder.name.rsplit("-", 1)[1])
 
 
 def write_whole(path: Path, text: str, *, errors: str = "strict") -> None:
-    """Write a file that is either absent, as it was, or whole: temporary file, sync, rename.
+    """Write a file atomically: to a temporary file, with fsync, then renamed.
 
-    With `errors="surrogateescape"` file names in it that are not UTF-8 go out as they came in.
+    With `errors="surrogateescape"` file names in the text that are not UTF-8 keep their bytes.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -150,5 +150,5 @@ def write_whole(path: Path, text: str, *, errors: str = "strict") -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole, readable by people."""
+    """Write an indented JSON file atomically."""
     write_whole(path, json_text(value, indent=2) + "\n")

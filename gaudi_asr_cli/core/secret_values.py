@@ -1,4 +1,4 @@
-"""Tokens, passwords and keys: what is one by its name, and text and values without them."""
+"""Tokens, passwords and keys: recognise them by name, and remove them from text and values."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any
 
 HIDDEN = "***"
 HANDED = "GAUDI_ASR_SECRETS"
-"""Environment variable in which ranks get what is secret in their recipe: a JSON object."""
-LEAST_LENGTH = 6
-"""Shorter values are not searched for in running text: too many words would be hit."""
+"""Environment variable that passes the secrets of a recipe to ranks, as a JSON object."""
+MIN_LENGTH = 6
+"""Shorter values are not replaced in text: too many words would match."""
 
 ALWAYS = ("apikey", "accesskey", "authorization", "credential", "passphrase", "passwd", "password",
           "privatekey", "secret")  # fmt: skip
-"""What makes a name a secret's wherever it stands in it."""
+"""A name that contains one of these is that of a secret."""
 
 OF_TEXT = frozenset(
     {"additional", "audio", "blank", "bos", "class", "cls", "decoder", "delimiter", "end", "eos",
      "image", "lang", "language", "mask", "new", "no", "pad", "prefix", "sep", "special", "start",
      "task", "timestamps", "unk", "unknown", "word"}
 )  # fmt: skip
-"""What a token of text is called by, such as `pad_token`."""
+"""Words in names of text tokens, such as `pad_token`."""
 
 OF_ACCESS = frozenset({"access", "api", "auth", "bearer", "hf", "hub", "refresh"})
-"""What tokens, in the plural, are called by that are secrets: `max_tokens` are none."""
+"""Words in names of secret tokens in the plural: `max_tokens` is not one."""
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _ASSIGNMENT = re.compile(r"(?:--?)?([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
@@ -41,7 +41,7 @@ _KNOWN_TOKENS = re.compile(
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a field, option or variable of this name holds a secret.
+    """Return whether a field, option or variable of this name contains a secret.
 
     `hub_token`, `HF_TOKEN`, `--api-key` and `db.password` do; `pad_token`, `eos_token_id`,
     `max_tokens`, `tokenizer` and `monkey` do not.
@@ -63,15 +63,15 @@ def is_secret_name(name: str) -> bool:
 
 def without_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the mapping without the entries that are secrets, at any depth."""
-    kept = {name: one for name, one in values.items() if one is None or not is_secret_name(name)}
-    return {name: _cleaned(one) for name, one in kept.items()}
+    kept = {name: v for name, v in values.items() if v is None or not is_secret_name(name)}
+    return {name: _cleaned(value) for name, value in kept.items()}
 
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, Mapping):
         return without_secrets(value)
     if isinstance(value, (list, tuple)):
-        return [_cleaned(one) for one in value]
+        return [_cleaned(item) for item in value]
     return hide_in_text(value, ()) if isinstance(value, str) else value
 
 
@@ -86,10 +86,10 @@ def secrets_in(values: Mapping[str, Any]) -> Iterator[str]:
 
 @contextmanager
 def secrets_left_out(values: dict[str, Any]) -> Iterator[None]:
-    """Take the secrets out of a mapping for as long as the block runs."""
+    """Remove the secrets from a mapping while the block runs."""
     before = dict(values)
-    hidden = {name: None for name, one in before.items() if one and is_secret_name(name)}
-    inner = {name: without_secrets(one) for name, one in before.items() if isinstance(one, dict)}
+    hidden = {name: None for name, v in before.items() if v and is_secret_name(name)}
+    inner = {name: without_secrets(v) for name, v in before.items() if isinstance(v, dict)}
     values.update({**inner, **hidden})
     try:
         yield
@@ -98,14 +98,14 @@ def secrets_left_out(values: dict[str, Any]) -> Iterator[None]:
 
 
 def only_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries that `without_secrets` leaves out, in the mappings that they stand in."""
-    inner = {name: only_secrets(one) for name, one in values.items() if isinstance(one, Mapping)}
-    own = {name: one for name, one in values.items() if one is not None and is_secret_name(name)}
-    return {**{name: one for name, one in inner.items() if one}, **own}
+    """Return the entries that `without_secrets` leaves out, in their mappings."""
+    inner = {name: only_secrets(v) for name, v in values.items() if isinstance(v, Mapping)}
+    direct = {name: v for name, v in values.items() if v is not None and is_secret_name(name)}
+    return {**{name: v for name, v in inner.items() if v}, **direct}
 
 
 def handed_secrets(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return what the process that started this rank handed on in the environment."""
+    """Return the secrets that the launcher of this rank passed in the environment."""
     values: dict[str, Any] = json.loads(environment.get(HANDED, "{}"))
     return values
 
@@ -113,7 +113,7 @@ def handed_secrets(environment: Mapping[str, str] = os.environ) -> dict[str, Any
 def hide_in_words(words: Sequence[str]) -> list[str]:
     """Return a command line with `***` for each secret: after its option, after `=`, in a URL."""
     found = set(secrets_of_words(words))
-    return [_hide_word(word, words[:place], found) for place, word in enumerate(words)]
+    return [_hide_word(word, words[:index], found) for index, word in enumerate(words)]
 
 
 def _hide_word(word: str, before: Sequence[str], secrets: set[str]) -> str:
@@ -141,11 +141,11 @@ def secrets_of_words(words: Sequence[str]) -> Iterator[str]:
 
 
 def _secrets_inside(word: str, match: re.Match[str] | None) -> Iterator[str]:
-    """Yield those of a word that holds more: `--set=key=value`, a mapping, a whole command."""
+    """Yield the secrets inside a compound word: `--set=key=value`, a mapping, a whole command."""
     if match is not None and "=" in match[2]:
         yield from secrets_of_words([match[2]])
     if "{" in word:
-        yield from (one[2] for one in _INLINE.finditer(word) if is_secret_name(one[1]))
+        yield from (found[2] for found in _INLINE.finditer(word) if is_secret_name(found[1]))
     if len(parts := word.split()) > 1:
         yield from secrets_of_words(parts)
 
@@ -154,7 +154,7 @@ def known_secrets(
     words: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ
 ) -> frozenset[str]:
     """Return the secrets of this process: on its command line and in its environment."""
-    named = {one for name, one in environment.items() if is_secret_name(name) and name != HANDED}
+    named = {v for name, v in environment.items() if is_secret_name(name) and name != HANDED}
     given = secrets_of_words(sys.argv if words is None else words)
     return frozenset({*named, *given, *secrets_in(handed_secrets(environment))})
 
@@ -162,28 +162,28 @@ def known_secrets(
 def hide_in_text(
     text: str, secrets: Sequence[str] | frozenset[str] | set[str] | None = None
 ) -> str:
-    """Return the text with `***` for secrets: those given, users' passwords in URLs, hub tokens.
+    """Return the text with `***` for secrets: known values, passwords in URLs, hub tokens.
 
     Args:
-        text: Of an error, a log or a file.
-        secrets: Known values; None looks for those of this process.
+        text: Text of an error, a log or a file.
+        secrets: Known values; None: those of this process.
     """
     known = known_secrets() if secrets is None else secrets
-    # The longest first: one may be a part of another.
+    # The longest first: one may be part of another.
     for secret in sorted(known, key=len, reverse=True):
-        if len(secret) >= LEAST_LENGTH:
+        if len(secret) >= MIN_LENGTH:
             text = text.replace(secret, HIDDEN)
     text = _URL_USER.sub(rf"\1{HIDDEN}@", text)
     return _KNOWN_TOKENS.sub(HIDDEN, text)
 
 
 def hide_in_line(text: str) -> str:
-    """Return a part of a shell's line with `***` for each secret that it names."""
+    """Return part of a shell command with `***` for each secret in it."""
     return " ".join(hide_in_words(text.split(" ")))
 
 
 def hide_in_yaml(text: str) -> str:
-    """Return YAML as somebody wrote it, comments and all, with `***` for each secret."""
+    """Return YAML text, comments included, with `***` for each secret."""
     return "".join(map(_hide_yaml_line, text.splitlines(keepends=True)))
 
 

@@ -1,4 +1,4 @@
-"""A little audio for the fuzzers of data, and reading it as every command does."""
+"""Short audio for the data fuzzers, and a reader that does what every command does."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from gaudi_asr_cli.core.data.sources import ReadOptions
 
 @cache
 def encode_wav() -> bytes:
-    """A tenth of a second."""
+    """Return a wav of a tenth of a second."""
     encoded = BytesIO()
     soundfile.write(encoded, np.full(1_600, 0.25), 16_000, format="WAV")
     return encoded.getvalue()
 
 
 def put_audio(folder: Path) -> None:
-    """Put two files that lists may name into the folder."""
+    """Write the two files that lists refer to into the folder."""
     (folder / "wav").mkdir()
     for name in ("a.wav", "wav/é.wav"):
         (folder / name).write_bytes(encode_wav())
 
 
 def read_everything(source: Path | str) -> None:
-    """Read and measure a source, and write down what was found, as every command does."""
+    """Read and measure a source, and write its index, as every command does."""
     measured = read_measured([str(source)], ReadOptions(needs_text=False))
     for overlap in find_overlaps(measured.utterances):
         str(overlap).encode()
@@ -41,9 +41,10 @@ def read_everything(source: Path | str) -> None:
     again = read_index(index)
     index.unlink()
     assert (again.utterances, again.broken) == (measured.utterances, measured.broken)
-    assert all(one.audio.duration_s > 0 for one in measured.utterances)
-    assert len({one.id for one in measured.utterances}) == len(measured.utterances)
-    for one in measured.utterances:
-        json.dumps([one.id, one.text, one.speaker], ensure_ascii=False).encode()
+    assert all(utterance.audio.duration_s > 0 for utterance in measured.utterances)
+    assert len({utterance.id for utterance in measured.utterances}) == len(measured.utterances)
+    for utterance in measured.utterances:
+        fields = [utterance.id, utterance.text, utterance.speaker]
+        json.dumps(fields, ensure_ascii=False).encode()
     for broken in measured.broken:
         str(broken).encode()

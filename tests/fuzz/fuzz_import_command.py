@@ -1,8 +1,8 @@
-"""Mutated lines of old commands: each is translated or rejected, and nothing of it is run.
+"""Fuzz the import of old commands: each line is translated or rejected, and none is run.
 
     python tests/fuzz/fuzz_import_command.py --cases 5000 --seed 0
 
-Prints each line that ended in another way, with its seed, and exits with 1 if there was one.
+Prints each line with any other outcome, with its seed, and exits with 1 if there was one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gaudi_asr_cli.core.errors import AsrError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "old_commands.yaml"
 MARK = "run-by-the-fuzzer"
-"""A file that any command which is run would make."""
+"""A file that would exist if any command was run."""
 FRONTS = (
     "",
     "nohup ",
@@ -122,7 +122,7 @@ def read_lines() -> list[str]:
 
 
 def mutate(line: str, lines: list[str], dice: random.Random) -> str:
-    """The line after one to five random changes."""
+    """Return the line after one to five random mutations."""
     for _ in range(dice.randint(1, 5)):
         line = dice.choice(MUTATIONS)(line, lines, dice)
     return line
@@ -207,7 +207,7 @@ MUTATIONS: tuple[Callable[[str, list[str], random.Random], str], ...] = (
 
 @contextmanager
 def _guarded() -> Iterator[None]:
-    """In an empty folder of its own, that must stay empty."""
+    """Run the block in a new empty folder, which must stay empty."""
     home = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -219,10 +219,10 @@ def _guarded() -> Iterator[None]:
 
 
 def try_line(line: str, program: Any) -> str:
-    """`translated`, or the name of the error that says why not.
+    """Return `translated`, or the name of the error.
 
     Raises:
-        Exception: Any other way to end.
+        Exception: Any other outcome.
     """
     try:
         imported = import_line([line], program)
@@ -242,25 +242,25 @@ def try_line(line: str, program: Any) -> str:
 
 
 def run(cases: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Try so many lines.
+    """Try `cases` mutated lines.
 
     Returns:
-        How often each way to end occurred, and a report of each line that ended in a bug.
+        Counts of each outcome, and a report of each line that ended in a bug.
     """
     lines = read_lines()
     program = typer.main.get_command(app)
-    ends: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     failures: list[str] = []
     with _guarded():
         for case in range(cases):
             dice = random.Random(f"{seed}/{case}")
             line = mutate(dice.choice(lines), lines, dice)
             try:
-                ends[try_line(line, program)] += 1
+                outcomes[try_line(line, program)] += 1
             except Exception:  # noqa: BLE001 - each is reported
-                ends["bug"] += 1
+                outcomes["bug"] += 1
                 failures.append(f"seed {seed}, case {case}: {line!r}\n{traceback.format_exc()}")
-    return ends, failures
+    return outcomes, failures
 
 
 def main() -> None:
@@ -268,9 +268,9 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    ends, failures = run(arguments.cases, arguments.seed)
+    outcomes, failures = run(arguments.cases, arguments.seed)
     print("\n".join(failures[:10]))
-    print(", ".join(f"{name} {count}" for name, count in ends.most_common()))
+    print(", ".join(f"{name} {count}" for name, count in outcomes.most_common()))
     sys.exit(bool(failures))
 
 

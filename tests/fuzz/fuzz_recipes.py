@@ -1,4 +1,4 @@
-"""Mutated recipes, and settings laid over them."""
+"""Mutated recipes, and overrides of them."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ FOLDERS = ("lj/wavs", "cv/clips", "ss/audios", "mls/audio/1/2")
 
 
 def case(rng: random.Random, folder: Path) -> None:
-    """Read one of the kinds, mutated."""
+    """Read one kind of table, mutated."""
     put_audio(folder)
     name = rng.choice(list(PLACES))
     text, place = PLACES[name]

@@ -1,4 +1,4 @@
-"""Mutated vocabularies: vocab.json, tokenizer_config.json and what stands beside them."""
+"""Mutated vocabularies: vocab.json, tokenizer_config.json and the files next to them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gaudi_asr_cli.core.text.vocabulary import (
 
 @cache
 def whole_files() -> dict[str, str]:
-    """What `vocab` writes for a few letters."""
+    """Return the files that `vocab` writes for a few letters."""
     with TemporaryDirectory() as scratch:
         out = Path(scratch) / "v"
         write_tokenizer_files(build_vocabulary({"a": 3, "b": 2, "é": 1, "'": 1}), out)

@@ -1,6 +1,6 @@
-"""What the fuzzers share: mutations, the verdict on a case, the time limit and the command line.
+"""Shared by the fuzzers: mutations, the check of a case, the time limit and the command line.
 
-A case is made from its seed and its number alone, so that one that fails can be made again:
+A case is determined by its seed and number, so that a failing one can be reproduced:
 `python tests/fuzz/NAME.py --seed N --first CASE --cases 1`.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from gaudi_asr_cli.core.errors import AsrError
 
 CASE_LIMIT_S = 10
-MOST_FAILURES = 5
+MAX_FAILURES = 5
 
 Case = Callable[[random.Random, Path], None]
 """Make an input in an empty folder and read it; anything but success or an AsrError is a fault."""
@@ -41,7 +41,7 @@ HOSTILE = (
 
 @dataclass(slots=True)
 class Tally:
-    """How many cases ended how; `faults` are the reports of those that must not end so."""
+    """Counts of outcomes; `faults` are the reports of cases that failed."""
 
     read: int = 0
     rejected: int = 0
@@ -57,11 +57,11 @@ class TooSlowError(BaseException):
 
 
 def fuzz(case: Case, *, seed: int, first: int = 0, cases: int | None, seconds: float) -> Tally:
-    """Run cases until there were enough, or until the time is over."""
+    """Run cases until `cases` are done or the time is up."""
     tally, started_s = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gaudi-asr-fuzz-") as scratch:
         number = first
-        while (cases is None or number < first + cases) and len(tally.faults) < MOST_FAILURES:
+        while (cases is None or number < first + cases) and len(tally.faults) < MAX_FAILURES:
             if time.monotonic() - started_s > seconds:
                 break
             run_case(case, seed, number, Path(scratch), tally)
@@ -70,7 +70,7 @@ def fuzz(case: Case, *, seed: int, first: int = 0, cases: int | None, seconds: f
 
 
 def run_case(case: Case, seed: int, number: int, scratch: Path, tally: Tally) -> None:
-    """Run one case in a folder of its own, and count how it ended."""
+    """Run one case in a folder of its own, and count its outcome."""
     folder = scratch / "case"
     folder.mkdir()
     rng = random.Random(f"{seed}:{number}")
@@ -90,14 +90,14 @@ def run_case(case: Case, seed: int, number: int, scratch: Path, tally: Tally) ->
 
 
 def _check_message(error: AsrError, number: int, tally: Tally) -> None:
-    """An error names something, has a remedy, and can be printed."""
+    """Check that an error has a message and a remedy, and can be printed."""
     try:
-        said = f"{error.message} {error.remedy}".encode()
+        text = f"{error.message} {error.remedy}".encode()
     except UnicodeEncodeError:
         tally.faults.append(f"case {number}: cannot be printed: {error.message!r}")
         return
     if not error.message.strip() or not error.remedy.strip():
-        tally.faults.append(f"case {number}: says nothing: {said!r}")
+        tally.faults.append(f"case {number}: empty message: {text!r}")
     else:
         tally.rejected += 1
 
@@ -117,7 +117,7 @@ def _time_limit(seconds: int) -> Iterator[None]:
 
 
 def mutate(rng: random.Random, text: str) -> bytes:
-    """Return `text` with one to six places cut, doubled, swapped or replaced."""
+    """Return `text` with one to six positions cut, doubled, swapped or replaced."""
     data = bytearray(text.encode("utf-8", "surrogateescape"))
     for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
         data = rng.choice(_MUTATIONS)(rng, data)
@@ -155,7 +155,7 @@ def _double(rng: random.Random, data: bytearray) -> bytearray:
 
 
 def _replace_value(rng: random.Random, data: bytearray) -> bytearray:
-    """Swap one cell, key or value for a hostile one: between two separators."""
+    """Replace one cell, key or value between two separators by a hostile one."""
     cuts = [i for i, byte in enumerate(data) if byte in b',;|\t\n":{}[] ']
     if len(cuts) < 2:
         return data
@@ -183,12 +183,14 @@ _MUTATIONS = (
 
 
 def main(case: Case) -> None:
-    """Run a fuzzer from the command line; exit 1 where there was a fault."""
+    """Run a fuzzer from the command line; exit with 1 if there was a fault."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
-    parser.add_argument("--cases", type=int, help="how many; without it as many as time allows")
-    parser.add_argument("--seconds", type=float, help="at most so long; without it and --cases: 60")
+    parser.add_argument(
+        "--cases", type=int, help="number of cases (default: as many as time allows)"
+    )
+    parser.add_argument("--seconds", type=float, help="time limit (default without --cases: 60)")
     given = parser.parse_args()
     seconds = given.seconds or (60.0 if given.cases is None else float("inf"))
     started_s = time.monotonic()

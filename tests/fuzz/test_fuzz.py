@@ -1,4 +1,4 @@
-"""A minute of fuzzing: every outcome is success or an error that says what to do."""
+"""A minute of fuzzing: every outcome is success or an error with a remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_mutated_input_is_read_or_rejected_with_a_message(name, monkeypatch):
     assert tally.rejected > 0
 
 
-def test_a_fault_is_found_and_can_be_made_again(tmp_path, monkeypatch):
+def test_a_fault_is_found_and_can_be_reproduced(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(HERE))
     fuzzing = importlib.import_module("fuzzing")
 
@@ -37,6 +37,6 @@ def test_a_fault_is_found_and_can_be_made_again(tmp_path, monkeypatch):
     number = int(tally.faults[0].partition(":")[0].removeprefix("case "))
     again = fuzzing.fuzz(case, seed=1, first=number, cases=1, seconds=60)
 
-    assert len(tally.faults) == fuzzing.MOST_FAILURES
+    assert len(tally.faults) == fuzzing.MAX_FAILURES
     assert "KeyError" in again.faults[0]
     assert sys.getrecursionlimit() >= 1_000

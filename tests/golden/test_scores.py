@@ -34,6 +34,6 @@ def test_rates_over_all_hand_counted_cases():
         scored, normalizer="basic/2", utterances_total=len(scored), audio_s_total=11.0
     )
 
-    # By hand: 3+0+0+2+0+2+3+2+2+5+1+1 reference words; 4 substituted, 4 deleted, 7 inserted.
+    # By hand: 3+0+0+2+0+2+3+2+2+5+1+1 reference words; 4 substitutions, 4 deletions, 7 insertions.
     assert total.words.reference_length == 21
     assert total.wer == pytest.approx(15 / 21)

@@ -1,4 +1,4 @@
-"""docs/scoring.md shows what the rules do."""
+"""The examples in docs/scoring.md agree with the normalisers."""
 
 import re
 from pathlib import Path

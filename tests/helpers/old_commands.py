@@ -1,4 +1,4 @@
-"""The commands of the READMEs, and local models and data that stand in for what they name."""
+"""The commands of the READMEs, and local models and data that stand in for theirs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 WHISPER_TOKENS = 256
-"""Hindi is many bytes in a tokenizer of English digits."""
+"""Hindi takes many bytes in a tokenizer of English digits."""
 SPOKEN = (*["one", "two", "three", "four", "see", "off", "don", "t", "go"], "'", ",")
-"""What the stand-in of LibriSpeech says."""
+"""The words of the stand-in for LibriSpeech."""
 GOLDEN = Path(__file__).parents[1] / "golden"
 SCRIPTS = {
     "run_speech_recognition_ctc.py": "ctc",
@@ -24,7 +24,7 @@ TODAY = {"ctc": "finetune-ctc", "seq2seq": "finetune-seq2seq", "bench": "bench"}
 
 @dataclass(frozen=True)
 class OldCommand:
-    """A command as it was; `flags` as a shell and argparse read them, `words` behind the script."""
+    """An old command; `flags` as argparse reads them, `words` are those after the script."""
 
     id: str
     command: str
@@ -40,15 +40,15 @@ class OldCommand:
 
     @property
     def today(self) -> str:
-        """The command that takes it."""
+        """The command that replaces it."""
         only_scores = self.script == "seq2seq" and not self.trains
         return "eval-seq2seq" if only_scores else TODAY[self.script]
 
     @property
     def words(self) -> list[str]:
         words = shlex.split(self.command)
-        places = [place for place, word in enumerate(words) if Path(word).name in SCRIPTS]
-        return words[places[0] + 1 :]
+        script = next(i for i, word in enumerate(words) if Path(word).name in SCRIPTS)
+        return words[script + 1 :]
 
     @property
     def is_for_gaudi(self) -> bool:
@@ -56,22 +56,22 @@ class OldCommand:
 
 
 def read_commands(*scripts: str) -> list[OldCommand]:
-    """Those of the scripts, or all."""
+    """Return the commands of the given scripts, or all."""
     listed = yaml.safe_load((GOLDEN / "old_commands.yaml").read_text(encoding="utf-8"))
-    known = [one for one in listed if any(name in one["command"] for name in SCRIPTS)]
-    commands = [OldCommand(one["id"], one["command"], one["flags"]) for one in known]
-    return [one for one in commands if not scripts or one.script in scripts]
+    known = [entry for entry in listed if any(name in entry["command"] for name in SCRIPTS)]
+    commands = [OldCommand(entry["id"], entry["command"], entry["flags"]) for entry in known]
+    return [command for command in commands if not scripts or command.script in scripts]
 
 
 def read_flag_map() -> dict[str, Any]:
-    """The committed map from flags to keys."""
+    """Return the committed map from flags to keys."""
     mapped: dict[str, Any] = yaml.safe_load((GOLDEN / "old_flags.yaml").read_text(encoding="utf-8"))
     return mapped
 
 
 @dataclass(frozen=True)
 class Local:
-    """Folders that stand in for what the commands name."""
+    """Folders that stand in for the models and data of the commands."""
 
     pretrained: Path
     trained: Path
@@ -83,7 +83,7 @@ class Local:
 
 
 def write_local(root: Path) -> Local:
-    """Tiny random models, and data with the splits and columns of the real ones."""
+    """Write tiny random models, and data with the splits and columns of the real ones."""
     from helpers.standins import write_common_voice, write_hub_common_voice, write_librispeech
     from helpers.tiny_models import save_tiny_model
     from helpers.tiny_seq2seq import save_tiny_whisper
@@ -101,7 +101,7 @@ def write_local(root: Path) -> Local:
 
 
 def _join(root: Path) -> Path:
-    """An encoder-decoder as create-seq2seq makes it of two checkpoints."""
+    """Build an encoder-decoder from two checkpoints, as create-seq2seq does."""
     from helpers.tiny_models import save_tiny_model
     from helpers.tiny_text_models import save_tiny_text_model
 
@@ -115,7 +115,7 @@ def _join(root: Path) -> Path:
 
 
 def local_words(old: OldCommand, local: Local, run: Path, device: str) -> list[str]:
-    """The command's own words, then what makes it small and local."""
+    """Return the command's own words, and options that make it small and local."""
     words = [*old.words, "--device", device]
     for name, path in _places(old, local).items():
         words += ["--in-place", f"{name}={path}"]

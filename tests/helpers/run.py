@@ -1,4 +1,4 @@
-"""Run whole commands: in a process of their own, or here where that would take too long."""
+"""Run whole commands: in a process of their own, or in this one where that is too slow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
 ) -> Result:
-    """A command as a user runs it, 80 columns wide, without colours and without network waits."""
+    """Run a command as a user would, 80 columns wide, without colours or network access."""
     done = subprocess.run(
         [sys.executable, "-m", "gaudi_asr_cli", *map(str, arguments)],
         cwd=cwd,
@@ -41,7 +41,7 @@ def run(
 
 
 def run_here(*arguments: object) -> Result:
-    """The same in this process: quick where torch is loaded already."""
+    """Run a command in this process, which is fast where torch is loaded already."""
     from gaudi_asr_cli.cli.app import main
 
     out, err = io.StringIO(), io.StringIO()
@@ -55,7 +55,7 @@ def run_here(*arguments: object) -> Result:
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment, less what would colour or widen what is printed."""
+    """Return this process's environment without variables that change colours or width."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -22,7 +22,7 @@ def speak_corpus(folder: Path, language: str) -> Path:
     lines = []
     with open_espeak() as espeak:
         for number, text in enumerate(SENTENCES[language]):
-            samples = espeak.say(text, voice=language, rate_wpm=150, pitch=50)
+            samples = espeak.synthesise(text, voice=language, rate_wpm=150, pitch=50)
             soundfile.write(folder / f"{number}.wav", samples, ESPEAK_RATE_HZ)
             lines.append(json.dumps({"audio_filepath": f"{number}.wav", "text": text}))
     manifest = folder / "manifest.jsonl"

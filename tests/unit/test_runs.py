@@ -7,7 +7,7 @@ from gaudi_asr_cli.core.events import Noticed, StageAdvanced
 from gaudi_asr_cli.core.runs import CHECKPOINT_MARK, RunFolder, write_json, write_whole
 
 
-def test_a_run_folder_is_never_taken_twice(tmp_path):
+def test_a_run_folder_is_never_reused(tmp_path):
     RunFolder.create(tmp_path / "run")
 
     with pytest.raises(UsageError, match="exists already"):
@@ -26,7 +26,7 @@ def test_a_numbered_folder_takes_the_first_free_number(tmp_path):
 def test_a_folder_in_a_place_that_is_a_file_is_a_usage_error(tmp_path):
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(UsageError, match="cannot be made"):
+    with pytest.raises(UsageError, match="cannot be created"):
         RunFolder.create_numbered("demo", tmp_path / "file")
 
 
@@ -40,7 +40,7 @@ def test_only_a_folder_with_a_recipe_can_be_resumed(tmp_path):
     assert RunFolder.existing(folder.root) == folder
 
 
-def test_checkpoints_without_their_mark_do_not_count(tmp_path):
+def test_checkpoints_without_their_marker_do_not_count(tmp_path):
     folder = RunFolder.create(tmp_path / "run")
     for step in (100, 20, 30):
         (folder.checkpoints / f"checkpoint-{step}").mkdir(parents=True)

@@ -1,1 +1,1 @@
-"""Utterances: where they are, how long they are, what they sound like."""
+"""Utterances and their audio: sources, durations, batches and audio loading."""

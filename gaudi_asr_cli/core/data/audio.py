@@ -1,7 +1,7 @@
-"""From a place in a file to sound: any format, rate and channel count to 16 kHz mono float32.
+"""Load audio: any format, sample rate and channel count to 16 kHz mono float32.
 
-soundfile reads first (fast, seeks to the sample); FFmpeg reads what soundfile refuses and what it
-gives up on. A damaged file yields what is left, and says how much is lost.
+soundfile is tried first (fast, seeks to the sample); FFmpeg decodes what soundfile rejects or
+decodes only in part. Of a damaged file the decodable part is returned, with the seconds lost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from gaudi_asr_cli.core.data.cells import read_cell
 from gaudi_asr_cli.core.data.decoded import LOWEST_RATE_HZ, Decoded, find_end_s
 from gaudi_asr_cli.core.data.ffmpeg import decode_with_ffmpeg, read_total_s_with_ffmpeg
-from gaudi_asr_cli.core.data.headers import read_promised_s
+from gaudi_asr_cli.core.data.headers import read_declared_s
 from gaudi_asr_cli.core.data.paths import find_path_problem, shorten_path
 from gaudi_asr_cli.core.data.raw import ENCODINGS, RAW_SUFFIXES
 from gaudi_asr_cli.core.data.unreadable import file_errors
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LOSS_TOLERANCE_S = 0.1
-"""Headers of mp3 and ogg are honest to a few frames of 26 ms; less than this is not a loss."""
+"""Headers of mp3 and ogg are exact to a few frames of 26 ms; less than this is not a loss."""
 
 _BUFFER_BYTES = 65_536
 _BLOCK_FRAMES = 2**22
@@ -37,9 +37,9 @@ _BLOCK_FRAMES = 2**22
 
 @dataclass(frozen=True, slots=True)
 class LoadedAudio:
-    """Sound at 16 kHz: `samples` is float32 (T,), mono.
+    """Audio at 16 kHz: `samples` is float32 (T,), mono.
 
-    `lost_s` is what the header or the span promised and the file no longer holds, in seconds.
+    `lost_s` is how many seconds the header or the span declares and the file no longer holds.
     """
 
     samples: NDArray[np.float32]
@@ -47,11 +47,11 @@ class LoadedAudio:
 
 
 def load_audio(span: AudioSpan, *, channel: int | None = None) -> LoadedAudio:
-    """Read only `span`, mixed down to mono (or one `channel`, counted from 0), at 16 kHz.
+    """Load only `span`, mixed down to mono (or one `channel`, counted from 0), at 16 kHz.
 
     Raises:
-        DataError: The file is missing, empty, not audio, or nothing of the span can be decoded;
-            whatever else goes wrong is the file's error too.
+        DataError: The file is missing, empty, not audio, or nothing of the span can be decoded.
+            Any other exception while reading becomes a DataError of the file too.
     """
     with file_errors(_name_of(span)):
         return _load(span, channel)
@@ -64,27 +64,27 @@ def _load(span: AudioSpan, channel: int | None) -> LoadedAudio:
     if not np.isfinite(mono).all():
         raise DataError(
             f"{source.name}: some samples are not finite numbers.",
-            remedy="The file is damaged: take it out of the data, or write it anew.",
+            remedy="The file is damaged: remove it from the data, or create it again.",
         )
     if decoded.rate_hz < LOWEST_RATE_HZ:
         raise DataError(
-            f"{source.name}: the header says {decoded.rate_hz} samples a second, too few for "
-            "speech.",
-            remedy="The header is damaged: take the file out of the data, or write it anew.",
+            f"{source.name}: the header declares {decoded.rate_hz} samples per second, too few "
+            "for speech.",
+            remedy="The header is damaged: remove the file from the data, or create it again.",
         )
     samples = _resample(mono, decoded.rate_hz)
     if len(samples) == 0:
         raise _no_audio(source, span, decoded.total_s)
-    lost_s = _promised_end_s(source, span, decoded) - span.start_s - decoded.duration_s
+    lost_s = _declared_end_s(source, span, decoded) - span.start_s - decoded.duration_s
     return LoadedAudio(samples, lost_s if lost_s > LOSS_TOLERANCE_S else 0.0)
 
 
 def read_duration_s(span: AudioSpan) -> float:
-    """Seconds that `span` covers, from the file's header alone: no sound is decoded.
+    """Return the seconds that `span` covers, from the file's header alone: nothing is decoded.
 
     Raises:
-        DataError: The file is missing, empty or not audio, or the span begins after its end;
-            whatever else goes wrong is the file's error too.
+        DataError: The file is missing, empty or not audio, or the span begins after its end.
+            Any other exception while reading becomes a DataError of the file too.
     """
     with file_errors(_name_of(span)):
         total_s = _read_total_s(span)
@@ -98,7 +98,7 @@ def read_total_s(span: AudioSpan) -> float:
     """Return the seconds of the whole file that `span` lies in, from its header.
 
     Raises:
-        DataError: The file is missing, empty or not audio; whatever else goes wrong is its error.
+        DataError: The file is missing, empty or not audio, or reading it fails.
     """
     with file_errors(_name_of(span)):
         return _read_total_s(span)
@@ -116,10 +116,10 @@ def _read_total_s(span: AudioSpan) -> float:
 
 
 def read_rate_hz(span: AudioSpan) -> int:
-    """Return the samples a second of the file that `span` lies in, from its header.
+    """Return the sample rate of the file that `span` lies in, from its header.
 
     Raises:
-        DataError: The file is missing or empty, or libsndfile does not read it.
+        DataError: The file is missing or empty, or libsndfile cannot read it.
     """
     import soundfile
 
@@ -132,11 +132,11 @@ def read_rate_hz(span: AudioSpan) -> int:
 
 
 class _ForgivingFile(io.BufferedReader):
-    """A file whose damaged header may send a decoder to any place: a wild one is its end.
+    """A file in which seeking to an impossible offset, as damaged headers ask for, goes to its end.
 
-    What the system raises while a decoder reads would be printed by the decoder and forgotten: it
-    is kept in `failure`. `name` is what decoders go by: soundfile takes no header for one called
-    `.raw`, and FFmpeg no name that is not UTF-8.
+    A decoder would print an OSError raised while it reads, and go on: the error is kept in
+    `failure` instead. Decoders look at `name`: soundfile reads no header of a file called `.raw`,
+    and FFmpeg rejects a name that is not UTF-8.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -170,7 +170,7 @@ class _ForgivingFile(io.BufferedReader):
 
 
 class _ForgivingBytes(io.BytesIO):
-    """The same for bytes that are a cell of a table."""
+    """The same for the bytes of a table's cell."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         try:
@@ -186,7 +186,7 @@ def _name_of(span: AudioSpan) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Encoded audio: a file, or the bytes of a cell; `name` is what errors call it."""
+    """Encoded audio: a file, or the bytes of a cell; errors call it `name`."""
 
     name: str
     path: Path | None
@@ -210,21 +210,21 @@ class _Source:
         if problem is not None:
             raise DataError(
                 f"{name}: {problem}",
-                remedy="Check the path (relative ones start at the list that names them) and who "
-                "may read it; fetch an empty file again, or take it out of the data.",
+                remedy="Check the path (relative paths start at the list that contains them) and "
+                "its permissions; download an empty file again, or remove it from the data.",
             )
         return cls(name, path, raw=raw)
 
     @property
     def may_be_headerless(self) -> bool:
-        """Whether it has no header, or is called as files without one are."""
+        """Whether it has no header, or a suffix of files without one."""
         if self.raw is not None:
             return True
         return self.path is not None and self.path.suffix.lower() in RAW_SUFFIXES
 
     @contextmanager
     def open(self, name: str | None = None) -> Iterator[IO[bytes]]:
-        """Open it for a decoder, as `name`, or as a name of its suffix."""
+        """Open it for a decoder under `name`, by default a name with its suffix."""
         if self.path is None:
             yield _ForgivingBytes(self.data)
             return
@@ -239,7 +239,7 @@ class _Source:
         """Open it with libsndfile.
 
         Raises:
-            RuntimeError: libsndfile refuses.
+            RuntimeError: libsndfile cannot read it.
         """
         import soundfile
 
@@ -247,7 +247,7 @@ class _Source:
             self.open("audio") as encoded,
             soundfile.SoundFile(encoded, **self._arguments()) as file,
         ):
-            # Quiet samples look like the first bytes of an MP3 frame.
+            # Raw quiet samples resemble the first bytes of an MP3 frame.
             if self.raw is None and self.may_be_headerless and file.format == "MP3":
                 raise RuntimeError("samples, not MP3 frames")
             yield file
@@ -266,7 +266,7 @@ class _Source:
 
 
 def _decode(source: _Source, span: AudioSpan) -> Decoded:
-    """What soundfile reads; where it refuses or falls short, FFmpeg too, and the longer counts."""
+    """Decode with soundfile; where it fails or falls short, with FFmpeg too; return the longer."""
     first = _decode_with_soundfile(source, span)
     if first is not None and (source.raw is not None or not _falls_short(first, span)):
         return first
@@ -287,7 +287,7 @@ def _falls_short(decoded: Decoded, span: AudioSpan) -> bool:
 
 
 def _decode_with_soundfile(source: _Source, span: AudioSpan) -> Decoded | None:
-    """What libsndfile reads of the span; None where it refuses."""
+    """Decode the span with libsndfile; None where it cannot read the file."""
     try:
         with source.open_soundfile() as file:
             rate_hz, total_frames = int(file.samplerate), int(file.frames)
@@ -297,14 +297,14 @@ def _decode_with_soundfile(source: _Source, span: AudioSpan) -> Decoded | None:
             file.seek(start)
             samples = _read_frames(file, stop - start)
     except (RuntimeError, ValueError):
-        # LibsndfileError is a RuntimeError; FFmpeg has its turn next, and then an error names it.
+        # LibsndfileError is a RuntimeError; FFmpeg is tried next, and its failure is an error.
         return None
     return Decoded(samples, rate_hz, total_frames / rate_hz)
 
 
 def _read_frames(file: Any, frames: int) -> NDArray[np.float32]:
-    """Up to `frames` frames, as float32 (T, C)."""
-    # In blocks: a damaged header may promise more frames than there is memory for.
+    """Read up to `frames` frames, as float32 (T, C)."""
+    # In blocks: a damaged header may declare more frames than there is memory for.
     blocks = [np.zeros((0, file.channels), dtype=np.float32)]
     while frames > 0 and len(
         block := file.read(min(frames, _BLOCK_FRAMES), dtype="float32", always_2d=True)
@@ -322,22 +322,22 @@ def _read_total_s_with_soundfile(source: _Source) -> float | None:
         return None
 
 
-def _promised_end_s(source: _Source, span: AudioSpan, decoded: Decoded) -> float:
-    """Where the span should have ended: as declared, or with what the file's header promised."""
+def _declared_end_s(source: _Source, span: AudioSpan, decoded: Decoded) -> float:
+    """Return where the span should end: as declared by the span, or by the file's header."""
     end_s = find_end_s(span, decoded.total_s)
     if end_s != float("inf"):
         return end_s
     if source.raw is not None:
         return decoded.total_s or 0.0
     with source.open() as file:
-        promised_s = read_promised_s(file)
-    return max(promised_s or 0.0, decoded.total_s or 0.0)
+        declared_s = read_declared_s(file)
+    return max(declared_s or 0.0, decoded.total_s or 0.0)
 
 
 def _mix_down(
     samples: NDArray[np.float32], channel: int | None, source: _Source
 ) -> NDArray[np.float32]:
-    """(T, C) to (T,): the mean of all channels, or one of them."""
+    """Reduce (T, C) to (T,): the mean of all channels, or one of them."""
     channels = samples.shape[1]
     if channel is None:
         return samples[:, 0] if channels == 1 else samples.mean(axis=1, dtype=np.float32)
@@ -361,13 +361,14 @@ def _resample(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]
 def _unreadable(source: _Source) -> DataError:
     if source.may_be_headerless:
         return DataError(
-            f"{source.name}: samples without a header, which do not say what they are; "
+            f"{source.name}: samples without a header, so rate and format are unknown; "
             "infer --raw RATE:FORMAT reads such files (--raw 8000:s16le, for example).",
-            remedy="Say what they are with --raw, or convert the file to flac or wav.",
+            remedy="Give rate and format with --raw, or convert the file to flac or wav.",
         )
     return DataError(
-        f"{source.name}: neither libsndfile nor FFmpeg finds sound in it.",
-        remedy="Is it an audio file, and whole? Take it out of the data, or convert it to flac.",
+        f"{source.name}: neither libsndfile nor FFmpeg finds audio in it.",
+        remedy="Check that it is a complete audio file; remove it from the data, or convert it to "
+        "flac.",
     )
 
 
@@ -375,6 +376,6 @@ def _no_audio(source: _Source, span: AudioSpan, total_s: float | None) -> DataEr
     where = f" from {span.start_s:.2f} s on" if span.start_s else ""
     length = "" if total_s is None else f"; the file is {total_s:.2f} s long"
     return DataError(
-        f"{source.name}: there is no sound{where}{length}.",
-        remedy="Take it out of the data, or mend the start and duration that name it.",
+        f"{source.name}: there is no audio{where}{length}.",
+        remedy="Remove it from the data, or correct the start and duration of its row.",
     )

@@ -1,6 +1,6 @@
-"""Sound changed a little for training: drawn from (seed, epoch, utterance), never from a state.
+"""Audio augmentation for training, drawn from (seed, epoch, utterance) and never from a state.
 
-So a resumed run hears what an uninterrupted one would have heard.
+A resumed run therefore trains on the same audio as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -15,35 +15,38 @@ from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """What may change.
+    """Which augmentations are applied, and how strongly.
 
     Args:
-        speed: Sound is played up to this share faster or slower, pitch included (Ko et al. 2015,
-            Audio augmentation for speech recognition); 0: not at all.
+        speed: Speed perturbation by up to this fraction, faster or slower, which changes the pitch
+            too (Ko et al. 2015, Audio augmentation for speech recognition); 0 turns it off.
     """
 
     speed: float = 0.0
 
     @property
-    def longest(self) -> float:
-        """The most that a sound's length can be multiplied by."""
+    def max_length_factor(self) -> float:
+        """The largest factor by which the length of a clip may grow."""
         return 1.0 / (1.0 - self.speed)
 
-    def change(
-        self, samples: NDArray[np.float32], *, seed: int, epoch: int, index: int, shortest: int
+    def apply(
+        self, samples: NDArray[np.float32], *, seed: int, epoch: int, index: int, min_samples: int
     ) -> NDArray[np.float32]:
-        """The sound (T,) at 16 kHz at another speed; unchanged if it would be under `shortest`."""
+        """Return the samples (T,) at 16 kHz at another speed.
+
+        They are returned unchanged if fewer than `min_samples` would be left.
+        """
         if self.speed == 0.0:
             return samples
-        draw = np.random.default_rng([seed, epoch, index])
-        factor = 1.0 + self.speed * draw.uniform(-1.0, 1.0)
-        if len(samples) / factor < shortest:
+        generator = np.random.default_rng([seed, epoch, index])
+        factor = 1.0 + self.speed * generator.uniform(-1.0, 1.0)
+        if len(samples) / factor < min_samples:
             return samples
-        return play_at(samples, factor)
+        return change_speed(samples, factor)
 
 
-def play_at(samples: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
-    """The sound (T,) played `factor` times as fast: (T / factor,), its pitch changed as well."""
+def change_speed(samples: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    """Return the samples (T,) at `factor` times the speed, (T / factor,), pitch changed as well."""
     import soxr
 
     changed: NDArray[np.float32] = soxr.resample(

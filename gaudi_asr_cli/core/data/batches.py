@@ -1,4 +1,4 @@
-"""Planned batches as raw sound: the one place where utterances are loaded together."""
+"""Load planned batches of raw audio: the one place where utterances are padded together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, Utterance
 
 @dataclass(frozen=True, slots=True)
 class LoadedBatch:
-    """What could be loaded of a batch: `kept` are positions in what was asked for.
+    """The part of a batch that could be loaded; `kept` are positions in the planned batch.
 
     `broken` could not be decoded at all; `shortened` are seconds missing at the end, by id.
     """
@@ -28,46 +28,46 @@ class LoadedBatch:
     shortened: tuple[tuple[str, float], ...] = ()
 
 
-Change = Callable[[int, NDArray[np.float32]], NDArray[np.float32]]
-"""The sound of the utterance at a position of the batch (T,), changed for training."""
+Augment = Callable[[int, NDArray[np.float32]], NDArray[np.float32]]
+"""Position in the batch and samples (T,) -> augmented samples."""
 
 
 def load_batch(
-    utterances: Sequence[Utterance], *, padded_s: float = 0.0, change: Change | None = None
+    utterances: Sequence[Utterance], *, padded_s: float = 0.0, augment: Augment | None = None
 ) -> LoadedBatch:
     """Load utterances and pad them with zeros to the longest, or to `padded_s` if that is more.
 
-    One that cannot be decoded costs only itself. `change` is applied to each before padding.
+    An utterance that cannot be decoded is left out. `augment` is applied to each before padding.
 
     Raises:
-        DataError: Not one of them can be decoded; the error names the first file.
+        DataError: None of them can be decoded; the error names the first file.
     """
-    sounds: dict[int, LoadedAudio] = {}
+    clips: dict[int, LoadedAudio] = {}
     failures: dict[int, DataError] = {}
     for position, utterance in enumerate(utterances):
         try:
-            sound = load_audio(utterance.audio)
+            clip = load_audio(utterance.audio)
         except DataError as error:
             failures[position] = error
         else:
-            changed = sound.samples if change is None else change(position, sound.samples)
-            sounds[position] = LoadedAudio(changed, sound.lost_s)
-    if not sounds:
+            augmented = clip.samples if augment is None else augment(position, clip.samples)
+            clips[position] = LoadedAudio(augmented, clip.lost_s)
+    if not clips:
         raise next(iter(failures.values()))
-    lengths = np.array([len(sound.samples) for sound in sounds.values()], dtype=np.int64)
+    lengths = np.array([len(clip.samples) for clip in clips.values()], dtype=np.int64)  # (B,)
     width = max(math.ceil(padded_s * SAMPLE_RATE_HZ - 1e-6), int(lengths.max()))
-    samples = np.zeros((len(sounds), width), dtype=np.float32)
-    for row, sound in zip(samples, sounds.values(), strict=True):
-        row[: len(sound.samples)] = sound.samples
+    samples = np.zeros((len(clips), width), dtype=np.float32)  # (B, T)
+    for row, clip in zip(samples, clips.values(), strict=True):
+        row[: len(clip.samples)] = clip.samples
     return LoadedBatch(
-        batch=AudioBatch(tuple(utterances[position] for position in sounds), samples, lengths),
-        kept=tuple(sounds),
+        batch=AudioBatch(tuple(utterances[position] for position in clips), samples, lengths),
+        kept=tuple(clips),
         broken=tuple(
             BrokenAudio(utterances[position], error.message) for position, error in failures.items()
         ),
         shortened=tuple(
-            (utterances[position].id, sound.lost_s)
-            for position, sound in sounds.items()
-            if sound.lost_s > 0
+            (utterances[position].id, clip.lost_s)
+            for position, clip in clips.items()
+            if clip.lost_s > 0
         ),
     )

@@ -1,7 +1,7 @@
-"""Audio that is a cell of a Parquet or Arrow file: found by row, read when it is needed.
+"""Audio in a cell of a Parquet or Arrow file: located by row, read when it is needed.
 
-Arrow files are mapped into memory, so any row is at hand; of Parquet files the row groups read
-last are kept, because a row can only be had by unpacking its whole group.
+Arrow files are memory-mapped, so every row is directly accessible; of Parquet files the most
+recent row groups are cached, because a row can only be read by decompressing its whole group.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _OPEN_FILES = 256
 _RATE_COLUMNS = ("sampling_rate", "sample_rate", "samplerate", "rate", "sr")
 _HIGHEST_RATE_HZ = 2**31
 _KEPT_ROW_GROUPS = 4
-"""Of each process: Hugging Face writes groups of 100 rows, 10 to 50 MB of audio."""
+"""Per process: Hugging Face writes groups of 100 rows, 10 to 50 MB of audio."""
 
 _lock = threading.Lock()
 
 
 def read_cell(span: AudioSpan) -> bytes | Path:
-    """The encoded audio of the cell, or the path it names (relative to the file it stands in).
+    """Return the encoded audio of the cell, or the path in it (relative to the table's folder).
 
     Raises:
         DataError: The file cannot be read, or the cell holds neither bytes nor a path nor samples.
@@ -49,7 +49,7 @@ def read_cell(span: AudioSpan) -> bytes | Path:
     except (OSError, pa.ArrowException, KeyError, IndexError) as error:
         raise DataError(
             f"{span.path}, row {span.row}: the column {span.column!r} cannot be read: {error}",
-            remedy="The file has changed or is damaged: fetch or write it again.",
+            remedy="The file has changed or is damaged: download or write it again.",
         ) from error
 
 
@@ -69,13 +69,13 @@ def _audio_of(value: Any, span: AudioSpan) -> bytes | Path:
 def _no_audio(span: AudioSpan, problem: str) -> DataError:
     return DataError(
         f"{span.path}, row {span.row}, column {span.column!r}: {problem}.",
-        remedy="An audio cell holds bytes, a path, or samples with their rate; take the row out "
-        "of the data.",
+        remedy="An audio cell holds bytes, a path, or samples with their rate; remove the row "
+        "from the data.",
     )
 
 
 def _holds_samples(value: Any) -> bool:
-    """Tell whether the Arrow value is a list of numbers, or a struct with one that is filled."""
+    """Return whether the Arrow value is a list of numbers, or a struct with a list that is set."""
     import pyarrow as pa
 
     kind = value.type
@@ -98,7 +98,7 @@ def _is_list(kind: Any) -> bool:
 
 
 def _encode_samples(value: Any, span: AudioSpan) -> bytes:
-    """Write decoded samples as a wav of floats, which keeps each to the last bit."""
+    """Write decoded samples as a float wav, which is lossless."""
     import soundfile
 
     is_struct = not _is_list(value.type)
@@ -111,14 +111,14 @@ def _encode_samples(value: Any, span: AudioSpan) -> bytes:
 
 
 def _to_float(array: Any, span: AudioSpan) -> NDArray[np.float32]:
-    """Samples (T,) or (T, C) as float32, whole numbers by their full scale."""
+    """Return samples (T,) or (T, C) as float32; integers are divided by their full scale."""
     values = array.values
     if _is_list(values.type):
         rows = [_to_float(row, span) for row in values]
         if len({len(row) for row in rows}) != 1:
-            raise _no_audio(span, "its channels are not equally long")
+            raise _no_audio(span, "its channels differ in length")
         samples = np.stack(rows)
-        # Channels come first, as `datasets` writes them, unless there are far too many.
+        # (C, T), as `datasets` writes it, unless that would be more channels than samples.
         return samples.T if samples.shape[0] < samples.shape[1] else samples
     numbers: NDArray[Any] = values.to_numpy(zero_copy_only=False)
     if numbers.dtype.kind not in "fi" or len(numbers) == 0:
@@ -129,7 +129,7 @@ def _to_float(array: Any, span: AudioSpan) -> NDArray[np.float32]:
 
 
 def _find_rate(struct: Any, span: AudioSpan) -> int:
-    """The samples' rate: from the struct they stand in, or a column beside them."""
+    """Return the sample rate: from the struct of the samples, or from a column of the row."""
     if struct is not None:
         names = [name for name in _RATE_COLUMNS if struct.type.get_field_index(name) >= 0]
         rate = struct[names[0]].as_py() if names else None
@@ -138,8 +138,10 @@ def _find_rate(struct: Any, span: AudioSpan) -> int:
         row = span.row or 0
         rate = _read_value(span.path, row, names[0]).as_py() if names else None
     if not isinstance(rate, int | float) or not 0 < rate < _HIGHEST_RATE_HZ or rate != int(rate):
-        said = f"{names[0]!r} is {rate!r}" if names else "no column sampling_rate says their rate"
-        raise _no_audio(span, f"it holds samples, and {said}")
+        problem = (
+            f"{names[0]!r} is {rate!r}" if names else "no column sampling_rate gives their rate"
+        )
+        raise _no_audio(span, f"it holds samples, and {problem}")
     return int(rate)
 
 
@@ -151,8 +153,8 @@ def _column_names(path: Path) -> list[str]:
 
 
 def _read_value(path: Path, row: int, column: str) -> Any:
-    # One at a time: a Parquet reader is not made for threads, and two threads that want one row
-    # group would both unpack it.
+    # One at a time: a Parquet reader is not thread-safe, and two threads that need the same row
+    # group would both decompress it.
     with _lock:
         if path.suffix == ".arrow":
             return _map_arrow(path)[column][row]
@@ -178,7 +180,7 @@ def _load_group(path: Path, group: int, column: str) -> Any:
 
 
 def _find_group(metadata: Any, row: int) -> tuple[int, int]:
-    """The row group that holds `row`, and the row's place in it."""
+    """Return the row group that holds `row`, and the row's offset in it."""
     for group in range(metadata.num_row_groups):
         rows = metadata.row_group(group).num_rows
         if row < rows:
@@ -188,7 +190,7 @@ def _find_group(metadata: Any, row: int) -> tuple[int, int]:
 
 
 def _forget_open_files() -> None:
-    """A forked data loader must share neither open files nor a lock that a thread held."""
+    """Drop open files and the lock, which a forked data loader must not share with its parent."""
     global _lock
     _lock = threading.Lock()
     for cache in (_map_arrow, _open_parquet, _load_group):
@@ -199,7 +201,7 @@ os.register_at_fork(after_in_child=_forget_open_files)
 
 
 def open_arrow_table(path: Path) -> Any:
-    """An Arrow file mapped into memory, in the streaming format (as `datasets` writes) or not."""
+    """Memory-map an Arrow file, in the streaming format (of `datasets`) or the file format."""
     import pyarrow as pa
 
     try:

@@ -1,4 +1,4 @@
-"""Sound as a decoder hands it over, before mixing and resampling."""
+"""Audio as a decoder returns it, before downmixing and resampling."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.records import AudioSpan
 
 LOWEST_RATE_HZ = 2_000
-"""Less carries no speech; resampled, a damaged header of 1 Hz would fill the memory."""
+"""Less carries no speech; resampling from a damaged header's 1 Hz would exhaust the memory."""
 
 END_TOLERANCE_S = 0.002
-"""Declared durations are rounded to milliseconds; a span that ends this near the end reaches it."""
+"""Declared durations are rounded to milliseconds; a span this close to the end reaches it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """`samples` is float32 (T, C) of a span; `total_s` what the header says of the whole file."""
+    """`samples` is float32 (T, C) of a span; `total_s` is the length of the file by its header."""
 
     samples: NDArray[np.float32]
     rate_hz: int
@@ -33,10 +33,10 @@ class Decoded:
 
 
 def find_end_s(span: AudioSpan, total_s: float | None) -> float:
-    """Where `span` ends in a file of `total_s` seconds; infinity where it ends with the file.
+    """Return where `span` ends in a file of `total_s` seconds; infinity: at the end of the file.
 
-    A header may be a frame or two short of the truth, so a span that reaches the end is read as
-    far as there is sound.
+    A header may be a frame or two short, so a span that reaches the end is read as far as there
+    is audio.
     """
     if span.duration_s is None:
         return math.inf

@@ -1,4 +1,4 @@
-"""FFmpeg's decoders through PyAV: what libsndfile refuses, and what is left of damaged files."""
+"""FFmpeg's decoders through PyAV, for formats beyond libsndfile and for damaged files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.records import AudioSpan
 
 _SEEK_MARGIN_S = 1.0
-"""Lossy codecs need some frames before the first whole one; they are cut off again by time."""
+"""Lossy codecs need some frames of context; they are cut off again by their time stamps."""
 
 _SCALES = {"u8": (128.0, 128.0), "s16": (0.0, 2.0**15), "s32": (0.0, 2.0**31)}
-"""Sample format -> what is subtracted, what it is divided by, to reach -1 to 1."""
+"""Sample format -> (offset to subtract, scale to divide by) for a range of -1 to 1."""
 
 
 def decode_with_ffmpeg(source: IO[bytes], span: AudioSpan) -> Decoded | None:
-    """What can be decoded of `span`, packet by packet; None where no sound at all comes out."""
+    """Decode `span` packet by packet, as far as possible; None where nothing can be decoded."""
     chunks: list[NDArray[np.float32]] = []
     rate_hz, begin_s, total_s = 0, 0.0, None
     try:
@@ -41,7 +41,7 @@ def decode_with_ffmpeg(source: IO[bytes], span: AudioSpan) -> Decoded | None:
                 if decoded_s >= end_s:
                     break
     except _errors():
-        # What was decoded until here is what is left; with nothing left the caller names the file.
+        # Keep what was decoded so far; without any, the caller raises an error that names the file.
         pass
     if not chunks:
         return None
@@ -50,7 +50,7 @@ def decode_with_ffmpeg(source: IO[bytes], span: AudioSpan) -> Decoded | None:
 
 
 def read_total_s_with_ffmpeg(source: IO[bytes]) -> float | None:
-    """Seconds of sound according to the container; counted packet by packet where it says nothing.
+    """Return the seconds of audio by the container, or counted by packets where it has none.
 
     None where FFmpeg finds no audio.
     """
@@ -68,14 +68,14 @@ def read_total_s_with_ffmpeg(source: IO[bytes]) -> float | None:
 def _opened(source: IO[bytes]) -> Iterator[tuple[Any, Any]]:
     import av
 
-    # A play list renamed to .wav must not make FFmpeg open other files or addresses.
+    # A playlist renamed to .wav must not make FFmpeg open other files or URLs.
     options = {"protocol_whitelist": "none"}
     with av.open(source, options=options, metadata_errors="ignore") as container:
         yield container, container.streams.audio[0]
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """Each of these was raised by PyAV on some real file."""
+    """Return the exceptions that PyAV raises on damaged files: each was seen on a real one."""
     import av
 
     return (av.error.FFmpegError, ValueError, IndexError, UnicodeDecodeError, AttributeError)
@@ -94,7 +94,7 @@ def _seek(container: Any, start_s: float) -> None:
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """Frames of one rate and channel count; a packet that cannot be decoded is passed over."""
+    """Yield frames of one rate and channel count; skip packets that cannot be decoded."""
     first = None
     for packet in container.demux(stream):
         try:
@@ -109,11 +109,11 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _to_float(frame: Any) -> NDArray[np.float32]:
-    """A frame as float32 (T, C)."""
+    """Return a frame as float32 (T, C)."""
     array = frame.to_ndarray()
     columns = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
     offset, scale = _SCALES.get(frame.format.name.rstrip("p"), (0.0, 1.0))
-    # In double precision first: 2**31 - 1 has no float32 of its own.
+    # In double precision first: float32 cannot represent 2**31 - 1.
     scaled: NDArray[np.float32] = ((columns.astype(np.float64) - offset) / scale).astype(np.float32)
     return scaled
 

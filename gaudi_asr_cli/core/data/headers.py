@@ -1,6 +1,6 @@
-"""How much sound a file's own header promises, where the decoders do not tell.
+"""The duration that a wav or aiff header declares, which decoders do not report.
 
-libsndfile believes the size of a cut-off wav, not its header, so the loss would go unseen.
+libsndfile goes by the size of a truncated wav, not by its header, so the loss would go unnoticed.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import struct
 from typing import IO
 
 _STREAMED_BYTES = 0x7FFF_0000
-"""Programs that write wav into a pipe cannot know its size: they put 0 or the largest number."""
+"""Programs that write wav to a pipe cannot know its size: they write 0 or the maximum."""
 
 _LARGEST_EXPONENT = 16383 + 32
-"""Of a sample rate below 2**33 Hz; more, or a negative rate, is a damaged header."""
+"""Exponent of sample rates below 2**33 Hz; more, or a negative rate, is a damaged header."""
 
 
-def read_promised_s(file: IO[bytes]) -> float | None:
-    """Seconds that a RIFF wav or an AIFF header promises; None for anything else."""
+def read_declared_s(file: IO[bytes]) -> float | None:
+    """Return the seconds that a RIFF wav or AIFF header declares; None for any other file."""
     head = file.read(12)
     if head[:4] == b"RIFF" and head[8:] == b"WAVE":
         return _read_wav_s(file)
@@ -52,7 +52,7 @@ def _read_aiff_s(file: IO[bytes]) -> float | None:
 
 
 def _read_extended(data: bytes) -> float:
-    """An 80-bit IEEE 754 number, as AIFF stores its sample rate; 0 where it is beyond any rate."""
+    """Decode an 80-bit IEEE 754 number, AIFF's sample rate; 0 where it is no possible rate."""
     exponent, mantissa = struct.unpack(">HQ", data)
     if exponent > _LARGEST_EXPONENT:
         return 0.0

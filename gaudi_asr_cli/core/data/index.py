@@ -1,4 +1,4 @@
-"""Measured utterances on disk: read and measured once, by one process for many."""
+"""Measured utterances on disk: read and measured once, by one process for all ranks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
 
 def write_index(path: Path, measured: Measured) -> None:
-    """Write an utterance a line; times come back to the last bit."""
+    """Write one utterance per line; times are read back exactly."""
     with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
         for values in _lines(measured):
             file.write(json.dumps(values, ensure_ascii=False, default=str) + "\n")
 
 
 def read_index(path: Path) -> Measured:
-    """What `write_index` wrote, in the same order."""
+    """Read what `write_index` wrote, in the same order."""
     good: list[Utterance] = []
     broken: list[BrokenAudio] = []
     with path.open(encoding="utf-8", errors="surrogateescape") as file:
@@ -38,8 +38,8 @@ def read_index(path: Path) -> Measured:
 def _lines(measured: Measured) -> Iterator[dict[str, Any]]:
     for utterance in measured.utterances:
         yield asdict(utterance)
-    for one in measured.broken:
-        yield {**asdict(one.utterance), "reason": one.reason}
+    for broken in measured.broken:
+        yield {**asdict(broken.utterance), "reason": broken.reason}
 
 
 def _utterance(values: dict[str, Any]) -> Utterance:

@@ -1,4 +1,4 @@
-"""From a path as a list writes it to the file: other systems' separators, URLs, two Unicodes."""
+"""Resolve a path in a list to a file: other systems' separators, URLs, Unicode composition."""
 
 from __future__ import annotations
 
@@ -13,41 +13,43 @@ _LISTED_FOLDERS = 256
 
 
 def find_file(base: Path, written: str) -> Path:
-    """Return the file that a list means by `written`, relative to `base` or absolute.
+    """Return the file that a list refers to as `written`, relative to `base` or absolute.
 
-    What exists as it is written is taken so. Otherwise white space around it is left out, a
-    `file:` URL, `~` and Windows' separators are resolved, and a name that differs only in how
-    Unicode composes its accents is looked for in its folder.
+    A path that exists as written is taken as it is. Otherwise surrounding white space is removed,
+    `file:` URLs, `~` and Windows separators are resolved, and a name that differs only in how
+    Unicode composes its accents is looked up in its folder.
 
     Raises:
-        ValueError: It is no path, or it is the URL of another machine; the message says so.
+        ValueError: It is not a path, or the URL of another machine; the message gives the reason.
     """
     if not written.strip() or "\0" in written:
         raise ValueError(f"{written!r} is not the path of an audio file")
     if _is_plain(written) or _exists(base / written):
         return base / written
-    place = _from_url(written.strip())
-    if place.startswith("~"):
-        place = str(expand_home(place))
-    if "\\" in place and not _exists(base / place):
-        place = place.replace("\\", "/")
-    path = base / place
+    location = _from_url(written.strip())
+    if location.startswith("~"):
+        location = str(expand_home(location))
+    if "\\" in location and not _exists(base / location):
+        location = location.replace("\\", "/")
+    path = base / location
     return path if _exists(path) else _find_composed(path)
 
 
 def _is_plain(written: str) -> bool:
-    """Tell whether there is one way to read the path, so that no disk need be asked."""
+    """Return whether the path can be read in only one way, so that no disk access is needed."""
     odd = written[0] in " ~\t" or written[-1] in " \t\r" or "\\" in written or ":" in written
     return written.isascii() and not odd
 
 
-def _from_url(place: str) -> str:
-    scheme, colon, _ = place.partition("://")
+def _from_url(location: str) -> str:
+    scheme, colon, _ = location.partition("://")
     if not colon or not scheme.isalnum():
-        return place
-    url = urlsplit(place)
+        return location
+    url = urlsplit(location)
     if url.scheme != "file" or url.netloc not in ("", "localhost"):
-        raise ValueError(f"{place!r} is not on this machine; fetch it, and write the file's path")
+        raise ValueError(
+            f"{location!r} is not on this machine; download it, and write the file's path"
+        )
     path = unquote(url.path, errors="surrogateescape")
     # file:///C:/a.wav
     return path[1:] if path[2:3] == ":" else path
@@ -61,7 +63,7 @@ def _exists(path: Path) -> bool:
 
 
 def _find_composed(path: Path) -> Path:
-    """Return the path with each missing part as its folder spells it, composed or decomposed."""
+    """Return the path with each missing part as it is on disk, composed or decomposed."""
     if str(path).isascii():
         return path
     found = Path(path.anchor)

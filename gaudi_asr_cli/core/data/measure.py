@@ -1,4 +1,4 @@
-"""How long every utterance is, from headers; files that cannot be used are told apart."""
+"""Measure the duration of every utterance from headers, and find files that cannot be used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from gaudi_asr_cli.core.data.audio import read_total_s
-from gaudi_asr_cli.core.data.contradictions import Contradiction, settle, sum_up_contradictions
+from gaudi_asr_cli.core.data.contradictions import (
+    Contradiction,
+    reconcile,
+    summarize_contradictions,
+)
 from gaudi_asr_cli.core.data.rejected import RowError
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import (
@@ -28,7 +32,7 @@ from gaudi_asr_cli.core.records import AudioSpan, Utterance
 MEASURE_STAGE = "measure"
 
 _THREADS = min(16, 4 * (os.cpu_count() or 1))
-"""More than cores: on network disks most of the time is waiting."""
+"""More than cores: on network disks most of the time is spent waiting."""
 
 _SLICE = 64
 _ADVANCE_S = 0.2
@@ -48,10 +52,10 @@ class BrokenAudio:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`utterances` with a duration each, in their order; `broken` those that have none.
+    """`utterances` with a duration each, in their order, and the `broken` ones.
 
-    `contradictions` says of each row that promises what its file does not hold how it was read;
-    `notes` sums them up, and says what else is worth knowing about the data.
+    `contradictions` lists the rows that differ from their files, and how each was read; `notes`
+    summarises them, with other remarks about the data.
     """
 
     utterances: tuple[Utterance, ...]
@@ -69,29 +73,33 @@ def measure(
 ) -> Measured:
     """Compare each row with its file's header, in threads; nothing is decoded.
 
-    A row without a duration takes what its file holds from its start on, and so does one that
-    promises more than the file holds. A header is read once for each file.
+    A row without a duration, or with one beyond the end of its file, extends to the end of the
+    file. Each header is read once.
 
     Args:
         utterances: Rows of a source, which is read to its end first.
         observe: Receives progress and the notes.
-        notes: What reading the source has noted; a list that may grow while it is read.
+        notes: Notes of the reader; a list that may grow while the source is read.
 
     Raises:
-        DataError: The source itself is broken, as its reader says.
+        DataError: The source itself is broken.
     """
     started_s = time.monotonic()
     sources = tuple(utterances)
     observe(StageStarted(MEASURE_STAGE, float(len(sources))))
     results = list(_reporting(_measure_all(sources), observe))
-    contradictions = tuple(one.found for one in results if one.found is not None)
+    contradictions = tuple(
+        result.contradiction for result in results if result.contradiction is not None
+    )
     measured = Measured(
-        utterances=tuple(one.utterance for one in results if one.reason is None),
+        utterances=tuple(result.utterance for result in results if result.reason is None),
         broken=tuple(
-            BrokenAudio(one.utterance, one.reason) for one in results if one.reason is not None
+            BrokenAudio(result.utterance, result.reason)
+            for result in results
+            if result.reason is not None
         ),
         contradictions=contradictions,
-        notes=(*notes, *sum_up_contradictions(contradictions)),
+        notes=(*notes, *summarize_contradictions(contradictions)),
     )
     observe(StageFinished(MEASURE_STAGE, time.monotonic() - started_s))
     for note in measured.notes:
@@ -101,20 +109,21 @@ def measure(
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """A row after it was compared with its file: `reason` says why it cannot be used."""
+    """A row compared with its file; `reason` is why it cannot be used."""
 
     utterance: Utterance
     reason: str | None = None
-    found: Contradiction | None = None
+    contradiction: Contradiction | None = None
 
 
 def _measure_all(utterances: tuple[Utterance, ...]) -> Iterator[_Result]:
-    # A list in which a row has a start names segments, and means what it says.
-    whole = not any(one.audio.start_s for one in utterances)
-    headers = _Headers(Counter(one.audio.path for one in utterances) if whole else {})
+    # A list with a start in any row names segments, so its durations are taken as they are.
+    whole_files = not any(utterance.audio.start_s for utterance in utterances)
+    rows_of_file = Counter(utterance.audio.path for utterance in utterances) if whole_files else {}
+    headers = _Headers(rows_of_file)
     parts = [utterances[i : i + _SLICE] for i in range(0, len(utterances), _SLICE)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        # Rows of one file lie together in a part; a thread for each would only wait in line.
+        # In parts: rows of one file are neighbours, and one thread each would only wait.
         for results in pool.map(partial(_measure_some, headers=headers), parts):
             yield from results
 
@@ -125,36 +134,38 @@ def _measure_some(utterances: tuple[Utterance, ...], headers: _Headers) -> list[
 
 def _measure_one(utterance: Utterance, headers: _Headers) -> _Result:
     try:
-        held_s = headers.read_total_s(utterance.audio)
+        total_s = headers.read_total_s(utterance.audio)
     except DataError as error:
-        return _Result(utterance, utterance.rejection or _place(utterance, error.message))
+        return _Result(utterance, utterance.rejection or _with_origin(utterance, error.message))
     if utterance.rejection:
-        return _Result(utterance, f"{utterance.rejection}; the file holds {held_s:.3f} s")
+        return _Result(utterance, f"{utterance.rejection}; the file holds {total_s:.3f} s")
     try:
-        settled, found = settle(utterance, held_s, alone=headers.is_named_once(utterance.audio))
+        read, contradiction = reconcile(
+            utterance, total_s, only_row=headers.has_one_row(utterance.audio)
+        )
     except RowError as error:
         return _Result(utterance, str(error))
-    return _Result(settled, found=found)
+    return _Result(read, contradiction=contradiction)
 
 
-def _place(utterance: Utterance, message: str) -> str:
-    """Name the list and line too, where the message does not."""
+def _with_origin(utterance: Utterance, message: str) -> str:
+    """Prepend the list and line, where the message lacks them."""
     origin = utterance.origin
     return message if origin in message else f"{origin}: {message}"
 
 
 class _Headers:
-    """What the headers say, each read once: a long recording is not opened for every segment."""
+    """Headers, each read once: a long recording is not opened again for every segment."""
 
-    def __init__(self, named: Mapping[Path, int]) -> None:
-        self._named = named
+    def __init__(self, rows_of_file: Mapping[Path, int]) -> None:
+        self._rows_of_file = rows_of_file
         self._known: dict[Path, float | DataError] = {}
 
-    def is_named_once(self, span: AudioSpan) -> bool:
-        return span.row is None and self._named.get(span.path) == 1
+    def has_one_row(self, span: AudioSpan) -> bool:
+        return span.row is None and self._rows_of_file.get(span.path) == 1
 
     def read_total_s(self, span: AudioSpan) -> float:
-        """Return the seconds of the whole file or cell.
+        """Return the length of the whole file or cell in seconds.
 
         Raises:
             DataError: It cannot be read.

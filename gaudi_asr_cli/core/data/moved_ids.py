@@ -1,4 +1,4 @@
-"""Datasets that have left the hub or changed their name, and where their speech is now."""
+"""Datasets that were removed from the hub or renamed, and their replacements."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _COMMON_VOICE = (
 )
 
 MOVED_IDS = {
-    "librispeech_asr": "Its name is openslr/librispeech_asr now, with --config clean or other.",
+    "librispeech_asr": "It is now openslr/librispeech_asr, with --config clean or other.",
     "common_voice": _COMMON_VOICE,
     "mozilla-foundation/*": _COMMON_VOICE,
     "legacy-datasets/common_voice": _COMMON_VOICE,
-    "multilingual_librispeech": "Its name is facebook/multilingual_librispeech now, with --config "
+    "multilingual_librispeech": "It is now facebook/multilingual_librispeech, with --config "
     "german, dutch, french, spanish, italian, portuguese or polish.",
     "timit_asr": "TIMIT was never free: get LDC93S1 from https://catalog.ldc.upenn.edu/LDC93S1 "
     "and give a manifest or table of it.",
@@ -26,9 +26,10 @@ RENAMED_IDS = {
     "librispeech_asr": "openslr/librispeech_asr",
     "multilingual_librispeech": "facebook/multilingual_librispeech",
 }
-"""Those whose speech is on the hub under another name, with the same configurations and splits."""
+"""Renamed datasets that kept their configurations and splits."""
 
 
 def find_replacement(name: str) -> str | None:
-    """What to use in place of the dataset `name`; None where it may well be alive."""
-    return next((told for pattern, told in MOVED_IDS.items() if fnmatchcase(name, pattern)), None)
+    """Return what to use in place of the dataset `name`; None where it is not known to be gone."""
+    advice = (text for pattern, text in MOVED_IDS.items() if fnmatchcase(name, pattern))
+    return next(advice, None)

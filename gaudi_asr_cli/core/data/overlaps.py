@@ -1,4 +1,4 @@
-"""Segments of one recording that overlap and say different things."""
+"""Segments of one recording that overlap and have different texts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
 TOLERANCE_S = 0.05
-"""Ends that are rounded, or padded a little, are no overlap."""
+"""Rounded or slightly padded boundaries are no overlap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Two utterances of one recording that share some of it, with different texts."""
+    """Two utterances of one recording that share audio but differ in text."""
 
     first: Utterance
     second: Utterance
@@ -29,7 +29,7 @@ class Overlap:
 
 
 def find_overlaps(utterances: Iterable[Utterance]) -> tuple[Overlap, ...]:
-    """Return for each measured utterance at most one overlap with an earlier one of its file."""
+    """Return at most one overlap of each measured utterance with an earlier one of its file."""
     recordings: dict[tuple[object, ...], list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         span = utterance.audio
@@ -43,20 +43,20 @@ def find_overlaps(utterances: Iterable[Utterance]) -> tuple[Overlap, ...]:
 
 
 def _find_in_recording(segments: list[Utterance]) -> Iterator[Overlap]:
-    longest: list[Utterance] = []
-    for segment in sorted(segments, key=lambda one: one.audio.start_s):
-        other = next((one for one in longest if one.text != segment.text), None)
+    latest: list[Utterance] = []
+    for segment in sorted(segments, key=lambda utterance: utterance.audio.start_s):
+        other = next((earlier for earlier in latest if earlier.text != segment.text), None)
         if other is not None:
             shared_s = min(_end_s(other), _end_s(segment)) - segment.audio.start_s
             if shared_s > TOLERANCE_S:
                 yield Overlap(other, segment, shared_s)
-        # The one that reaches furthest, and the furthest of another text.
-        longest = _keep_longest([*longest, segment])
+        # The segment that ends last, and the one that ends last among those of another text.
+        latest = _keep_last_ending([*latest, segment])
 
 
-def _keep_longest(segments: list[Utterance]) -> list[Utterance]:
+def _keep_last_ending(segments: list[Utterance]) -> list[Utterance]:
     ordered = sorted(segments, key=_end_s, reverse=True)
-    second = next((one for one in ordered if one.text != ordered[0].text), None)
+    second = next((segment for segment in ordered if segment.text != ordered[0].text), None)
     return ordered[:1] if second is None else [ordered[0], second]
 
 

@@ -1,4 +1,4 @@
-"""Paths as people and lists write them: what cannot be opened as a file is named, not raised."""
+"""Paths from users and lists: why one cannot be opened as a file, without raising."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 MISSING = "there is no such file"
-"""How the problem of a path that does not exist begins."""
+"""The beginning of the problem of a path that does not exist."""
 
 _SHOWN_CHARACTERS = 300
 _SHOWN_END = 60
@@ -22,14 +22,14 @@ _KINDS = (
 )
 
 
-def expand_home(place: str) -> Path:
-    """Return the path with `~` and `~user` replaced; `~` of no known user stays as it is."""
-    # Path.expanduser raises where there is no such user.
-    return Path(os.path.expanduser(place))  # noqa: PTH111
+def expand_home(path: str) -> Path:
+    """Return the path with `~` and `~user` expanded; `~` of an unknown user is left as it is."""
+    # Path.expanduser raises for an unknown user.
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def find_path_problem(path: Path) -> str | None:
-    """Say why `path` cannot be read as a file, from the file system alone; None where it can."""
+    """Return why `path` cannot be read as a file, from the file system alone; None where it can."""
     try:
         status = path.stat()
     except OSError as error:
@@ -43,7 +43,7 @@ def find_path_problem(path: Path) -> str | None:
 
 
 def shorten_path(path: Path | str) -> str:
-    """Return the path for a message: of one that fills a screen, beginning and end."""
+    """Return the path for a message; of a very long one, its beginning and end."""
     text = str(path)
     if len(text) <= _SHOWN_CHARACTERS:
         return text
@@ -69,5 +69,5 @@ def _describe_missing(path: Path) -> str:
 def _describe_kind(path: Path, mode: int) -> str:
     kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
     if stat.S_ISDIR(mode) and not os.access(path, os.R_OK | os.X_OK):
-        return "a folder that may not be opened (permission denied)."
+        return "a folder that cannot be opened (permission denied)."
     return f"{kind}, not a file."

@@ -1,4 +1,4 @@
-"""Transcripts as phonemes: what a recogniser of phonemes learns and is scored on."""
+"""Transcripts as phonemes, the labels and references of phoneme recognition."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from gaudi_asr_cli.core.records import Utterance
 def pronounce_texts(
     utterances: Iterable[Utterance], language: str, clean: Callable[[str], str]
 ) -> tuple[Utterance, ...]:
-    """The utterances with the phonemes of their cleaned text, separated by spaces, as their text.
+    """Replace the text of each utterance by its phonemes, separated by spaces.
 
     Args:
-        utterances: Those without text stay so.
-        language: espeak-ng's name of it, such as `tr`.
-        clean: Takes out of the text what is not to be spoken.
+        utterances: Utterances; those without text are left unchanged.
+        language: espeak-ng's code of the language, such as `tr`.
+        clean: Applied to the text first; removes what is not spoken.
 
     Raises:
         DataError: espeak-ng does not know the language.
-        MachineError: The `demo` extra, which holds espeak-ng, is not installed.
+        MachineError: The `demo` extra, which installs espeak-ng, is missing.
     """
     with open_espeak() as espeak:
 
@@ -29,11 +29,13 @@ def pronounce_texts(
             return " ".join(espeak.pronounce(clean(text), language))
 
         return tuple(
-            one if one.text is None else replace(one, text=pronounce(one.text))
-            for one in utterances
+            utterance
+            if utterance.text is None
+            else replace(utterance, text=pronounce(utterance.text))
+            for utterance in utterances
         )
 
 
 def label_phonemes(language: str) -> str:
-    """What stands for the normaliser of a phoneme error rate: `phonemes tr, espeak-ng 0.2.4`."""
+    """Return the normaliser label of a phoneme error rate: `phonemes tr, espeak-ng 0.2.4`."""
     return f"phonemes {language}, espeak-ng {read_espeak_version()}"

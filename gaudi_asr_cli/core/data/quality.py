@@ -1,4 +1,4 @@
-"""Is this sound worth training on? Silence, clipping, telephone bandwidth, and copies."""
+"""Audio quality checks: silence, clipping, telephone bandwidth, and copies between splits."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 SILENCE_DBFS = -55.0
-"""A clip whose loudest 25 ms stay below this holds room noise at most."""
+"""A clip whose loudest 25 ms are below this contains room noise at most."""
 
 CLIPPED_SHARE = 0.001
-"""A peak may touch full scale; one sample in a thousand there is a recording cut off."""
+"""A peak may reach full scale; one sample in a thousand there means that the clip is clipped."""
 
 FULL_SCALE = 0.99
-"""Less than 1: resampling and lossy codecs round the corners of clipped waves."""
+"""Less than 1: resampling and lossy codecs smooth the edges of clipped waveforms."""
 
 UPSAMPLED_DROP_DB = 35.0
-"""Between the sharpest fall seen in wideband speech (31 dB, a radio recording of 1961) and that of
-95 % of telephone-rate clips brought to 16 kHz with soxr (35 to 76 dB as wav, more as mp3)."""
+"""Between the largest drop seen in wideband speech (31 dB, a radio recording of 1961) and that of
+95 % of telephone-rate clips resampled to 16 kHz with soxr (35 to 76 dB as wav, more as mp3)."""
 
 _LOUDNESS_WINDOW_SAMPLES = SAMPLE_RATE_HZ * 25 // 1000
 _SPECTRUM_SAMPLES = 1024
@@ -46,10 +46,10 @@ _QUIETEST = 1e-10
 
 @dataclass(frozen=True, slots=True)
 class AudioFacts:
-    """What was heard in one clip at 16 kHz.
+    """Measurements of one clip at 16 kHz.
 
-    `band_drop_db` is how far the level falls at 4 kHz, None where the clip is too short or silent;
-    `file_rate_hz` is what the file's header says, None where only FFmpeg can read it.
+    `band_drop_db` is the drop in level at 4 kHz, None where the clip is too short or silent;
+    `file_rate_hz` is the sample rate in the file's header, None where only FFmpeg can read it.
     """
 
     loudest_dbfs: float
@@ -67,12 +67,12 @@ class AudioFacts:
 
     @property
     def low_rate(self) -> bool:
-        """The file itself is below 16 kHz, and says so."""
+        """Whether the header of the file gives a sample rate below 16 kHz."""
         return self.file_rate_hz is not None and self.file_rate_hz < SAMPLE_RATE_HZ
 
     @property
     def upsampled(self) -> bool:
-        """Its rate promises a band above 4 kHz that is empty: an 8 kHz recording made larger."""
+        """Whether the band above 4 kHz is empty despite the sample rate: upsampled from 8 kHz."""
         drop_db = self.band_drop_db
         return drop_db is not None and drop_db > UPSAMPLED_DROP_DB and not self.low_rate
 
@@ -102,7 +102,7 @@ def inspect_audio(utterance: Utterance) -> AudioFacts:
 
 
 def measure_loudest_dbfs(samples: NDArray[np.float32]) -> float:
-    """Level of the loudest 25 ms of `samples` (T,), in dB below full scale; -200 for no sound."""
+    """Return the level of the loudest 25 ms of `samples` (T,) in dBFS; -200 for digital silence."""
     window = min(_LOUDNESS_WINDOW_SAMPLES, len(samples))
     if window == 0:
         return 20 * float(np.log10(_QUIETEST))
@@ -112,15 +112,15 @@ def measure_loudest_dbfs(samples: NDArray[np.float32]) -> float:
 
 
 def measure_clipped_share(samples: NDArray[np.float32]) -> float:
-    """Share of `samples` (T,) at full scale."""
+    """Return the share of `samples` (T,) at full scale."""
     return float(np.mean(np.abs(samples) >= FULL_SCALE)) if len(samples) else 0.0
 
 
 def measure_band_drop_db(samples: NDArray[np.float32]) -> float | None:
-    """How much weaker the band above 4 kHz is than the one below it, per hertz, in dB.
+    """Return how much weaker the band above 4 kHz is than the one below it, per hertz, in dB.
 
-    Speech falls by -12 to 31 dB there, since its hisses reach beyond 4 kHz. A recording at 8 kHz
-    has nothing above but rounding, at whatever rate it is stored. None for under 64 ms.
+    In speech the drop is -12 to 31 dB, since fricatives reach beyond 4 kHz. A recording made at
+    8 kHz has only rounding noise there, whatever rate it is stored at. None for under 64 ms.
     """
     if len(samples) < _SPECTRUM_SAMPLES:
         return None
@@ -137,63 +137,63 @@ def measure_band_drop_db(samples: NDArray[np.float32]) -> float | None:
 
 
 def pick_evenly(items: Sequence[Item], number: int) -> tuple[Item, ...]:
-    """At most `number` items, spread over the whole sequence, first and last among them."""
+    """Return at most `number` items, evenly spaced, the first and the last included."""
     if len(items) <= number:
         return tuple(items)
-    return tuple(items[int(place)] for place in np.linspace(0, len(items) - 1, max(number, 0)))
+    return tuple(items[int(index)] for index in np.linspace(0, len(items) - 1, max(number, 0)))
 
 
 def find_shared_audio(
     train: Iterable[Utterance], evaluation: Sequence[Utterance]
 ) -> tuple[SharedAudio, ...]:
-    """Evaluation utterances that were also trained on: the same place in a file, or its samples.
+    """Return evaluation utterances that are also in training: the same span, or equal samples.
 
-    Only utterances of equal text and duration are decoded and compared, so this reads next to
-    nothing where the splits are clean. A file that cannot be decoded equals none.
+    Only utterances of equal text and duration are decoded and compared, so almost nothing is
+    decoded where the splits are clean. A file that cannot be decoded is no copy.
     """
-    twins: dict[tuple[object, ...], list[Utterance]] = defaultdict(list)
+    candidates: dict[tuple[object, ...], list[Utterance]] = defaultdict(list)
     for utterance in train:
-        twins[_place(utterance.audio)].append(utterance)
-        twins[_outline(utterance)].append(utterance)
+        candidates[_span_key(utterance.audio)].append(utterance)
+        candidates[_text_and_length(utterance)].append(utterance)
     hash_once = cache(_hash_samples)
     shared: list[SharedAudio] = []
     for utterance in evaluation:
-        same_place = twins.get(_place(utterance.audio), [])
-        look_alike = twins.get(_outline(utterance), [])
-        transcribed_alike = (one for one in look_alike if _are_copies(one, utterance, hash_once))
-        copy = next(chain(same_place, transcribed_alike), None)
+        same_span = candidates.get(_span_key(utterance.audio), [])
+        similar = candidates.get(_text_and_length(utterance), [])
+        same_samples = (other for other in similar if _are_copies(other, utterance, hash_once))
+        copy = next(chain(same_span, same_samples), None)
         if copy is not None:
             shared.append(SharedAudio(copy, utterance))
     return tuple(shared)
 
 
-def _place(span: AudioSpan) -> tuple[object, ...]:
+def _span_key(span: AudioSpan) -> tuple[object, ...]:
     return span.path.absolute(), span.start_s, span.row
 
 
-def _outline(utterance: Utterance) -> tuple[object, ...]:
-    """What copies have in common before anything is decoded: text, and length in milliseconds."""
+def _text_and_length(utterance: Utterance) -> tuple[object, ...]:
+    """Return what copies share before anything is decoded: text, and length in milliseconds."""
     return utterance.text, round((utterance.audio.duration_s or 0.0) * 1000)
 
 
 def _are_copies(
     one: Utterance, other: Utterance, hash_once: Callable[[AudioSpan], str | None]
 ) -> bool:
-    heard = hash_once(one.audio)
-    return heard is not None and heard == hash_once(other.audio)
+    digest = hash_once(one.audio)
+    return digest is not None and digest == hash_once(other.audio)
 
 
 def _hash_samples(span: AudioSpan) -> str | None:
     try:
         samples = load_audio(span).samples
     except DataError:
-        # Whoever looks for copies has no use for it; `inspect_audio` is where it is reported.
+        # Of no use in a search for copies; `inspect_audio` reports it.
         return None
     return hashlib.sha256(samples.tobytes()).hexdigest()
 
 
 def _read_rate_hz(span: AudioSpan) -> int | None:
-    """The rate in a plain file's header; None for a cell of a table and for FFmpeg's formats."""
+    """Return the rate in a file's header; None for a table's cell and for FFmpeg's formats."""
     import soundfile
 
     if span.row is not None or span.path.suffix.lower() in RAW_SUFFIXES:

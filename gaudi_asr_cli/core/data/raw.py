@@ -1,4 +1,4 @@
-"""Audio without a header: samples alone, of which somebody must say what they are."""
+"""Headerless audio: samples whose rate and format the user must give."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RAW_SUFFIXES = frozenset(
         *(".ul", ".ulaw", ".mulaw", ".ulw", ".al", ".alaw"),
     }
 )
-"""What files without a header are called; one that has a header all the same is read by it."""
+"""Suffixes of headerless files; if such a file has a header nevertheless, the header is used."""
 
 ENCODINGS = {
     "s16le": ("PCM_16", "LITTLE"),
@@ -30,7 +30,7 @@ ENCODINGS = {
 """FORMAT of `--raw` -> libsndfile's subtype and byte order."""
 
 HIGHEST_RATE_HZ = 768_000
-MOST_CHANNELS = 64
+MAX_CHANNELS = 64
 
 
 def parse_raw_format(word: str) -> RawFormat:
@@ -44,7 +44,7 @@ def parse_raw_format(word: str) -> RawFormat:
     problem = (
         _find_number_problem("RATE", rate, LOWEST_RATE_HZ, HIGHEST_RATE_HZ)
         or _find_encoding_problem(encoding)
-        or _find_number_problem("CHANNELS", channels or "1", 1, MOST_CHANNELS)
+        or _find_number_problem("CHANNELS", channels or "1", 1, MAX_CHANNELS)
     )
     if problem is not None:
         raise UsageError(
@@ -56,7 +56,7 @@ def parse_raw_format(word: str) -> RawFormat:
 
 
 def _find_number_problem(name: str, word: str, lowest: int, highest: int) -> str | None:
-    # More digits than any such number has are not worth converting.
+    # The limit on digits spares converting an absurdly long number.
     if word.isascii() and word.isdecimal() and len(word) < 10 and lowest <= int(word) <= highest:
         return None
     return f"{name} is '{word}', not a whole number from {lowest:,} to {highest:,}."

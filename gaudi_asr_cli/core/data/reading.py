@@ -1,4 +1,4 @@
-"""From sources to measured utterances: what every command does before it touches a model."""
+"""Read and measure the utterances of sources, which every command does before it loads a model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def read_measured(
     observe: Observer = ignore,
     limit: int | None = None,
 ) -> Measured:
-    """Read the sources one after the other, and measure their first `limit` utterances.
+    """Read the sources one after another, and measure their first `limit` utterances.
 
     Raises:
         DataError: A source is missing or broken.
-        UnreachableError: A hub dataset is out of reach.
+        UnreachableError: A hub dataset cannot be reached.
     """
     notes: list[str] = []
     read = [read_utterances(source, options, notes.append) for source in sources]

@@ -1,4 +1,4 @@
-"""A row that cannot be used: its reason travels with it, and the other rows are read."""
+"""Rows that cannot be used: the utterance carries the reason, and the other rows are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
 
 class RowError(Exception):
-    """One row of a list cannot be used; the message says why, without naming the row."""
+    """One row of a list cannot be used; the message gives the reason, without naming the row."""
 
 
 def reject_row(
@@ -19,32 +19,32 @@ def reject_row(
     Args:
         origin: The list and the line.
         reason: What is wrong with the row.
-        span: The audio that the row names, or the list where it names none.
-        name: The utterance's id; without one the file's name.
-        text: What the row says is spoken, which a vocabulary counts all the same.
+        span: The audio of the row, or the list where the row names none.
+        name: The utterance's id; the file's name by default.
+        text: The transcript of the row, which is counted for a vocabulary nevertheless.
     """
     return Utterance(
         make_printable(name or span.path.stem),
         span,
-        # Its escapes would be counted as characters.
+        # Not with lone surrogates: their escapes would be counted as characters.
         text=text if text is None or make_printable(text) == text else None,
         origin=origin,
         rejection=make_printable(f"{origin}: {reason}"),
     )
 
 
-def refuse_unprintable(value: str, what: str) -> str:
-    """Return `value`, unless it holds half a surrogate pair, which no file can be written with.
+def reject_unprintable(value: str, what: str) -> str:
+    """Return `value`, unless it contains a lone surrogate, which cannot be written to a file.
 
     Raises:
-        RowError: It does.
+        RowError: It contains one.
     """
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         code = f"\\u{ord(value[error.start]):04x}"
         raise RowError(
-            f"{what} holds {code}, half of a character (a lone surrogate); write the row anew"
+            f"{what} holds {code}, half of a character (a lone surrogate); write the row again"
         ) from error
     return value
 
@@ -55,5 +55,5 @@ def make_printable(text: str) -> str:
 
 
 def find_printable_path(path: Path) -> Path:
-    """Return a path that messages can show and files can hold."""
+    """Return a path that can be shown in messages and written to files."""
     return Path(make_printable(str(path)).replace("\0", "\\0"))

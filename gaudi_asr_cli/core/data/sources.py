@@ -1,4 +1,4 @@
-"""Where speech comes from: one grammar for every `--data`, `--train` and `--eval`.
+"""Data sources: one grammar for every `--data`, `--train` and `--eval`.
 
 SOURCE  = [LAYOUT:]PLACE[#SPLIT[+SPLIT...]]
 PLACE   = a path, whose layout is recognised unless named, or a dataset's id on the hub
@@ -36,25 +36,25 @@ _DEFAULTS = ReadOptions()
 
 
 def _ignore(note: str) -> None:
-    """Leave a note unread."""
+    """Discard a note."""
 
 
 def read_utterances(
     source: str, options: ReadOptions = _DEFAULTS, note: Callable[[str], None] = _ignore
 ) -> Iterator[Utterance]:
-    """Utterances of `source`, lazily and without decoding audio; their ids are unique.
+    """Yield the utterances of `source`, lazily and without decoding audio; ids are unique.
 
-    What is wrong with the source itself is told at once, what is wrong with a line when it is
-    reached. A row that cannot be used has a `rejection`, and the others are read.
+    An error of the source itself is raised at once, that of a line when it is reached. A row that
+    cannot be used has a `rejection`, and the others are read.
 
     Args:
-        source: In the grammar above.
+        source: A source in the grammar above.
         options: Which split, and which columns.
-        note: Receives what was found in the place beside what is read, at the end.
+        note: Called at the end with what else the folder contains and was not read.
 
     Raises:
-        DataError: There is nothing of the kind, or a line is broken; the error names it.
-        UnreachableError: A hub dataset is out of reach.
+        DataError: There is no such source, or a line is broken; the error names it.
+        UnreachableError: A hub dataset cannot be reached.
     """
     parsed = parse_source(source, options.split)
     reader = READERS[parsed.layout]
@@ -67,13 +67,13 @@ def read_utterances(
 
 
 def parse_source(source: str, split: str | None = None) -> Source:
-    """Take a source apart; a split written in it goes before the option `split`.
+    """Parse a source; a split in it takes precedence over the argument `split`.
 
     Raises:
-        DataError: No such file or layout, or nothing recognisable.
+        DataError: No such file or layout, or no layout is recognised.
     """
     layout, place = _split_layout(source)
-    # A `#` may also be part of a file's name.
+    # A file name may contain a `#` too.
     if "#" in place and not _exists(place):
         place, _, split = place.rpartition("#")
     path = expand_home(place)
@@ -84,7 +84,7 @@ def parse_source(source: str, split: str | None = None) -> Source:
     if split and path.is_file():
         raise DataError(
             f"{place} is a single file and has no split {split!r}.",
-            remedy="Leave the split out, or give the folder that the file lies in.",
+            remedy="Leave the split out, or give the folder that contains the file.",
         )
     splits: tuple[str | None, ...] = tuple(split.split("+")) if split else (None,)
     return Source(layout, path, splits, recognised)
@@ -116,7 +116,7 @@ def _find_layout(place: str, path: Path) -> str:
 
 
 def _looks_like_hub_id(place: str) -> bool:
-    """`owner/name`, unless a folder `owner` stands here or the name ends like a file's."""
+    """Return whether it is `owner/name`, no folder `owner` exists, and the name has no suffix."""
     owner, _, name = place.partition("/")
     is_file_name = re.search(r"\.[A-Za-z]\w{1,6}$", name) is not None
     return _HUB_ID.match(place) is not None and not is_file_name and not Path(owner).exists()
@@ -126,14 +126,14 @@ def _exists(place: str) -> bool:
     try:
         return bool(place) and expand_home(place).exists()
     except (OSError, ValueError):
-        # Too long, or a NUL in it: not a path that anybody has.
+        # Too long, or contains NUL: not a path of any file.
         return False
 
 
 def _no_such_file(place: str, path: Path) -> DataError:
     problem = find_path_problem(path) or ""
     if place and not problem.startswith(MISSING):
-        return DataError(f"{shorten_path(place)}: {problem}", remedy="Name another place.")
+        return DataError(f"{shorten_path(place)}: {problem}", remedy="Give another path.")
     parent = next((p for p in path.parents if p.is_dir()), Path())
     missing = next(iter(path.relative_to(parent).parts), "")
     names = [name.name for name in parent.iterdir()] if os.access(parent, os.R_OK) else []
@@ -146,7 +146,7 @@ def _no_such_file(place: str, path: Path) -> DataError:
 
 
 def _with_unique_ids(utterances: Iterable[Utterance], root: Path) -> Iterator[Utterance]:
-    """Ids as they are; where one repeats, the path below `root` without its suffix."""
+    """Yield utterances with unique ids: a repeated one becomes the path below `root`, no suffix."""
     seen: set[str] = set()
     repeats: dict[str, int] = {}
     for utterance in utterances:
@@ -174,6 +174,6 @@ def _not_empty(utterances: Iterator[Utterance], source: str) -> Iterator[Utteran
         yield utterance
     if empty:
         raise DataError(
-            f"{source}: there is not one utterance in it.",
-            remedy="Check that it is the right file or split, and that it was written whole.",
+            f"{source}: there is no utterance in it.",
+            remedy="Check that it is the right file or split, and that it is complete.",
         )

@@ -1,7 +1,8 @@
-"""Long MP3 files from front to back.
+"""Sequential decoding of long MP3 files.
 
-Every other format is read where one likes. An MP3 frame needs bits of those before it, so that a
-decoder which starts in the middle is wrong for a moment, and libmpg123 says so on standard error.
+Every other format can be read from any position. An MP3 frame needs bits of the frames before it,
+so a decoder that starts in the middle is wrong for a moment, and libmpg123 warns about it on
+standard error.
 """
 
 from __future__ import annotations
@@ -29,28 +30,28 @@ BLOCK_S = 60
 
 
 def is_mp3(span: AudioSpan) -> bool:
-    """Whether the span is the whole of an MP3 file that `stream_mp3` can read."""
+    """Return whether the span is a whole MP3 file that `stream_mp3` can read."""
     import soundfile
 
     whole = span.row is None and span.start_s == 0 and span.duration_s is None
     if not whole or span.raw is not None or span.path.suffix.lower() in RAW_SUFFIXES:
         return False
     try:
-        # As bytes: soundfile takes no name that is not UTF-8 otherwise.
+        # As bytes: soundfile rejects a str that is not UTF-8.
         info = soundfile.info(os.fsencode(span.path))
     except (RuntimeError, OSError):
-        # LibsndfileError is a RuntimeError; loading the file says what is wrong with it.
+        # LibsndfileError is a RuntimeError; loading the file reports what is wrong with it.
         return False
     return str(info.format) == "MP3" and int(info.samplerate) >= LOWEST_RATE_HZ
 
 
 def stream_mp3(span: AudioSpan, *, channel: int | None = None) -> Iterator[LoadedAudio]:
-    """What `load_audio` makes of the file, in order, in blocks of about a minute.
+    """Yield what `load_audio` would return, in blocks of about a minute.
 
-    The last block says how much of what the header promised is missing.
+    The last block has the seconds that the header declares and the file lacks.
 
     Raises:
-        DataError: There is no such channel; whatever else goes wrong is the file's error too.
+        DataError: There is no such channel, or reading the file fails.
     """
     with file_errors(shorten_path(span.path)):
         yield from _stream(span, channel)
@@ -61,11 +62,11 @@ def _stream(span: AudioSpan, channel: int | None) -> Iterator[LoadedAudio]:
 
     class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
         def seekable(self) -> bool:
-            # Where a file can seek, soundfile seeks to where it is after every block.
+            # In a seekable file, soundfile seeks to the current position after every block.
             return False
 
     with ForwardFile(os.fsencode(span.path)) as file:
-        promised_s = file.frames / file.samplerate
+        declared_s = file.frames / file.samplerate
         if channel is not None and not 0 <= channel < file.channels:
             raise DataError(
                 f"{span.path}: there is no channel {channel}, the file has {file.channels}.",
@@ -75,28 +76,28 @@ def _stream(span: AudioSpan, channel: int | None) -> Iterator[LoadedAudio]:
         for block in _resample(_read_mono(file, channel), int(file.samplerate)):
             read += len(block)
             yield LoadedAudio(block)
-    lost_s = promised_s - read / SAMPLE_RATE_HZ
+    lost_s = declared_s - read / SAMPLE_RATE_HZ
     yield LoadedAudio(np.zeros(0, np.float32), lost_s if lost_s > LOSS_TOLERANCE_S else 0.0)
 
 
 def _read_mono(file: Any, channel: int | None) -> Iterator[Samples]:
-    """Blocks (T,) at the file's own rate, all channels mixed or one of them."""
+    """Yield blocks (T,) at the file's sample rate: the mean of all channels, or one of them."""
     while len(samples := _read_block(file)):
         yield samples.mean(axis=1, dtype=np.float32) if channel is None else samples[:, channel]
 
 
 def _read_block(file: Any) -> Samples:
-    """The next samples (T, C); none where the file ends or is damaged beyond reading."""
+    """Read the next samples (T, C); none at the end, or where decoding fails."""
     try:
         block: Samples = file.read(BLOCK_S * file.samplerate, dtype="float32", always_2d=True)
     except RuntimeError:
-        # libsndfile gives up; what is missing is counted as lost.
+        # libsndfile cannot go on; the rest is counted as lost.
         return np.zeros((0, file.channels), dtype=np.float32)
     return block
 
 
 def _resample(blocks: Iterator[Samples], rate_hz: int) -> Iterator[Samples]:
-    """The same at 16 kHz; the filter runs on from block to block."""
+    """Resample the blocks to 16 kHz; the filter keeps its state between blocks."""
     if rate_hz == SAMPLE_RATE_HZ:
         yield from blocks
         return

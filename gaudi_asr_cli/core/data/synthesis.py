@@ -1,8 +1,8 @@
-"""The demo's speech: connected spoken numbers, made on the spot by espeak-ng.
+"""The demo dataset: connected digits, synthesised by espeak-ng.
 
 `python -m gaudi_asr_cli.core.data.synthesis DIR train=2400 dev=100 test=200` writes a set into DIR
-and prints the number of utterances done as it goes. It is a program of its own because espeak-ng
-repeats itself only from the start of a process: same set, same order, same bytes.
+and prints the number of finished utterances. It runs in a process of its own because espeak-ng is
+reproducible only from the start of a process: same set, same order, same bytes.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-MOST_DIGITS = 7
+MAX_DIGITS = 7
 ACCENTS = ("en", "en-us")
 SYNTHESIS_SEED = 0
 CONTENTS_NAME = "contents.json"
 PROGRESS_EVERY = 50
 
-# Raised when the same specification starts to mean other samples.
+# Increased when the same specification gives other samples.
 _RECIPE_VERSION = 1
 _NOISE_FLOOR = 10 ** (-60 / 20)
 _GAIN_DB = (-9.0, -1.0)
@@ -49,10 +49,10 @@ _SILENCE_S = (0.05, 0.25)
 
 @dataclass(frozen=True, slots=True)
 class Speakers:
-    """Who speaks in a split: each utterance draws one of each.
+    """The voices of a split: each utterance draws one variant, one pitch and one rate.
 
-    `variants` are espeak-ng's voices (spoken in every accent of `ACCENTS`), `pitches` its 0 to 99,
-    `rates_wpm` words a minute.
+    `variants` are espeak-ng's voices (used in every accent of `ACCENTS`), `pitches` its 0 to 99,
+    `rates_wpm` words per minute.
     """
 
     variants: tuple[str, ...]
@@ -60,7 +60,8 @@ class Speakers:
     rates_wpm: tuple[int, ...]
 
 
-# Training gets the strange voices, and enough high ones: formants outside its range are not learnt.
+# Unusual voices are for training, and enough high ones: a model does not generalise to formants
+# outside the range of its training data.
 TRAINING_SPEAKERS = Speakers(
     variants=(
         *("m1", "m2", "m5", "m6", "m8", "f2", "f5"),
@@ -100,7 +101,7 @@ DEMO_SPLITS = (
 
 @dataclass(frozen=True, slots=True)
 class SpokenNumber:
-    """One utterance before it is spoken; `gain_db` and the silences make recordings differ."""
+    """A planned utterance; `gain_db` and the silences make recordings differ."""
 
     text: str
     voice: str
@@ -113,14 +114,14 @@ class SpokenNumber:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a set on disk holds: bytes of each file, and a hash over all of them in order."""
+    """Contents of a set on disk: size of each file in bytes, and a hash over all in order."""
 
     sizes: dict[str, int]
     sha256: str
 
 
 def hash_specification(splits: Sequence[DemoSplit] = DEMO_SPLITS) -> str:
-    """A short name for everything that decides the samples, the synthesiser's version included.
+    """Return a short hash of everything that determines the samples, espeak-ng's version included.
 
     Raises:
         MachineError: The `demo` extra is not installed.
@@ -136,11 +137,11 @@ def hash_specification(splits: Sequence[DemoSplit] = DEMO_SPLITS) -> str:
 
 
 def plan_split(split: DemoSplit, number: int) -> Iterator[SpokenNumber]:
-    """What split `number` says; utterance i is drawn from (SEED, number, i) and nothing else."""
+    """Plan the utterances of split `number`; utterance i is drawn from (SEED, number, i) alone."""
     speakers = split.speakers
     for index in range(split.utterances):
         random = np.random.default_rng([SYNTHESIS_SEED, number, index])
-        words = random.choice(DIGITS, size=random.integers(1, MOST_DIGITS, endpoint=True))
+        words = random.choice(DIGITS, size=random.integers(1, MAX_DIGITS, endpoint=True))
         yield SpokenNumber(
             text=" ".join(words),
             voice=f"{random.choice(ACCENTS)}+{random.choice(speakers.variants)}",
@@ -154,21 +155,21 @@ def plan_split(split: DemoSplit, number: int) -> Iterator[SpokenNumber]:
 
 def write_demo_set(
     directory: Path,
-    tell: Callable[[int], None],
+    report: Callable[[int], None],
     splits: Sequence[DemoSplit] = DEMO_SPLITS,
 ) -> Contents:
     """Write every split as wav files and one `SPLIT.jsonl` manifest each.
 
     Args:
         directory: An empty folder.
-        tell: Called with the number of utterances done, every `PROGRESS_EVERY` of them.
+        report: Called with the number of finished utterances, every `PROGRESS_EVERY` of them.
         splits: In this order: the samples of one depend on those before it.
 
     Returns:
         The set's contents, which are also written, last, as `CONTENTS_NAME`.
 
     Raises:
-        MachineError: There is no synthesiser.
+        MachineError: espeak-ng is not installed.
         OSError: The disk is full, or DIR cannot be written.
     """
     done = 0
@@ -186,38 +187,38 @@ def write_demo_set(
             lines = []
             for index, planned in enumerate(plan_split(split, number)):
                 name = f"{split.name}/{split.name}-{index:04}.wav"
-                samples = _speak(
+                samples = _synthesise(
                     espeak, planned, np.random.default_rng([SYNTHESIS_SEED, number, index, 1])
                 )
                 write(name, _encode_wav(samples))
                 lines.append(_manifest_line(name, planned, len(samples)))
                 done += 1
                 if done % PROGRESS_EVERY == 0:
-                    tell(done)
+                    report(done)
             write(f"{split.name}.jsonl", "".join(lines).encode())
     contents = Contents(sizes, digest.hexdigest())
     (directory / CONTENTS_NAME).write_text(json.dumps(asdict(contents)))
     return contents
 
 
-def _speak(
+def _synthesise(
     espeak: Espeak, planned: SpokenNumber, random: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Samples (T,) at 16 kHz: the words, silence around them, and a noise floor under both."""
-    spoken = espeak.say(
+    """Return samples (T,) at 16 kHz: the words, silence around them, and a noise floor."""
+    speech = espeak.synthesise(
         planned.text, voice=planned.voice, rate_wpm=planned.rate_wpm, pitch=planned.pitch
     )
-    resampled = soxr.resample(spoken, ESPEAK_RATE_HZ, SAMPLE_RATE_HZ, quality="HQ")
+    resampled = soxr.resample(speech, ESPEAK_RATE_HZ, SAMPLE_RATE_HZ, quality="HQ")
     silences = (round(planned.lead_s * SAMPLE_RATE_HZ), round(planned.tail_s * SAMPLE_RATE_HZ))
-    sound = np.pad(resampled * 10 ** (planned.gain_db / 20), silences)
-    noise = random.standard_normal(len(sound), dtype=np.float32) * _NOISE_FLOOR
-    # Resampling may overshoot a voice that espeak-ng already plays at full scale.
-    heard: NDArray[np.float32] = np.clip(sound + noise, -0.999, 0.999).astype(np.float32)
-    return heard
+    padded = np.pad(resampled * 10 ** (planned.gain_db / 20), silences)
+    noise = random.standard_normal(len(padded), dtype=np.float32) * _NOISE_FLOOR
+    # Resampling may overshoot where espeak-ng's output is at full scale already.
+    noisy: NDArray[np.float32] = np.clip(padded + noise, -0.999, 0.999).astype(np.float32)
+    return noisy
 
 
 def _encode_wav(samples: NDArray[np.float32]) -> bytes:
-    # In memory first: libsndfile does not tell a full disk from a written file, write_bytes does.
+    # In memory first: write_bytes reports a full disk, libsndfile does not.
     encoded = io.BytesIO()
     with wave.open(encoded, "wb") as file:
         file.setnchannels(1)
@@ -254,7 +255,7 @@ def _report_to_parent(line: object) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the set; on standard output numbers as it goes, or one object that says what failed."""
+    """Write the set, with progress on standard output, or one object with the error."""
     directory, *sizes = arguments
     try:
         write_demo_set(Path(directory), _report_to_parent, _size_splits(sizes))

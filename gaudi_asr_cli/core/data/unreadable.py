@@ -1,4 +1,4 @@
-"""Whatever goes wrong while one file is read is an error of that file."""
+"""Turn any exception while a file is read into an error of that file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gaudi_asr_cli.core.errors import AsrError, DataError
 
 
 def describe_failure(error: Exception) -> str:
-    """Say in one line why a file could not be read; an exception of no known kind is named."""
+    """Return in one line why a file could not be read; an unexpected exception is named."""
     if isinstance(error, AsrError):
         return error.message
     if isinstance(error, MemoryError):
-        return "memory ran out while it was read."
+        return "memory ran out while reading it."
     first_line = str(error).partition("\n")[0]
     if isinstance(error, OSError):
         return error.strerror or first_line or type(error).__name__
@@ -25,7 +25,7 @@ def file_errors(name: str) -> Iterator[None]:
     """Turn every exception of the block into a `DataError` that names the file.
 
     Raises:
-        DataError: Something was raised; an `AsrError` passes as it is.
+        DataError: The block raised; an `AsrError` is passed on unchanged.
     """
     try:
         yield
@@ -35,5 +35,5 @@ def file_errors(name: str) -> Iterator[None]:
         reason = describe_failure(error).removesuffix(".")
         raise DataError(
             f"{name}: {reason}.",
-            remedy="Take the file out of the data, convert it to flac, or see that it may be read.",
+            remedy="Remove the file from the data, convert it to flac, or check its permissions.",
         ) from error

@@ -1,1 +1,1 @@
-"""Error counts, alignments and intervals: pure arithmetic over text."""
+"""Evaluation: error counts, alignments and confidence intervals."""

@@ -1,4 +1,4 @@
-"""Which words are mistaken for which, dropped, or made up, and how often."""
+"""Count the most frequent substitutions, deletions and insertions of words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ConfusionKind = Literal["substitution", "deletion", "insertion"]
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """An error and how often it was made; None where a side has no word."""
+    """A word error and its count; None on the side that has no word."""
 
     kind: ConfusionKind
     reference: str | None
@@ -24,22 +24,22 @@ class Confusion:
 
 
 def count_confusions(scored: Sequence[ScoredUtterance], limit: int = 20) -> tuple[Confusion, ...]:
-    """The commonest errors over all utterances, of all three kinds, commonest first."""
-    errors = Counter(error for one in scored for error in _find_errors(one))
+    """Return the most frequent errors over all utterances, of all three kinds, in that order."""
+    errors = Counter(error for utterance in scored for error in _find_errors(utterance))
     ranked = sorted(errors.items(), key=lambda item: (-item[1], item[0][0], str(item[0][1:])))
     return tuple(Confusion(*error, count) for error, count in ranked[:limit])
 
 
 def _find_errors(
-    one: ScoredUtterance,
+    utterance: ScoredUtterance,
 ) -> Iterator[tuple[ConfusionKind, str | None, str | None]]:
-    reference, hypothesis = one.reference.split(), one.hypothesis.split()
+    reference, hypothesis = utterance.reference.split(), utterance.hypothesis.split()
     for chunk in align(reference, hypothesis).alignments[0]:
-        said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
-        heard = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        expected = reference[chunk.ref_start_idx : chunk.ref_end_idx]
+        recognised = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
         if chunk.type == "substitute":
-            yield from (("substitution", *pair) for pair in zip(said, heard, strict=True))
+            yield from (("substitution", *pair) for pair in zip(expected, recognised, strict=True))
         elif chunk.type == "delete":
-            yield from (("deletion", word, None) for word in said)
+            yield from (("deletion", word, None) for word in expected)
         elif chunk.type == "insert":
-            yield from (("insertion", None, word) for word in heard)
+            yield from (("insertion", None, word) for word in recognised)

@@ -10,7 +10,7 @@ from gaudi_asr_cli.core.records import ErrorCounts
 
 
 def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorCounts:
-    """Counts of a minimal alignment of units: words, or a string's characters.
+    """Count the errors of a minimal alignment of units: words, or a string's characters.
 
     An empty reference counts every unit of the hypothesis as an insertion, an empty hypothesis
     every unit of the reference as a deletion.
@@ -20,7 +20,7 @@ def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorCo
 
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> jiwer.WordOutput:
-    """What jiwer says of one pair of sequences, which it takes as they are."""
+    """Align one pair of sequences with jiwer, without any transform of the units."""
     return jiwer.process_words([list(reference)], [list(hypothesis)], _as_they_are, _as_they_are)
 
 

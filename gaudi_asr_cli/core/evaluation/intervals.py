@@ -1,8 +1,8 @@
-"""How sure a word error rate is: a percentile bootstrap over speakers or utterances.
+"""Confidence interval of a word error rate: a percentile bootstrap over speakers or utterances.
 
-Utterances of one speaker err alike, so drawing them singly would promise too narrow an interval:
-whole speakers are drawn where enough are known. Source: Bisani and Ney 2004, "Bootstrap estimates
-for confidence intervals in ASR performance evaluation".
+Errors of one speaker are correlated, so resampling utterances would give too narrow an interval:
+whole speakers are resampled where enough are known. Source: Bisani and Ney 2004, "Bootstrap
+estimates for confidence intervals in ASR performance evaluation".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gaudi_asr_cli.core.records import ScoredUtterance
 
 MIN_SPEAKERS = 5
-"""With fewer speakers than this, drawing speakers says little; utterances are drawn instead."""
+"""With fewer speakers than this, utterances are resampled instead of speakers."""
 
 _DRAWS_AT_ONCE = 4_000_000  # indices held in memory at a time: 32 MB
 
@@ -27,12 +27,12 @@ def bootstrap_wer(
     replicates: int = 1000,
     seed: int = 42,
 ) -> tuple[float, float]:
-    """Lower and upper bound of the word error rate; (0, 0) for no utterance.
+    """Return lower and upper bound of the word error rate; (0, 0) without utterances.
 
     Args:
         scored: Utterances with their word counts.
         level: Share of the replicates between the bounds.
-        replicates: How often the data is drawn again, with replacement.
+        replicates: Number of bootstrap replicates, drawn with replacement.
         seed: The same seed gives the same bounds.
     """
     if not scored:
@@ -44,7 +44,7 @@ def bootstrap_wer(
     rates: list[NDArray[np.float64]] = []
     for start in range(0, replicates, rows):
         drawn = generator.integers(0, groups, size=(min(rows, replicates - start), groups))
-        # No reference word drawn: each insertion counts one, as in ErrorCounts.rate.
+        # Without a reference word each insertion counts one, as in ErrorCounts.rate.
         rates.append(errors[drawn].sum(axis=1) / np.maximum(lengths[drawn].sum(axis=1), 1))
     outside = (1 - level) / 2
     low, high = np.quantile(np.concatenate(rates), [outside, 1 - outside])
@@ -54,22 +54,22 @@ def bootstrap_wer(
 def _sum_groups(
     scored: Sequence[ScoredUtterance],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Errors and reference words of each group that is drawn together, int64 (groups,)."""
+    """Return errors and reference words of each group that is drawn as a whole, int64 (groups,)."""
     labels = _group_labels(scored)
     _, group = np.unique(np.asarray(labels), return_inverse=True)
     errors = np.zeros(group.max() + 1, dtype=np.int64)
     lengths = np.zeros_like(errors)
-    np.add.at(errors, group, [one.words.errors for one in scored])
-    np.add.at(lengths, group, [one.words.reference_length for one in scored])
+    np.add.at(errors, group, [utterance.words.errors for utterance in scored])
+    np.add.at(lengths, group, [utterance.words.reference_length for utterance in scored])
     return errors, lengths
 
 
 def _group_labels(scored: Sequence[ScoredUtterance]) -> list[str]:
-    """A speaker where enough are known, else the utterance by itself."""
-    speakers = {one.speaker for one in scored} - {None}
+    """Return each utterance's group: its speaker where enough are known, else the utterance."""
+    speakers = {utterance.speaker for utterance in scored} - {None}
     if len(speakers) < MIN_SPEAKERS:
         return [f"utterance {index}" for index in range(len(scored))]
     return [
-        f"utterance {index}" if one.speaker is None else f"speaker {one.speaker}"
-        for index, one in enumerate(scored)
+        f"utterance {index}" if utterance.speaker is None else f"speaker {utterance.speaker}"
+        for index, utterance in enumerate(scored)
     ]

@@ -1,10 +1,10 @@
-"""Word and character error rate as an `evaluate.Metric`, for those who want one; no network.
+"""Word and character error rate as an `evaluate.Metric`, without network access.
 
     from gaudi_asr_cli.core.evaluation.metric import WordErrorRate
     WordErrorRate().compute(predictions=["one too"], references=["one two"])  # {"wer": 0.5, ...}
 
-Nothing in this package uses it: `evaluate` takes seconds to import, so the class is made when
-it is first asked for.
+Nothing in this package uses it: `evaluate` takes seconds to import, so the class is created on
+first access.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def __getattr__(name: str) -> Any:
 
 
 def compute_rates(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Rates and word counts over all pairs: counts are added before they are divided."""
+    """Return rates and word counts over all pairs: counts are summed before the division."""
     pairs = list(zip(references, predictions, strict=True))
     words = sum((count_words(*pair) for pair in pairs), ErrorCounts())
     characters = sum((count_errors(*pair) for pair in pairs), ErrorCounts())
@@ -45,11 +45,11 @@ def compute_rates(predictions: Sequence[str], references: Sequence[str]) -> dict
 def _make_metric() -> type[Any]:
     import evaluate
 
-    # By way of evaluate: scoring itself may not import datasets.
+    # Imported from evaluate: scoring itself may not import datasets.
     from evaluate.module import Features, Value
 
     class WordErrorRate(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
-        """`compute(predictions=texts, references=texts)` gives rates and counts."""
+        """Metric whose `compute(predictions=texts, references=texts)` returns rates and counts."""
 
         def _info(self) -> evaluate.MetricInfo:
             text = Value("string", id="sequence")

@@ -1,4 +1,4 @@
-"""What a reader of a score has to know of its texts: a sentence each, beside the rates."""
+"""Notes on the texts of a score: what a reader of the rates should know, a sentence each."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ from gaudi_asr_cli.core.text.normalizers import (
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.text.scripts import code_point
 
-MOST_NAMED = 10
-"""Ids of utterances in one sentence."""
-MOST_EXAMPLES = 5
-LONGEST_EXAMPLE = 40
-"""Columns."""
+MAX_IDS = 10
+"""Maximum number of utterance ids in one sentence."""
+MAX_EXAMPLES = 5
+MAX_EXAMPLE_COLUMNS = 40
 
 
 def find_notes(
     scored: Sequence[ScoredUtterance], normalizer: str, rules: TextRules
 ) -> tuple[str, ...]:
-    """Return the notes that these texts need under this normaliser.
+    """Return the notes that apply to these texts under this normaliser.
 
     Args:
-        scored: Texts as written and as scored.
+        scored: Raw and normalised texts.
         normalizer: Name of the normaliser, without the version of a library.
-        rules: What was done before it.
+        rules: Text rules applied before it.
     """
     return (
         *_note_empty(scored),
@@ -46,35 +45,35 @@ def find_notes(
     )
 
 
-def name_some(ids: Sequence[str], most: int = MOST_NAMED) -> str:
-    """Return the first ids, and how many more there are."""
+def name_some(ids: Sequence[str], most: int = MAX_IDS) -> str:
+    """Return the first ids, and the number of further ones."""
     more = f" and {len(ids) - most:,} more" if len(ids) > most else ""
     return ", ".join(ids[:most]) + more
 
 
 def _note_empty(scored: Sequence[ScoredUtterance]) -> Iterator[str]:
-    empty = [one for one in scored if not one.reference]
+    empty = [utterance for utterance in scored if not utterance.reference]
     if not empty:
         return
-    insertions = sum(one.words.insertions for one in empty)
+    insertions = sum(utterance.words.insertions for utterance in empty)
     yield (
         f"{_count(len(empty), 'reference')} {_is(len(empty))} empty after normalising "
-        f"({name_some([one.id for one in empty])}): only insertions can count there, and "
-        f"{insertions:,} did."
+        f"({name_some([utterance.id for utterance in empty])}): only insertions are possible "
+        f"there, {insertions:,} in total."
     )
 
 
 def _note_ignorable(scored: Sequence[ScoredUtterance], normalizer: str) -> Iterator[str]:
-    references = [count_ignorable(one.raw_reference) for one in scored]
-    hypotheses = [count_ignorable(one.raw_hypothesis) for one in scored]
+    references = [count_ignorable(utterance.raw_reference) for utterance in scored]
+    hypotheses = [count_ignorable(utterance.raw_hypothesis) for utterance in scored]
     counts = sum((*references, *hypotheses), Counter[str]())
     if not counts:
         return
-    named = [code_point(character) for character, _ in counts.most_common(MOST_EXAMPLES)]
-    if len(counts) > MOST_EXAMPLES:
+    named = [code_point(character) for character, _ in counts.most_common(MAX_EXAMPLES)]
+    if len(counts) > MAX_EXAMPLES:
         named.append("...")
-    total, one = counts.total(), sum(map(bool, references))
-    fate = (
+    total, affected = counts.total(), sum(map(bool, references))
+    treatment = (
         f"{'was' if total == 1 else 'were'} dropped before scoring"
         if drops_ignorable(normalizer)
         else f"{'counts' if total == 1 else 'count'} as {normalizer} takes "
@@ -82,17 +81,18 @@ def _note_ignorable(scored: Sequence[ScoredUtterance], normalizer: str) -> Itera
     )
     yield (
         f"{_count(total, 'default-ignorable character')} ({', '.join(named)}) in "
-        f"{_count(one, 'reference')} and {_count(sum(map(bool, hypotheses)), 'hypothesis')} {fate}."
+        f"{_count(affected, 'reference')} and {_count(sum(map(bool, hypotheses)), 'hypothesis')} "
+        f"{treatment}."
     )
 
 
 def _note_remarks(scored: Sequence[ScoredUtterance]) -> Iterator[str]:
-    remarks = [found for one in scored if (found := find_remark(one.raw_reference))]
+    remarks = [found for utt in scored if (found := find_remark(utt.raw_reference))]
     if remarks:
         hold = "holds" if len(remarks) == 1 else "hold"
         yield (
             f"{_count(len(remarks), 'reference')} {hold} words in brackets, such as "
-            f"{shorten(remarks[0], LONGEST_EXAMPLE)!r}, which count as words here; "
+            f"{shorten(remarks[0], MAX_EXAMPLE_COLUMNS)!r}, which count as words here; "
             "--normalizer basic/1 drops them."
         )
 
@@ -107,7 +107,8 @@ def _note_turkic(
     if not (folded_before or folds_case(normalizer)):
         return
     number = sum(
-        holds_turkic_i(one.raw_reference) or holds_turkic_i(one.raw_hypothesis) for one in scored
+        holds_turkic_i(utterance.raw_reference) or holds_turkic_i(utterance.raw_hypothesis)
+        for utterance in scored
     )
     if number:
         choose = "" if follows_language(normalizer) else "--normalizer basic/2 "
@@ -120,18 +121,19 @@ def _note_turkic(
 
 def _note_numbers(scored: Sequence[ScoredUtterance]) -> Iterator[str]:
     odd: dict[str, str] = {}
-    utterances: list[str] = []
-    for one in scored:
-        found = [*find_odd_numbers(one.raw_reference), *find_odd_numbers(one.raw_hypothesis)]
+    ids: list[str] = []
+    for utterance in scored:
+        texts = (utterance.raw_reference, utterance.raw_hypothesis)
+        found = [number for text in texts for number in find_odd_numbers(text)]
         if found:
-            utterances.append(one.id)
+            ids.append(utterance.id)
         for number in found:
-            odd.setdefault(str(number), one.id)
-    if utterances:
-        shown = "; ".join(f"{number} in {odd[number]}" for number in list(odd)[:MOST_EXAMPLES])
+            odd.setdefault(str(number), utterance.id)
+    if ids:
+        shown = "; ".join(f"{number} in {odd[number]}" for number in list(odd)[:MAX_EXAMPLES])
         yield (
-            f"whisper-english changes numbers of {_count(len(utterances), 'utterance')} "
-            f"({name_some(utterances)}) oddly, which may hide errors or make them: {shown}."
+            f"whisper-english changes numbers of {_count(len(ids), 'utterance')} "
+            f"({name_some(ids)}) in an unexpected way, which may hide or cause errors: {shown}."
         )
 
 

@@ -1,8 +1,9 @@
-"""Signs that a decoder network made something up: texts that did not end, texts that turn round.
+"""Detect likely hallucinations of seq2seq models: truncated and repetitive hypotheses.
 
-A decoder that lost the sound writes the same words again and again. Such a text compresses far
-better than speech does (OpenAI's Whisper draws the line at 2.4), or says a phrase many times in
-a row. Nobody can know that it is wrong: the utterances are listed, and count as any other.
+A decoder that lost its alignment to the audio repeats the same words. Such a text compresses far
+better than a transcript of speech (OpenAI's Whisper has its threshold at 2.4), or contains a
+phrase many times in a row. It may still be correct: the utterances are listed, and scored like
+all others.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from typing import Any
 from gaudi_asr_cli.core.events import Event, UtteranceDone
 from gaudi_asr_cli.core.records import Utterance
 
-MOST_COMPRESSION = 2.4
-"""Bytes of text over bytes compressed; speech stays below."""
-LONGEST_PHRASE = 8
-"""Words in a phrase that is looked for."""
-MOST_REPEATS = 4
-"""A phrase that is said so often in a row, and oftener than in the reference, is a loop."""
+MAX_COMPRESSION = 2.4
+"""Bytes of text over bytes compressed; transcripts of speech are below."""
+MAX_PHRASE_WORDS = 8
+"""Words in the longest phrase that is searched for."""
+REPETITIVE_REPEATS = 4
+"""So many repeats of a phrase in a row, and more than in the reference, are repetitive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A text to look at; `repeats` counts how often its most repeated phrase follows itself."""
+    """A suspicious hypothesis; `repeats` is how often its most repeated phrase occurs in a row."""
 
     id: str
     path: str
@@ -38,29 +39,29 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class RepetitionReport:
-    """All suspects, in order."""
+    """All suspicious hypotheses, in order."""
 
     suspects: tuple[Suspect, ...]
 
     @property
     def truncated(self) -> int:
-        return sum(one.truncated for one in self.suspects)
+        return sum(suspect.truncated for suspect in self.suspects)
 
     @property
     def looping(self) -> int:
-        return sum(one.looping for one in self.suspects)
+        return sum(suspect.looping for suspect in self.suspects)
 
     def to_json(self) -> dict[str, Any]:
-        """`truncated` and `looping` count utterances; `suspects` lists them."""
+        """Return a JSON object: counts `capped` (truncated) and `looping`, and the `suspects`."""
         return {
             "capped": self.truncated,
             "looping": self.looping,
-            "suspects": [asdict(one) for one in self.suspects],
+            "suspects": [asdict(suspect) for suspect in self.suspects],
         }
 
 
 class RepetitionMonitor:
-    """An observer that remembers texts which do not look like speech."""
+    """An observer that keeps the hypotheses which do not look like speech."""
 
     def __init__(self) -> None:
         self._texts: list[tuple[UtteranceDone, float, int]] = []
@@ -70,49 +71,56 @@ class RepetitionMonitor:
             return
         text = event.transcript.text
         compression, repeats = compression_ratio(text), count_repeats(text.split())
-        if event.transcript.truncated or compression > MOST_COMPRESSION or repeats >= MOST_REPEATS:
+        if (
+            event.transcript.truncated
+            or compression > MAX_COMPRESSION
+            or repeats >= REPETITIVE_REPEATS
+        ):
             self._texts.append((event, compression, repeats))
 
     def report(self, utterances: Sequence[Utterance]) -> RepetitionReport:
-        """Those that remain suspicious beside their references."""
-        said = {one.id: one.text or "" for one in utterances}
-        suspects = (self._judge(*one, said.get(one[0].utterance_id, "")) for one in self._texts)
-        return RepetitionReport(tuple(one for one in suspects if one.truncated or one.looping))
+        """Return the hypotheses that are suspicious in comparison with their references too."""
+        references = {utterance.id: utterance.text or "" for utterance in utterances}
+        suspects = (
+            self._compare(done, compression, repeats, references.get(done.utterance_id, ""))
+            for done, compression, repeats in self._texts
+        )
+        return RepetitionReport(tuple(s for s in suspects if s.truncated or s.looping))
 
-    def _judge(
+    def _compare(
         self, done: UtteranceDone, compression: float, repeats: int, reference: str
     ) -> Suspect:
-        assert done.transcript is not None  # noqa: S101 - only such are remembered
-        # Who said "one one one one" may be quoted so.
-        repeating = repeats >= MOST_REPEATS and repeats > count_repeats(reference.split())
-        squeezed = compression > max(MOST_COMPRESSION, compression_ratio(reference))
+        assert done.transcript is not None  # noqa: S101 - only such are kept
+        # The reference may be "one one one one" too.
+        repeated = repeats >= REPETITIVE_REPEATS and repeats > count_repeats(reference.split())
+        compressible = compression > max(MAX_COMPRESSION, compression_ratio(reference))
         return Suspect(
             id=done.utterance_id,
             path=done.path,
             text=done.transcript.text,
             truncated=done.transcript.truncated,
-            looping=repeating or squeezed,
+            looping=repeated or compressible,
             compression=round(compression, 2),
             repeats=repeats,
         )
 
 
 def compression_ratio(text: str) -> float:
-    """Bytes of the text over its bytes compressed; 0 for no text."""
-    written = text.encode()
-    return len(written) / len(zlib.compress(written)) if written else 0.0
+    """Return bytes of the text over its bytes compressed; 0 for an empty text."""
+    encoded = text.encode()
+    return len(encoded) / len(zlib.compress(encoded)) if encoded else 0.0
 
 
 def count_repeats(words: Sequence[str]) -> int:
-    """How often in a row the most repeated phrase of up to eight words is said; 1 if none is."""
-    lengths = range(1, min(LONGEST_PHRASE, len(words) // 2) + 1)
+    """Return how often in a row the most repeated phrase of up to eight words occurs."""
+    lengths = range(1, min(MAX_PHRASE_WORDS, len(words) // 2) + 1)
     return max((_longest_chain(words, length) for length in lengths), default=min(len(words), 1))
 
 
 def _longest_chain(words: Sequence[str], length: int) -> int:
-    """The same for phrases of one length: a run of words that equal those `length` before."""
+    """Return the same for one phrase length: a run of words equal to the ones `length` before."""
     run, longest = 0, 0
-    for place in range(length, len(words)):
-        run = run + 1 if words[place] == words[place - length] else 0
+    for index in range(length, len(words)):
+        run = run + 1 if words[index] == words[index - length] else 0
         longest = max(longest, run)
     return 1 + longest // length

@@ -1,4 +1,4 @@
-"""From scored utterances to the account of an evaluation."""
+"""Aggregate scored utterances into the score of an evaluation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Slice = dict[str, float]
 _DURATION_EDGES_S = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 
 
-def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by name
+def summarize(  # noqa: PLR0913  # fields of a Score besides the counts, all keyword-only
     scored: Sequence[ScoredUtterance],
     *,
     normalizer: str,
@@ -27,42 +27,44 @@ def summarize(  # noqa: PLR0913  # what a Score holds beside the counts, all by 
     unit: Unit = "word",
     notes: Sequence[str] = (),
 ) -> Score:
-    """Add the counts up and derive the rates, with a 95 % interval and slices.
+    """Sum the counts and derive the rates, with a 95 % confidence interval and slices.
 
     Args:
-        scored: What was scored.
+        scored: The scored utterances.
         normalizer: Name and version of the normaliser behind `reference` and `hypothesis`.
-        utterances_total: Utterances that the data holds, scored or not.
-        audio_s_total: Seconds of audio that the data holds.
-        rtfx: Seconds of audio per second of work.
-        phases_s: Seconds spent in each phase of the work.
-        seed: Of the bootstrap.
-        unit: What white space separates in the texts.
-        notes: What else to say of the texts.
+        utterances_total: Utterances in the data, scored or not.
+        audio_s_total: Seconds of audio in the data.
+        rtfx: Inverse real-time factor: seconds of audio per second of processing.
+        phases_s: Seconds spent in each phase.
+        seed: Random seed of the bootstrap.
+        unit: The unit that white space separates in the texts.
+        notes: Notes on the texts.
     """
-    unspaced = find_unspaced(one.reference for one in scored) if unit == "word" else None
-    words = sum((one.words for one in scored), ErrorCounts())
+    unspaced = (
+        find_unspaced(utterance.reference for utterance in scored) if unit == "word" else None
+    )
+    words = sum((utterance.words for utterance in scored), ErrorCounts())
     low, high = bootstrap_wer(scored, seed=seed)
     return Score(
         wer=words.rate,
         wer_low=low,
         wer_high=high,
-        cer=sum((one.characters for one in scored), ErrorCounts()).rate,
+        cer=sum((utterance.characters for utterance in scored), ErrorCounts()).rate,
         words=words,
         sentence_error_rate=_sentence_error_rate(scored),
         utterances=len(scored),
         utterances_total=utterances_total,
-        audio_s=sum(one.duration_s for one in scored),
+        audio_s=sum(utterance.duration_s for utterance in scored),
         audio_s_total=audio_s_total,
         normalizer=normalizer,
-        raw_wer=sum((one.raw_words for one in scored), ErrorCounts()).rate,
-        raw_cer=sum((one.raw_characters for one in scored), ErrorCounts()).rate,
+        raw_wer=sum((utterance.raw_words for utterance in scored), ErrorCounts()).rate,
+        raw_cer=sum((utterance.raw_characters for utterance in scored), ErrorCounts()).rate,
         rtfx=rtfx,
         phases_s=dict(phases_s or {}),
         slices=slice_scores(scored),
         unit=unit,
         cer_first=unspaced is not None,
-        empty_references=tuple(one.id for one in scored if not one.reference),
+        empty_references=tuple(utterance.id for utterance in scored if not utterance.reference),
         notes=(*notes, *([] if unspaced is None else [_note_unspaced(unspaced)])),
     )
 
@@ -71,27 +73,28 @@ def _note_unspaced(text: UnspacedText) -> str:
     share, scripts = f"{100 * text.share:.0f} %", " and ".join(text.scripts)
     return (
         f"{share} of the references' letters are {scripts}, which is "
-        "written without spaces between words: read the character error rate first, since a "
-        "word is whatever white space parts."
+        "written without spaces between words: read the character error rate first, since "
+        "words are whatever white space separates."
     )
 
 
 def _sentence_error_rate(scored: Sequence[ScoredUtterance]) -> float:
-    return sum(one.words.errors > 0 for one in scored) / max(len(scored), 1)
+    return sum(utterance.words.errors > 0 for utterance in scored) / max(len(scored), 1)
 
 
 def slice_scores(scored: Sequence[ScoredUtterance]) -> dict[str, dict[str, Slice]]:
-    """Scores by duration and, where speakers are known, by speaker; empty slices are left out."""
+    """Return scores by duration and, where known, by speaker; empty slices are left out."""
     slices = {
         "duration": _slice_by(
-            sorted(scored, key=lambda one: one.duration_s),
-            lambda one: _duration_label(one.duration_s),
+            sorted(scored, key=lambda utterance: utterance.duration_s),
+            lambda utterance: _duration_label(utterance.duration_s),
         )
     }
-    known = [one for one in scored if one.speaker is not None]
+    known = [utterance for utterance in scored if utterance.speaker is not None]
     if known:
         slices["speaker"] = _slice_by(
-            sorted(known, key=lambda one: str(one.speaker)), lambda one: str(one.speaker)
+            sorted(known, key=lambda utterance: str(utterance.speaker)),
+            lambda utterance: str(utterance.speaker),
         )
     return slices
 
@@ -100,20 +103,20 @@ def _slice_by(
     scored: Sequence[ScoredUtterance], label: Callable[[ScoredUtterance], str]
 ) -> dict[str, Slice]:
     groups: dict[str, list[ScoredUtterance]] = {}
-    for one in scored:
-        groups.setdefault(label(one), []).append(one)
+    for utterance in scored:
+        groups.setdefault(label(utterance), []).append(utterance)
     return {name: _score_slice(members) for name, members in groups.items()}
 
 
 def _score_slice(members: Sequence[ScoredUtterance]) -> Slice:
-    words = sum((one.words for one in members), ErrorCounts())
+    words = sum((utterance.words for utterance in members), ErrorCounts())
     return {
         "utterances": len(members),
-        "audio_s": sum(one.duration_s for one in members),
+        "audio_s": sum(utterance.duration_s for utterance in members),
         "reference_words": words.reference_length,
         "errors": words.errors,
         "wer": words.rate,
-        "cer": sum((one.characters for one in members), ErrorCounts()).rate,
+        "cer": sum((utterance.characters for utterance in members), ErrorCounts()).rate,
     }
 
 
@@ -127,20 +130,20 @@ def _duration_label(duration_s: float) -> str:
 def find_worst(
     scored: Sequence[ScoredUtterance], limit: int = 10, *, cer_first: bool = False
 ) -> tuple[ScoredUtterance, ...]:
-    """The utterances with most errors, the higher rate first among equals.
+    """Return the utterances with the most errors; among equals the higher rate comes first.
 
-    Errors are of words, or of characters where those come first.
+    Word errors are counted, or character errors with `cer_first`.
     """
-    judged = [(one, one.characters if cer_first else one.words) for one in scored]
-    wrong = [(one, counts) for one, counts in judged if counts.errors]
+    counted = [(utt, utt.characters if cer_first else utt.words) for utt in scored]
+    wrong = [(utterance, counts) for utterance, counts in counted if counts.errors]
     ranked = sorted(wrong, key=lambda pair: (-pair[1].errors, -pair[1].rate, pair[0].id))
-    return tuple(one for one, _ in ranked[:limit])
+    return tuple(utterance for utterance, _ in ranked[:limit])
 
 
 def score_json(score: Score, *, schema: str = "eval-ctc/1") -> dict[str, Any]:
-    """SCORE of the command line contract: rates as fractions, counts of normalised words.
+    """Return the JSON of a score: rates as fractions, counts of normalised words.
 
-    Of phonemes it has `per` where it has `wer` of words, and `reference_phonemes`.
+    For phonemes it has `per` in place of `wer`, and `reference_phonemes`.
     """
     rate = "wer" if score.unit == "word" else "per"
     return {

@@ -1,4 +1,4 @@
-"""One utterance's account: texts as written, texts as scored, and their error counts."""
+"""Score one utterance: raw texts, normalised texts, and their error counts."""
 
 from __future__ import annotations
 
@@ -16,47 +16,48 @@ def score_utterance(
     *,
     duration_s: float | None = None,
 ) -> ScoredUtterance:
-    """Compare what was heard with what was said, as written and after `normalize`.
+    """Compare a hypothesis with its reference, both raw and after `normalize`.
 
-    Words are what white space separates; characters are those of the words joined by single
-    spaces, spaces included. An utterance without text counts as an empty reference.
+    Words are separated by white space; characters are those of the words joined by single
+    spaces, spaces included. An utterance without text has an empty reference.
 
     Args:
-        utterance: What was said; its `text` is the raw reference.
-        hypothesis: What was heard, as decoded.
-        normalize: Applied to both sides alike.
-        duration_s: Length of the audio in seconds; the utterance's own without it.
+        utterance: The utterance; its `text` is the raw reference.
+        hypothesis: The raw hypothesis, as decoded.
+        normalize: Applied to both sides.
+        duration_s: Length of the audio in seconds; that of the utterance by default.
     """
     raw_reference = utterance.text or ""
-    reference, heard = _tidy(normalize(raw_reference)), _tidy(normalize(hypothesis))
+    reference = _single_spaced(normalize(raw_reference))
+    normalized = _single_spaced(normalize(hypothesis))
     seconds = utterance.audio.duration_s if duration_s is None else duration_s
     return ScoredUtterance(
         id=utterance.id,
         path=str(utterance.audio.path),
         reference=reference,
-        hypothesis=heard,
+        hypothesis=normalized,
         raw_reference=raw_reference,
         raw_hypothesis=hypothesis,
-        words=count_words(reference, heard),
-        characters=count_errors(reference, heard),
+        words=count_words(reference, normalized),
+        characters=count_errors(reference, normalized),
         raw_words=count_words(raw_reference, hypothesis),
-        raw_characters=count_errors(_tidy(raw_reference), _tidy(hypothesis)),
+        raw_characters=count_errors(_single_spaced(raw_reference), _single_spaced(hypothesis)),
         duration_s=seconds or 0.0,
         speaker=utterance.speaker,
     )
 
 
 def count_words(reference: str, hypothesis: str) -> ErrorCounts:
-    """Word error counts of two texts."""
+    """Count the word errors between two texts."""
     return count_errors(reference.split(), hypothesis.split())
 
 
-def _tidy(text: str) -> str:
+def _single_spaced(text: str) -> str:
     return " ".join(text.split())
 
 
 def prediction_json(scored: ScoredUtterance) -> dict[str, Any]:
-    """A line of predictions.jsonl, from which the word error rate can be computed again."""
+    """Return a line of predictions.jsonl, from which the word error rate can be recomputed."""
     return {
         "id": scored.id,
         "path": scored.path,

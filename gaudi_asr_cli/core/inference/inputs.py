@@ -1,4 +1,4 @@
-"""What `infer` is asked to transcribe: files, folders, globs and standard input."""
+"""Inputs of `infer`: files, folders, globs and standard input."""
 
 from __future__ import annotations
 
@@ -24,54 +24,54 @@ COPY_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class AudioInputs:
-    """Files to transcribe, in order, each once; `passed_over` counts other files of folders.
+    """Files to transcribe, in order, each once; `skipped` counts the other files of folders.
 
-    `rejected` says of utterances, by id, why there is nothing to read: known without opening any.
+    `rejected` is, by utterance id, why a file cannot be read, as known without opening it.
     """
 
     utterances: tuple[Utterance, ...]
-    passed_over: int = 0
+    skipped: int = 0
     rejected: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def readable(self) -> tuple[Utterance, ...]:
-        """Those that are not rejected."""
-        return tuple(one for one in self.utterances if one.id not in self.rejected)
+        """The utterances that are not rejected."""
+        return tuple(utt for utt in self.utterances if utt.id not in self.rejected)
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A file, by the name it is reported under; `problem` says why it cannot be read.
+    """A file under the name it is reported by; `problem` is why it cannot be read.
 
-    `is_listed` where a folder gave it, `stands_for_nothing` where a source gave no file at all.
+    `is_listed` is set for files found in a folder, `is_empty_source` for a source without files.
     """
 
     name: str
     path: Path
     problem: str | None = None
     is_listed: bool = False
-    stands_for_nothing: bool = False
+    is_empty_source: bool = False
 
 
 _Listing = tuple[list[_Entry], int]
-"""What a source gives, and how many other files its folders hold."""
+"""The files of a source, and the number of other files in its folders."""
 
 
 @contextmanager
 def opened_inputs(
     sources: Sequence[str], stdin: BinaryIO | None, raw: RawFormat | None = None
 ) -> Iterator[AudioInputs]:
-    """Find what the sources name; standard input lies in a file of its own meanwhile.
+    """Find the files of the sources; standard input is copied to a temporary file.
 
-    A folder gives every file below it that looks like audio, sorted by path; a file that is named
-    is always given, whatever it is called. What does not exist or is no file is `rejected`, and
-    costs only itself.
+    A folder gives every file below it with an audio suffix, sorted by path; a file named directly
+    is always included. A path that does not exist or is not a file is `rejected`, and the others
+    are read.
 
     Args:
         sources: Files, folders, globs, `-`.
-        stdin: What `-` stands for; None where it is closed.
-        raw: What files without a header hold: those called so, in folders too; those named that
-            are not called as audio is; and standard input.
+        stdin: Standard input, for `-`; None where it is closed.
+        raw: Sample format of headerless files: files with a suffix of such, files named directly
+            without an audio suffix, and standard input.
 
     Raises:
         DataError: There are only folders without audio, and globs that match nothing.
@@ -79,34 +79,34 @@ def opened_inputs(
     suffixes = AUDIO_SUFFIXES if raw is None else AUDIO_SUFFIXES | RAW_SUFFIXES
     with TemporaryDirectory(prefix="gaudi-asr-") as scratch:
         entries: dict[str, _Entry] = {}
-        passed_over = 0
+        skipped = 0
         for source in sources:
             if source == STDIN:
                 found, other = [_copy_stdin(stdin, Path(scratch))], 0
             else:
                 found, other = _find_entries(source, suffixes)
-            passed_over += other
+            skipped += other
             for entry in found:
                 entries.setdefault(entry.name, entry)
-        _refuse_nothing(list(entries.values()))
+        _reject_no_files(list(entries.values()))
         yield AudioInputs(
-            tuple(Utterance(one.name, _place(one, raw)) for one in entries.values()),
-            passed_over,
-            {one.name: one.problem for one in entries.values() if one.problem is not None},
+            tuple(Utterance(entry.name, _span_of(entry, raw)) for entry in entries.values()),
+            skipped,
+            {entry.name: entry.problem for entry in entries.values() if entry.problem is not None},
         )
 
 
-def _refuse_nothing(entries: Sequence[_Entry]) -> None:
-    if any(not one.stands_for_nothing for one in entries):
+def _reject_no_files(entries: Sequence[_Entry]) -> None:
+    if any(not entry.is_empty_source for entry in entries):
         return
-    reasons = "; ".join(f"{shorten_path(one.name)}: {one.problem}" for one in entries)
+    reasons = "; ".join(f"{shorten_path(entry.name)}: {entry.problem}" for entry in entries)
     raise DataError(
         f"There is no audio file to transcribe. {reasons}",
-        remedy="Check the path; name the files themselves if they are audio under unusual names.",
+        remedy="Check the path; give the files themselves if they have unusual suffixes.",
     )
 
 
-def _place(entry: _Entry, raw: RawFormat | None) -> AudioSpan:
+def _span_of(entry: _Entry, raw: RawFormat | None) -> AudioSpan:
     suffix = entry.path.suffix.lower()
     is_raw = suffix in RAW_SUFFIXES if entry.is_listed else suffix not in AUDIO_SUFFIXES
     return AudioSpan(entry.path, raw=raw if is_raw else None)
@@ -119,34 +119,34 @@ def _find_entries(source: str, suffixes: frozenset[str]) -> _Listing:
     if os.path.lexists(path) or not glob.has_magic(source):
         return _find_at(path, suffixes)
     entries: list[_Entry] = []
-    passed_over = 0
+    skipped = 0
     for match in sorted(_expand(path)):
         found, other = _find_at(Path(match), suffixes)
         entries += found
-        passed_over += other
-    return entries or [_nothing_at(path, "no file matches it.")], passed_over
+        skipped += other
+    return entries or [_empty_source(path, "no file matches it.")], skipped
 
 
 def _find_at(path: Path, suffixes: frozenset[str]) -> _Listing:
-    """A file, whatever it is called, or what a folder holds."""
+    """Return a file, under any name, or the audio files of a folder."""
     # Path.is_dir raises where a name is too long.
     if not os.path.isdir(path):  # noqa: PTH112
         return [_Entry(str(path), path, find_path_problem(path))], 0
-    entries, passed_over = _list_folder(path, suffixes)
-    nothing = f"there is no audio file in this folder ({passed_over} other files passed over)."
-    return entries or [_nothing_at(path, nothing)], passed_over
+    entries, skipped = _list_folder(path, suffixes)
+    nothing = f"there is no audio file in this folder ({skipped} other files were skipped)."
+    return entries or [_empty_source(path, nothing)], skipped
 
 
-def _nothing_at(path: Path, problem: str) -> _Entry:
-    return _Entry(str(path), path, problem, stands_for_nothing=True)
+def _empty_source(path: Path, problem: str) -> _Entry:
+    return _Entry(str(path), path, problem, is_empty_source=True)
 
 
 def _expand(pattern: Path) -> set[str]:
-    """What a glob matches; `**` goes into every folder below, but through no link to one."""
+    """Return the matches of a glob; `**` enters every folder below, but follows no link."""
     parts = pattern.parts
     if "**" not in parts:
         return set(glob.glob(str(pattern)))  # noqa: PTH207 - Path.glob takes no absolute pattern
-    # glob itself would follow a link to a folder above for ever, or nearly so.
+    # glob itself would follow a link to a parent folder (almost) for ever.
     at = parts.index("**")
     head, tail = Path(*parts[:at]), parts[at + 1 :]
     bases = _expand(head) if glob.has_magic(str(head)) else {str(head)}
@@ -161,38 +161,38 @@ def _expand(pattern: Path) -> set[str]:
 
 
 def _list_folder(folder: Path, suffixes: frozenset[str]) -> _Listing:
-    """Whatever is called as audio is, sorted by path; a folder that cannot be opened is said."""
+    """Return files with an audio suffix, sorted by path, and folders that cannot be opened."""
     entries: dict[Path, _Entry] = {}
     audio_folders: list[Path] = []
-    passed_over = 0
+    skipped = 0
 
-    def say_closed(error: OSError) -> None:
+    def add_unreadable(error: OSError) -> None:
         path = Path(error.filename)
         problem = f"this folder cannot be opened: {error.strerror}."
         entries[path] = _Entry(str(path), path, problem)
 
-    for place, folders, files in os.walk(folder, onerror=say_closed):
-        audio = [Path(place, name) for name in files if _looks_like_audio(name, suffixes)]
+    for parent, folders, files in os.walk(folder, onerror=add_unreadable):
+        audio = [Path(parent, name) for name in files if _looks_like_audio(name, suffixes)]
         entries.update((path, _Entry(str(path), path, is_listed=True)) for path in audio)
-        passed_over += len(files) - len(audio)
+        skipped += len(files) - len(audio)
         audio_folders += [
-            Path(place, name) for name in folders if _looks_like_audio(name, suffixes)
+            Path(parent, name) for name in folders if _looks_like_audio(name, suffixes)
         ]
-    # One that holds audio is a folder like any other.
+    # A folder with an audio suffix that contains audio is a folder like any other.
     with_audio = {parent for path in entries for parent in path.parents} | {*entries}
     for path in audio_folders:
         if path not in with_audio:
             entries[path] = _Entry(str(path), path, find_path_problem(path))
-    return [entries[path] for path in sorted(entries)], passed_over
+    return [entries[path] for path in sorted(entries)], skipped
 
 
 def _looks_like_audio(name: str, suffixes: frozenset[str]) -> bool:
-    # macOS leaves hidden `._name.wav` files about that hold no audio.
+    # macOS leaves hidden `._name.wav` files that contain no audio.
     return Path(name).suffix.lower() in suffixes and not name.startswith(".")
 
 
 def _copy_stdin(stdin: BinaryIO | None, directory: Path) -> _Entry:
-    # Decoders look back and forth in what they read, which a pipe cannot do.
+    # Decoders seek, which a pipe cannot.
     path = directory / "stdin"
     if stdin is None:
         return _Entry(STDIN, path, "standard input is closed.")

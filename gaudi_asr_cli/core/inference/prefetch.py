@@ -1,4 +1,4 @@
-"""Loading and decoding audio on threads of its own, ahead of the network."""
+"""Load and decode audio on background threads, ahead of the network."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Loader = Callable[[AudioSpan], LoadedAudio]
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """An utterance as it was loaded: samples float32 (T,), or the `error` why there are none.
+    """A loaded utterance: samples float32 (T,), or the `error` of loading it.
 
-    One that `is_long` was not loaded: it is read while it is heard.
+    A clip that `is_long` is not loaded: it is streamed while it is transcribed.
     """
 
     utterance: Utterance
@@ -38,11 +38,12 @@ class Clip:
 
 
 class ReadAhead(RunAhead[Clip]):
-    """Sounds in order, decoded ahead as far as `budget_samples` allow. Use it as a context.
+    """Clips in order, decoded ahead within a budget of `budget_samples`. Use it as a context.
 
-    A file that cannot be loaded gives a `Clip` with an error. What the iterable of utterances
-    itself raises (a broken manifest line) is raised where the sounds are iterated. With more than
-    one of `readers`, so many more sounds are in their hands. What `is_long` is not loaded.
+    A file that cannot be loaded gives a `Clip` with an error. An exception of the iterable of
+    utterances (a broken manifest line) is raised where the clips are iterated. With several
+    `readers`, up to two clips per reader are pending beyond the budget. Clips for which `is_long`
+    is true are not loaded.
     """
 
     def __init__(
@@ -58,11 +59,11 @@ class ReadAhead(RunAhead[Clip]):
         self._load = load
         self._clock = clock
         reading = map(self._read, utterances)
-        items = reading if readers == 1 else self._read_together(utterances, readers)
-        super().__init__(items, lambda sound: len(sound.samples), budget_samples, "read-ahead")
+        items = reading if readers == 1 else self._read_concurrently(utterances, readers)
+        super().__init__(items, lambda clip: len(clip.samples), budget_samples, "read-ahead")
 
-    def _read_together(self, utterances: Iterable[Utterance], readers: int) -> Iterator[Clip]:
-        """The sounds in their order, several being read at once."""
+    def _read_concurrently(self, utterances: Iterable[Utterance], readers: int) -> Iterator[Clip]:
+        """Yield the clips in order while several are read concurrently."""
         pool = ThreadPoolExecutor(readers, "read-ahead")
         pending: deque[Future[Clip]] = deque()
         failures: list[Exception] = []
@@ -84,6 +85,6 @@ class ReadAhead(RunAhead[Clip]):
                 return Clip(utterance, np.zeros(0, np.float32), is_long=True)
             with self._clock.time("decode_audio") as watch:
                 loaded = self._load(utterance.audio)
-        except Exception as error:  # noqa: BLE001 - it is the error of this file, and named there
+        except Exception as error:  # noqa: BLE001 - reported as the error of this file
             return Clip(utterance, np.zeros(0, np.float32), error=describe_failure(error))
         return Clip(utterance, loaded.samples, loaded.lost_s, decode_s=watch.seconds)

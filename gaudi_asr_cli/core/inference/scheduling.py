@@ -114,7 +114,7 @@ def _prepare(
     model: BatchRecognizer,
     clock: PhaseClock,
 ) -> BatchedWork:
-    batch_size = int(plan.rows[batch])
+    batch_size = int(plan.batch_sizes[batch])
     width = model.count_samples(float(plan.padded_s[batch]))
     with clock.time("features") as watch:
         samples = np.zeros((batch_size, width), dtype=np.float32)  # (B, T)

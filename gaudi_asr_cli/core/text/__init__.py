@@ -1,1 +1,1 @@
-"""Normalisers and vocabularies: characters only, no network."""
+"""Text: normalisers, cleaning rules and vocabularies, without network access."""

@@ -1,4 +1,4 @@
-"""Whether CTC can align labels to frames: a frame per label, and a blank between equal labels."""
+"""Check whether CTC can align labels to frames: one per label, and a blank between equal ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True)
 class AlignmentShortfall:
-    """Labels that do not fit into the `frames` of their utterance, because they need `needed`."""
+    """Labels that need more frames (`needed`) than their utterance has (`frames`)."""
 
     frames: int
     needed: int
@@ -19,19 +19,19 @@ class AlignmentShortfall:
 
 
 def minimum_frames(labels: Sequence[int]) -> int:
-    """Return the fewest frames to which CTC can align `labels` (L,): L plus the equal neighbours.
+    """Return the minimum frames for a CTC alignment of `labels` (L,): L plus equal neighbours.
 
     Source: Graves et al. 2006, "Connectionist Temporal Classification", section 3.1: equal
-    neighbours collapse into one label unless a blank stands between them.
+    neighbours collapse into one label unless a blank separates them.
     """
-    return len(labels) + sum(one == next_one for one, next_one in pairwise(labels))
+    return len(labels) + sum(label == following for label, following in pairwise(labels))
 
 
 def alignment_shortfall(labels: Sequence[int], frames: int) -> AlignmentShortfall | None:
-    """Return by how much CTC cannot align `labels` to so many frames; None where it can.
+    """Return the shortfall if CTC cannot align `labels` to `frames` frames; None if it can.
 
-    Without an alignment the loss is infinite, whatever the network learns. Empty labels align with
-    blanks alone, unless there is no frame at all.
+    Without an alignment the loss is infinite for any model. Empty labels align with blanks alone,
+    unless there is no frame at all.
     """
     needed = max(1, minimum_frames(labels))
     return AlignmentShortfall(frames, needed) if frames < needed else None

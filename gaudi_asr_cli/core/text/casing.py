@@ -1,4 +1,4 @@
-"""Upper and lower case in languages with rules of their own: the dotted and the dotless i.
+"""Language-dependent casing: the dotted and the dotless i of Turkic languages.
 
 Turkish, Azeri, Crimean Tatar and Gagauz pair I with ı and İ with i, where every other language
 pairs I with i. Source: Unicode, "SpecialCasing.txt", the mappings conditional on `tr` and `az`.
@@ -10,7 +10,7 @@ import re
 from typing import Literal
 
 Casing = Literal["tr"]
-"""The language whose casing rules are applied; the Turkic ones share them."""
+"""The language whose casing rules are applied; the Turkic languages share them."""
 
 _TURKIC = frozenset(
     {"tr", "tur", "turkish", "türkçe", "turkce", "az", "aze", "azj", "azb", "azeri", "azerbaijani"}
@@ -19,24 +19,24 @@ _TURKIC = frozenset(
 _LOWER = str.maketrans({"I": "ı", "İ": "i"})
 _UPPER = str.maketrans({"i": "İ", "ı": "I"})
 _DOTTED_TWICE = re.compile("([iİ])\u0307+")
-"""i with a combining dot is what lower-casing İ without its language leaves behind."""
+"""i with a combining dot is the result of lower-casing İ without a language."""
 _TURKIC_I = re.compile("[İı]|[iI]\u0307")
 
 
 def casing_of(language: str | None) -> Casing | None:
-    """Return the casing rules of a language named as anywhere else: `tr`, `tur`, `az-Latn`, ...
+    """Return the casing rules of a language given by any usual name: `tr`, `tur`, `az-Latn`, ...
 
-    None stands for the rules that all other languages share.
+    None stands for the rules of all other languages.
     """
     named = (language or "").strip().lower().removeprefix("<|").removesuffix("|>")
     return "tr" if re.split(r"[-_ ]", named)[0] in _TURKIC else None
 
 
 def lower(text: str, casing: Casing | None = None) -> str:
-    """Return composed text in lower case, every letter still one letter.
+    """Return composed text in lower case, one letter for each letter.
 
-    Unicode's full mapping of İ is i with a combining dot, which would become a character of its
-    own in a vocabulary; without a language its simple mapping, i, is taken.
+    Unicode's full mapping of İ is i with a combining dot, which would become a separate character
+    of a vocabulary; without a language its simple mapping, i, is used.
     """
     if casing is None:
         return text.replace("İ", "i").lower()
@@ -49,7 +49,7 @@ def upper(text: str, casing: Casing | None = None) -> str:
 
 
 def fold(text: str, casing: Casing | None = None) -> str:
-    """Return composed text with its case folded, for comparing."""
+    """Return composed text with its case folded, for comparison."""
     return text.casefold() if casing is None else _plain(text).translate(_LOWER).casefold()
 
 

@@ -1,8 +1,8 @@
-"""Where Whisper's English normaliser reads a number that nobody wrote.
+"""Find texts in which Whisper's English normaliser reads a number that is none.
 
 It takes the word o for a zero ("four o'clock" becomes "40 clock"), a second for an ordinal
 ("one second" becomes "12nd"), and writes neighbouring numbers as one ("two three" becomes "23").
-Both texts are changed alike, so most of it does no harm; a score can lose or gain errors by it.
+Both texts are changed alike, so this is mostly harmless; a score can lose or gain errors by it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NOT_NUMBERS = frozenset({"o", "oh", "double", "triple", "half"})
 
 @dataclass(frozen=True, slots=True)
 class OddNumber:
-    """Words as they stood, and what became of them."""
+    """Words of a text, and the digits they became."""
 
     words: str
     became: str
@@ -34,18 +34,18 @@ class OddNumber:
 
 
 def find_odd_numbers(text: str) -> tuple[OddNumber, ...]:
-    """Return the places where words that are no number became digits, or numbers became one.
+    """Return words that are no number and became digits, and numbers that were merged into one.
 
     Raises:
         MachineError: The package `whisper-normalizer` is not installed.
     """
-    # The normaliser is slow, and most texts hold no number.
+    # The normaliser is slow, and most texts contain no number.
     if _numbers().words.isdisjoint(re.findall(r"[a-z]+", text.lower())):
         return ()
     before = _without_numbers()(text).split()
     after = open_whisper_english()(text).split()
     return tuple(
-        # With the word that follows: "40 clock" says more than "40".
+        # With the following word: "40 clock" is clearer than "40".
         OddNumber(" ".join(before[a : b + 1]), " ".join(after[c : d + 1]))
         for a, b, c, d in _changes(before, after)
         if _is_odd(before[a:b], after[c:d])
@@ -60,7 +60,7 @@ def _changes(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[int,
 
 
 def _is_odd(words: Sequence[str], became: Sequence[str]) -> bool:
-    """Judge one change: words that vanished into digits, or number words that became one."""
+    """Return whether a change is odd: words turned into digits, or number words merged into one."""
     if not any(character.isdigit() for word in became for character in word):
         return False
     if _NOT_NUMBERS & {*words} - {*became}:
@@ -72,19 +72,19 @@ def _is_odd(words: Sequence[str], became: Sequence[str]) -> bool:
 
 
 def _merges(first: str, second: str) -> bool:
-    """Whether two neighbours are two numbers: not twenty-one, and no year (nineteen eighty)."""
-    # An ordinal ends its number: "first two" stays two words.
-    one, two = _value(first), _value(second)
-    if one is None or two is None or first in _suffixed():
+    """Return whether two neighbours are two numbers: not twenty-one, no year (nineteen eighty)."""
+    # An ordinal ends its number: "first two" remains two words.
+    left, right = _value(first), _value(second)
+    if left is None or right is None or first in _suffixed():
         return False
-    is_compound = one >= 20 and one % 10 == 0 and 0 < two < 10
-    is_year = 10 <= one <= 20 and two >= 20
+    is_compound = left >= 20 and left % 10 == 0 and 0 < right < 10
+    is_year = 10 <= left <= 20 and right >= 20
     return not (is_compound or is_year)
 
 
 @cache
 def _value(word: str) -> int | None:
-    """Return what a number word below a hundred, or a numeral, stands for."""
+    """Return the value of a numeral or of a number word below a hundred."""
     numbers = _numbers()
     if word.isdecimal():
         return int(word)
@@ -108,11 +108,11 @@ def _numbers() -> Any:
 
 @cache
 def _without_numbers() -> Any:
-    """Return the normaliser without its step for numbers."""
+    """Return the normaliser without its number step."""
     plain = copy(open_whisper_english())
-    plain.standardize_numbers = _tidy
+    plain.standardize_numbers = _single_spaced
     return plain
 
 
-def _tidy(text: str) -> str:
+def _single_spaced(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()

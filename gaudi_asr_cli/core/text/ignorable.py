@@ -1,4 +1,4 @@
-"""Characters that Unicode says to ignore: zero-width ones, soft hyphens, direction marks.
+"""Default-ignorable characters of Unicode: zero-width ones, soft hyphens, direction marks.
 
 Source: the property Default_Ignorable_Code_Point, Unicode Standard Annex 44.
 """

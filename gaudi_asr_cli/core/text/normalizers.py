@@ -1,4 +1,4 @@
-"""Text as it is compared: a score names the normaliser and its version beside every rate."""
+"""Text normalisers: a score names the normaliser and its version next to every rate."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _WHITE_SPACE = re.compile(r"\s+")
 
 
 def keep_text(text: str) -> str:
-    """The text as it is."""
+    """Return the text unchanged."""
     return text
 
 
 def normalize_basic(text: str) -> str:
     """Apply `basic/1`, Whisper's basic normaliser.
 
-    Lower case, no bracketed remarks, marks and symbols as spaces. The same text as
-    transformers' `BasicTextNormalizer()`, which a test compares.
+    Lower case, no bracketed remarks, marks and symbols as spaces. The result equals that of
+    transformers' `BasicTextNormalizer()`, which a test checks.
     Source: appendix C of Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak
     Supervision". Apostrophes are punctuation there: "don't" becomes two words on both sides.
     """
@@ -42,12 +42,12 @@ def normalize_basic(text: str) -> str:
 
 
 def normalize_unicode(text: str, casing: Casing | None = None) -> str:
-    """Apply `basic/2`: letters, marks and numbers, case folded; all else parts words.
+    """Apply `basic/2`: keep letters, marks and numbers, fold case; all else separates words.
 
-    No mark splits the word it is written in, in any script. Default-ignorable characters are
-    dropped and brackets become spaces: what stands in them is scored. The order is that of
-    Unicode's NFKC_Casefold, so a text gives the same whichever way it was composed, and
-    normalising twice changes nothing. Source: The Unicode Standard, section 3.13, D145 to D147.
+    No mark splits its word, in any script. Default-ignorable characters are dropped and brackets
+    become spaces, so bracketed text is scored. The order is that of Unicode's NFKC_Casefold, so
+    the result does not depend on the composition of the text, and normalising is idempotent.
+    Source: The Unicode Standard, section 3.13, D145 to D147.
     """
     folded = _fold_compatible(drop_ignorable(text), casing)
     kept = "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in folded)
@@ -55,24 +55,24 @@ def normalize_unicode(text: str, casing: Casing | None = None) -> str:
 
 
 def _fold_compatible(text: str, casing: Casing | None) -> str:
-    """Fold before and after decomposing: each can make what the other has to change."""
+    """Fold before and after decomposing, since each can produce characters the other changes."""
     composed = unicodedata.normalize("NFKC", text) if casing else unicodedata.normalize("NFD", text)
     compatible = unicodedata.normalize("NFKD", fold(composed, casing))
-    # NFKC makes ignorable characters of some letters: a half-width Hangul filler a full one.
+    # NFKC turns some letters into ignorable characters: the half-width Hangul filler.
     return unicodedata.normalize("NFKC", drop_ignorable(compatible.casefold()))
 
 
 def _attach(word: str) -> str:
-    """Drop marks before the first letter: an acute typed as an apostrophe is no letter's.
+    """Drop marks before the first letter: an acute typed as an apostrophe belongs to no letter.
 
-    A word that holds nothing else stays what it is.
+    A word of marks alone is returned unchanged.
     """
     first = next((i for i, c in enumerate(word) if unicodedata.category(c)[0] != "M"), 0)
     return word[first:]
 
 
 def normalize_whisper_english(text: str) -> str:
-    """Whisper's English normaliser: numbers as digits, British spelling as American, no fillers.
+    """Apply Whisper's English normaliser: numbers as digits, British to American, no fillers.
 
     Raises:
         MachineError: The package `whisper-normalizer` is not installed.
@@ -84,9 +84,9 @@ def normalize_whisper_english(text: str) -> str:
 def open_whisper_english() -> Any:
     """Return whisper-normalizer's `EnglishTextNormalizer`; see `normalize_whisper_english`."""
     try:
-        # Here, not above: its spelling table takes 0.1 s to import and only English needs it.
+        # Here, not above: its word table takes 0.1 s to import and only English needs it.
         with warnings.catch_warnings():
-            # Its first import compiles a docstring with `\X`, of which Python warns.
+            # Its first import compiles a docstring with `\X`, about which Python warns.
             warnings.simplefilter("ignore")
             from whisper_normalizer.english import EnglishTextNormalizer
     except ImportError as error:
@@ -104,18 +104,18 @@ NORMALIZERS: dict[str, Normalizer] = {
     "basic/2": normalize_unicode,
     "whisper-english": normalize_whisper_english,
 }
-"""By name; `basic` is its newest version."""
+"""Name -> normaliser; `basic` is its newest version."""
 
 _LABELS = {"none": "none/1", "basic": "basic/2"}
 
 
 def open_normalizer(name: str, language: str | None = None) -> Normalizer:
-    """The normaliser of that name, with the casing of the language where the rule is ours to set.
+    """Return the normaliser of that name, with the casing of the language where it applies.
 
-    `basic/1` and `whisper-english` are published rules and know no language.
+    `basic/1` and `whisper-english` are published rules and ignore the language.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: There is no normaliser of that name.
     """
     if name in NORMALIZERS:
         casing = casing_of(language)
@@ -134,12 +134,12 @@ def follows_language(name: str) -> bool:
 
 
 def folds_case(name: str) -> bool:
-    """Return whether the normaliser changes the case of letters, by whatever rules."""
+    """Return whether the normaliser changes the case of letters."""
     return name != "none"
 
 
 def keeps_remarks(name: str) -> bool:
-    """Return whether words in brackets are compared, where published rules drop them."""
+    """Return whether words in brackets are scored, which published rules drop."""
     return NORMALIZERS.get(name) is normalize_unicode
 
 
@@ -150,14 +150,14 @@ def find_remark(text: str) -> str | None:
 
 
 def drops_ignorable(name: str) -> bool:
-    """Return whether default-ignorable characters are gone before texts are compared."""
+    """Return whether default-ignorable characters are dropped before texts are compared."""
     return NORMALIZERS.get(name) is normalize_unicode
 
 
 def label_normalizer(name: str, language: str | None = None) -> str:
-    """Name and version, as a score carries it: `basic/2`, `whisper-english/0.1.15`.
+    """Return name and version, as in a score: `basic/2`, `whisper-english/0.1.15`.
 
-    Turkic casing is a part of the rule, and named: `basic/2 language='tr'`.
+    Turkic casing is part of the label: `basic/2 language='tr'`.
     """
     if name == "whisper-english":
         open_normalizer(name)("")

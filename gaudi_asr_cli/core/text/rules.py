@@ -1,4 +1,4 @@
-"""What is done to a transcript before it becomes labels: nothing that was not asked for."""
+"""Cleaning of transcripts before they become labels: only what the user requested."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ UnicodeForm = Literal["nfc", "nfkc"]
 
 @dataclass(frozen=True, slots=True)
 class TextRules:
-    """Exactly the characters of `strip_chars` are removed; letters are folded only if asked.
+    """Rules for cleaning text: only `strip_chars` are removed, and case folded only on request.
 
     `strip_chars` is a plain set of characters, never a pattern: `!-;` is three characters, not
-    the range that also holds the digits and the apostrophe. `language` matters to the case of a
-    few: Turkish and Azeri pair I with ı, and İ with i.
+    the range that also contains the digits and the apostrophe. `language` matters for the case of
+    a few: Turkish and Azeri pair I with ı, and İ with i.
     """
 
     strip_chars: str = ""
@@ -27,13 +27,13 @@ class TextRules:
     language: str | None = None
 
     def clean(self, text: str) -> str:
-        """Compose, strip, fold; runs of white space become one space, the ends none."""
+        """Compose, strip and fold the text; white space becomes single spaces."""
         form: Literal["NFC", "NFKC"] = "NFKC" if self.unicode == "nfkc" else "NFC"
-        # Stripped on both sides of composing: NFKC turns a named `…` into dots, and NFC a typed
-        # letter and accent into the one character that was named.
+        # Stripped before and after composing: NFKC turns a listed `…` into dots, and NFC a letter
+        # and a combining accent into the one character that was listed.
         named = dict.fromkeys(map(ord, self.strip_chars))
         stripped = unicodedata.normalize(form, text.translate(named)).translate(named)
-        # Upper-casing may decompose (the small iota of `ᾳ`), so composing comes last as well.
+        # Upper-casing may decompose (the small iota of `ᾳ`), so the text is composed last as well.
         return " ".join(
             unicodedata.normalize(
                 form, _fold(stripped, self.case, casing_of(self.language))
@@ -41,7 +41,7 @@ class TextRules:
         )
 
     def removed(self, text: str) -> str:
-        """The characters of `text` that `strip_chars` names, in order, repeats included."""
+        """Return the characters of `text` that are in `strip_chars`, in order, repeats included."""
         named = frozenset(self.strip_chars)
         return "".join(character for character in text if character in named)
 

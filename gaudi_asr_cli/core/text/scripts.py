@@ -1,9 +1,9 @@
-"""Letters of several scripts in one text, and characters that only look alike.
+"""Detect mixed scripts and look-alike characters in a text.
 
-Both are typing accidents more often than not, and each costs the network a column that it can
-never learn: a Cyrillic a among Latin letters sounds like every other a.
+Both are mostly typing errors, and each adds a token that the model cannot learn: a Cyrillic a
+among Latin letters sounds like every other a.
 """
-# ruff: noqa: RUF001  # characters that look like others are what this file is about
+# ruff: noqa: RUF001  # this file is about look-alike characters
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import regex
 
 _LOOKALIKES = {
-    # Cyrillic and Greek letters and the Latin ones drawn the same.
+    # Cyrillic and Greek letters and the Latin ones of the same shape.
     **dict(zip("аеорсухіјѕԁԛԝһӏ", "aeopcyxijsdqwhl", strict=True)),
     **dict(zip("АВЕКМНОРСТУХІЈЅ", "ABEKMHOPCTYXIJS", strict=True)),
     **dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEZHIKMNOPTYXo", strict=True)),
-    # Signs that keyboards and word processors exchange.
+    # Punctuation that keyboards and word processors interchange.
     **dict.fromkeys("\u2019\u2018\u02bc\u2032\u00b4`\u02b9", "'"),
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
     **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'),
@@ -32,7 +32,7 @@ _WRITTEN_TOGETHER = {
 
 
 _WITHOUT_SPACES = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan")
-"""Scripts that put no space between words, by Unicode's names."""
+"""Scripts without spaces between words, by Unicode's names."""
 _UNSPACED = regex.compile(
     "|".join(rf"(?P<{name}>(?=\p{{L}})\p{{Script={name}}})" for name in _WITHOUT_SPACES)
 )
@@ -40,27 +40,27 @@ _LETTER = regex.compile(r"\p{L}")
 
 
 def name_character(character: str) -> str:
-    """Unicode's name, or the code point where it has none; of a phoneme those of its signs."""
+    """Return Unicode's name, or the code point where it has none; joined by + for a phoneme."""
     return " + ".join(unicodedata.name(sign, f"U+{ord(sign):04X}") for sign in character)
 
 
 def code_point(character: str) -> str:
-    """Return `U+200B ZERO WIDTH SPACE`, or the code point alone where Unicode names none."""
+    """Return `U+200B ZERO WIDTH SPACE`, or the code point alone where it has no name."""
     return f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class UnspacedText:
-    """Which scripts without spaces most letters are of, and what share of all letters."""
+    """Scripts without spaces in a text, most frequent first, and their share of all letters."""
 
     scripts: tuple[str, ...]
     share: float
 
 
 def find_unspaced(texts: Iterable[str]) -> UnspacedText | None:
-    """Return what is written without spaces, where that is more than half of all letters.
+    """Return the scripts without spaces, if they are more than half of all letters.
 
-    There a word is whatever white space happens to part, so a word error rate says little.
+    White space does not separate words in such texts, so a word error rate has little meaning.
     """
     counts: Counter[str] = Counter()
     letters = 0
@@ -73,7 +73,7 @@ def find_unspaced(texts: Iterable[str]) -> UnspacedText | None:
 
 
 def find_suspects(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Sentences about mixed scripts, look-alikes and invisible characters among the counted."""
+    """Return sentences about mixed scripts, look-alikes and invisible characters in the counts."""
     return (*_mixed_scripts(counts), *_lookalikes(counts), *_invisible(counts))
 
 
@@ -96,7 +96,7 @@ def _mixed_scripts(counts: Mapping[str, int]) -> list[str]:
 
 
 def _script_of(character: str) -> str | None:
-    """The script of a letter, from its Unicode name; None for marks, signs and modifiers."""
+    """Return the script of a letter, from its Unicode name; None for marks and punctuation."""
     if unicodedata.category(character) not in ("Ll", "Lu", "Lt", "Lo"):
         return None
     script = unicodedata.name(character, "UNNAMED").split(" ")[0]
@@ -111,7 +111,7 @@ def _show(characters: list[str], limit: int = 10) -> str:
 def _lookalikes(counts: Mapping[str, int]) -> list[str]:
     return [
         f"Look-alikes: {character!r} ({name_character(character)}, {counts[character]} times) is "
-        f"drawn like {twin!r} ({name_character(twin)}, {counts[twin]} times)."
+        f"displayed like {twin!r} ({name_character(twin)}, {counts[twin]} times)."
         for character, twin in _LOOKALIKES.items()
         if character in counts and twin in counts
     ]
@@ -119,7 +119,7 @@ def _lookalikes(counts: Mapping[str, int]) -> list[str]:
 
 def _invisible(counts: Mapping[str, int]) -> list[str]:
     return [
-        f"Invisible: {name_character(character)} ({count} times) prints nothing."
+        f"Invisible: {name_character(character)} ({count} times) is not displayed."
         for character, count in counts.items()
         if unicodedata.category(character) in ("Cc", "Cf", "Co", "Cn") and not character.isspace()
     ]

@@ -1,7 +1,7 @@
-"""The tokenizer files of transformers' `Wav2Vec2CTCTokenizer`, written and read without it.
+"""Read and write the files of transformers' `Wav2Vec2CTCTokenizer`, without transformers.
 
 A model saved with them opens with `AutoProcessor.from_pretrained` in transformers 4.55 and 5 and
-`batch_decode` of its argmax gives the same text as our own decoder.
+`batch_decode` of its argmax gives the same text as our greedy decoder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.json_files import read_json_object
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Vocabulary
 
-_MOST_GAPS = 1000  # columns without a token; more of them is a broken file, not a vocabulary
+_MAX_GAPS = 1000  # columns without a token; with more of them the file is broken
 
 
 def write_tokenizer_files(vocabulary: Vocabulary, directory: Path) -> None:
@@ -35,7 +35,7 @@ PHONEME_TOKENIZER = "Wav2Vec2PhonemeCTCTokenizer"
 
 
 def _tokenizer_settings(vocabulary: Vocabulary) -> dict[str, Any]:
-    """Which of transformers' tokenizers it is, and what that one wants to know."""
+    """Return the class of transformers' tokenizer, and its settings."""
     if vocabulary.phonemes_of is None:
         return {
             "tokenizer_class": "Wav2Vec2CTCTokenizer",
@@ -47,7 +47,7 @@ def _tokenizer_settings(vocabulary: Vocabulary) -> dict[str, Any]:
     return {
         "tokenizer_class": PHONEME_TOKENIZER,
         "clean_up_tokenization_spaces": False,
-        # Else transformers wants the package phonemizer only to open the tokenizer.
+        # Otherwise transformers requires the package phonemizer just to open the tokenizer.
         "do_phonemize": False,
         "phonemizer_backend": "espeak",
         "phonemizer_lang": vocabulary.phonemes_of,
@@ -56,9 +56,9 @@ def _tokenizer_settings(vocabulary: Vocabulary) -> dict[str, Any]:
 
 
 def _special_names(vocabulary: Vocabulary) -> dict[str, str | None]:
-    """Special tokens by transformers' names; None says that there is none.
+    """Return special tokens by transformers' names; None where there is none.
 
-    Left out, `<s>` and `</s>` would be added as columns that the model does not have.
+    If left out, `<s>` and `</s>` would be added as columns that the model does not have.
     """
 
     def name(column: int | None) -> str | None:
@@ -105,11 +105,11 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_vocabulary(directory: Path, *, language: str | None = None) -> Vocabulary:
-    """The vocabulary of a model's folder, as transformers would use it.
+    """Read the vocabulary of a model's folder, as transformers would use it.
 
     Args:
         directory: Folder with vocab.json and, usually, tokenizer_config.json.
-        language: Which vocabulary of a nested vocab.json (MMS); the configured one without it.
+        language: Language in a nested vocab.json (MMS); the configured one by default.
 
     Raises:
         DataError: vocab.json is missing or broken, or lacks the language or the blank.
@@ -174,20 +174,20 @@ def _pick_language(nested: dict[str, Any], language: str | None, directory: Path
         chosen: dict[str, int] = nested[language]
         return chosen
     known = ", ".join(sorted(nested)[:12])
-    asked = f"has no language {language!r}" if language else "has a vocabulary per language"
+    problem = f"has no language {language!r}" if language else "has a vocabulary per language"
     raise DataError(
-        f"{directory} {asked}.",
+        f"{directory} {problem}.",
         remedy=f"Choose one of its {len(nested)} with --language, for example {known}.",
     )
 
 
 def _order_tokens(columns: dict[str, int], directory: Path) -> tuple[str, ...]:
-    """Tokens by column; a column that no token names gets a name that text cannot hold."""
+    """Return tokens by column; a column without a token gets a placeholder `<unused N>`."""
     if not all(isinstance(column, int) and column >= 0 for column in columns.values()):
         raise _broken_columns(directory)
     by_column = {column: token for token, column in columns.items()}
     width = max(by_column, default=-1) + 1
-    if not 0 < width <= len(columns) + _MOST_GAPS:
+    if not 0 < width <= len(columns) + _MAX_GAPS:
         raise _broken_columns(directory)
     return tuple(by_column.get(column, f"<unused {column}>") for column in range(width))
 
@@ -195,12 +195,12 @@ def _order_tokens(columns: dict[str, int], directory: Path) -> tuple[str, ...]:
 def _broken_columns(directory: Path) -> DataError:
     return DataError(
         f"{directory / 'vocab.json'} does not give every token a column number from 0 upwards.",
-        remedy="Mend vocab.json, or take the one that came with the model.",
+        remedy="Correct vocab.json, or use the one that came with the model.",
     )
 
 
 def _lower_letters(tokens: tuple[str, ...]) -> tuple[str, ...]:
-    """Letters in lower case, where the model's own tokenizer lower-cases what it decodes."""
+    """Return letters in lower case, for models whose tokenizer lower-cases its output."""
     return tuple(token.lower() if len(token) == 1 else token for token in tokens)
 
 
@@ -208,14 +208,14 @@ def _read_tokenizer_config(directory: Path) -> dict[str, Any]:
     config_path = directory / "tokenizer_config.json"
     config = _read_json(config_path) if config_path.exists() else {}
     map_path = directory / "special_tokens_map.json"
-    # Old folders name their special tokens only there; transformers reads it in that case alone.
+    # Old folders list their special tokens only there; transformers reads it only in that case.
     if "added_tokens_decoder" not in config and map_path.exists():
         return {**config, **_read_json(map_path)}
     return config
 
 
 def _token_name(config: dict[str, Any], key: str, default: str) -> str:
-    """A special token as transformers writes it: text, an object with `content`, or null."""
+    """Return a special token, which is stored as text, an object with `content`, or null."""
     name = config.get(key, default)
     if isinstance(name, dict):
         name = name.get("content")
@@ -231,6 +231,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise DataError(
             f"There is no {path}: this folder has no CTC vocabulary.",
-            remedy="Give a folder made by finetune-ctc or vocab, or a model with a CTC head.",
+            remedy="Give a folder written by finetune-ctc or vocab, or a model with a CTC head.",
         )
     return read_json_object(path, remedy="Download or write the file again.")

@@ -1,4 +1,4 @@
-"""What to do about characters that a vocabulary lacks."""
+"""Advice on characters that a vocabulary lacks."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from gaudi_asr_cli.core.text.rules import CaseRule, TextRules
 from gaudi_asr_cli.core.text.vocabulary import count_unknown, suggest_case
 
 SAMPLE_TEXTS = 1000
-"""Texts enough to see which case they are written in."""
-MOST_UNKNOWN = 20
-"""Characters that a remedy names."""
+"""Number of texts from which their case is determined."""
+MAX_UNKNOWN = 20
+"""Maximum number of characters in a remedy."""
 
 
 def fix_unknown(vocabulary: Vocabulary, texts: Sequence[str]) -> str:
-    """Say what makes the texts fit: the case first, then what no case helps.
+    """Return advice that makes the texts fit the vocabulary: case first, then other characters.
 
-    Letters, marks and digits are never to be stripped, for they are part of what is spoken.
+    Letters, marks and digits must never be stripped, because they are spoken.
     """
     # Phonemes have no case.
     case: CaseRule = "keep" if vocabulary.phonemes_of else suggest_case(vocabulary, _sample(texts))
     rules = TextRules(case=case)
-    left, _ = count_unknown(vocabulary, map(rules.clean, texts))
-    spoken = [one for one in left if any(unicodedata.category(c)[0] in "LMN" for c in one)]
-    signs = [one for one in left if one not in spoken]
+    unknown, _ = count_unknown(vocabulary, map(rules.clean, texts))
+    spoken = [unit for unit in unknown if any(unicodedata.category(c)[0] in "LMN" for c in unit)]
+    punctuation = [unit for unit in unknown if unit not in spoken]
     steps = [
-        _fix_case(case, bool(left)),
-        _fix_spoken(spoken, left) if spoken else "",
-        f"Strip the signs with --strip-chars {_quote(''.join(signs))}." if signs else "",
+        _fix_case(case, bool(unknown)),
+        _fix_spoken(spoken, unknown) if spoken else "",
+        f"Strip punctuation and symbols with --strip-chars {_quote(''.join(punctuation))}."
+        if punctuation
+        else "",
     ]
     return " ".join(filter(None, steps))
 
 
 def _quote(text: str) -> str:
-    """Return the text as a word of a shell, in quotes even where it needs none."""
+    """Return the text as a shell word, always in quotes."""
     quoted = shlex.quote(text)
     return f"'{text}'" if quoted == text else quoted
 
@@ -54,8 +56,8 @@ def _fix_case(case: CaseRule, incomplete: bool) -> str:
 
 
 def _fix_spoken(spoken: Sequence[str], counts: Mapping[str, int]) -> str:
-    shown = ", ".join(f"{one!r} ({counts[one]:,} times)" for one in spoken[:MOST_UNKNOWN])
-    more = f" and {len(spoken) - MOST_UNKNOWN} more" if len(spoken) > MOST_UNKNOWN else ""
+    shown = ", ".join(f"{unit!r} ({counts[unit]:,} times)" for unit in spoken[:MAX_UNKNOWN])
+    more = f" and {len(spoken) - MAX_UNKNOWN} more" if len(spoken) > MAX_UNKNOWN else ""
     return (
         f"The vocabulary lacks {shown}{more}: train with a vocabulary of this data (--vocab data), "
         "or write these as the model would (digits as words, letters in its alphabet)."

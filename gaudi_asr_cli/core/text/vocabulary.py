@@ -1,4 +1,4 @@
-"""Characters and their columns: which there are, and how text becomes labels."""
+"""CTC vocabularies: build them from text, and encode text as labels."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def build_vocabulary(
     min_count: int = 1,
     phonemes_of: str | None = None,
 ) -> Vocabulary:
-    """A vocabulary of the characters that were counted at least `min_count` times.
+    """Build a vocabulary of the characters that occur at least `min_count` times.
 
     Columns: the word delimiter, the characters in code point order, unknown, blank. White space
-    is never a token of its own: the delimiter stands for it. Phonemes of a language have no
-    delimiter, because nobody hears where a word ends.
+    is never a token: the delimiter represents it. A vocabulary of phonemes has no delimiter,
+    because word boundaries are not audible.
 
     Raises:
         DataError: No character is left, or one of the special tokens is also a character of the
-            text, which would make two meanings share a column.
+            text, so that one column would have two meanings.
     """
     characters = sorted(
         token for token, count in counts.items() if count >= min_count and not token.isspace()
@@ -70,7 +70,7 @@ def build_vocabulary(
 
 
 def count_units(texts: Iterable[str], *, phonemes: bool = False) -> Counter[str]:
-    """How often each character occurs, white space apart, or each phoneme between spaces."""
+    """Count each character except white space, or each phoneme between spaces."""
     counts: Counter[str] = Counter()
     for text in texts:
         units = text.split()
@@ -98,9 +98,9 @@ def _check_tokens(characters: list[str], specials: tuple[str, ...]) -> None:
 
 
 def encode(vocabulary: Vocabulary, text: str) -> tuple[int, ...]:
-    """Label ids of a cleaned text: white space is the delimiter, what is not known is unknown.
+    """Encode a cleaned text as label ids: white space as delimiter, other characters as unknown.
 
-    The longest token wins where tokens of several characters exist; phonemes are told apart by
+    The longest token wins where tokens of several characters exist; phonemes are separated by
     spaces. Without a delimiter (languages written without spaces) spaces are skipped.
 
     Raises:
@@ -129,7 +129,7 @@ def _column_of(vocabulary: Vocabulary, columns: dict[str, int], unit: str) -> in
 
 @lru_cache(maxsize=8)
 def _encoder(vocabulary: Vocabulary) -> _Encoder:
-    """A pattern that cuts text into tokens, and the columns of those that text may hold."""
+    """Return a pattern that tokenises text, and the columns of tokens that may occur in text."""
     columns = {
         token: column
         for column, token in enumerate(vocabulary.tokens)
@@ -143,7 +143,7 @@ def _encoder(vocabulary: Vocabulary) -> _Encoder:
 
 
 def unknown_characters(vocabulary: Vocabulary, text: str) -> frozenset[str]:
-    """The characters of `text` that `encode` would turn into the unknown token."""
+    """Return the characters of `text` that `encode` would map to the unknown token."""
     pattern, columns = _encoder(vocabulary)
     return frozenset(
         token for token in pattern.findall(text) if not token.isspace() and token not in columns
@@ -151,10 +151,10 @@ def unknown_characters(vocabulary: Vocabulary, text: str) -> frozenset[str]:
 
 
 def count_unknown(vocabulary: Vocabulary, texts: Iterable[str]) -> tuple[dict[str, int], int]:
-    """How often the texts hold what `encode` would turn into the unknown token, commonest first.
+    """Count what `encode` would map to the unknown token in the texts, most frequent first.
 
     Returns:
-        Counts by character (or phoneme), and how many of both kinds there are in all.
+        Counts by character (or phoneme), and the number of all characters, known and unknown.
     """
     phonemes = vocabulary.phonemes_of is not None
     counts = count_units(texts, phonemes=phonemes)
@@ -164,10 +164,10 @@ def count_unknown(vocabulary: Vocabulary, texts: Iterable[str]) -> tuple[dict[st
 
 
 def suggest_case(vocabulary: Vocabulary, sample_text: str) -> CaseRule:
-    """How to fold text so that the vocabulary knows most of it; `keep` where nothing is gained.
+    """Return the case rule under which most of the text is in the vocabulary; `keep` if equal.
 
-    Lower-case text against an upper-case vocabulary (wav2vec2-base-960h) would become nothing
-    but unknown tokens, silently.
+    Lower-case text with an upper-case vocabulary (wav2vec2-base-960h) would silently become
+    unknown tokens only.
     """
     folds: tuple[CaseRule, ...] = ("keep", "lower", "upper")
     return max(folds, key=lambda case: _count_known(vocabulary, sample_text, case))
@@ -179,14 +179,14 @@ def _count_known(vocabulary: Vocabulary, text: str, case: CaseRule) -> int:
 
 
 def vocabulary_hash(vocabulary: Vocabulary) -> str:
-    """A fingerprint of tokens and their meaning; a checkpoint keeps it, a resume compares it."""
+    """Return a hash of tokens and their roles; checkpoints store it and resuming compares it."""
     meaning = [
         vocabulary.tokens,
         vocabulary.blank,
         vocabulary.delimiter,
         vocabulary.unknown,
         sorted(vocabulary.special),
-        # Appended, so that the fingerprints of characters stay what they were.
+        # Appended, so that hashes of character vocabularies do not change.
         *([vocabulary.phonemes_of] if vocabulary.phonemes_of is not None else []),
     ]
     return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()

@@ -56,7 +56,7 @@ class TrainingSet:
 
     def padded_s(self, planned: PlannedBatch) -> float:
         """Return the length in seconds that every clip of the batch fits into once augmented."""
-        return planned.padded_s * self.augmentation.longest
+        return planned.padded_s * self.augmentation.max_length_factor
 
 
 class PlannedBatches:
@@ -139,7 +139,7 @@ class PlannedBatches:
         loaded = load_batch(
             [training_set.utterances[index] for index in planned.indices],
             padded_s=padded_s,
-            change=None if epoch is None else partial(self._augment, planned.indices, epoch),
+            augment=None if epoch is None else partial(self._augment, planned.indices, epoch),
         )
         indices = tuple(planned.indices[position] for position in loaded.kept)
         labels = [training_set.labels[index] for index in indices]
@@ -173,12 +173,12 @@ class PlannedBatches:
         self, indices: tuple[int, ...], epoch: int, position: int, samples: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         index, training_set = indices[position], self.training_set
-        return training_set.augmentation.change(
+        return training_set.augmentation.apply(
             samples,
             seed=training_set.seed,
             epoch=epoch,
             index=index,
-            shortest=self.task.minimum_samples(training_set.labels[index]),
+            min_samples=self.task.minimum_samples(training_set.labels[index]),
         )
 
     def _report_broken(self, loaded: LoadedBatch) -> None:

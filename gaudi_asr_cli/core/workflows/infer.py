@@ -140,7 +140,7 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
         dtype=dtype,
         files=tally.files,
         failed=tally.failed,
-        passed_over=inputs.passed_over,
+        passed_over=inputs.skipped,
         audio_s=tally.audio_s,
         wall_s=wall_s,
         phases_s=clock.phases_s,
@@ -312,10 +312,10 @@ def _check(request: InferRequest) -> None:
 
 
 def _notice_passed_over(inputs: AudioInputs, observe: Observer) -> None:
-    if inputs.passed_over:
+    if inputs.skipped:
         observe(
             Noticed(
-                f"{inputs.passed_over} files of the folders do not look like audio and were "
+                f"{inputs.skipped} files of the folders do not look like audio and were "
                 "passed over.",
                 remedy="Name a file itself to have it tried whatever it is called.",
             )

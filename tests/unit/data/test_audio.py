@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gaudi_asr_cli.core.data.audio import load_audio, read_duration_s
 from gaudi_asr_cli.core.data.cells import read_cell
-from gaudi_asr_cli.core.data.headers import read_promised_s
+from gaudi_asr_cli.core.data.headers import read_declared_s
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan
 
@@ -65,13 +65,13 @@ def is_tone(samples: np.ndarray, hz: float = 440.0) -> bool:
     ("suffix", "tolerance"), [(".wav", 1e-4), (".flac", 1e-4), (".aiff", 1e-4)]
 )
 def test_a_lossless_file_gives_the_samples_that_were_written(tmp_path, suffix, tolerance):
-    sound = tone(0.5)
-    path = write(tmp_path / f"a{suffix}", sound)
+    waveform = tone(0.5)
+    path = write(tmp_path / f"a{suffix}", waveform)
 
     loaded = load_audio(AudioSpan(path))
 
     assert loaded.samples.dtype == np.float32
-    np.testing.assert_allclose(loaded.samples, sound, atol=tolerance)
+    np.testing.assert_allclose(loaded.samples, waveform, atol=tolerance)
     assert loaded.lost_s == 0.0
 
 
@@ -86,7 +86,7 @@ def test_a_lossy_file_gives_the_tone_in_its_length(tmp_path, suffix):
     assert loaded.lost_s == 0.0
 
 
-def test_what_soundfile_refuses_is_read_by_ffmpeg(tmp_path):
+def test_what_soundfile_cannot_read_is_decoded_by_ffmpeg(tmp_path):
     path = write_m4a(tmp_path / "a.m4a", 2.0)
 
     loaded = load_audio(AudioSpan(path))
@@ -119,14 +119,14 @@ def test_channels_are_mixed_down_or_one_is_picked(tmp_path):
     np.testing.assert_allclose(second, right, atol=1e-6)
 
 
-def test_a_rate_that_carries_no_speech_is_refused(tmp_path):
+def test_a_sample_rate_too_low_for_speech_is_rejected(tmp_path):
     path = write(tmp_path / "a.wav", tone(0.5), 1)
 
-    with pytest.raises(DataError, match="1 samples a second"):
+    with pytest.raises(DataError, match="1 samples per second"):
         load_audio(AudioSpan(path))
 
 
-def test_a_header_that_promises_more_than_fits_the_memory_costs_only_itself(tmp_path):
+def test_a_header_that_declares_more_than_fits_in_memory_is_only_an_error_of_its_file(tmp_path):
     path = write(tmp_path / "a.flac", tone(1.0))
     data = bytearray(path.read_bytes())
     # STREAMINFO: the low 32 of the 36 bits that count samples.
@@ -139,7 +139,7 @@ def test_a_header_that_promises_more_than_fits_the_memory_costs_only_itself(tmp_
     assert loaded.lost_s > 1e5
 
 
-def test_a_channel_that_is_not_there_is_refused_with_the_count(tmp_path):
+def test_a_missing_channel_is_rejected_with_the_number_of_channels(tmp_path):
     path = write(tmp_path / "a.wav", tone(0.1))
 
     with pytest.raises(DataError, match=r"a\.wav: there is no channel 2, the file has 1"):
@@ -148,7 +148,7 @@ def test_a_channel_that_is_not_there_is_refused_with_the_count(tmp_path):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 15_000), st.integers(1, 16_000))
-def test_a_span_is_the_same_as_that_part_of_the_whole(tmp_path_factory, start, frames):
+def test_a_span_equals_that_part_of_the_whole_file(tmp_path_factory, start, frames):
     path = tmp_path_factory.getbasetemp() / "span.flac"
     if not path.exists():
         write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 16_000))
@@ -162,7 +162,7 @@ def test_a_span_is_the_same_as_that_part_of_the_whole(tmp_path_factory, start, f
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".aiff"])
-def test_a_cut_off_file_gives_what_is_left_and_says_what_is_lost(tmp_path, suffix):
+def test_a_truncated_file_gives_the_rest_and_the_seconds_lost(tmp_path, suffix):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000 * 10)
     path = cut(write(tmp_path / f"a{suffix}", noise), 0.7)
 
@@ -174,7 +174,7 @@ def test_a_cut_off_file_gives_what_is_left_and_says_what_is_lost(tmp_path, suffi
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".mp3"])
-def test_a_file_damaged_in_its_middle_gives_what_is_left(tmp_path, suffix):
+def test_a_file_damaged_in_the_middle_gives_what_can_be_decoded(tmp_path, suffix):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000 * 10)
     path = write(tmp_path / f"a{suffix}", noise)
     data = bytearray(path.read_bytes())
@@ -188,7 +188,7 @@ def test_a_file_damaged_in_its_middle_gives_what_is_left(tmp_path, suffix):
     assert loaded.lost_s > 0
 
 
-def test_a_wav_of_unknown_size_from_a_pipe_has_lost_nothing(tmp_path):
+def test_a_wav_of_unknown_size_from_a_pipe_has_no_loss(tmp_path):
     path = write(tmp_path / "a.wav", tone(1.0))
     data = bytearray(path.read_bytes())
     at = data.index(b"data") + 4
@@ -201,19 +201,19 @@ def test_a_wav_of_unknown_size_from_a_pipe_has_lost_nothing(tmp_path):
     assert loaded.lost_s == 0.0
 
 
-def test_an_aiff_header_with_a_wild_rate_promises_nothing():
+def test_an_aiff_header_with_an_impossible_rate_declares_no_duration():
     common = struct.pack(">hIh", 1, 16_000, 16)
     chunks = {
         rate: b"FORM\0\0\0\x2eAIFFCOMM\0\0\0\x12" + common + rate
         for rate in (b"\x40\x0c\xfa" + bytes(7), b"\x7f\xff" + bytes([255] * 8))
     }
 
-    promised = [read_promised_s(io.BytesIO(data)) for data in chunks.values()]
+    promised = [read_declared_s(io.BytesIO(data)) for data in chunks.values()]
 
     assert promised == [1.0, None]
 
 
-def test_a_span_that_reaches_beyond_the_file_says_what_it_lacks(tmp_path):
+def test_a_span_beyond_the_end_of_the_file_reports_the_seconds_missing(tmp_path):
     path = write(tmp_path / "a.wav", tone(2.0))
 
     loaded = load_audio(AudioSpan(path, start_s=1.0, duration_s=5.0))
@@ -223,7 +223,7 @@ def test_a_span_that_reaches_beyond_the_file_says_what_it_lacks(tmp_path):
 
 
 @pytest.mark.parametrize("declared_s", [1.9995, 2.0005])
-def test_a_duration_rounded_to_milliseconds_costs_no_sample(tmp_path, declared_s):
+def test_a_duration_rounded_to_milliseconds_loses_no_sample(tmp_path, declared_s):
     path = write(tmp_path / "a.wav", tone(2.0))
 
     loaded = load_audio(AudioSpan(path, duration_s=declared_s))
@@ -237,7 +237,7 @@ def _bad_file(tmp_path: Path, kind: str) -> Path:
     if kind == "empty":
         path.write_bytes(b"")
     elif kind == "text":
-        path.write_text("This is a letter, not a sound.\n" * 40)
+        path.write_text("This is a letter, not audio.\n" * 40)
     elif kind == "no samples":
         write(path, np.zeros(0, dtype=np.float32))
     elif kind == "not finite":
@@ -251,21 +251,21 @@ def _bad_file(tmp_path: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"),
+    ("kind", "expected"),
     [
         ("missing", "no such file"),
         ("empty", r"empty \(0 bytes\)"),
         ("text", "neither libsndfile nor FFmpeg"),
-        ("no samples", "no sound"),
-        ("header only", "no sound"),
+        ("no samples", "no audio"),
+        ("header only", "no audio"),
         ("not finite", "not finite"),
         ("directory", "not a file"),
     ],
 )
-def test_what_cannot_be_heard_is_an_error_that_names_the_file(tmp_path, kind, says):
+def test_audio_that_cannot_be_decoded_is_an_error_that_names_the_file(tmp_path, kind, expected):
     path = _bad_file(tmp_path, kind)
 
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=expected) as caught:
         load_audio(AudioSpan(path))
 
     assert str(path) in caught.value.message
@@ -276,22 +276,22 @@ def test_a_span_after_the_end_is_an_error_with_the_length(tmp_path):
     path = write(tmp_path / "a.wav", tone(1.0))
 
     for act in (load_audio, read_duration_s):
-        with pytest.raises(DataError, match=r"no sound from 3\.00 s on; the file is 1\.00 s long"):
+        with pytest.raises(DataError, match=r"no audio from 3\.00 s on; the file is 1\.00 s long"):
             act(AudioSpan(path, start_s=3.0))
 
 
 @pytest.fixture(scope="module")
 def whole_files(tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("whole")
-    sound = np.random.default_rng(0).uniform(-0.5, 0.5, 8_000)
+    waveform = np.random.default_rng(0).uniform(-0.5, 0.5, 8_000)
     suffixes = (".wav", ".flac", ".mp3", ".ogg", ".aiff", ".caf", ".w64", ".au")
-    files = [write(folder / f"a{suffix}", sound) for suffix in suffixes]
+    files = [write(folder / f"a{suffix}", waveform) for suffix in suffixes]
     return {file.suffix: file.read_bytes() for file in [*files, write_m4a(folder / "a.m4a", 0.5)]}
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_however_a_file_is_damaged_it_is_heard_or_refused_by_name(
+def test_a_file_damaged_in_any_way_is_decoded_or_rejected_by_name(
     whole_files, tmp_path_factory, data
 ):
     suffix = data.draw(st.sampled_from(sorted(whole_files)))
@@ -302,18 +302,18 @@ def test_however_a_file_is_damaged_it_is_heard_or_refused_by_name(
     path.write_bytes(damaged[: data.draw(st.integers(1, len(damaged)))])
 
     samples = np.ones(1, dtype=np.float32)
-    refused = str(path)
+    message = str(path)
     try:
         samples = load_audio(AudioSpan(path)).samples
     except DataError as error:
-        refused = error.message
+        message = error.message
 
-    assert str(path) in refused
+    assert str(path) in message
     assert len(samples) > 0
     assert np.isfinite(samples).all()
 
 
-def test_a_play_list_named_wav_opens_no_other_file(tmp_path):
+def test_a_playlist_named_wav_opens_no_other_file(tmp_path):
     write(tmp_path / "secret.wav", tone(1.0))
     path = tmp_path / "list.wav"
     path.write_text(f"ffconcat version 1.0\nfile {tmp_path / 'secret.wav'}\n")
@@ -331,12 +331,12 @@ def test_the_duration_is_that_of_the_header_and_of_the_span(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
-def test_bytes_in_a_cell_are_heard_like_a_file(tmp_path, suffix):
-    sounds = [tone(0.2 + 0.1 * i, hz=300 + 100 * i) for i in range(7)]
+def test_bytes_in_a_cell_are_decoded_like_a_file(tmp_path, suffix):
+    waveforms = [tone(0.2 + 0.1 * i, hz=300 + 100 * i) for i in range(7)]
     rows = []
-    for i, sound in enumerate(sounds):
+    for i, waveform in enumerate(waveforms):
         encoded = io.BytesIO()
-        soundfile.write(encoded, sound, 16_000, format="FLAC")
+        soundfile.write(encoded, waveform, 16_000, format="FLAC")
         rows.append({"bytes": encoded.getvalue(), "path": f"{i}.flac"})
     path = tmp_path / f"a{suffix}"
     write_table(path, pa.table({"audio": rows}))
@@ -346,7 +346,7 @@ def test_bytes_in_a_cell_are_heard_like_a_file(tmp_path, suffix):
     ]
 
     for i, samples in zip((6, 0, 3, 5, 1, 2, 4), loaded, strict=True):
-        np.testing.assert_allclose(samples, sounds[i], atol=1e-4)
+        np.testing.assert_allclose(samples, waveforms[i], atol=1e-4)
     assert read_duration_s(AudioSpan(path, row=3, column="audio")) == pytest.approx(0.5)
 
 
@@ -379,14 +379,14 @@ def test_a_path_in_a_cell_starts_at_the_table(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("row", "column", "says"),
+    ("row", "column", "expected"),
     [(9, "audio", "row 9"), (0, "sound", "'sound' cannot be read"), (1, "audio", "no audio")],
 )
-def test_a_cell_that_holds_no_audio_is_named_by_its_row(tmp_path, row, column, says):
+def test_a_cell_that_holds_no_audio_is_named_by_its_row(tmp_path, row, column, expected):
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"audio": [b"x", None]}), path)
 
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=expected) as caught:
         load_audio(AudioSpan(path, row=row, column=column))
 
     assert "t.parquet" in caught.value.message
@@ -438,7 +438,7 @@ def test_copies_of_one_utterance_agree_within_their_precision(name, bits):
 @pytest.mark.parametrize(
     "name", [Path(r["file"]).name for r in references() if "formats" in r["file"]]
 )
-def test_ffmpeg_and_soundfile_hear_the_same(name, monkeypatch):
+def test_ffmpeg_and_soundfile_decode_the_same_samples(name, monkeypatch):
     span = AudioSpan(FORMATS / name, start_s=0.5, duration_s=1.0)
     with_soundfile = load_audio(span).samples
 
@@ -464,7 +464,7 @@ def test_ffmpeg_and_soundfile_hear_the_same(name, monkeypatch):
     ids=lambda one: type(one).__name__,
 )
 @pytest.mark.parametrize("read", [load_audio, read_duration_s])
-def test_whatever_a_decoder_raises_is_the_error_of_the_file(tmp_path, monkeypatch, failure, read):
+def test_any_exception_of_a_decoder_is_an_error_of_the_file(tmp_path, monkeypatch, failure, read):
     soundfile.write(tmp_path / "a.wav", np.zeros(100), 16_000)
 
     def fail(*_, **__):
@@ -480,9 +480,7 @@ def test_whatever_a_decoder_raises_is_the_error_of_the_file(tmp_path, monkeypatc
     assert "\n" not in caught.value.message
 
 
-def test_a_disk_that_fails_while_a_decoder_reads_is_the_error_of_the_file(
-    tmp_path, monkeypatch, capfd
-):
+def test_a_disk_failure_while_a_decoder_reads_is_an_error_of_the_file(tmp_path, monkeypatch, capfd):
     soundfile.write(tmp_path / "a.wav", np.zeros(100_000), 16_000)
 
     class FailingFile(io.FileIO):

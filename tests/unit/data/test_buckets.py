@@ -44,7 +44,7 @@ def test_a_batch_never_exceeds_its_budget_but_for_a_single_utterance(durations_s
 
 
 @given(DURATIONS_S, st.integers(1, 6))
-def test_static_shapes_are_at_most_one_a_bucket(durations_s, buckets):
+def test_static_shapes_are_at_most_one_per_bucket(durations_s, buckets):
     batching = Batching(tuple(choose_edges(durations_s, buckets)), 50.0, static_shapes=True)
     labels = [1 + int(duration * 3) for duration in durations_s]
 
@@ -59,7 +59,7 @@ def padded_audio(durations_s, edges_s):
 
 @settings(max_examples=40)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=9), st.integers(1, 4))
-def test_edges_pad_as_little_as_the_best_of_all_choices(cells, buckets):
+def test_edges_pad_as_little_as_an_exhaustive_search(cells, buckets):
     durations_s = [cell * GRID_S for cell in cells]
     candidates = sorted(set(durations_s))
 
@@ -75,7 +75,7 @@ def test_edges_pad_as_little_as_the_best_of_all_choices(cells, buckets):
     assert padded_audio(durations_s, chosen) == pytest.approx(best)
 
 
-def test_epochs_differ_but_an_epoch_is_always_the_same():
+def test_epochs_differ_but_each_is_reproducible():
     durations_s = [1 + index / 10 for index in range(40)]
     batching = Batching((5.0,), 20.0)
 
@@ -88,7 +88,7 @@ def test_epochs_differ_but_an_epoch_is_always_the_same():
     assert len(first.batches) == len(second.batches)
 
 
-def test_a_fixed_number_of_utterances_overrides_the_budget():
+def test_a_fixed_batch_size_overrides_the_budget():
     plan = plan_epoch([1.0] * 7, [1] * 7, Batching((1.0,), 2.0, utterances=3), seed=0, epoch=0)
 
     assert sorted(len(batch.indices) for batch in plan.batches) == [1, 3, 3]
@@ -103,7 +103,7 @@ def test_padding_counts_what_was_added():
 
 
 @given(DURATIONS_S, st.integers(1, 6), st.floats(0.5, 60), st.booleans(), st.integers(0, 5))
-def test_a_plan_of_arrays_takes_everyone_once_and_never_exceeds_its_budget(
+def test_an_array_plan_has_every_utterance_once_and_never_exceeds_its_budget(
     durations_s, buckets, budget_s, static, labelled
 ):
     edges_s = tuple(choose_edges(durations_s[: len(durations_s) // 2 + 1], buckets))
@@ -112,10 +112,10 @@ def test_a_plan_of_arrays_takes_everyone_once_and_never_exceeds_its_budget(
     plan = plan_arrays(durations_s, Batching(edges_s, budget_s, static_shapes=static), labels)
 
     assert sorted([*plan.order, *plan.too_long]) == list(range(len(durations_s)))
-    assert (plan.rows * plan.padded_s <= budget_s + 1e-6).all()
+    assert (plan.batch_sizes * plan.padded_s <= budget_s + 1e-6).all()
     for batch in range(len(plan)):
         members = plan.members(batch)
-        assert 1 <= len(members) <= plan.rows[batch]
+        assert 1 <= len(members) <= plan.batch_sizes[batch]
         assert max(durations_s[index] for index in members) <= plan.padded_s[batch] + 2e-6
         assert max(labels[index] for index in members) <= plan.label_tokens[batch]
     longest_s = min(edges_s[-1], budget_s)
@@ -124,28 +124,28 @@ def test_a_plan_of_arrays_takes_everyone_once_and_never_exceeds_its_budget(
 
 
 @given(DURATIONS_S, st.integers(1, 6), st.floats(1, 60))
-def test_a_static_plan_has_one_shape_a_bucket(durations_s, buckets, budget_s):
+def test_a_static_plan_has_one_shape_per_bucket(durations_s, buckets, budget_s):
     edges_s = tuple(choose_edges(durations_s, buckets))
     labels = [int(duration * 3) for duration in durations_s]
 
     plan = plan_arrays(durations_s, Batching(edges_s, budget_s, static_shapes=True), labels)
 
-    shapes = set(zip(plan.rows, plan.padded_s, plan.label_tokens, strict=True))
+    shapes = set(zip(plan.batch_sizes, plan.padded_s, plan.label_tokens, strict=True))
     assert len(shapes) <= len(edges_s)
     assert set(plan.padded_s) <= set(edges_s)
     assert len(plan.order) + len(plan.too_long) == len(durations_s)
     audio_s = sum(durations_s[index] for index in plan.order)
-    assert (plan.rows * plan.padded_s).sum() >= (1 - 1e-6) * audio_s
+    assert (plan.batch_sizes * plan.padded_s).sum() >= (1 - 1e-6) * audio_s
 
 
-def test_a_free_plan_puts_similar_lengths_together_the_longest_first():
+def test_a_dynamic_plan_groups_similar_lengths_the_longest_first():
     plan = plan_arrays([1.0, 9.0, 2.0, 8.0, 1.5], Batching((), 18.0))
 
     assert [plan.members(batch).tolist() for batch in range(len(plan))] == [[1, 3], [2, 4, 0]]
     assert plan.padded_s.tolist() == [9.0, 2.0]
 
 
-def test_a_plan_of_nothing_is_empty():
+def test_a_plan_of_no_utterances_is_empty():
     assert len(plan_arrays([], Batching((), 10.0))) == 0
     assert len(plan_arrays([], Batching((1.0,), 10.0, static_shapes=True), [])) == 0
     assert choose_edges([], 3) == []
@@ -154,7 +154,7 @@ def test_a_plan_of_nothing_is_empty():
 
 
 def habana_edges(lengths, buckets):
-    """wav2vec.py's own lines, as they were read (gaudi.md, section 4)."""
+    """Compute edges with wav2vec.py's own lines (gaudi.md, section 4)."""
     lengths = sorted(lengths)
     count = len(lengths)
     step = count // buckets
@@ -162,13 +162,13 @@ def habana_edges(lengths, buckets):
 
 
 @given(st.lists(st.integers(1, 600_000), min_size=8, max_size=80), st.integers(1, 8))
-def test_quantile_edges_are_those_of_habana(lengths, buckets):
+def test_quantile_edges_equal_habanas(lengths, buckets):
     edges_s = quantile_edges([length / 16_000 for length in lengths], buckets)
 
     assert edges_s == [length / 16_000 for length in sorted({*habana_edges(lengths, buckets)})]
 
 
-def test_fewer_utterances_than_buckets_are_an_edge_each():
+def test_with_fewer_utterances_than_buckets_each_duration_is_an_edge():
     assert quantile_edges([3.0, 1.0, 2.0], 8) == [1.0, 2.0, 3.0]
 
 
@@ -182,7 +182,7 @@ def test_optimal_edges_never_pad_more_than_as_many_quantile_edges(durations_s, b
     assert optimal <= padded_audio(on_grid, quantile_edges(on_grid, buckets)) + 1e-6
 
 
-def test_the_dearer_a_shape_the_fewer_buckets_are_chosen():
+def test_the_more_a_shape_costs_the_fewer_buckets_are_chosen():
     durations_s = np.random.default_rng(0).lognormal(1.8, 0.6, 3000)
 
     counts = [len(choose_edges_auto(durations_s, cost_s)) for cost_s in (0.0, 50.0, 500.0, 1e9)]
@@ -192,7 +192,7 @@ def test_the_dearer_a_shape_the_fewer_buckets_are_chosen():
     assert counts[-1] == 1
 
 
-def test_one_recording_of_hours_does_not_spoil_the_edges_of_the_rest():
+def test_one_recording_of_several_hours_leaves_the_other_edges_optimal():
     random = np.random.default_rng(1)
     short = random.uniform(1, 30, 20_000)
     hours = random.uniform(60, 20_000, 3000)
@@ -206,7 +206,7 @@ def test_one_recording_of_hours_does_not_spoil_the_edges_of_the_rest():
     assert few[-1] == pytest.approx(10_800.0)
 
 
-def test_a_million_durations_are_planned_in_no_time():
+def test_a_million_durations_are_planned_quickly():
     durations_s = np.random.default_rng(0).lognormal(1.8, 0.62, 1_000_000)
     started = time.process_time()
 

@@ -1,4 +1,4 @@
-"""Inputs that went wrong for others, with the right answer, and siblings of each."""
+"""Inputs that other tools read wrongly, with the right result, and variants of each."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read(source, **options):
     return read_measured([str(source)], ReadOptions(**options))
 
 
-def refusal(source, **options) -> str:
+def error_of(source, **options) -> str:
     with pytest.raises(DataError) as caught:
         read(source, **options)
     return f"{caught.value.message} | {caught.value.remedy}"
@@ -60,7 +60,7 @@ def spans(measured) -> list[tuple[float, float]]:
     ]
 
 
-# --- the cases themselves -----------------------------------------------------------------------
+# --- the original cases -----------------------------------------------------------------------
 
 
 @shared
@@ -92,7 +92,9 @@ def test_segments_by_start_and_end_are_those_by_start_and_duration(name):
     ("name", "unit", "first"),
     [("t_ms.csv", "milliseconds", "2464"), ("t_samples.jsonl", "samples", "39425")],
 )
-def test_durations_in_another_unit_are_those_of_the_files_with_a_note(name, unit, first):
+def test_durations_in_another_unit_are_replaced_by_those_of_the_files_with_a_note(
+    name, unit, first
+):
     measured = read(CASES / "rows" / name)
 
     (note,) = measured.notes
@@ -103,7 +105,7 @@ def test_durations_in_another_unit_are_those_of_the_files_with_a_note(name, unit
 
 @shared
 @needs_cases
-def test_rows_beyond_their_file_and_of_no_length_cost_only_themselves():
+def test_rows_beyond_their_file_or_of_zero_length_are_only_errors_of_their_own():
     measured = read(CASES / "rows/t_beyond.jsonl")
     zero = read(CASES / "rows/zero_dur.jsonl")
 
@@ -159,7 +161,7 @@ def test_a_new_layout_can_be_named(layout):
     assert len(read(f"{layout}:{CASES / f'layout_{folder}'}").utterances) == 4
 
 
-# --- siblings: columns of time ------------------------------------------------------------------
+# --- variants: columns of time ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_a_new_layout_can_be_named(layout):
     ],
 )
 @pytest.mark.parametrize("suffix", ["csv", "tsv"])
-def test_a_segment_is_understood_however_its_columns_are_called(tmp_path, columns, cells, suffix):
+def test_a_segment_is_recognised_by_any_usual_column_names(tmp_path, columns, cells, suffix):
     make(tmp_path / "a.wav", rate_hz=8_000)
     text = f"path,{columns},text\na.wav,{cells},hi\n"
     path = put(tmp_path / f"t.{suffix}", text.replace(",", "\t") if suffix == "tsv" else text)
@@ -234,7 +236,7 @@ def test_a_column_that_may_limit_audio_and_is_not_understood_is_rejected_by_name
     make(tmp_path / "a.wav")
     path = put(tmp_path / "t.csv", f"path,{column},text\na.wav,{value},hi\n")
 
-    message = refusal(path)
+    message = error_of(path)
 
     assert f"{path}, line 2: the column {column!r} ({value!r})" in message
     assert "ame " in message.partition(" | ")[2]
@@ -254,7 +256,7 @@ def test_a_column_that_may_limit_audio_and_is_not_understood_is_rejected_by_name
         ("age", "30"),
     ],
 )
-def test_a_column_that_limits_nothing_does_no_harm(tmp_path, column, value):
+def test_a_column_that_does_not_limit_audio_is_ignored(tmp_path, column, value):
     make(tmp_path / "a.wav")
     path = put(tmp_path / "t.csv", f"path,{column},text\na.wav,{value},hi\n")
 
@@ -262,11 +264,11 @@ def test_a_column_that_limits_nothing_does_no_harm(tmp_path, column, value):
 
 
 @pytest.mark.parametrize(
-    ("columns", "cells", "says"),
+    ("columns", "cells", "expected"),
     [
-        ("start,offset", "1,0.5", "'start' says 1 s and 'offset' 0.5 s"),
-        ("end,end_ms", "1,1500", "'end' says 1 s and 'end_ms' 1.5 s"),
-        ("start,end,duration", "0.5,1,0.8", "'end' says that it ends at 1 s, and 'duration'"),
+        ("start,offset", "1,0.5", "'start' is 1 s and 'offset' is 0.5 s"),
+        ("end,end_ms", "1,1500", "'end' is 1 s and 'end_ms' is 1.5 s"),
+        ("start,end,duration", "0.5,1,0.8", "by 'end' it ends at 1 s, and by 'duration'"),
         ("start,end", "1,0.5", "it starts at 1 s and ends at 0.5 s"),
         ("start,end", "1,1", "it starts at 1 s and ends at 1 s"),
         ("start,end", "nan,1", "'start' is 'nan', not a number of seconds"),
@@ -276,7 +278,9 @@ def test_a_column_that_limits_nothing_does_no_harm(tmp_path, column, value):
         ("duration", "1_0", "'duration' is '1_0', not a number of seconds"),
     ],
 )
-def test_times_that_contradict_one_another_are_errors_of_their_row(tmp_path, columns, cells, says):
+def test_times_that_contradict_each_other_are_errors_of_their_row(
+    tmp_path, columns, cells, expected
+):
     make(tmp_path / "a.wav")
     empty = "," * columns.count(",")
     path = put(tmp_path / "t.csv", f"path,{columns},text\na.wav,{cells},bad\na.wav,{empty},good\n")
@@ -286,7 +290,7 @@ def test_times_that_contradict_one_another_are_errors_of_their_row(tmp_path, col
     assert [one.text for one in measured.utterances] == ["good"]
     (broken,) = measured.broken
     assert broken.reason.startswith(f"{path}, line 2: ")
-    assert says in broken.reason
+    assert expected in broken.reason
 
 
 def test_a_cell_that_is_the_segment_its_row_names_is_read_whole_with_a_note(tmp_path):
@@ -297,10 +301,10 @@ def test_a_cell_that_is_the_segment_its_row_names_is_read_whole_with_a_note(tmp_
     measured = read(tmp_path / "t.parquet")
 
     assert spans(measured) == [(0.0, 2.0)]
-    assert "it is that segment, and read whole" in measured.notes[0]
+    assert "it is that segment, and is read whole" in measured.notes[0]
 
 
-def test_half_a_surrogate_pair_leaves_nothing_for_a_vocabulary_to_count(tmp_path):
+def test_a_text_with_a_lone_surrogate_is_not_counted_for_a_vocabulary(tmp_path):
     make(tmp_path / "a.wav")
     path = put(tmp_path / "m.jsonl", '{"audio": "a.wav", "text": "a\\ud800"}\n')
 
@@ -310,7 +314,7 @@ def test_half_a_surrogate_pair_leaves_nothing_for_a_vocabulary_to_count(tmp_path
     assert "\\ud800, half of a character" in broken.reason
 
 
-# --- siblings: quotation marks, names and ids ---------------------------------------------------
+# --- variants: quotation marks, names and ids ---------------------------------------------------
 
 
 def test_a_quotation_mark_in_a_tsv_is_a_character_unless_it_quotes_a_whole_cell(tmp_path):
@@ -338,16 +342,16 @@ def test_a_quotation_mark_in_a_tsv_is_a_character_unless_it_quotes_a_whole_cell(
 def test_an_unclosed_quote_in_a_csv_is_named_where_it_opens(tmp_path, rows, line):
     path = put(tmp_path / "t.csv", f"path,text\n{rows}")
 
-    assert f"{path}, line {line}: the quotation mark that opens here" in refusal(path)
+    assert f"{path}, line {line}: the quotation mark that opens here" in error_of(path)
 
 
-def test_columns_of_one_name_are_refused(tmp_path):
+def test_columns_of_the_same_name_are_rejected(tmp_path):
     csv = put(tmp_path / "t.csv", "path,text,text\na.wav,x,y\n")
     table = pa.table([["a.wav"], ["x"], ["y"]], names=["path", "text", "text"])
     pq.write_table(table, tmp_path / "t.parquet")
 
-    assert f"{csv}, line 1: two columns are called 'text'" in refusal(csv)
-    assert "two columns are called 'text'" in refusal(tmp_path / "t.parquet")
+    assert f"{csv}, line 1: two columns are named 'text'" in error_of(csv)
+    assert "two columns are named 'text'" in error_of(tmp_path / "t.parquet")
 
 
 def test_an_id_column_names_the_utterance_and_may_not_repeat(tmp_path):
@@ -358,10 +362,10 @@ def test_an_id_column_names_the_utterance_and_may_not_repeat(tmp_path):
     ids = [one.id for one in read(good).utterances]
 
     assert ids == ["x1", "a", "x2"]
-    assert f"{bad}: lines 1 and 2 have the same id, '7'" in refusal(bad)
+    assert f"{bad}: lines 1 and 2 have the same id, '7'" in error_of(bad)
 
 
-# --- siblings: paths ----------------------------------------------------------------------------
+# --- variants: paths ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -384,7 +388,7 @@ def test_a_path_of_another_system_is_opened(tmp_path, monkeypatch, written):
 
 
 @pytest.mark.parametrize("name", ["a\\b.wav", " a.wav", "~a.wav", "file:a.wav"])
-def test_a_file_that_is_really_called_so_goes_first(tmp_path, name):
+def test_a_file_of_exactly_that_name_takes_precedence(tmp_path, name):
     make(tmp_path / name)
     make(tmp_path / "a/b.wav", 1.0)
     make(tmp_path / "a.wav", 1.0)
@@ -394,7 +398,7 @@ def test_a_file_that_is_really_called_so_goes_first(tmp_path, name):
 
 
 @pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
-def test_accents_of_folders_and_files_may_be_composed_or_not(tmp_path, on_disk):
+def test_accents_in_names_of_folders_and_files_may_be_composed_or_decomposed(tmp_path, on_disk):
     other = "NFD" if on_disk == "NFC" else "NFC"
     make(tmp_path / unicodedata.normalize(on_disk, "é/Việt.wav"))
     path = put(tmp_path / "t.csv", f"path,text\n{unicodedata.normalize(other, 'é/Việt.wav')},hi\n")
@@ -413,7 +417,7 @@ def test_a_url_of_another_machine_is_an_error_of_its_row(tmp_path, url):
     assert f"line 2: 'path': {url!r} is not on this machine" in measured.broken[0].reason
 
 
-# --- siblings: layouts --------------------------------------------------------------------------
+# --- variants: layouts --------------------------------------------------------------------------
 
 
 def test_ljspeech_takes_the_normalised_text_unless_another_is_named(tmp_path):
@@ -428,17 +432,17 @@ def test_ljspeech_takes_the_normalised_text_unless_another_is_named(tmp_path):
     assert written == ['"In 1455"', 'Plain, "so']
 
 
-def test_ljspeech_lists_of_splits_and_broken_lines_are_named(tmp_path):
+def test_ljspeech_splits_are_listed_and_broken_lines_named(tmp_path):
     make(tmp_path / "wavs/LJ1.wav")
     put(tmp_path / "metadata_train.csv", "LJ1|a\n")
     broken = put(tmp_path / "metadata_val.csv", "LJ1|a|b\nLJ1|a|b|c\n")
 
     assert [one.text for one in read(f"{tmp_path}#train").utterances] == ["a"]
-    assert "train, val" in refusal(tmp_path)
-    assert f"{broken}, line 2: 4 cells" in refusal(f"{tmp_path}#dev")
+    assert "train, val" in error_of(tmp_path)
+    assert f"{broken}, line 2: 4 cells" in error_of(f"{tmp_path}#dev")
 
 
-def test_an_ljspeech_id_that_is_no_name_costs_only_its_row(tmp_path):
+def test_an_ljspeech_id_that_is_no_file_name_is_only_an_error_of_its_row(tmp_path):
     make(tmp_path / "wavs/LJ1.wav")
     path = put(tmp_path / "metadata.csv", "http://x/y|a\nLJ1|b\n")
 
@@ -460,9 +464,9 @@ def test_mls_has_speakers_splits_and_opus(tmp_path):
     assert (train.id, train.text, train.speaker) == ("10_20_000000", "ein wort", "10")
     assert [one.text for one in measured.utterances] == ["ja"]
     assert f"{dev}, line 2: " in measured.broken[0].reason
-    assert "dev, train" in refusal(tmp_path)
+    assert "dev, train" in error_of(tmp_path)
     put(dev, "1_2_000007 ja\n")
-    assert "line 1: '1_2_000007 ja' is not SPEAKER_BOOK_NUMBER" in refusal(f"{tmp_path}#dev")
+    assert "line 1: '1_2_000007 ja' is not SPEAKER_BOOK_NUMBER" in error_of(f"{tmp_path}#dev")
 
 
 def test_spontaneous_speech_has_splits_and_answers_without_a_transcription(tmp_path):
@@ -474,7 +478,7 @@ def test_spontaneous_speech_has_splits_and_answers_without_a_transcription(tmp_p
 
     assert [one.text for one in read(tmp_path).utterances] == ["ja", "nein", None]
     assert [one.text for one in read(f"{tmp_path}#test").utterances] == ["nein"]
-    assert "no split 'dev'" in refusal(f"{tmp_path}#dev")
+    assert "no split 'dev'" in error_of(f"{tmp_path}#dev")
 
 
 @pytest.mark.parametrize("kind", ["struct", "list", "int16", "stereo"])
@@ -502,13 +506,13 @@ def test_samples_without_a_rate_are_errors_of_their_row(tmp_path):
 
     (broken,) = read(tmp_path / "t.parquet").broken
 
-    assert "no column sampling_rate says their rate" in broken.reason
+    assert "no column sampling_rate gives their rate" in broken.reason
 
 
-# --- what else lies in a folder -----------------------------------------------------------------
+# --- other files of a folder ---------------------------------------------------------------------
 
 
-def test_a_folder_of_two_layouts_says_which_was_read(tmp_path):
+def test_a_folder_with_two_layouts_notes_which_one_was_read(tmp_path):
     make(tmp_path / "a.wav")
     put(tmp_path / "metadata.csv", "file_name,text\na.wav,x\n")
     put(tmp_path / "wav.scp", "r1 a.wav\n")
@@ -532,7 +536,7 @@ def test_audio_that_no_row_names_is_counted(tmp_path):
     assert f"{tmp_path}: no row names 2 of its audio files, {tmp_path / 'b.wav'} first" in left
 
 
-def test_a_loose_table_among_audio_is_pointed_out(tmp_path):
+def test_an_unread_table_among_audio_files_is_noted(tmp_path):
     make(tmp_path / "a.wav")
     put(tmp_path / "train.csv", "path,text\na.wav,x\n")
 

@@ -73,7 +73,7 @@ def test_no_two_splits_share_a_speaker(few, small_root):
 
 
 @pytest.mark.parametrize(("split", "word"), [(None, "several"), ("train+tset", "tset")])
-def test_a_split_that_is_not_there_is_told_before_anything_is_made(split, word, tmp_path):
+def test_a_missing_split_is_an_error_before_anything_is_synthesised(split, word, tmp_path):
     with pytest.raises(DataError, match=word) as caught:
         read_demo(tmp_path, ReadOptions(split=split))
 
@@ -106,7 +106,7 @@ def test_without_a_path_the_set_is_in_the_cache(few, small_root, monkeypatch):
     assert all(small_root in span.path.parents for span in spans)
 
 
-def test_progress_is_told_in_utterances(tmp_path):
+def test_progress_is_reported_in_utterances(tmp_path):
     events = []
 
     ensure_demo_set(tmp_path, events.append, FEW)
@@ -116,7 +116,7 @@ def test_progress_is_told_in_utterances(tmp_path):
     assert isinstance(events[-1], StageFinished)
 
 
-def test_a_whole_set_is_not_made_again(small_root):
+def test_a_complete_set_is_not_synthesised_again(small_root):
     events = []
     before = ensure_demo_set(small_root, splits=FEW)
     stamp = (before / CONTENTS_NAME).stat().st_mtime_ns
@@ -129,7 +129,7 @@ def test_a_whole_set_is_not_made_again(small_root):
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut"])
-def test_a_damaged_set_is_made_again(damage, tmp_path):
+def test_a_damaged_set_is_synthesised_again(damage, tmp_path):
     directory = ensure_demo_set(tmp_path, splits=FEW)
     wav = directory / "train" / "train-0003.wav"
     whole = wav.read_bytes()
@@ -172,7 +172,7 @@ def wait_until(happened) -> None:
         time.sleep(0.002)
 
 
-def test_runs_at_the_same_time_make_it_once(tmp_path):
+def test_concurrent_runs_synthesise_it_once(tmp_path):
     events = []
     threads = [
         threading.Thread(target=ensure_demo_set, args=(tmp_path, events.append, FEW))
@@ -198,8 +198,8 @@ def test_an_observer_that_fails_leaves_nothing_behind(tmp_path):
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
-def test_a_full_disk_is_told_with_the_way_out_and_leaves_nothing(tmp_path, monkeypatch):
-    # No file may grow beyond 10 kB: to the writer the same as a disk with no space left.
+def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_nothing(tmp_path, monkeypatch):
+    # A limit of 10 kB per file acts like a full disk.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
@@ -213,14 +213,14 @@ def test_a_full_disk_is_told_with_the_way_out_and_leaves_nothing(tmp_path, monke
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
-def test_a_cache_that_is_a_file_is_told(tmp_path):
+def test_a_cache_path_that_is_a_file_is_an_error(tmp_path):
     (tmp_path / "cache").write_text("not a folder")
 
     with pytest.raises(AsrError, match="could not be written"):
         ensure_demo_set(tmp_path / "cache", splits=FEW)
 
 
-def test_an_error_of_the_program_arrives_as_its_own_kind(tmp_path, monkeypatch):
+def test_an_error_of_the_synthesiser_keeps_its_class(tmp_path, monkeypatch):
     line = json.dumps({"error": "it does not start", "remedy": "reinstall it"})
     fake_program(tmp_path, monkeypatch, f"import sys; print({line!r}); sys.exit(5)")
 
@@ -230,7 +230,7 @@ def test_an_error_of_the_program_arrives_as_its_own_kind(tmp_path, monkeypatch):
     assert caught.value.remedy == "reinstall it"
 
 
-def test_a_program_that_crashes_is_quoted(tmp_path, monkeypatch):
+def test_the_last_line_of_a_crashed_synthesiser_is_quoted(tmp_path, monkeypatch):
     fake_program(tmp_path, monkeypatch, "import os; print('half a word', flush=True); os.abort()")
 
     with pytest.raises(AsrError, match="status -6: half a word"):
@@ -238,7 +238,7 @@ def test_a_program_that_crashes_is_quoted(tmp_path, monkeypatch):
 
 
 def fake_program(directory: Path, monkeypatch, code: str) -> None:
-    """An interpreter that runs `code` whatever it is asked to run."""
+    """Write an interpreter that runs `code` instead of its arguments."""
     script = directory / "python"
     script.write_text(f"#!{sys.executable}\n{code}\n")
     script.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The five layouts of the corpus builder beside the checkout: one corpus, read five ways."""
+"""The five layouts of the shared corpus builder: one corpus, read five ways."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_ids_durations_and_texts_are_those_of_the_builder(corpus, split):
         assert len(loaded.samples) / 16_000 == pytest.approx(line["duration"], abs=0.01)
 
 
-def test_words_sound_where_the_builder_put_them(corpus):
+def test_words_are_audible_where_the_builder_put_them(corpus):
     layout, out, alignments = corpus
     expected = {line["utt"]: line for line in alignments if line["split"] == "test"}
 

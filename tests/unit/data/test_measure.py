@@ -29,10 +29,10 @@ def test_durations_come_from_headers_in_the_order_of_the_source(tmp_path):
     assert measured.broken == ()
 
 
-def test_files_that_cannot_be_used_are_told_and_cost_only_themselves(tmp_path):
+def test_files_that_cannot_be_used_are_reported_and_the_others_are_read(tmp_path):
     good = make(tmp_path / "good.wav", 1.0)
     (tmp_path / "empty.wav").write_bytes(b"")
-    (tmp_path / "text.wav").write_text("no sound at all\n" * 20)
+    (tmp_path / "text.wav").write_text("no audio at all\n" * 20)
     spans = [
         AudioSpan(tmp_path / "gone.wav", duration_s=3.0),
         AudioSpan(tmp_path / "empty.wav", duration_s=3.0),
@@ -45,8 +45,8 @@ def test_files_that_cannot_be_used_are_told_and_cost_only_themselves(tmp_path):
 
     assert [u.id for u in measured.utterances] == ["3"]
     assert [b.utterance.id for b in measured.broken] == ["0", "1", "2", "4"]
-    says = ["no such file", "empty", "neither libsndfile", "no sound from 7.00 s on"]
-    assert all(s in b.reason for s, b in zip(says, measured.broken, strict=True))
+    expected = ["no such file", "empty", "neither libsndfile", "no audio from 7.00 s on"]
+    assert all(s in b.reason for s, b in zip(expected, measured.broken, strict=True))
 
 
 def test_a_header_is_read_once_for_all_segments_of_a_file(tmp_path, monkeypatch):
@@ -73,7 +73,7 @@ def test_a_declared_duration_is_kept_where_the_file_holds_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("start_s", "declared_s", "read_s", "says"),
+    ("start_s", "declared_s", "read_s", "expected"),
     [
         (0.0, 2000.0, 2.0, "the list says 2000 s, the file holds 2.000 s: milliseconds?"),
         (0.0, 32_000.0, 2.0, "the list says 32000 s, the file holds 2.000 s: samples?"),
@@ -82,8 +82,8 @@ def test_a_declared_duration_is_kept_where_the_file_holds_it(tmp_path):
         (0.0, 0.03, 0.03, "the file holds 2.000 s: only its first 0.030 s are read"),
     ],
 )
-def test_a_row_that_contradicts_its_file_is_read_as_the_file_is_and_noted(
-    tmp_path, start_s, declared_s, read_s, says
+def test_a_row_that_contradicts_its_file_is_read_by_the_file_with_a_note(
+    tmp_path, start_s, declared_s, read_s, expected
 ):
     span = AudioSpan(make(tmp_path / "a.wav", 2.0), start_s, declared_s)
     events = []
@@ -93,11 +93,11 @@ def test_a_row_that_contradicts_its_file_is_read_as_the_file_is_and_noted(
     assert measured.audio_s == pytest.approx(read_s)
     (note,) = measured.notes
     assert note.startswith("m.jsonl, line 7: ")
-    assert says in note
+    assert expected in note
     assert [e.message for e in events if isinstance(e, Noticed)] == [note]
 
 
-def test_a_start_beyond_the_end_is_an_error_with_both_figures_and_a_guess(tmp_path):
+def test_a_start_beyond_the_end_is_an_error_with_both_durations_and_a_guess(tmp_path):
     path = make(tmp_path / "a.wav", 4.0)
     spans = [AudioSpan(path, 9.0, 1.0), AudioSpan(path, 2464.0, 1000.0), AudioSpan(path, 4.0)]
 
@@ -123,7 +123,7 @@ def test_the_observer_sees_a_stage_begin_with_its_total_and_end(tmp_path):
 def test_a_broken_source_is_an_error_not_a_short_list(tmp_path):
     def broken():
         yield Utterance("a", AudioSpan(make(tmp_path / "a.wav", 0.1)))
-        raise DataError("m.jsonl, line 2: broken JSON", remedy="Mend it.")
+        raise DataError("m.jsonl, line 2: broken JSON", remedy="Correct it.")
 
     with pytest.raises(DataError, match="line 2"):
         measure(broken())

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from gaudi_asr_cli.core.data.audio import load_audio
-from gaudi_asr_cli.core.data.layouts.hub import _answers as answers
+from gaudi_asr_cli.core.data.layouts.hub import _is_reachable as is_reachable
 from gaudi_asr_cli.core.data.layouts.hub import explain_hub_error, read_hub
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.sources import read_utterances
@@ -33,7 +33,7 @@ def encode(frames: int) -> bytes:
 
 
 def write_shard(path: Path, first: int, count: int) -> None:
-    """Parquet as the hub has it: audio as {bytes, path}, the features in the metadata."""
+    """Write Parquet as on the hub: audio as {bytes, path}, features in the metadata."""
     numbers = range(first, first + count)
     table = pa.table(
         {
@@ -107,7 +107,7 @@ def test_a_missing_column_lists_the_others(tmp_path):
     pq.write_table(pa.table({"sound": ["a.wav"], "text": ["a"]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"audio": ["a.wav"], "words": ["a"]}), tmp_path / "b.parquet")
 
-    with pytest.raises(DataError, match="no column of audio; the columns are sound, text"):
+    with pytest.raises(DataError, match="no audio column; the columns are sound, text"):
         list(read_utterances(str(tmp_path / "a.parquet")))
     with pytest.raises(DataError, match="no column of text; the columns are audio, words"):
         list(read_utterances(str(tmp_path / "b.parquet")))
@@ -138,10 +138,10 @@ def test_the_hub_path_lists_splits_and_configurations(repository, hub_cache):
 
 
 def cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gaudi_asr_cli.core.data.layouts.hub._answers", lambda endpoint: False)
+    monkeypatch.setattr("gaudi_asr_cli.core.data.layouts.hub._is_reachable", lambda endpoint: False)
 
 
-def test_without_network_the_hub_path_says_at_once_where_it_looked(hub_cache, monkeypatch):
+def test_without_network_the_error_names_the_cache_at_once(hub_cache, monkeypatch):
     cut_off(monkeypatch)
     started_s = time.monotonic()
 
@@ -154,18 +154,18 @@ def test_without_network_the_hub_path_says_at_once_where_it_looked(hub_cache, mo
     assert "hf download" in caught.value.remedy
 
 
-def test_whether_the_hub_answers_is_known_at_once():
+def test_whether_the_hub_is_reachable_is_known_at_once():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             pytest.skip("this machine's own loopback is cut off as well")
-        inference_mode = answers(f"http://127.0.0.1:{port}")
+        inference_mode = is_reachable(f"http://127.0.0.1:{port}")
 
     assert inference_mode
-    assert not answers(f"http://127.0.0.1:{port}")
-    assert not answers("https://no-such-host.invalid")
+    assert not is_reachable(f"http://127.0.0.1:{port}")
+    assert not is_reachable("https://no-such-host.invalid")
 
 
 def test_without_network_a_dataset_in_the_cache_is_read(repository, hub_cache, monkeypatch):
@@ -184,7 +184,7 @@ def test_without_network_a_dataset_in_the_cache_is_read(repository, hub_cache, m
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "says"),
+    ("error", "kind", "expected"),
     [
         (ConnectionError("Couldn't reach 'a/b' on the Hub"), UnreachableError, "/the/cache"),
         (ValueError("Couldn't find cache for a/b"), UnreachableError, "/the/cache"),
@@ -194,9 +194,9 @@ def test_without_network_a_dataset_in_the_cache_is_read(repository, hub_cache, m
         (ValueError("Config name is missing."), DataError, "--config"),
     ],
 )
-def test_what_the_hub_says_becomes_what_to_do(error, kind, says):
-    told = explain_hub_error(error, "a/b", "/the/cache")
+def test_errors_of_the_hub_become_errors_with_a_remedy(error, kind, expected):
+    failure = explain_hub_error(error, "a/b", "/the/cache")
 
-    assert type(told) is kind
-    assert says in f"{told.message} {told.remedy}"
-    assert "a/b" in told.message
+    assert type(failure) is kind
+    assert expected in f"{failure.message} {failure.remedy}"
+    assert "a/b" in failure.message

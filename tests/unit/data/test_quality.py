@@ -62,11 +62,11 @@ def test_digital_silence_and_a_noise_floor_are_silent(samples):
 
 
 @given(st.integers(0, 1000))
-def test_a_sound_of_any_length_has_a_level(samples):
+def test_a_clip_of_any_length_has_a_level(samples):
     assert -201 < measure_loudest_dbfs(np.zeros(samples, np.float32)) < -199
 
 
-def test_a_sine_driven_over_full_scale_is_clipped():
+def test_a_sine_amplified_over_full_scale_is_clipped():
     clipped = np.clip(sine(1.5), -1, 1)
 
     # Flat wherever 1.5 sin(x) > 0.99.
@@ -75,7 +75,7 @@ def test_a_sine_driven_over_full_scale_is_clipped():
     )
 
 
-def test_a_peak_that_touches_full_scale_is_not_clipped():
+def test_a_peak_that_reaches_full_scale_is_not_clipped():
     samples = noise(1.0, level=0.1)
     samples[5000:5010] = 1.0
 
@@ -95,17 +95,17 @@ def test_no_samples_are_not_clipped():
 
 
 @pytest.mark.parametrize("quality", ["HQ", "VHQ", "MQ"])
-def test_an_8_khz_sound_made_larger_falls_at_4_khz(quality):
+def test_an_upsampled_8_khz_clip_drops_at_4_khz(quality):
     upsampled = soxr.resample(noise(2.0, 8_000), 8_000, 16_000, quality=quality)
 
     assert measure_band_drop_db(upsampled) > UPSAMPLED_DROP_DB
 
 
-def test_a_sound_of_full_bandwidth_does_not_fall():
+def test_a_clip_of_full_bandwidth_does_not_drop():
     assert measure_band_drop_db(noise(2.0)) == pytest.approx(0, abs=1)
 
 
-def test_a_dull_sound_is_not_taken_for_a_telephone():
+def test_a_dull_clip_is_not_taken_for_telephone_audio():
     # 12 dB an octave, twice as dull as speech usually is.
     dull = np.cumsum(noise(2.0, level=0.001))
 
@@ -113,12 +113,12 @@ def test_a_dull_sound_is_not_taken_for_a_telephone():
 
 
 @pytest.mark.parametrize("samples", [0, 1, 1023])
-def test_a_clip_under_64_ms_has_no_spectrum_to_judge(samples):
+def test_a_clip_under_64_ms_has_no_band_drop(samples):
     assert measure_band_drop_db(noise(1.0)[:samples]) is None
 
 
 @pytest.mark.parametrize("rate_hz", [16_000, 44_100])
-def test_a_file_that_promises_more_than_8_khz_holds_is_upsampled(rate_hz, tmp_path):
+def test_a_file_at_16_khz_with_8_khz_content_is_upsampled(rate_hz, tmp_path):
     samples = soxr.resample(noise(2.0, 8_000), 8_000, rate_hz, quality="HQ")
 
     facts = inspect_audio(write_utterance(tmp_path / "a.wav", samples, rate_hz=rate_hz))
@@ -128,7 +128,7 @@ def test_a_file_that_promises_more_than_8_khz_holds_is_upsampled(rate_hz, tmp_pa
     assert facts.file_rate_hz == rate_hz
 
 
-def test_an_honest_8_khz_file_is_low_rate_and_not_upsampled(tmp_path):
+def test_an_8_khz_file_is_low_rate_and_not_upsampled(tmp_path):
     facts = inspect_audio(write_utterance(tmp_path / "a.wav", noise(2.0, 8_000), rate_hz=8_000))
 
     assert facts.low_rate
@@ -153,7 +153,7 @@ def test_a_file_that_cannot_be_decoded_is_named(tmp_path):
 
 @pytest.mark.shared
 @pytest.mark.skipif(not FSDD.exists(), reason="needs ../shared/data/fsdd")
-def test_real_speech_at_8_khz_is_told_from_the_same_speech_made_larger(tmp_path):
+def test_real_speech_at_8_khz_is_distinguished_from_the_same_speech_upsampled(tmp_path):
     paths = pick_evenly(sorted(FSDD.rglob("*.wav")), 20)
     larger = []
     for number, path in enumerate(paths):
@@ -168,7 +168,7 @@ def test_real_speech_at_8_khz_is_told_from_the_same_speech_made_larger(tmp_path)
 
 @pytest.mark.shared
 @pytest.mark.skipif(not SNIPPETS.exists(), reason="needs ../shared/data/snippets")
-def test_real_wideband_speech_is_not_called_upsampled():
+def test_real_wideband_speech_is_not_flagged_as_upsampled():
     paths = [
         path
         for folder in ("LibriSpeech", "LJSpeech", ".")
@@ -235,7 +235,7 @@ def test_clean_splits_are_compared_without_decoding_anything(tmp_path):
     assert find_shared_audio([train], [evaluation]) == ()
 
 
-def test_a_file_that_cannot_be_decoded_equals_none(tmp_path):
+def test_a_file_that_cannot_be_decoded_is_no_copy(tmp_path):
     spans = [AudioSpan(tmp_path / name, duration_s=1.0) for name in ("a.wav", "b.wav")]
     for span in spans:
         span.path.write_text("Dear Sir")

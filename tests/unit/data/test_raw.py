@@ -1,4 +1,4 @@
-"""Audio without a header: rejected by name, or read as it is said to be."""
+"""Headerless audio: rejected by name, or read in the given format."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def write_raw(path, encoding="s16le", channels=1):
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("channels", [1, 2])
-def test_samples_are_read_as_they_are_said_to_be(tmp_path, encoding, channels):
+def test_samples_are_read_in_the_given_format(tmp_path, encoding, channels):
     path = write_raw(tmp_path / "a.raw", encoding, channels)
     span = AudioSpan(path, raw=parse_raw_format(f"16000:{encoding}:{channels}"))
 
@@ -32,7 +32,7 @@ def test_samples_are_read_as_they_are_said_to_be(tmp_path, encoding, channels):
     np.testing.assert_allclose(loaded.samples, TONE, atol=0.02)
 
 
-def test_a_part_of_a_raw_file_is_read_and_its_rate_is_changed(tmp_path):
+def test_a_span_of_a_raw_file_is_read_and_resampled(tmp_path):
     path = write_raw(tmp_path / "a.raw")
 
     loaded = load_audio(AudioSpan(path, 0.5, 0.5, raw=RawFormat(8_000, "s16le")))
@@ -43,7 +43,7 @@ def test_a_part_of_a_raw_file_is_read_and_its_rate_is_changed(tmp_path):
 @pytest.mark.parametrize("name", ["a.raw", "a.PCM", "a.ul", "a.al", "a.s16", "a.f32"])
 @pytest.mark.parametrize("start", [b"", b"\xff\xff\xff\xff", b"\xff\xfb\x90\x00"])
 @pytest.mark.parametrize("read", [load_audio, read_duration_s])
-def test_samples_without_a_word_about_them_are_rejected_by_name(tmp_path, name, start, read):
+def test_headerless_samples_without_a_format_are_rejected_by_name(tmp_path, name, start, read):
     path = tmp_path / name
     path.write_bytes(start + write_raw(tmp_path / "x").read_bytes())
 
@@ -51,7 +51,7 @@ def test_samples_without_a_word_about_them_are_rejected_by_name(tmp_path, name, 
         read(AudioSpan(path))
 
 
-def test_a_file_with_a_header_is_read_whatever_it_is_called(tmp_path):
+def test_a_file_with_a_header_is_read_under_any_name(tmp_path):
     soundfile.write(tmp_path / "a.wav", TONE, 16_000)
     path = (tmp_path / "a.wav").rename(tmp_path / "a.raw")
 

@@ -33,13 +33,13 @@ def put_manifest(path: Path, *names: str) -> Path:
         ("librispeech_asr", "hub", "librispeech_asr", (None,)),
     ],
 )  # fmt: skip
-def test_a_source_is_taken_apart(source, layout, place, splits):
+def test_a_source_is_parsed(source, layout, place, splits):
     parsed = parse_source(source)
 
     assert (parsed.layout, parsed.place.as_posix(), parsed.splits) == (layout, place, splits)
 
 
-def test_a_split_in_the_source_goes_before_the_option():
+def test_a_split_in_the_source_takes_precedence_over_the_option():
     assert parse_source("a-b/c#test", "train").splits == ("test",)
     assert parse_source("a-b/c", "train+dev").splits == ("train", "dev")
 
@@ -50,7 +50,7 @@ def test_a_layout_can_be_named(tmp_path):
     assert [u.id for u in read_utterances(f"manifest:{path}")] == ["a"]
 
 
-def test_a_hash_in_the_name_of_a_file_is_no_split(tmp_path):
+def test_a_hash_in_a_file_name_is_no_split(tmp_path):
     path = put_manifest(tmp_path / "take#2.jsonl", "a")
 
     assert parse_source(str(path)).splits == (None,)
@@ -63,14 +63,14 @@ def test_a_single_file_has_no_splits(tmp_path):
         read_utterances(f"{path}#test")
 
 
-def test_a_folder_of_another_layout_is_refused(tmp_path):
+def test_a_folder_of_another_layout_is_rejected(tmp_path):
     put_manifest(tmp_path / "m.jsonl", "a")
 
-    with pytest.raises(DataError, match="nothing of this layout"):
+    with pytest.raises(DataError, match="no data of this layout"):
         list(read_utterances(f"kaldi:{tmp_path}"))
 
 
-def test_a_misspelt_layout_is_met_with_the_right_one(tmp_path):
+def test_a_mistyped_layout_gets_a_suggestion(tmp_path):
     with pytest.raises(DataError, match=r"no layout 'kladi'\. Did you mean kaldi:/x"):
         read_utterances("kladi:/x")
 
@@ -78,7 +78,7 @@ def test_a_misspelt_layout_is_met_with_the_right_one(tmp_path):
 @pytest.mark.parametrize(
     "missing", ["", "mnifest.jsonl", "./mnifest.jsonl", "sub/none.wav", "/nowhere/at/all"]
 )
-def test_a_path_that_is_not_there_is_no_hub_id(tmp_path, monkeypatch, missing):
+def test_a_missing_path_is_no_hub_id(tmp_path, monkeypatch, missing):
     monkeypatch.chdir(tmp_path)
     put_manifest(tmp_path / "manifest.jsonl", "a")
 
@@ -89,7 +89,7 @@ def test_a_path_that_is_not_there_is_no_hub_id(tmp_path, monkeypatch, missing):
         assert "Did you mean manifest.jsonl?" in caught.value.message
 
 
-def test_an_owner_that_is_a_folder_here_makes_a_path_of_an_id(tmp_path, monkeypatch):
+def test_an_id_whose_owner_is_a_local_folder_is_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "digits").mkdir(parents=True)
 
@@ -98,7 +98,7 @@ def test_an_owner_that_is_a_folder_here_makes_a_path_of_an_id(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("dead", "told"),
+    ("removed", "replacement"),
     [
         ("librispeech_asr", "openslr/librispeech_asr"),
         ("common_voice#train", "commonvoice:DIR"),
@@ -107,14 +107,14 @@ def test_an_owner_that_is_a_folder_here_makes_a_path_of_an_id(tmp_path, monkeypa
         ("multilingual_librispeech", "facebook/multilingual_librispeech"),
     ],
 )
-def test_a_dead_hub_id_names_what_replaced_it(dead, told):
+def test_a_removed_hub_id_names_its_replacement(removed, replacement):
     with pytest.raises(UnreachableError) as caught:
-        list(read_utterances(dead))
+        list(read_utterances(removed))
 
-    assert told in caught.value.remedy
+    assert replacement in caught.value.remedy
 
 
-def test_nothing_recognisable_says_what_is_there_and_how_to_name_a_layout(tmp_path):
+def test_an_unrecognised_folder_is_described_with_how_to_name_a_layout(tmp_path):
     (tmp_path / "notes.md").write_text("x")
 
     with pytest.raises(DataError, match=r"it holds notes\.md") as caught:
@@ -144,7 +144,7 @@ def test_ids_are_unique_whatever_the_paths(places):
     assert [u.audio for u in unique] == [u.audio for u in utterances]
 
 
-def test_a_reader_is_lazy_a_broken_line_is_told_when_it_is_reached(tmp_path):
+def test_a_reader_is_lazy_and_a_broken_line_is_an_error_when_it_is_reached(tmp_path):
     path = put_manifest(tmp_path / "m.jsonl", "a", "b")
     path.write_text(path.read_text() + "broken\n")
 
@@ -177,7 +177,7 @@ def test_every_layout_of_the_contract_has_a_reader():
     }  # fmt: skip
 
 
-def test_text_may_be_left_out_where_nobody_needs_it(tmp_path):
+def test_text_may_be_missing_where_it_is_not_needed(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("path\na.wav\n")
 

@@ -20,7 +20,7 @@ from gaudi_asr_cli.core.data.synthesis import (
     DEVELOPMENT_SPEAKERS,
     DIGITS,
     EVALUATION_SPEAKERS,
-    MOST_DIGITS,
+    MAX_DIGITS,
     TRAINING_SPEAKERS,
     hash_specification,
     plan_split,
@@ -63,7 +63,7 @@ def test_training_development_and_evaluation_share_no_voice_pitch_or_rate(what):
     assert all(one.isdisjoint(other) for one, other in combinations(pools, 2))
 
 
-def test_each_split_is_spoken_by_its_own_speakers():
+def test_each_split_has_its_own_speakers():
     spoken_by = {split.name: split.speakers for split in DEMO_SPLITS}
 
     assert spoken_by == {
@@ -85,7 +85,7 @@ def test_a_plan_draws_only_from_the_speakers_of_its_split():
 def test_numbers_have_one_to_seven_digits_in_lower_case():
     texts = [one.text.split() for one in plan_split(DEMO_SPLITS[0], 0)]
 
-    assert {len(words) for words in texts} == set(range(1, MOST_DIGITS + 1))
+    assert {len(words) for words in texts} == set(range(1, MAX_DIGITS + 1))
     assert {word for words in texts for word in words} == set(DIGITS)
 
 
@@ -95,7 +95,7 @@ def test_an_utterance_is_planned_alike_whatever_the_size_of_its_split():
     assert list(plan_split(replace(DEMO_SPLITS[0], utterances=5), 0)) == whole[:5]
 
 
-def test_splits_say_different_things():
+def test_splits_have_different_texts():
     train, test = (
         [one.text for one in plan_split(replace(split, utterances=20), number)]
         for number, split in ((0, DEMO_SPLITS[0]), (2, DEMO_SPLITS[2]))
@@ -116,13 +116,13 @@ def test_two_fresh_processes_write_the_same_bytes(written, tmp_path):
 
 
 def test_breathy_voices_are_seeded_too(tmp_path):
-    # Their noise came from the clock: f2 and Alicia differed in every process.
+    # Their noise was seeded from the clock: f2 and Alicia differed in every process.
     code = (
         "import hashlib; from gaudi_asr_cli.core.data.espeak import open_espeak\n"
         "with open_espeak() as espeak:\n"
         "    for voice in ('en+f2', 'en+Alicia'):\n"
-        "        said = espeak.say('one two', voice=voice, rate_wpm=150, pitch=50)\n"
-        "        print(hashlib.sha256(said.tobytes()).hexdigest())\n"
+        "        samples = espeak.synthesise('one two', voice=voice, rate_wpm=150, pitch=50)\n"
+        "        print(hashlib.sha256(samples.tobytes()).hexdigest())\n"
     )
     runs = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
@@ -144,7 +144,7 @@ def test_manifests_name_files_with_their_durations_texts_and_voices(written):
         assert 0.3 < line["duration"] < 8
 
 
-def test_sound_is_speech_over_a_low_noise_floor(written):
+def test_samples_are_speech_over_a_low_noise_floor(written):
     for path in written.rglob("*.wav"):
         samples = read_wav(path)
         edge = samples[:600]
@@ -168,10 +168,10 @@ def test_another_size_is_another_specification():
     assert hash_specification(smaller) != hash_specification()
 
 
-def test_longer_numbers_take_longer_to_say():
+def test_longer_numbers_have_longer_audio():
     with espeak.open_espeak() as opened:
         short, long = (
-            opened.say(text, voice="en+m3", rate_wpm=150, pitch=50)
+            opened.synthesise(text, voice="en+m3", rate_wpm=150, pitch=50)
             for text in ("one", "one two three four")
         )
 
@@ -180,16 +180,16 @@ def test_longer_numbers_take_longer_to_say():
 
 def test_rate_and_pitch_reach_the_synthesiser():
     with espeak.open_espeak() as opened:
-        slow = opened.say("one two three four", voice="en+m3", rate_wpm=100, pitch=20)
-        fast = opened.say("one two three four", voice="en+m3", rate_wpm=200, pitch=20)
-        high = opened.say("one two three four", voice="en+m3", rate_wpm=100, pitch=90)
+        slow = opened.synthesise("one two three four", voice="en+m3", rate_wpm=100, pitch=20)
+        fast = opened.synthesise("one two three four", voice="en+m3", rate_wpm=200, pitch=20)
+        high = opened.synthesise("one two three four", voice="en+m3", rate_wpm=100, pitch=90)
 
     assert len(fast) < 0.7 * len(slow)
     assert find_pitch_hz(high) > 1.3 * find_pitch_hz(slow)
 
 
 def find_pitch_hz(samples: np.ndarray) -> float:
-    """The strongest period between 60 and 400 Hz of 0.4 s in the middle."""
+    """Return the strongest pitch between 60 and 400 Hz of the middle 0.4 s."""
     middle = samples[len(samples) // 4 :][:8820]
     correlation = np.correlate(middle, middle, "full")[len(middle) - 1 :]
     shortest, longest = espeak.ESPEAK_RATE_HZ // 400, espeak.ESPEAK_RATE_HZ // 60
@@ -197,12 +197,12 @@ def find_pitch_hz(samples: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("voice", ["xx", "en-gb+m3", "en+nobody"])
-def test_a_voice_that_does_not_exist_is_refused(voice):
+def test_a_voice_that_does_not_exist_is_rejected(voice):
     with (
         espeak.open_espeak() as opened,
         pytest.raises(AsrError, match=voice.replace("+", r"\+")),
     ):
-        opened.say("one", voice=voice, rate_wpm=150, pitch=50)
+        opened.synthesise("one", voice=voice, rate_wpm=150, pitch=50)
 
 
 def test_every_voice_of_the_specification_exists():
@@ -210,12 +210,12 @@ def test_every_voice_of_the_specification_exists():
     voices = [f"{accent}+{v}" for one in speakers for v in one.variants for accent in ACCENTS]
 
     with espeak.open_espeak() as opened:
-        lengths = [len(opened.say("one", voice=v, rate_wpm=180, pitch=50)) for v in voices]
+        lengths = [len(opened.synthesise("one", voice=v, rate_wpm=180, pitch=50)) for v in voices]
 
     assert min(lengths) > 3000
 
 
-def test_data_under_a_long_path_is_reached_through_a_link(tmp_path, monkeypatch):
+def test_espeak_data_under_a_long_path_is_reached_through_a_link(tmp_path, monkeypatch):
     import espeakng_loader
 
     # espeak-ng cuts the path of its data at 160 bytes; a deep virtual environment is longer.
@@ -226,9 +226,9 @@ def test_data_under_a_long_path_is_reached_through_a_link(tmp_path, monkeypatch)
     monkeypatch.setattr(espeakng_loader, "get_data_path", lambda: str(data))
 
     with espeak.open_espeak() as opened:
-        said = opened.say("one", voice="en+m3", rate_wpm=150, pitch=50)
+        samples = opened.synthesise("one", voice="en+m3", rate_wpm=150, pitch=50)
 
-    assert len(said) > 3000
+    assert len(samples) > 3000
 
 
 def test_without_the_extra_the_install_command_is_the_remedy(monkeypatch):
@@ -252,25 +252,25 @@ def test_a_synthesiser_that_does_not_start_is_a_machine_error(monkeypatch, tmp_p
         pass
 
 
-def test_the_program_tells_its_progress_and_then_nothing_more(monkeypatch, tmp_path):
-    told: list[int] = []
+def test_the_program_prints_its_progress_and_nothing_else(monkeypatch, tmp_path):
+    reported: list[int] = []
     monkeypatch.setattr(synthesis, "PROGRESS_EVERY", 2)
     splits = [replace(DEMO_SPLITS[0], utterances=5)]
 
-    write_demo_set(tmp_path, told.append, splits)
+    write_demo_set(tmp_path, reported.append, splits)
 
-    assert told == [2, 4]
+    assert reported == [2, 4]
 
 
-def test_the_program_tells_an_error_of_ours_as_one_object(monkeypatch, tmp_path):
+def test_the_program_prints_an_error_as_one_object(monkeypatch, tmp_path):
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
-    refusal = MachineError("no synthesiser", remedy="install it")
+    failure = MachineError("no synthesiser", remedy="install it")
 
-    def refuse() -> None:
-        raise refusal
+    def fail() -> None:
+        raise failure
 
-    monkeypatch.setattr(synthesis, "open_espeak", refuse)
+    monkeypatch.setattr(synthesis, "open_espeak", fail)
     status = synthesis.main([str(tmp_path), "train=1"])
 
     assert status == 5

@@ -11,7 +11,7 @@ def compare(reference, hypothesis):
     return score_utterance(utterance, hypothesis, keep_text)
 
 
-def test_confusions_are_counted_by_kind_commonest_first():
+def test_confusions_are_counted_by_kind_most_frequent_first():
     scored = [
         compare("two plus two", "too plus too"),
         compare("one two", "one"),
@@ -25,7 +25,7 @@ def test_confusions_are_counted_by_kind_commonest_first():
     )
 
 
-def test_a_limit_keeps_the_commonest():
+def test_a_limit_keeps_the_most_frequent():
     scored = [compare("a b", "x y"), compare("a", "x")]
 
     assert count_confusions(scored, limit=1) == (Confusion("substitution", "a", "x", 2),)

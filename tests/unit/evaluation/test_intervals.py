@@ -21,7 +21,7 @@ def test_the_bounds_are_the_quantiles_of_every_possible_draw():
     assert high == pytest.approx(draws[-len(draws) // 4])
 
 
-def test_speakers_are_drawn_whole_so_that_the_interval_is_wider():
+def test_whole_speakers_are_resampled_so_the_interval_is_wider():
     by_speaker = [scored(10 - s, s, speaker=str(s)) for s in range(8) for _ in range(20)]
     alone = [scored(10 - s, s) for s in range(8) for _ in range(20)]
 
@@ -31,14 +31,14 @@ def test_speakers_are_drawn_whole_so_that_the_interval_is_wider():
     assert high - low > 2 * (high_alone - low_alone)
 
 
-def test_with_few_speakers_utterances_are_drawn():
+def test_with_few_speakers_utterances_are_resampled():
     few = [scored(10 - s, s, speaker=str(s % 4)) for s in range(8)]
     none = [scored(10 - s, s) for s in range(8)]
 
     assert bootstrap_wer(few) == bootstrap_wer(none)
 
 
-def test_utterances_without_a_speaker_are_drawn_by_themselves():
+def test_utterances_without_a_speaker_are_resampled_individually():
     known = [scored(9, 1, speaker=str(s)) for s in range(5)]
 
     low, high = bootstrap_wer([*known, *[scored(0, 10)] * 5])
@@ -46,7 +46,7 @@ def test_utterances_without_a_speaker_are_drawn_by_themselves():
     assert 0.1 < low < 0.4 < 0.7 < high < 1.0
 
 
-def test_a_seed_repeats_the_interval_and_another_does_not():
+def test_the_interval_is_reproducible_by_its_seed():
     data = [scored(20 - i % 7, i % 7) for i in range(50)]
 
     assert bootstrap_wer(data, seed=1) == bootstrap_wer(data, seed=1)

@@ -13,7 +13,7 @@ def word_error_rate(tmp_path):
         return metric.WordErrorRate(cache_dir=str(tmp_path))
 
 
-def test_it_computes_like_any_metric(word_error_rate):
+def test_it_computes_like_any_evaluate_metric(word_error_rate):
     result = word_error_rate.compute(
         predictions=["one too", "three"], references=["one two", "three four"]
     )

@@ -43,20 +43,20 @@ def test_ignorable_characters_are_counted_on_both_sides():
 
 
 @pytest.mark.parametrize("normalizer", ["none", "basic/1", "whisper-english"])
-def test_rules_that_keep_ignorable_characters_say_so(normalizer):
+def test_normalisers_that_keep_ignorable_characters_are_noted(normalizer):
     (sentence,) = note(("so\u200bft", "soft"), normalizer=normalizer)
 
     assert f"counts as {normalizer} takes it; basic/2 drops it" in sentence
 
 
-def test_empty_references_are_named_and_what_counts_there():
+def test_empty_references_are_named_with_their_insertions():
     pairs = (("...", "uh huh"), ("", ""), ("one", "one"))
 
     (sentence,) = note(*pairs)
 
     assert sentence == (
-        "2 references are empty after normalising (u1, u2): only insertions can count there, "
-        "and 2 did."
+        "2 references are empty after normalising (u1, u2): only insertions are possible "
+        "there, 2 in total."
     )
     assert summarise(score(*pairs)).empty_references == ("u1", "u2")
 
@@ -118,7 +118,7 @@ def test_others_do_not(text):
     assert "character error rate" not in " ".join(found.notes)
 
 
-def test_the_worst_are_found_by_what_comes_first():
+def test_the_worst_are_ranked_by_the_leading_error_rate():
     scored = score(("今天天气", "明日夜雨"), ("很好", "很"))
 
     assert [one.id for one in find_worst(scored, cer_first=True)] == ["u1", "u2"]

@@ -32,7 +32,7 @@ def test_no_text_is_an_empty_reference():
     assert scored.words == ErrorCounts(insertions=2)
 
 
-def test_the_duration_is_what_was_heard_or_else_the_span():
+def test_the_duration_is_the_decoded_one_or_else_that_of_the_span():
     assert score_utterance(utter("", duration_s=2.0), "", keep_text).duration_s == 2.0
     assert (
         score_utterance(utter("", duration_s=2.0), "", keep_text, duration_s=1.5).duration_s == 1.5

@@ -8,7 +8,7 @@ from gaudi_asr_cli.core.evaluation.utterances import score_utterance
 from gaudi_asr_cli.core.records import AudioSpan, ErrorCounts, Utterance
 from gaudi_asr_cli.core.text.normalizers import normalize_basic
 
-SAID = [
+CASES = [
     ("a", "One two", "one two", 1.0, "ann"),
     ("b", "three four five", "three for five six", 2.0, "bob"),
     ("c", "six", "", 12.0, None),
@@ -25,10 +25,10 @@ def make_scored():
     return [
         score_utterance(
             Utterance(id_, AudioSpan(Path(f"{id_}.wav"), 0.0, seconds), text, speaker),
-            heard,
+            hypothesis,
             normalize_basic,
         )
-        for id_, text, heard, seconds, speaker in SAID
+        for id_, text, hypothesis, seconds, speaker in CASES
     ]
 
 
@@ -48,7 +48,7 @@ def test_counts_are_added_before_they_are_divided():
     assert score.cer == pytest.approx((1 + 4 + 3) / (7 + 15 + 3))
 
 
-def test_what_was_scored_stands_beside_what_there_is():
+def test_scored_and_total_amounts_are_both_given():
     score = make_score()
 
     assert (score.utterances, score.utterances_total) == (3, 5)
@@ -74,7 +74,7 @@ def test_without_speakers_there_is_no_speaker_slice():
     assert list(slice_scores(make_scored()[2:])) == ["duration"]
 
 
-def test_the_worst_come_first_and_the_perfect_never():
+def test_the_worst_come_first_and_perfect_ones_are_left_out():
     assert [one.id for one in find_worst(make_scored())] == ["b", "c"]
     assert [one.id for one in find_worst(make_scored(), limit=1)] == ["b"]
 
@@ -89,7 +89,7 @@ def test_the_json_has_exactly_the_fields_of_the_contract():
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
-def test_nothing_scored_is_a_score_of_nothing():
+def test_the_score_of_no_utterances_is_empty():
     score = summarize([], normalizer="none/1", utterances_total=2, audio_s_total=3.0)
 
     assert (score.wer, score.wer_low, score.wer_high, score.utterances) == (0.0, 0.0, 0.0, 0)

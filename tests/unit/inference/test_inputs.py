@@ -10,7 +10,7 @@ from gaudi_asr_cli.core.records import RawFormat
 
 def paths_of(*sources, stdin=None):
     with opened_inputs([str(source) for source in sources], stdin) as inputs:
-        return [str(one.audio.path) for one in inputs.utterances], inputs.passed_over
+        return [str(one.audio.path) for one in inputs.utterances], inputs.skipped
 
 
 @pytest.fixture
@@ -22,19 +22,19 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_folder_gives_what_looks_like_audio_and_counts_the_rest(folder):
-    found, passed_over = paths_of(folder)
+def test_a_folder_gives_files_with_audio_suffixes_and_counts_the_others(folder):
+    found, skipped = paths_of(folder)
 
     names = ["b.WAV", "sub/a.flac", "sub/deep/c.mp3"]
     assert found == [str(folder / name) for name in names]
-    assert passed_over == 2
+    assert skipped == 2
 
 
-def test_a_named_file_is_given_whatever_it_is_called(folder):
+def test_a_named_file_is_given_under_any_suffix(folder):
     assert paths_of(folder / "notes.txt") == ([str(folder / "notes.txt")], 0)
 
 
-def test_a_file_that_does_not_exist_is_left_to_fail_alone(folder):
+def test_a_missing_file_is_only_an_error_of_its_own(folder):
     found, _ = paths_of(folder / "gone.wav", folder / "b.WAV")
 
     assert found == [str(folder / "gone.wav"), str(folder / "b.WAV")]
@@ -51,11 +51,11 @@ def test_a_file_with_brackets_in_its_name_is_no_glob(folder):
     assert paths_of(folder / "[x].wav")[0] == [str(folder / "[x].wav")]
 
 
-def test_a_file_named_twice_is_heard_once(folder):
+def test_a_file_named_twice_is_transcribed_once(folder):
     assert len(paths_of(folder, folder / "b.WAV")[0]) == 3
 
 
-def test_standard_input_is_a_file_meanwhile():
+def test_standard_input_is_copied_to_a_file():
     with opened_inputs(["-"], io.BytesIO(b"RIFF")) as inputs:
         (utterance,) = inputs.utterances
         assert utterance.id == "-"
@@ -65,7 +65,7 @@ def test_standard_input_is_a_file_meanwhile():
 
 
 @pytest.mark.parametrize("source", ["", "*.nothing"])
-def test_nothing_to_listen_to_is_an_error(tmp_path, source):
+def test_no_input_to_transcribe_is_an_error(tmp_path, source):
     with pytest.raises(DataError, match="no audio file"):
         paths_of(tmp_path / source)
 
@@ -75,14 +75,14 @@ def rejected(*sources, stdin=None, raw=None):
         return dict(inputs.rejected)
 
 
-def test_an_empty_name_and_a_glob_without_match_cost_only_themselves(folder):
+def test_an_empty_name_and_a_glob_without_match_are_only_errors_of_their_own(folder):
     problems = rejected("", folder / "*.nothing", folder / "sub" / "a.flac", folder / "notes.txt")
 
     assert problems[""] == "an empty name names no file."
     assert problems[str(folder / "*.nothing")] == "no file matches it."
 
 
-def test_a_folder_without_audio_beside_a_file_says_so(folder):
+def test_a_folder_without_audio_next_to_a_file_is_an_error_of_its_own(folder):
     (folder / "texts").mkdir()
     (folder / "texts" / "a.txt").write_text("a")
 
@@ -96,7 +96,7 @@ def test_a_closed_or_empty_standard_input_is_rejected():
     assert rejected("-", stdin=io.BytesIO()) == {"-": "standard input is empty."}
 
 
-def test_a_folder_that_is_called_as_audio_is_a_folder_where_it_holds_audio(folder):
+def test_a_folder_with_an_audio_suffix_is_a_folder_if_it_contains_audio(folder):
     (folder / "x.wav").mkdir()
     assert rejected(folder)[str(folder / "x.wav")] == "a folder, not a file."
 
@@ -104,7 +104,7 @@ def test_a_folder_that_is_called_as_audio_is_a_folder_where_it_holds_audio(folde
     assert str(folder / "x.wav") not in rejected(folder)
 
 
-def test_files_without_a_header_are_found_where_it_is_said_what_they_hold(folder):
+def test_headerless_files_are_found_where_their_format_is_given(folder):
     for name in ("c.raw", "call.bin"):
         (folder / name).write_bytes(b"1234")
     raw = RawFormat(8_000, "s16le")

@@ -79,7 +79,7 @@ def test_unreadable_clip_affects_only_itself(folder, tmp_path):
 
     assert [one.error is None for one in results] == [True, False, False]
     assert "empty" in results[1].error
-    assert "no sound" in results[2].error
+    assert "no audio" in results[2].error
 
 
 def test_output_that_is_not_finite_is_an_error(tmp_path):

@@ -33,7 +33,7 @@ def test_lower_casing_makes_no_combining_dot(text, language):
 
 
 @given(TURKISH)
-def test_in_turkish_lower_and_upper_case_undo_each_other(text):
+def test_in_turkish_lower_and_upper_case_are_inverse(text):
     rules = {case: TextRules(case=case, language="tr") for case in ("lower", "upper")}
 
     low = rules["lower"].clean(text)

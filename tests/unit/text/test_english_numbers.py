@@ -17,7 +17,7 @@ from gaudi_asr_cli.core.text.english_numbers import find_odd_numbers
         ("room 5 six", '"5 six" becomes "56"'),
     ],
 )
-def test_what_is_no_number_or_several_is_found(text, found):
+def test_changed_words_and_merged_numbers_are_found(text, found):
     assert [str(one) for one in find_odd_numbers(text)] == [found]
 
 
@@ -29,5 +29,5 @@ def test_what_is_no_number_or_several_is_found(text, found):
         "a mile and a half", "minus one", "twenty second of may", "1 2 3", "fifty percent",
     ],
 )  # fmt: skip
-def test_numbers_as_anyone_writes_them_are_not(text):
+def test_numbers_written_as_usual_are_not_found(text):
     assert find_odd_numbers(text) == ()

@@ -37,7 +37,7 @@ def test_basic_gives_what_transformers_gives_for_every_character(whisper_basic):
     assert normalize_basic(text) == whisper_basic(text)
 
 
-def test_basic_folds_case_and_drops_remarks_and_signs():
+def test_basic_folds_case_and_drops_remarks_and_punctuation():
     text = normalize_basic("Hello, WORLD! [noise] (laughs) Don't")
 
     assert text.split() == ["hello", "world", "don", "t"]
@@ -47,7 +47,7 @@ def test_none_changes_nothing():
     assert NORMALIZERS["none"](" A,\u00a0b ") == " A,\u00a0b "
 
 
-def test_whisper_english_writes_numbers_and_spelling_one_way():
+def test_whisper_english_unifies_numbers_and_regional_variants():
     normalize = NORMALIZERS["whisper-english"]
 
     assert normalize("Mr. Grey's colour, twenty-one") == "mister gray is color 21"
@@ -73,11 +73,11 @@ def test_a_label_has_name_and_version():
     assert label_normalizer("whisper-english").startswith("whisper-english/0.")
 
 
-def test_an_unknown_normaliser_is_refused_with_the_nearest_name():
-    with pytest.raises(UsageError) as refused:
+def test_an_unknown_normaliser_is_rejected_with_the_nearest_name():
+    with pytest.raises(UsageError) as caught:
         open_normalizer("whisper-englsh")
 
-    assert "whisper-english" in refused.value.remedy
+    assert "whisper-english" in caught.value.remedy
 
 
 def test_normalising_imports_no_network_library():

@@ -56,7 +56,7 @@ def test_an_utterance_without_text_stays_without():
     assert pronounce_texts([utterance(None)], "tr", str)[0].text is None
 
 
-def test_a_language_that_espeak_does_not_know_is_met_with_those_near():
+def test_a_language_unknown_to_espeak_gets_suggestions():
     with pytest.raises(DataError) as caught:
         pronounce_texts([utterance("x")], "svv", str)
 
@@ -68,7 +68,7 @@ def test_labels_are_whole_phonemes_and_have_no_delimiter():
 
     assert found.delimiter is None
     assert [found.tokens[label] for label in encode(found, "tʃ a  m tː")] == ["tʃ", "a", "m", "tː"]
-    # Parts of a phoneme are another one: t alone was never heard.
+    # Parts of a phoneme are another phoneme: t alone never occurred.
     assert unknown_characters(found, "t tʃ") == {"t"}
 
 
@@ -115,7 +115,7 @@ def test_a_phoneme_is_a_word_with_times_of_its_own():
     assert starts == sorted(starts)
 
 
-def test_a_score_of_phonemes_is_called_one():
+def test_a_score_of_phonemes_is_a_phoneme_error_rate():
     one = score_utterance(utterance("m a tʃ a"), "m a t a", str, duration_s=1.0)
 
     account = score_json(

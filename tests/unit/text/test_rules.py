@@ -62,5 +62,5 @@ def test_white_space_of_any_kind_becomes_single_spaces():
     assert TextRules().clean(" a\t\u00a0b\n\nc ") == "a b c"
 
 
-def test_what_is_removed_is_told_with_repeats():
+def test_removed_characters_are_reported_with_repeats():
     assert TextRules(strip_chars=",.").removed("a, b, c.") == ",,."

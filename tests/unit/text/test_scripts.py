@@ -1,7 +1,7 @@
 from gaudi_asr_cli.core.text.scripts import find_suspects, name_character
 
 
-def test_a_cyrillic_letter_among_latin_ones_is_told_twice():
+def test_a_cyrillic_letter_among_latin_ones_is_reported_twice():
     warnings = find_suspects({"a": 100, "b": 50, "\u0430": 2})
 
     assert "Mixed scripts: 2 letters are CYRILLIC" in warnings[0]
@@ -26,7 +26,7 @@ def test_accents_digits_and_signs_belong_to_every_script():
     assert find_suspects({"a": 9, "\u00e9": 2, "5": 1, "\u0301": 1, "%": 1, " ": 4}) == ()
 
 
-def test_an_invisible_character_is_told():
+def test_an_invisible_character_is_reported():
     (warning,) = find_suspects({"a": 9, "\u200b": 1})
 
     assert "ZERO WIDTH SPACE" in warning

@@ -61,7 +61,7 @@ def test_transformers_has_our_columns_and_no_more(processor):
     assert len(processor.tokenizer) == len(VOCABULARY.tokens)
 
 
-def test_transformers_takes_it_for_what_it_is(processor):
+def test_transformers_opens_it_as_the_right_class(processor):
     assert type(processor.tokenizer).__name__ == "Wav2Vec2CTCTokenizer"
     assert processor.tokenizer.pad_token_id == VOCABULARY.blank
     assert not processor.tokenizer.clean_up_tokenization_spaces
@@ -152,7 +152,7 @@ def test_letters_that_the_tokenizer_lower_cases_are_lower_case(tmp_path):
     assert read_vocabulary(tmp_path).tokens == ("<pad>", "|", "a")
 
 
-def test_a_missing_vocabulary_is_refused(tmp_path):
+def test_a_missing_vocabulary_is_rejected(tmp_path):
     with pytest.raises(DataError, match="no CTC vocabulary"):
         read_vocabulary(tmp_path)
 
@@ -160,14 +160,14 @@ def test_a_missing_vocabulary_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "vocab", ["{", '["a"]', '{"<pad>": "0"}', '{"<pad>": -1}', '{"<pad>": 123456789}', "{}"]
 )
-def test_a_broken_vocabulary_is_refused_by_name(tmp_path, vocab):
+def test_a_broken_vocabulary_is_rejected_by_name(tmp_path, vocab):
     (tmp_path / "vocab.json").write_text(vocab)
 
     with pytest.raises(DataError, match=r"vocab\.json"):
         read_vocabulary(tmp_path)
 
 
-def test_a_vocabulary_without_a_blank_is_refused(tmp_path):
+def test_a_vocabulary_without_a_blank_is_rejected(tmp_path):
     write_files(tmp_path, vocab={"a": 0}, tokenizer_config={"pad_token": None})
 
     with pytest.raises(DataError, match="blank"):

@@ -1,4 +1,4 @@
-"""`basic/2` against an oracle that looks at one character after the other."""
+"""`basic/2` against an oracle that processes one character at a time."""
 
 import unicodedata
 
@@ -29,7 +29,7 @@ TEXTS = st.lists(ANY, max_size=40).map("".join)
 
 
 def count_words_by_hand(text):
-    """Words begin where a kept character follows none; nothing else is known of the rule."""
+    """Count words, which begin where a kept character follows none."""
     words, inside = 0, False
     for character in unicodedata.normalize("NFKC", text):
         if character in IGNORABLE:
@@ -73,7 +73,7 @@ def test_each_ignorable_character_is_dropped_and_counted(character):
     assert drop_ignorable(f"{character}a") == "a"
 
 
-def test_half_a_surrogate_pair_is_a_space():
+def test_a_lone_surrogate_is_a_space():
     assert normalize_unicode("a\ud800b") == "a b"
 
 
@@ -99,6 +99,6 @@ def test_turkic_case_is_a_part_of_the_rule_and_named():
 
 
 @pytest.mark.parametrize("name", ["none", "basic/1", "whisper-english"])
-def test_published_rules_know_no_language(name):
+def test_published_rules_ignore_the_language(name):
     assert open_normalizer(name, "tr")("IŞIK") == open_normalizer(name)("IŞIK")
     assert "language" not in label_normalizer(name, "tr")

@@ -6,13 +6,13 @@ from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, count_units
 UPPER = build_vocabulary(count_units(["ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]))
 
 
-def test_where_case_is_all_the_advice_is_the_fold_alone():
+def test_where_only_the_case_differs_the_advice_is_folding_alone():
     remedy = fix_unknown(UPPER, ["hello world", "don't"])
 
     assert remedy.endswith("fold the text with --case upper.")
 
 
-def test_letters_that_no_case_helps_are_named_after_the_fold_and_never_stripped():
+def test_letters_missing_in_either_case_are_named_after_folding_and_never_stripped():
     remedy = fix_unknown(UPPER, ["el niño", "año nuevo", "hello"])
 
     assert "--case upper, which leaves" in remedy
@@ -22,7 +22,7 @@ def test_letters_that_no_case_helps_are_named_after_the_fold_and_never_stripped(
     assert "--strip-chars" not in remedy
 
 
-def test_signs_are_what_may_be_stripped():
+def test_punctuation_may_be_stripped():
     remedy = fix_unknown(UPPER, ["hello, wörld!"])
 
     assert "'Ö' (1 times)" in remedy
@@ -37,5 +37,5 @@ def test_digits_and_marks_are_spoken_too(character):
     assert "--case" not in remedy
 
 
-def test_signs_are_quoted_so_that_the_end_of_the_sentence_is_none_of_them():
+def test_punctuation_is_quoted_to_separate_it_from_the_end_of_the_sentence():
     assert fix_unknown(UPPER, ["HELLO, A"]).endswith("--strip-chars ','.")

@@ -38,9 +38,9 @@ def test_rare_characters_are_left_to_the_unknown_token():
 
 @given(st.text(string.ascii_lowercase + "' "))
 def test_encoding_keeps_every_letter_doubled_ones_included(text):
-    spelt = "".join(LATIN.tokens[column] for column in encode(LATIN, text))
+    decoded = "".join(LATIN.tokens[column] for column in encode(LATIN, text))
 
-    assert spelt == "|".join(text.split())
+    assert decoded == "|".join(text.split())
 
 
 def test_what_is_not_known_is_unknown_also_in_the_shape_of_a_special_token():
@@ -62,19 +62,19 @@ def test_without_a_delimiter_spaces_are_skipped():
     assert encode(characters, "a a") == (1, 1)
 
 
-def test_a_character_that_nothing_stands_for_is_refused():
+def test_a_character_without_a_token_is_rejected():
     characters = Vocabulary(("<pad>", "a"), blank=0, special=frozenset({0}))
 
     with pytest.raises(DataError, match="'b'"):
         encode(characters, "ab")
 
 
-def test_the_delimiter_as_a_character_of_the_text_is_refused():
+def test_the_delimiter_as_a_character_of_the_text_is_rejected():
     with pytest.raises(DataError, match=r"'\|'"):
         build_vocabulary({"a": 1, "|": 1})
 
 
-def test_a_vocabulary_of_nothing_is_refused():
+def test_an_empty_vocabulary_is_rejected():
     with pytest.raises(DataError, match="No character"):
         build_vocabulary({" ": 4, "a": 1}, min_count=2)
 
@@ -100,7 +100,7 @@ def test_the_case_that_the_vocabulary_knows_is_suggested(letters, text, case):
     assert suggest_case(vocabulary, text) == case
 
 
-def test_the_hash_tells_meaning_from_meaning():
+def test_the_hash_depends_on_tokens_and_their_meaning():
     same = build_vocabulary({"a": 9, "b": 1})
     other = build_vocabulary({"a": 1, "c": 1})
 

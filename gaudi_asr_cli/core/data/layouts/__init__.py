@@ -1,4 +1,4 @@
-"""Layouts of speech on disk and on the hub: each a reader from a path to utterances."""
+"""Layouts of speech data on disk and on the hub: each has a reader from a path to utterances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `audiofolder` layout of Hugging Face: metadata.csv or metadata.jsonl beside the audio."""
+"""The `audiofolder` layout of Hugging Face: metadata.csv or metadata.jsonl next to the audio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMES = ("metadata.csv", "metadata.jsonl", "metadata.tsv")
 
 
 def read_audiofolder(path: Path, options: ReadOptions) -> Iterator[Utterance]:
-    """`file_name` relative to the metadata, and a column of text.
+    """Read `file_name`, relative to the metadata, and a text column.
 
     Raises:
         DataError: There is no metadata, several splits and none named, or a broken line.
@@ -28,7 +28,7 @@ def read_audiofolder(path: Path, options: ReadOptions) -> Iterator[Utterance]:
 
 
 def find_metadata(directory: Path) -> dict[str, Path]:
-    """Split -> metadata file: that of the folder itself, else one a sub-folder (or of data/)."""
+    """Return split -> metadata file: of the folder, else of its sub-folders (or of data/)."""
     for parent, pattern in ((directory, ""), (directory, "*/"), (directory / "data", "*/")):
         files = [f for name in _NAMES for f in sorted(parent.glob(f"{pattern}{name}"))]
         found = {file.parent.name: file for file in files if _names_files(file)}
@@ -37,13 +37,15 @@ def find_metadata(directory: Path) -> dict[str, Path]:
     return {}
 
 
-def find_rivals(file: Path) -> list[Path]:
-    """Return the other metadata files beside the one that is read."""
-    beside = (file.with_name(name) for name in _NAMES)
-    return [other for other in beside if other != file and other.is_file() and _names_files(other)]
+def find_other_metadata(file: Path) -> list[Path]:
+    """Return the metadata files next to the one that is read."""
+    siblings = (file.with_name(name) for name in _NAMES)
+    return [
+        other for other in siblings if other != file and other.is_file() and _names_files(other)
+    ]
 
 
 def _names_files(file: Path) -> bool:
-    """LJSpeech has a metadata.csv too, of another kind: without a line that names columns."""
+    """Return whether the first line names columns: LJSpeech's metadata.csv has no header."""
     with file.open("rb") as opened:
         return b"file_name" in opened.readline(65_536)

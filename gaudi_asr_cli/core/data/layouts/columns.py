@@ -1,4 +1,4 @@
-"""Which column of a list holds what, and its rows as utterances."""
+"""The columns of a list, and its rows as utterances."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 from gaudi_asr_cli.core.data.audio import read_rate_hz
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
-from gaudi_asr_cli.core.data.layouts.times import TimeColumns, read_times, refuse_unclear
+from gaudi_asr_cli.core.data.layouts.times import TimeColumns, read_times, reject_unclear
 from gaudi_asr_cli.core.data.listed_paths import find_file
 from gaudi_asr_cli.core.data.rejected import (
     RowError,
     find_printable_path,
     make_printable,
-    refuse_unprintable,
     reject_row,
+    reject_unprintable,
 )
 from gaudi_asr_cli.core.errors import AsrError, DataError
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
@@ -48,7 +48,7 @@ Row = tuple[int, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Names of the columns that matter; None where there is none."""
+    """Names of the columns that are used; None where there is none."""
 
     audio: str | None
     text: str | None
@@ -58,17 +58,17 @@ class Columns:
 
     @classmethod
     def find(cls, names: Sequence[str], options: ReadOptions, where: str) -> Columns:
-        """Look for each column by its usual names.
+        """Find each column by its usual names.
 
         Raises:
-            DataError: There is no column of audio or of text, or not the one that was named.
+            DataError: There is no audio or text column, or none of the given name.
         """
         audio = find_first(AUDIO_COLUMNS, names)
         text = find_text_column(names, options, where)
         if audio is None:
             raise DataError(
                 f"{where}: there is no column of audio files; the columns are {', '.join(names)}.",
-                remedy=f"Call it {AUDIO_COLUMNS[0]}, or one of {', '.join(AUDIO_COLUMNS[1:6])}.",
+                remedy=f"Name it {AUDIO_COLUMNS[0]}, or one of {', '.join(AUDIO_COLUMNS[1:6])}.",
             )
         times = TimeColumns.find([name for name in names if name not in (audio, text)])
         return cls(
@@ -81,10 +81,10 @@ class Columns:
 
 
 def find_text_column(names: Sequence[str], options: ReadOptions, where: str) -> str | None:
-    """The column that holds the text, named by the user or known by name.
+    """Return the text column, given by the user or found by its usual names.
 
     Raises:
-        DataError: There is none, and text is needed or a column was named.
+        DataError: There is none, and text is needed or a column was given.
     """
     found = find_first((options.text_column,) if options.text_column else TEXT_COLUMNS, names)
     if found is None and (options.text_column or options.needs_text):
@@ -99,16 +99,16 @@ def find_text_column(names: Sequence[str], options: ReadOptions, where: str) -> 
 def read_rows(
     rows: Iterable[Row], source: Path, base: Path, options: ReadOptions
 ) -> Iterator[Utterance]:
-    """Rows as utterances; each row says which columns it has, as lines of JSON may differ.
+    """Yield rows as utterances; columns are found per row, because JSON lines may differ in keys.
 
     Args:
         rows: Line numbers and cells.
         source: The list, for errors.
-        base: Where relative paths start.
-        options: `text_column` and `needs_text` are heeded.
+        base: Base folder of relative paths.
+        options: `text_column` and `needs_text` are used.
 
     Raises:
-        DataError: A column or a cell is missing or wrong; the line is named.
+        DataError: A column or a cell is missing or wrong; the error names the line.
     """
     known: dict[tuple[str, ...], Columns] = {}
     lines: dict[str, int] = {}
@@ -118,19 +118,19 @@ def read_rows(
         if names not in known:
             known[names] = Columns.find(names, options, where)
         columns = known[names]
-        refuse_unclear(cells, columns.times, where)
+        reject_unclear(cells, columns.times, where)
         name = _read_id(cells, columns.id)
         if name is not None and lines.setdefault(name, line) != line:
             raise DataError(
                 f"{source}: lines {lines[name]} and {line} have the same {columns.id}, {name!r}.",
-                remedy="Give each utterance an id of its own, take one of them out, or rename the "
+                remedy="Give each utterance a unique id, remove one of them, or rename the "
                 f"column {columns.id!r} if it does not identify utterances.",
             )
         yield read_row(cells, columns, base, where)
 
 
 def read_row(cells: Mapping[str, Any], columns: Columns, base: Path, where: str) -> Utterance:
-    """Return the row as an utterance; one that cannot be used says why, and costs only itself."""
+    """Return the row as an utterance, with a `rejection` where it cannot be used."""
     span = AudioSpan(base / where.rpartition(", ")[0])
     try:
         span = AudioSpan(_read_path(cells, columns.audio, base))
@@ -150,16 +150,16 @@ def read_row(cells: Mapping[str, Any], columns: Columns, base: Path, where: str)
 
 
 def read_text(value: Any, column: str | None) -> str | None:
-    """Return a cell as text; None where there is nothing in it.
+    """Return a cell as text; None for an empty cell.
 
     Raises:
-        RowError: It is a list or an object, or holds what no file can be written with.
+        RowError: It is a list or an object, or contains a lone surrogate.
     """
     if value is None:
         return None
     if isinstance(value, list | dict | bool) or value != value:
         raise RowError(f"{column!r} is {str(value)[:60]}, not a text")
-    return refuse_unprintable(str(value), repr(column))
+    return reject_unprintable(str(value), repr(column))
 
 
 def _read_id(cells: Mapping[str, Any], column: str | None) -> str | None:
@@ -184,7 +184,7 @@ def _read_path(cells: Mapping[str, Any], column: str | None, base: Path) -> Path
 
 
 def find_rate_hz(span: AudioSpan) -> int:
-    """Return the samples a second of the row's file: its times are counted in samples."""
+    """Return the sample rate of the row's file, to convert times in samples to seconds."""
     try:
         return read_rate_hz(span)
     except AsrError as error:

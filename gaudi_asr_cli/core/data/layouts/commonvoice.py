@@ -13,12 +13,12 @@ from gaudi_asr_cli.core.data.layouts.table import read_table_rows
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import Utterance
 
-_LENGTHS = "clip_durations.tsv"
-_LENGTH_COLUMN = "duration[ms]"
+_DURATIONS = "clip_durations.tsv"
+_DURATION_COLUMN = "duration[ms]"
 
 
 def read_commonvoice(path: Path, options: ReadOptions) -> Iterator[Utterance]:
-    """`path`, `sentence` and `client_id` of one TSV; lengths from clip_durations.tsv if there.
+    """Read `path`, `sentence` and `client_id` of a TSV; durations from clip_durations.tsv if any.
 
     Raises:
         DataError: No such split or language, or a broken line.
@@ -29,11 +29,11 @@ def read_commonvoice(path: Path, options: ReadOptions) -> Iterator[Utterance]:
         root = _find_release(path, options.config)
         file = pick_split(_find_splits(root), options.split, path)
     rows = read_table_rows(file)
-    yield from read_rows(_add_lengths(rows, root), file, root / "clips", options)
+    yield from read_rows(_add_durations(rows, root), file, root / "clips", options)
 
 
 def holds_release(directory: Path) -> bool:
-    """Is this a release folder, or the folder above one or more of them?"""
+    """Return whether this is a release folder, or the parent of one or more of them."""
     return bool(_find_releases(directory))
 
 
@@ -62,36 +62,36 @@ def _find_splits(root: Path) -> dict[str, Path]:
 
 
 def has_sentences(file: Path) -> bool:
-    """Is this a list of clips, as its first line tells?"""
+    """Return whether this is a list of clips, by its first line."""
     with file.open("rb") as opened:
         columns = opened.readline(65_536).rstrip().split(b"\t")
     return b"path" in columns and b"sentence" in columns
 
 
-def _add_lengths(rows: Iterator[Row], root: Path) -> Iterator[Row]:
-    lengths_ms = _read_lengths_ms(root / _LENGTHS)
+def _add_durations(rows: Iterator[Row], root: Path) -> Iterator[Row]:
+    durations_ms = _read_durations_ms(root / _DURATIONS)
     for line, cells in rows:
-        yield line, _complete(dict(cells), lengths_ms)
+        yield line, _complete(dict(cells), durations_ms)
 
 
-def _complete(cells: dict[str, Any], lengths_ms: dict[str, float]) -> dict[str, Any]:
+def _complete(cells: dict[str, Any], durations_ms: dict[str, float]) -> dict[str, Any]:
     name = cells.get("path") or ""
-    # Before release 5 the names stood without their suffix.
+    # Before release 5 the names had no suffix.
     if name and not Path(name).suffix:
         cells["path"] = name = f"{name}.mp3"
-    if name in lengths_ms:
-        cells["duration"] = lengths_ms[name] / 1000
+    if name in durations_ms:
+        cells["duration"] = durations_ms[name] / 1000
     return cells
 
 
-def _read_lengths_ms(path: Path) -> dict[str, float]:
+def _read_durations_ms(path: Path) -> dict[str, float]:
     if not path.is_file():
         return {}
     rows = read_table_rows(path)
     try:
-        return {cells["clip"]: float(cells[_LENGTH_COLUMN]) for _, cells in rows}
+        return {cells["clip"]: float(cells[_DURATION_COLUMN]) for _, cells in rows}
     except (KeyError, ValueError) as error:
         raise DataError(
-            f"{path}: {error} where clip and {_LENGTH_COLUMN} should be.",
-            remedy="Remove the file: lengths are then read from the clips, which takes longer.",
+            f"{path}: {error} where clip and {_DURATION_COLUMN} should be.",
+            remedy="Remove the file: durations are then read from the clips, which takes longer.",
         ) from error

@@ -1,4 +1,4 @@
-"""The `demo` layout: spoken numbers, synthesised once and kept in the cache."""
+"""The `demo` layout: spoken digits, synthesised once and kept in the cache."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _STALE_PREFIX = "partial-"
 
 
 def read_demo(path: Path | str, options: ReadOptions) -> Iterator[Utterance]:
-    """The utterances of the split that `options` names; synthesised first where there are none yet.
+    """Read the utterances of the split that `options` names, after synthesising the set if needed.
 
     Args:
-        path: Empty, `.` or `demo` for the set in the cache; another folder keeps its own set.
+        path: Empty, `.` or `demo` for the set in the cache; another folder has a set of its own.
         options: `split` is `train`, `dev` or `test`, or several joined by `+`.
 
     Raises:
-        DataError: No split is named, or there is none of that name.
+        DataError: No split is given, or there is none of that name.
         MachineError: The `demo` extra is not installed.
         AsrError: The set could not be written.
     """
@@ -65,7 +65,7 @@ def _read_splits(root: Path, names: Sequence[str]) -> Iterator[Utterance]:
 
 
 def find_cache_root() -> Path:
-    """Where things that can be made again are kept: GAUDI_ASR_CACHE, else the XDG cache folder."""
+    """Return the folder of reproducible files: GAUDI_ASR_CACHE, else the XDG cache folder."""
     named = os.environ.get("GAUDI_ASR_CACHE")
     if named:
         return Path(named)
@@ -78,15 +78,15 @@ def ensure_demo_set(
     observe: Observer = ignore,
     splits: Sequence[DemoSplit] = DEMO_SPLITS,
 ) -> Path:
-    """The folder of the demo's speech, made in about eight seconds if it is not there.
+    """Return the folder of the demo set, after synthesising it (about eight seconds) if needed.
 
-    A set is written beside its place and renamed when it is whole, under a lock: runs at the same
-    time make it once, and what a killed run left is removed by the next.
+    A set is written to a temporary folder and renamed when it is complete, under a lock:
+    concurrent runs create it once, and the next run removes what a killed one left.
 
     Args:
-        root: Folder that holds the set's folder; the cache by default.
-        observe: Told how far the synthesis is, if there is any.
-        splits: What the set holds; another size is another set.
+        root: Parent of the set's folder; the cache by default.
+        observe: Receives the progress of the synthesis.
+        splits: Splits of the set; another size is another set.
 
     Raises:
         MachineError: The `demo` extra is not installed.
@@ -94,14 +94,14 @@ def ensure_demo_set(
     """
     root = find_cache_root() if root is None else root
     directory = root / f"demo-{hash_specification(splits)}"
-    if _is_whole(directory):
+    if _is_complete(directory):
         return directory
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _locked(root / f"{directory.name}.lock"):
-            # Somebody else may have made it while we waited for the lock.
-            if not _is_whole(directory):
-                _make_demo_set(directory, splits, observe)
+            # Another process may have created it while this one waited for the lock.
+            if not _is_complete(directory):
+                _create_demo_set(directory, splits, observe)
     except OSError as error:
         raise _cannot_write(directory, error.strerror or str(error)) from error
     return directory
@@ -123,8 +123,8 @@ def _read_line(directory: Path, line: dict[str, str]) -> Utterance:
     return Utterance(path.stem, span, text=line["text"], speaker=line["speaker"])
 
 
-def _is_whole(directory: Path) -> bool:
-    """Every file is there in its size: a tidied cache or a lost power line shows here."""
+def _is_complete(directory: Path) -> bool:
+    """Return whether every file exists in its full size, unlike in a half-cleaned cache."""
     try:
         sizes = json.loads((directory / CONTENTS_NAME).read_text())["sizes"]
         return all((directory / name).stat().st_size == size for name, size in sizes.items())
@@ -134,23 +134,23 @@ def _is_whole(directory: Path) -> bool:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    # The system drops this lock when its holder dies, so a killed run blocks nobody.
+    # The system releases this lock when its holder dies, so a killed run blocks no other.
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _make_demo_set(directory: Path, splits: Sequence[DemoSplit], observe: Observer) -> None:
-    """Synthesise beside `directory` and rename; the caller holds the lock."""
+def _create_demo_set(directory: Path, splits: Sequence[DemoSplit], observe: Observer) -> None:
+    """Synthesise into a sibling of `directory` and rename it; the caller holds the lock."""
     prefix = f"{directory.name}.{_STALE_PREFIX}"
     for stale in directory.parent.glob(f"{prefix}*"):
         shutil.rmtree(stale, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=prefix, dir=directory.parent))
     try:
         _synthesise(partial, splits, observe)
-        if not _is_whole(partial):
+        if not _is_complete(partial):
             raise _cannot_write(directory, "the synthesiser left an incomplete set")
-        # Only a damaged set can stand here; rename replaces nothing but an empty folder.
+        # Only a damaged set can be here; rename replaces nothing but an empty folder.
         shutil.rmtree(directory, ignore_errors=True)
         partial.chmod(0o755)
         partial.rename(directory)
@@ -159,13 +159,13 @@ def _make_demo_set(directory: Path, splits: Sequence[DemoSplit], observe: Observ
 
 
 def _synthesise(partial: Path, splits: Sequence[DemoSplit], observe: Observer) -> None:
-    """Run the synthesiser in a process of its own: only a fresh one repeats its samples."""
+    """Run the synthesiser in a process of its own: only a new one reproduces its samples."""
     started_s = time.monotonic()
     observe(StageStarted(SYNTHESIS_STAGE, float(sum(split.utterances for split in splits))))
     sizes = [f"{split.name}={split.utterances}" for split in splits]
     command = [sys.executable, "-m", "gaudi_asr_cli.core.data.synthesis", str(partial), *sizes]
-    said = ""
-    with subprocess.Popen(  # noqa: S603 - our own module, no words of a user in it
+    last_line = ""
+    with subprocess.Popen(  # noqa: S603 - our own module, without user input
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -177,30 +177,30 @@ def _synthesise(partial: Path, splits: Sequence[DemoSplit], observe: Observer) -
                 if line.strip().isdecimal():
                     observe(StageAdvanced(SYNTHESIS_STAGE, float(line)))
                 else:
-                    said = line.strip() or said
+                    last_line = line.strip() or last_line
         except BaseException:
-            # Ctrl-C, or an observer that failed: leave no process behind that goes on writing.
+            # Ctrl-C, or an observer that failed: do not leave a process that keeps writing.
             process.kill()
             raise
     if process.returncode != 0:
-        raise _explain(partial, process.returncode, said)
+        raise _explain(partial, process.returncode, last_line)
     observe(StageFinished(SYNTHESIS_STAGE, time.monotonic() - started_s))
 
 
 def _child_environment() -> dict[str, str]:
-    """Ours, plus the way to this package: it may have been found through sys.path alone."""
+    """Return our environment with the path of this package, which may be on sys.path only."""
     package_root = str(Path(__file__).parents[4])
     paths = [package_root, os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def _explain(partial: Path, status: int, said: str) -> AsrError:
-    """The synthesiser's own error where it told one, else its last line and exit status."""
+def _explain(partial: Path, status: int, last_line: str) -> AsrError:
+    """Return the synthesiser's own error if it reported one, else its last line and exit status."""
     try:
-        told = json.loads(said)
-        reason, remedy = str(told["error"]), str(told["remedy"])
+        report = json.loads(last_line)
+        reason, remedy = str(report["error"]), str(report["remedy"])
     except (ValueError, KeyError, TypeError):
-        return _cannot_write(partial, f"the synthesiser ended with status {status}: {said}")
+        return _cannot_write(partial, f"the synthesiser ended with status {status}: {last_line}")
     if not remedy:
         return _cannot_write(partial, reason)
     kind = MachineError if status == MachineError.exit_code else AsrError
@@ -209,6 +209,6 @@ def _explain(partial: Path, status: int, said: str) -> AsrError:
 
 def _cannot_write(directory: Path, reason: str) -> AsrError:
     return AsrError(
-        f"The demo's speech could not be written under {directory.parent}: {reason}.",
-        remedy="It takes 160 MB. Free some space, or name another folder in GAUDI_ASR_CACHE.",
+        f"The demo set could not be written under {directory.parent}: {reason}.",
+        remedy="It takes 160 MB. Free some space, or set GAUDI_ASR_CACHE to another folder.",
     )

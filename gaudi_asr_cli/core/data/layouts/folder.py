@@ -1,4 +1,4 @@
-"""The `folder` layout: audio files, with NAME.txt beside each where there is text."""
+"""The `folder` layout: audio files, each with its text in NAME.txt next to it, if any."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ AUDIO_SUFFIXES = frozenset(
         *(".opus", ".snd", ".sph", ".w64", ".wav", ".webm", ".wma"),
     }
 )
-"""What the `folder` layout takes for audio; the decoders look at the content, not at the name."""
+"""Suffixes that the `folder` layout takes for audio; decoders look at the content instead."""
 
 
 def read_folder(path: Path, options: ReadOptions) -> Iterator[Utterance]:
-    """Every audio file below `path` in the order of its name, or the one file that `path` is.
+    """Read every audio file below `path` in order of names, or the file that `path` is.
 
     Raises:
         DataError: There is no sub-folder of the split's name, or a text is not UTF-8.
@@ -35,10 +35,10 @@ def read_folder(path: Path, options: ReadOptions) -> Iterator[Utterance]:
 
 
 def find_audio_files(path: Path) -> Iterator[Path]:
-    """Yield what is called as audio is, folder by folder; hidden ones are left out.
+    """Yield the files with an audio suffix, folder by folder, without hidden ones.
 
-    What turns out to be no file, or a folder that cannot be opened, is given like a file: whoever
-    measures it says what is wrong with it, and the others are read.
+    A path that is not a file, or a folder that cannot be opened, is yielded like a file: measuring
+    it reports the error, and the other files are read.
     """
     if path.is_file():
         yield path
@@ -53,7 +53,7 @@ def _walk(folder: Path, entries: list[Path]) -> Iterator[Path]:
         if child.suffix.lower() in AUDIO_SUFFIXES and child not in folders:
             yield child
     for child in folders:
-        # A link to a folder above would be followed for ever.
+        # A link to a parent folder would be followed for ever.
         if not child.is_symlink():
             yield from _walk_inner(child)
 
@@ -77,7 +77,7 @@ def _list_visible(folder: Path) -> list[Path]:
 
 
 def _read_text(file: Path) -> str | None:
-    beside = file.with_suffix(".txt")
-    if not beside.is_file():
+    text_file = file.with_suffix(".txt")
+    if not text_file.is_file():
         return None
-    return "\n".join(line for _, line in read_lines(beside)).strip()
+    return "\n".join(line for _, line in read_lines(text_file)).strip()

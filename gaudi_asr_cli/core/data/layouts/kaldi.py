@@ -19,11 +19,11 @@ _IN_ARCHIVE = re.compile(r"\.ark(:\d+)?(\[[\d:,]*\])?$|^(ark|scp)(,\w+)*:")
 
 
 def read_kaldi(path: Path, options: ReadOptions) -> Iterator[Utterance]:
-    """Utterances of a data directory; relative paths in wav.scp start at it.
+    """Read the utterances of a data directory; relative paths in wav.scp start at it.
 
     Raises:
-        DataError: wav.scp holds a command (nothing is ever run), files contradict one another,
-            or several data directories lie below `path` and none is named.
+        DataError: wav.scp contains a command (none is ever run), files contradict each other, or
+            there are several data directories below `path` and none is given.
     """
     directory = pick_split(find_kaldi(path), options.split, path)
     spans = _read_spans(directory)
@@ -38,12 +38,12 @@ def read_kaldi(path: Path, options: ReadOptions) -> Iterator[Utterance]:
             origin=found.origin,
             rejection=f"{found.origin}: {found.problem}" if found.problem else "",
         )
-    _refuse_texts_without_audio(texts, spans, directory)
+    _reject_texts_without_audio(texts, spans, directory)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Where an utterance's audio is, which line says so, and what is wrong with its times."""
+    """The audio of an utterance, the line that names it, and what is wrong with its times."""
 
     span: AudioSpan
     origin: str
@@ -51,7 +51,7 @@ class _Found:
 
 
 def find_kaldi(path: Path) -> dict[str, Path]:
-    """Split -> data directory: `path` itself, or its sub-folders, or those of data/."""
+    """Return split -> data directory: `path` itself, or its sub-folders, or those of data/."""
     if (path / "wav.scp").is_file():
         return {path.name: path}
     for parent in (path, path / "data"):
@@ -63,13 +63,13 @@ def find_kaldi(path: Path) -> dict[str, Path]:
 
 def _read_spans(directory: Path) -> dict[str, _Found]:
     recordings = _read_recordings(directory)
-    _refuse_channels(recordings, directory)
+    _reject_channels(recordings, directory)
     segments = directory / "segments"
     if segments.is_file():
         return dict(_read_segments(segments, recordings))
     lengths_s = _read_lengths_s(directory / "reco2dur") or _read_lengths_s(directory / "utt2dur")
     return {
-        name: _place(path, str(directory / "wav.scp"), 0.0, lengths_s.get(name))
+        name: _locate(path, str(directory / "wav.scp"), 0.0, lengths_s.get(name))
         for name, path in recordings.items()
     }
 
@@ -86,42 +86,42 @@ def _read_lengths_s(path: Path) -> dict[str, float]:
 def _read_recordings(directory: Path) -> dict[str, Path]:
     scp = directory / "wav.scp"
     return {
-        name: _find_recording(directory, _checked(place, scp, line), f"{scp}, line {line}")
-        for line, name, place in _read_pairs(scp)
+        name: _find_recording(directory, _check_path(path, scp, line), f"{scp}, line {line}")
+        for line, name, path in _read_pairs(scp)
     }
 
 
-def _find_recording(directory: Path, place: str, where: str) -> Path:
+def _find_recording(directory: Path, path: str, where: str) -> Path:
     try:
-        return find_file(directory, place)
+        return find_file(directory, path)
     except ValueError as error:
         raise DataError(f"{where}: {error}.", remedy="Write: RECORDING PATH") from error
 
 
-def _checked(place: str, scp: Path, line: int) -> str:
-    if place.startswith("|") or place.endswith("|") or place == "-":
+def _check_path(path: str, scp: Path, line: int) -> str:
+    if path.startswith("|") or path.endswith("|") or path == "-":
         raise DataError(
-            f"{scp}, line {line}: {place!r} is a command, and commands in data are never run.",
+            f"{scp}, line {line}: {path!r} is a command, and commands in data are never run.",
             remedy="Run it yourself, once, into a file, and write the file's path in wav.scp.",
         )
-    if _IN_ARCHIVE.search(place):
+    if _IN_ARCHIVE.search(path):
         raise DataError(
-            f"{scp}, line {line}: {place!r} is audio inside a Kaldi archive, which is not read.",
-            remedy="Write each recording into a file of its own, once, with Kaldi's "
+            f"{scp}, line {line}: {path!r} is audio inside a Kaldi archive, which is not read.",
+            remedy="Write each recording to a separate file, once, with Kaldi's "
             "`wav-copy scp:wav.scp` or the Python package kaldiio, and name the files in wav.scp.",
         )
-    if not place:
+    if not path:
         raise DataError(f"{scp}, line {line}: no path.", remedy="Write: RECORDING PATH")
-    return place
+    return path
 
 
-def _refuse_channels(recordings: Mapping[str, Path], directory: Path) -> None:
-    """Two recordings that are channels of one file would both be read as their mixture."""
+def _reject_channels(recordings: Mapping[str, Path], directory: Path) -> None:
+    """Reject recordings that are channels of one file: each would be read as their downmix."""
     path = directory / "reco2file_and_channel"
     if path.is_file() and len(set(recordings.values())) < len(recordings):
         raise DataError(
-            f"{path}: recordings are channels of one file, and wav.scp does not tell them apart.",
-            remedy="Write each channel into a file of its own and name those in wav.scp.",
+            f"{path}: recordings are channels of one file, and wav.scp does not distinguish them.",
+            remedy="Write each channel to a separate file and name those in wav.scp.",
         )
 
 
@@ -141,24 +141,24 @@ def _read_segments(segments: Path, recordings: Mapping[str, Path]) -> Iterator[t
         if more:
             raise DataError(
                 f"{origin}: {' '.join(more)!r} follows the end, and names a channel.",
-                remedy="Write each channel into a file of its own and name those in wav.scp, or "
-                "take the column out.",
+                remedy="Write each channel to a separate file and name those in wav.scp, or "
+                "remove the column.",
             )
-        # -1 is Kaldi's word for "to the end of the recording".
+        # In Kaldi, -1 means the end of the recording.
         known_end_s = None if end_s == -1 else end_s
-        yield name, _place(path, origin, start_s, known_end_s)
+        yield name, _locate(path, origin, start_s, known_end_s)
 
 
-def _place(path: Path, origin: str, start_s: float, end_s: float | None) -> _Found:
-    problem = _judge_times(start_s, end_s)
+def _locate(path: Path, origin: str, start_s: float, end_s: float | None) -> _Found:
+    problem = _find_time_problem(start_s, end_s)
     if problem:
         return _Found(AudioSpan(path), origin, problem)
     duration_s = None if end_s is None else round(end_s - start_s, 6)
     return _Found(AudioSpan(path, start_s, duration_s), origin)
 
 
-def _judge_times(start_s: float, end_s: float | None) -> str:
-    """Say what is wrong with a start and an end; nothing where they are right."""
+def _find_time_problem(start_s: float, end_s: float | None) -> str:
+    """Return what is wrong with a start and an end; an empty string where nothing is."""
     for name, value in (("start", start_s), ("end", end_s)):
         if value is not None and not 0 <= value < LONGEST_S:
             return f"its {name} is {value} s, not a number of seconds"
@@ -181,24 +181,24 @@ def _read_map(path: Path) -> dict[str, str]:
 
 
 def _read_pairs(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Line number, the first word, and what follows it; no first word stands twice."""
+    """Yield line number, key and the rest of the line; a repeated key is an error."""
     lines: dict[str, int] = {}
     for line, entry in read_lines(path):
         name, *rest = entry.split(maxsplit=1)
         if lines.setdefault(name, line) != line:
             raise DataError(
-                f"{path}: lines {lines[name]} and {line} are both of {name!r}.",
-                remedy="Take one of them out, or give each a name of its own.",
+                f"{path}: lines {lines[name]} and {line} have the same key, {name!r}.",
+                remedy="Remove one of them, or give each a unique name.",
             )
         yield line, name, rest[0].strip() if rest else ""
 
 
-def _refuse_texts_without_audio(
+def _reject_texts_without_audio(
     texts: Mapping[str, str], spans: Mapping[str, object], directory: Path
 ) -> None:
     orphans = [name for name in texts if name not in spans]
     if orphans:
         raise DataError(
             f"{directory / 'text'}: {len(orphans)} utterances have no audio, {orphans[0]} first.",
-            remedy="Kaldi's utils/fix_data_dir.sh takes them out.",
+            remedy="Kaldi's utils/fix_data_dir.sh removes them.",
         )

@@ -1,4 +1,4 @@
-"""What lies in a folder beside what is read of it: said, so that nobody takes a part for all."""
+"""Notes on what a folder holds besides what is read, so that a part is not taken for the whole."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaudi_asr_cli.core.data.layouts.audiofolder import find_rivals
+from gaudi_asr_cli.core.data.layouts.audiofolder import find_other_metadata
 from gaudi_asr_cli.core.data.layouts.folder import find_audio_files
 from gaudi_asr_cli.core.data.layouts.lists import find_lists
 from gaudi_asr_cli.core.data.layouts.recognise import find_layouts
 from gaudi_asr_cli.core.records import Utterance
 
 _WHOLE_FOLDER = frozenset({"audiofolder", "kaldi", "ljspeech", "mls"})
-"""Layouts whose list should name every audio file that lies beside it."""
+"""Layouts whose list should name every audio file in its folder."""
 
 _LINE = re.compile(r", line \d+$")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source taken apart: `place` is a path, or what `hub` and `demo` take for one.
+    """A parsed source: `place` is a path, or what `hub` and `demo` take for one.
 
-    `recognised` says that nobody named the layout.
+    `recognised` is set where the user did not name the layout.
     """
 
     layout: str
@@ -36,11 +36,11 @@ class Source:
 def note_leftovers(
     utterances: Iterator[Utterance], source: Source, note: Callable[[str], None]
 ) -> Iterator[Utterance]:
-    """Yield the utterances; when they end, note what else the folder holds.
+    """Yield the utterances; at the end, note what else the folder contains.
 
     Args:
-        utterances: What is read of the folder.
-        source: The folder, and as which layout it is read; who names that is told of no other.
+        utterances: The utterances that are read.
+        source: The folder and its layout; where the user named it, other layouts are not noted.
         note: Receives a sentence for each kind of leftover.
     """
     named: set[Path] = set()
@@ -49,7 +49,7 @@ def note_leftovers(
         named.add(utterance.audio.path)
         lists.add(_LINE.sub("", utterance.origin))
         yield utterance
-    # A closed folder in it holds nothing that could have been read.
+    # A sub-folder without permission contains nothing that could have been read.
     with suppress(OSError):
         for sentence in _describe_leftovers(source, named, set(map(Path, lists - {""}))):
             note(sentence)
@@ -70,7 +70,7 @@ def _describe_leftovers(source: Source, named: set[Path], lists: set[Path]) -> I
             "(give its path to read it)"
         )
     for folder in sorted({file.parent for file in lists} if layout in _WHOLE_FOLDER else ()):
-        # Resolved: a list may name its files in a roundabout way.
+        # Resolved: paths in a list may contain `..` or links.
         known = {path.resolve() for path in named}
         left = [file for file in find_audio_files(folder) if file.resolve() not in known]
         if left:
@@ -83,7 +83,7 @@ def _describe_leftovers(source: Source, named: set[Path], lists: set[Path]) -> I
 def _find_lists(layout: str, place: Path, lists: set[Path]) -> list[Path]:
     if layout == "folder":
         return find_lists(place)
-    return [rival for file in lists for rival in find_rivals(file)] if lists else []
+    return [other for file in lists for other in find_other_metadata(file)]
 
 
 def _list(files: list[Path]) -> str:

@@ -14,10 +14,10 @@ from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
 
 def read_librispeech(path: Path, options: ReadOptions) -> Iterator[Utterance]:
-    """Chapter after chapter; the speaker is the first part of the utterance's id.
+    """Read chapter by chapter; the speaker is the first part of the utterance's id.
 
     Raises:
-        DataError: There is no transcript, or several splits and none named.
+        DataError: There is no transcript, or there are several splits and none is given.
     """
     split = pick_split(find_librispeech(path), options.split, path)
     for transcript in sorted(split.glob("*/*/*.trans.txt")):
@@ -25,7 +25,7 @@ def read_librispeech(path: Path, options: ReadOptions) -> Iterator[Utterance]:
 
 
 def find_librispeech(path: Path) -> dict[str, Path]:
-    """Split -> folder of speakers: `path` itself, or its sub-folders, or those of LibriSpeech/."""
+    """Return split -> folder of speakers: `path`, or its sub-folders, or those of LibriSpeech/."""
     if _holds_speakers(path):
         return {path.name: path}
     for parent in (path, path / "LibriSpeech"):
@@ -48,9 +48,9 @@ def _read_chapter(transcript: Path) -> Iterator[Utterance]:
         if not dash:
             raise DataError(
                 f"{transcript}, line {line}: {name!r} is not SPEAKER-CHAPTER-NUMBER.",
-                remedy="Mend the line: an id, a space, the text.",
+                remedy="Correct the line: an id, a space, the text.",
             )
-        # A file that is not there is told by whoever opens it, with all the others.
+        # A missing file is reported when it is opened, with all the others.
         path = files.pop(name, chapter / f"{name}.flac")
         yield Utterance(name, AudioSpan(path), text=text.strip(), speaker=speaker)
     for name, path in sorted(files.items()):

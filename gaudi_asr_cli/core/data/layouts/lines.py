@@ -1,4 +1,4 @@
-"""Lines of a text file with their numbers, so that an error can name the place."""
+"""Lines of a text file with their numbers, for error messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gaudi_asr_cli.core.errors import DataError
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of every line that is not blank, without its line end.
+    """Yield number (from 1) and text of every line that is not blank, without its line end.
 
     Raises:
         DataError: The file cannot be read, or a line is not UTF-8.
@@ -28,7 +28,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _decode(raw: bytes, path: Path, number: int) -> str:
     try:
-        # Excel and PowerShell put a byte order mark before the first line.
+        # Excel and PowerShell write a byte order mark at the start.
         return raw.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise DataError(

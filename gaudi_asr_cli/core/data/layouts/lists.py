@@ -1,4 +1,4 @@
-"""Tables and manifests that lie loose in a folder of audio."""
+"""Tables and manifests in a folder of audio."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _START_BYTES = 65_536
 
 
 def find_lists(folder: Path) -> list[Path]:
-    """Return the files right in `folder` whose first line has columns of audio and of text."""
+    """Return the files directly in `folder` whose first line has an audio and a text column."""
     suffixes = table.TABLE_SUFFIXES | manifest.MANIFEST_SUFFIXES
     return [
         file

@@ -16,16 +16,16 @@ from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
 _TEXTS = ("text", "normalized_text")
-"""Names of the second and third column for --text-column; the last one is taken without it."""
+"""Names of the second and third column for --text-column; the default is the last one."""
 
 _FOLDERS = ("wavs", "wav")
 
 
 def read_ljspeech(path: Path, options: ReadOptions) -> Iterator[Utterance]:
-    """Lines of one metadata file; the normalised text is taken, where there is one.
+    """Read the lines of one metadata file, with the normalised text where there is one.
 
     Raises:
-        DataError: There is no such split, a line is broken, or an id stands twice.
+        DataError: There is no such split, a line is broken, or an id occurs twice.
     """
     file = path if path.is_file() else pick_split(find_ljspeech(path), options.split, path)
     folder = next((file.parent / name for name in _FOLDERS if (file.parent / name).is_dir()), None)
@@ -37,11 +37,11 @@ def read_ljspeech(path: Path, options: ReadOptions) -> Iterator[Utterance]:
     for line, entry in read_lines(file):
         name, *texts = entry.split("|")
         where = f"{file}, line {line}"
-        _refuse_broken(name, texts, where)
+        _reject_broken(name, texts, where)
         if lines.setdefault(name, line) != line:
             raise DataError(
                 f"{file}: lines {lines[name]} and {line} have the same id, {name!r}.",
-                remedy="Take one of them out.",
+                remedy="Remove one of them.",
             )
         text = _pick_text(texts, options, where)
         try:
@@ -53,7 +53,7 @@ def read_ljspeech(path: Path, options: ReadOptions) -> Iterator[Utterance]:
 
 
 def find_ljspeech(path: Path) -> dict[str, Path]:
-    """Return split -> metadata file: metadata.csv alone, or metadata_train.csv and its like."""
+    """Return split -> metadata file: metadata.csv, or metadata_train.csv and the like."""
     files = sorted(path.glob("metadata*.csv"))
     return {
         file.stem.removeprefix("metadata").strip("_-") or file.stem: file
@@ -63,7 +63,7 @@ def find_ljspeech(path: Path) -> dict[str, Path]:
 
 
 def is_ljspeech(file: Path) -> bool:
-    """Tell whether the file is a list of this kind: without a header, its audio in wavs/."""
+    """Return whether the file is such a list: without a header, its audio in wavs/."""
     if not any((file.parent / name).is_dir() for name in _FOLDERS):
         return False
     with file.open("rb") as opened:
@@ -71,10 +71,10 @@ def is_ljspeech(file: Path) -> bool:
     return len(cells) in (2, 3) and not set(AUDIO_COLUMNS) & {cell.strip() for cell in cells}
 
 
-def _refuse_broken(name: str, texts: Sequence[str], where: str) -> None:
+def _reject_broken(name: str, texts: Sequence[str], where: str) -> None:
     if not name.strip() or "\0" in name or len(texts) not in (1, 2):
         raise DataError(
-            f"{where}: {len(texts) + 1} cells, where an id and one or two texts should be.",
+            f"{where}: {len(texts) + 1} cells instead of an id and one or two texts.",
             remedy="Write: ID|TEXT|NORMALISED TEXT",
         )
 
@@ -87,13 +87,13 @@ def _pick_text(texts: Sequence[str], options: ReadOptions, where: str) -> str:
     raise DataError(
         f"{where}: there is no column named {options.text_column!r}; the columns are id, "
         f"{', '.join(_TEXTS[: len(texts)])}.",
-        remedy="Name one of them with --text-column, or leave it out.",
+        remedy="Give one of them with --text-column, or leave the option out.",
     )
 
 
 def _find_audio(folder: Path, name: str) -> Path:
-    """Return the file of an id, which may also be a path, or have its suffix already."""
+    """Return the file of an id, which may also be a path, or have a suffix already."""
     if Path(name).suffix.lower() in AUDIO_SUFFIXES:
-        beside = find_file(folder.parent, name)
-        return beside if beside.exists() else find_file(folder, name)
+        path = find_file(folder.parent, name)
+        return path if path.exists() else find_file(folder, name)
     return find_file(folder, f"{name}.wav")

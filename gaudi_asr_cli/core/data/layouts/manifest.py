@@ -1,4 +1,4 @@
-"""The `manifest` layout: JSON lines, NeMo style, or a folder of one such file a split."""
+"""The `manifest` layout: JSON lines, NeMo style, or a folder with one such file per split."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MANIFEST_SUFFIXES = frozenset({".jsonl", ".json", ".ndjson"})
 
 
 def read_manifest(path: Path, options: ReadOptions) -> Iterator[Utterance]:
-    """`audio_filepath`, `text`, `duration`, `offset`, `speaker`; paths relative to the manifest.
+    """Read `audio_filepath`, `text`, `duration`, `offset`, `speaker`; paths relative to the file.
 
     Raises:
-        DataError: A line is broken or lacks what it needs; its number is named.
+        DataError: A line is broken or lacks a key; the error names its number.
     """
     file = pick_split(find_manifests(path), options.split, path) if path.is_dir() else path
     yield from read_rows(read_json_lines(file), file, file.parent, options)
@@ -34,7 +34,7 @@ def read_json_lines(path: Path) -> Iterator[Row]:
 
 
 def find_manifests(directory: Path) -> dict[str, Path]:
-    """Split -> manifest: train_manifest.jsonl, manifest_train.jsonl and train.jsonl are `train`."""
+    """Return split -> manifest; train_manifest.jsonl and manifest_train.jsonl are `train` too."""
     files = sorted(p for p in directory.glob("*.jsonl") if _looks_like_manifest(p))
     return {_split_of(file): file for file in files}
 
@@ -51,13 +51,13 @@ def _looks_like_manifest(path: Path) -> bool:
 
 def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
-        value = json.loads(line, object_pairs_hook=_refuse_repeated_keys)
+        value = json.loads(line, object_pairs_hook=_reject_repeated_keys)
     except json.JSONDecodeError as error:
         problem = f"{error.msg} at column {error.colno}"
     except RecursionError:
         problem = "lists or objects nested too deeply"
     except ValueError as error:
-        # A key that stands twice, or a number of more digits than Python reads.
+        # A repeated key, or a number with more digits than Python reads.
         problem = str(error).split(";")[0]
     else:
         if isinstance(value, dict):
@@ -70,7 +70,7 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
 
 
 def _flatten(cells: dict[str, Any]) -> dict[str, Any]:
-    """Take an audio object apart, `{"audio": {"path": "a.wav", "start_time": 1}}`."""
+    """Flatten an audio object such as `{"audio": {"path": "a.wav", "start_time": 1}}`."""
     for name in AUDIO_COLUMNS:
         inner = cells.get(name)
         if isinstance(inner, dict) and isinstance(inner.get("path"), str):
@@ -79,12 +79,12 @@ def _flatten(cells: dict[str, Any]) -> dict[str, Any]:
     return cells
 
 
-def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {make_printable(twice)!r} stands twice in one object")
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {make_printable(repeated)!r} occurs twice in one object")
     for name in found:
         if not name.isascii() and make_printable(name) != name:
             raise ValueError(f"the key {make_printable(name)} holds a lone surrogate")

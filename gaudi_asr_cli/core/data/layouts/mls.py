@@ -15,10 +15,10 @@ from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
 
 def read_mls(path: Path, options: ReadOptions) -> Iterator[Utterance]:
-    """Lines of one split's transcripts; the speaker is the first part of the utterance's id.
+    """Read the transcripts of one split; the speaker is the first part of the utterance's id.
 
     Raises:
-        DataError: Several splits and none named, a broken line, or an id that stands twice.
+        DataError: Several splits and none given, a broken line, or a repeated id.
     """
     root = path / options.config if options.config else path
     split = pick_split(find_mls(root), options.split, path)
@@ -30,13 +30,13 @@ def read_mls(path: Path, options: ReadOptions) -> Iterator[Utterance]:
         parts, where = name.split("_"), f"{transcripts}, line {line}"
         if not tab or len(parts) != 3 or not all(parts) or "\0" in name or "/" in name:
             raise DataError(
-                f"{where}: {name[:60]!r} is not SPEAKER_BOOK_NUMBER with a tab behind it.",
+                f"{where}: {name[:60]!r} is not SPEAKER_BOOK_NUMBER followed by a tab.",
                 remedy="Write: SPEAKER_BOOK_NUMBER, a tab, the text.",
             )
         if lines.setdefault(name, line) != line:
             raise DataError(
                 f"{transcripts}: lines {lines[name]} and {line} have the same id, {name!r}.",
-                remedy="Take one of them out.",
+                remedy="Remove one of them.",
             )
         book = split / "audio" / parts[0] / parts[1]
         file = list_book(book).get(name, book / f"{name}.flac")
@@ -44,7 +44,7 @@ def read_mls(path: Path, options: ReadOptions) -> Iterator[Utterance]:
 
 
 def find_mls(path: Path) -> dict[str, Path]:
-    """Return split -> its folder: `path` itself, or its sub-folders."""
+    """Return split -> folder: `path` itself, or its sub-folders."""
     if _is_split(path):
         return {path.name: path}
     return {child.name: child for child in sorted(path.glob("*")) if _is_split(child)}
@@ -58,5 +58,5 @@ def _list_book(book: Path) -> dict[str, Path]:
     try:
         return {p.stem: p for p in sorted(book.iterdir()) if p.suffix.lower() in AUDIO_SUFFIXES}
     except OSError:
-        # Not there, closed, or too long a name: measuring says so of each of its files.
+        # Missing, no permission, or too long a name: measuring reports it for each of its files.
         return {}

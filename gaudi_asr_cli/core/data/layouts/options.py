@@ -1,4 +1,4 @@
-"""What a caller may ask of any layout."""
+"""Options of every layout's reader."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class ReadOptions:
     Args:
         split: One split, or several joined by `+`; None where the source has only one.
         config: Configuration of a hub dataset, or the folder of that name in a local one.
-        text_column: Column that holds the text, where it has an unusual name.
-        needs_text: Without a column of text: an error that lists the columns, or silence.
+        text_column: Name of the text column, where it is an unusual one.
+        needs_text: Whether a missing text column is an error.
     """
 
     split: str | None = None
@@ -27,4 +27,4 @@ class ReadOptions:
 
 
 Reader = Callable[[Path, ReadOptions], Iterator[Utterance]]
-"""Reads one split of what lies at a path, lazily and without opening audio."""
+"""Read one split at a path, lazily and without opening audio."""

@@ -1,4 +1,4 @@
-"""The `parquet` layout: Parquet or Arrow files with an audio column; bytes are read when loaded."""
+"""The `parquet` layout: Parquet or Arrow files with an audio column, whose bytes are read later."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gaudi_asr_cli.core.data.layouts.columns import (
 )
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
-from gaudi_asr_cli.core.data.layouts.times import TimeColumns, read_times, refuse_unclear
+from gaudi_asr_cli.core.data.layouts.times import TimeColumns, read_times, reject_unclear
 from gaudi_asr_cli.core.data.rejected import RowError, reject_row
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
@@ -33,34 +33,34 @@ _BATCH_ROWS = 1000
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Iterator[Utterance]:
-    """Rows of one file, or of the files of one split below a folder, in order.
+    """Read the rows of one file, or of the files of one split below a folder, in order.
 
     Raises:
-        DataError: A file is damaged or has no column of audio or text, or several splits and
-            none is named.
+        DataError: A file is damaged or has no audio or text column, or there are several splits
+            and none is given.
     """
     root = path / options.config if options.config else path
     files = [root] if root.is_file() else pick_split(find_shards(root), options.split, path)
-    _refuse_several_folders(files, root)
+    _reject_several_folders(files, root)
     for file in files:
         yield from read_shard(file, options)
 
 
-def _refuse_several_folders(files: Sequence[Path], root: Path) -> None:
-    """Two configurations that have a split of one name are two datasets, not one."""
+def _reject_several_folders(files: Sequence[Path], root: Path) -> None:
+    """Reject a split in several folders: these are configurations, each a dataset of its own."""
     folders = sorted({file.parent.relative_to(root).as_posix() for file in files if file != root})
     if len(folders) > 1:
         raise DataError(
-            f"{root}: the files of this split lie in several folders: {', '.join(folders)}.",
-            remedy=f"Name one with --config: {folders[0]} for example.",
+            f"{root}: the files of this split are in several folders: {', '.join(folders)}.",
+            remedy=f"Give one with --config, for example {folders[0]}.",
         )
 
 
 def find_shards(root: Path) -> dict[str, list[Path]]:
-    """Split -> its files: train-00000-of-00002.parquet, train/0000.parquet are `train`."""
+    """Return split -> files: train-00000-of-00002.parquet and train/0000.parquet are `train`."""
     shards: dict[str, list[Path]] = {}
     for file in sorted(p for p in root.rglob("*") if p.suffix in PARQUET_SUFFIXES):
-        # `datasets` leaves the results of map and filter beside the data.
+        # `datasets` writes the results of map and filter next to the data.
         if not file.name.startswith("cache-"):
             shards.setdefault(_split_of(file, root), []).append(file)
     return shards
@@ -69,7 +69,7 @@ def find_shards(root: Path) -> dict[str, list[Path]]:
 def _split_of(file: Path, root: Path) -> str:
     match = _SHARD.match(file.name)
     name = match["split"] if match else file.stem
-    # save_to_disk calls every shard data-..., the hub's converted files are 0000.parquet:
+    # save_to_disk names every shard data-..., the hub's converted files are 0000.parquet:
     # there the folder is the split.
     if name == "data" or name.isdigit():
         return file.parent.name if file.parent != root else root.name
@@ -77,10 +77,10 @@ def _split_of(file: Path, root: Path) -> str:
 
 
 def read_shard(file: Path, options: ReadOptions) -> Iterator[Utterance]:
-    """Rows of one file as utterances; of the audio only the path is looked at.
+    """Read the rows of one file as utterances; of the audio only the path is read.
 
     Raises:
-        DataError: The file is damaged, or has no column of audio or text.
+        DataError: The file is damaged, or has no audio or text column.
     """
     import pyarrow as pa
 
@@ -96,33 +96,34 @@ def read_shard(file: Path, options: ReadOptions) -> Iterator[Utterance]:
         )
         extra = [name for name in (found.text, found.speaker) if name]
         for number, cells in enumerate(_iterate_rows(file, audio, [*extra, *found.times.names])):
-            refuse_unclear(cells, found.times, f"{file}, row {number}")
+            reject_unclear(cells, found.times, f"{file}, row {number}")
             yield _read_row(cells, file, number, found)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
-            f"{file}: {error}.", remedy="Is the file whole? Fetch or write it again."
+            f"{file}: {error}.",
+            remedy="Is the file complete? Download or write it again.",
         ) from error
 
 
 def _find_times(names: Sequence[str], audio: str, options: ReadOptions) -> TimeColumns:
     times = TimeColumns.find([name for name in names if name not in (audio, options.text_column)])
-    # Who loads a dataset from the hub cannot rename its columns, and there `length` is of text.
+    # Columns of a hub dataset cannot be renamed, and `length` there is that of the text.
     return times.without_length()
 
 
 def _find_columns(file: Path) -> tuple[list[str], str]:
-    """Names of the columns, and that of the audio: with `.path` where bytes stand beside a path.
+    """Return the names of all columns and of the audio column, with `.path` if it has paths.
 
     Raises:
-        DataError: There is no column of audio.
+        DataError: There is no audio column.
     """
     import pyarrow as pa
 
     schema = _read_schema(file)
-    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
-    if twice is not None:
+    repeated = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    if repeated is not None:
         raise DataError(
-            f"{file}: two columns are called {twice!r}.", remedy="Write it with one of them."
+            f"{file}: two columns are named {repeated!r}.", remedy="Write it with one of them."
         )
     for name in [*AUDIO_COLUMNS, *schema.names]:
         if name not in schema.names:
@@ -135,9 +136,9 @@ def _find_columns(file: Path) -> tuple[list[str], str]:
         elif name in AUDIO_COLUMNS:
             return list(schema.names), name
     raise DataError(
-        f"{file}: there is no column of audio; the columns are {', '.join(schema.names)}.",
+        f"{file}: there is no audio column; the columns are {', '.join(schema.names)}.",
         remedy="Audio is a column of {bytes, path} or {array, sampling_rate}, of bytes, of paths, "
-        "or of lists of samples beside a column sampling_rate; call it `audio`.",
+        "or of lists of samples with a column sampling_rate; name it `audio`.",
     )
 
 
@@ -150,7 +151,7 @@ def _read_schema(file: Path) -> Any:
 
 
 def _iterate_rows(file: Path, audio: str, others: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Cells by column; bytes of audio are neither read nor copied."""
+    """Yield cells by column; audio bytes are neither read nor copied."""
     column, _, field = audio.partition(".")
     for batch in _iterate_batches(file, [audio, *others]):
         lists = {name: batch.column(name).to_pylist() for name in others}

@@ -1,4 +1,4 @@
-"""Which layout lies at a path."""
+"""Recognise the layout at a path."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _DIRECTORIES: dict[str, Callable[[Path], bool]] = {
     "parquet": lambda path: bool(parquet.find_shards(path)),
     "folder": lambda path: next(find_audio_files(path), None) is not None,
 }
-"""Layout -> does a directory hold it? The surest signs come first, plain audio last."""
+"""Layout -> whether a directory has it; the most specific come first, plain audio last."""
 
 _SHOWN_ENTRIES = 8
 
 
 def recognise_layout(path: Path) -> str:
-    """The name of the layout at `path`, which exists.
+    """Return the name of the layout at `path`, which exists.
 
     Raises:
-        DataError: Nothing in it is known.
+        DataError: No layout is recognised.
     """
     layout = _recognise_directory(path) if path.is_dir() else _recognise_file(path)
     if layout is None:
@@ -50,7 +50,7 @@ def recognise_layout(path: Path) -> str:
             f"it holds {held or 'nothing'}" if path.is_dir() else f"a {path.suffix or 'bare'} file"
         )
         raise DataError(
-            f"{path}: no speech is recognised here ({what}).",
+            f"{path}: no known layout of speech data ({what}).",
             remedy=f"Name the layout: LAYOUT:{path}, one of {', '.join(_DIRECTORIES)}, table.",
         )
     return layout
@@ -61,7 +61,7 @@ def _recognise_directory(path: Path) -> str | None:
 
 
 def find_layouts(path: Path) -> Iterator[str]:
-    """Return the layouts that a directory holds, the surest first."""
+    """Return the layouts that match a directory, the most specific first."""
     return (layout for layout, holds in _DIRECTORIES.items() if holds(path))
 
 

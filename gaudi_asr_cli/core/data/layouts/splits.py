@@ -1,4 +1,4 @@
-"""Choosing one split of those that a source has."""
+"""Choose one split of a source."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from gaudi_asr_cli.core.errors import DataError
 T = TypeVar("T")
 
 _SAME = ({"dev", "valid", "val", "validation"}, {"test", "eval", "testing"}, {"train", "training"})
-"""Names that different layouts give to one thing."""
+"""Names of the same split in different layouts."""
 
 
 def pick_split(splits: Mapping[str, T], wanted: str | None, source: object) -> T:
-    """The split called `wanted`, or the only one.
+    """Return the split named `wanted`, or the only one.
 
     Raises:
-        DataError: There is none of that name, or there are several and none was named.
+        DataError: There is none of that name, or there are several and none was given.
     """
     if not splits:
         raise DataError(
-            f"{source}: nothing of this layout is there.",
+            f"{source}: there is no data of this layout.",
             remedy="Give the path alone to have its layout recognised, or name another layout.",
         )
     if wanted is None:
@@ -33,10 +33,10 @@ def pick_split(splits: Mapping[str, T], wanted: str | None, source: object) -> T
 
 
 def find_split_name(names: Collection[str], wanted: str, source: object) -> str:
-    """`wanted` as the source spells it: validation for dev, train-clean-100 for train.clean.100.
+    """Return the source's name of a split: validation for dev, train-clean-100 for train.clean.100.
 
     Raises:
-        DataError: Nothing among `names` answers to `wanted`.
+        DataError: No name, or more than one, matches `wanted`.
     """
     if wanted in names:
         return wanted
@@ -59,7 +59,7 @@ def _is_same(name: str, wanted: str) -> bool:
 def _several(splits: Mapping[str, object], source: object) -> DataError:
     first = next(iter(splits), "train")
     return DataError(
-        f"{source} has several splits and none is named.",
+        f"{source} has several splits and none is given.",
         remedy=f"There {_list(splits)}; write {source}#{first}, or join several with +.",
     )
 

@@ -16,7 +16,7 @@ from gaudi_asr_cli.core.records import Utterance
 
 
 def read_spontaneous(path: Path, options: ReadOptions) -> Iterator[Utterance]:
-    """Answers with a transcription: those of one split where one is named, else all.
+    """Read the answers with a transcription, of one split if it is given, else all.
 
     Raises:
         DataError: No such split or language, or a broken line.
@@ -30,7 +30,7 @@ def read_spontaneous(path: Path, options: ReadOptions) -> Iterator[Utterance]:
 
 
 def find_spontaneous(path: Path) -> dict[str, Path]:
-    """Return language -> corpus file: of `path` itself, or of its sub-folders."""
+    """Return language -> corpus file: in `path` itself, or in its sub-folders."""
     for pattern in ("ss-corpus-*.tsv", "*/ss-corpus-*.tsv"):
         files = sorted(file for file in path.glob(pattern) if is_spontaneous(file))
         if files:
@@ -39,7 +39,7 @@ def find_spontaneous(path: Path) -> dict[str, Path]:
 
 
 def is_spontaneous(file: Path) -> bool:
-    """Tell whether the file is a list of answers, its audio beside it in audios/."""
+    """Return whether the file is a list of answers, with its audio in audios/."""
     if not (file.parent / "audios").is_dir():
         return False
     with file.open("rb") as opened:
@@ -52,7 +52,7 @@ def _find_corpus(path: Path, language: str | None) -> Path:
 
 
 def _without_empty_text(cells: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer that has no transcription yet has no text; it is no silence."""
+    """Return the cells with None for an empty transcription: not transcribed yet, not silence."""
     text = cells.get("transcription")
     return {**cells, "transcription": text if text and text.strip() else None}
 

@@ -16,26 +16,26 @@ TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 
 
 def read_table(path: Path, options: ReadOptions) -> Iterator[Utterance]:
-    """Columns are found by name: an audio file, its text, speaker, duration, offset.
+    """Read a table; columns are found by name: audio file, text, speaker, duration, offset.
 
     Raises:
-        DataError: A column is missing or a line broken; both are named.
+        DataError: A column is missing or a line is broken; the error names it.
     """
     yield from read_rows(read_table_rows(path), path, path.parent, options)
 
 
 def read_table_rows(path: Path) -> Iterator[Row]:
-    """Line numbers and cells by column; the first line names the columns.
+    """Yield line numbers and cells by column; the first line names the columns.
 
-    A TSV is cut at tabs and a row of it is one line, in which a quotation mark is a character
-    unless one cell begins and ends with it. A CSV is cut at what its first line uses most of
-    `,;|`, and quoted as usual.
+    A TSV is split at tabs, each row is one line, and a quotation mark is a character of the text
+    unless a cell begins and ends with it. A CSV is split at whichever of `,;|` and tab its first
+    line uses most, and quoted as usual.
     """
     delimiter = _find_delimiter(path)
     rows = _read_tsv(path) if delimiter == "\t" else _read_csv(path, delimiter)
     _, header = next(rows, (0, []))
     names = [name.strip() for name in header]
-    _refuse_repeated_names(names, path)
+    _reject_repeated_names(names, path)
     for line, cells in rows:
         yield line, _name_cells(names, cells, path, line)
 
@@ -46,7 +46,7 @@ def _read_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _unquote(cell: str) -> str:
-    """Return a quoted cell's content; where quotes inside are not doubled, it is not one."""
+    """Return the content of a quoted cell; with undoubled quotes inside, it is not quoted."""
     inside = cell[1:-1].replace('""', "")
     if len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inside:
         return cell[1:-1].replace('""', '"')
@@ -55,7 +55,7 @@ def _unquote(cell: str) -> str:
 
 def _read_csv(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     lines = _Lines(path)
-    # Strict: a quotation mark that never closes must not swallow the rest of the table.
+    # Strict: an unclosed quotation mark must not swallow the rest of the table.
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         for cells in rows:
@@ -78,14 +78,14 @@ def _read_csv(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _find_open_quote(taken: Sequence[tuple[int, str]], delimiter: str) -> int | None:
-    """Return the line in which the last quoted cell of a row opens."""
+    """Return the line where the last quoted cell of a row begins."""
     opened, quoted, begins, closed = None, False, True, False
     for number, line in taken:
         for character in line:
             if character == '"' and (quoted or begins or closed):
                 opened = number if begins and not quoted else opened
                 quoted = not quoted
-                # A second one right here would be a quotation mark of the text.
+                # A second one directly after it would be a quotation mark of the text.
                 closed = not quoted
             else:
                 closed = False
@@ -94,7 +94,7 @@ def _find_open_quote(taken: Sequence[tuple[int, str]], delimiter: str) -> int | 
 
 
 class _Lines(Iterator[str]):
-    """Lines for csv, remembering those of the row that is being read."""
+    """Lines for csv; `taken` are those of the current row."""
 
     def __init__(self, path: Path) -> None:
         self.number = 0
@@ -107,12 +107,12 @@ class _Lines(Iterator[str]):
         return f"{line}\n"
 
 
-def _refuse_repeated_names(names: Sequence[str], path: Path) -> None:
-    twice = next((name for name in names if name and names.count(name) > 1), None)
-    if twice is not None:
+def _reject_repeated_names(names: Sequence[str], path: Path) -> None:
+    repeated = next((name for name in names if name and names.count(name) > 1), None)
+    if repeated is not None:
         raise DataError(
-            f"{path}, line 1: two columns are called {twice!r}.",
-            remedy="Rename one of them, or take it out.",
+            f"{path}, line 1: two columns are named {repeated!r}.",
+            remedy="Rename one of them, or remove it.",
         )
 
 
@@ -131,5 +131,5 @@ def _name_cells(
     raise DataError(
         f"{path}, line {line}: {len(cells)} cells, where the first line names {len(names)} "
         f"columns ({', '.join(names)}).",
-        remedy="Mend the line: is a separator or a quotation mark missing, or one too many?",
+        remedy="Correct the line: look for a missing or extra separator or quotation mark.",
     )

@@ -1,4 +1,4 @@
-"""Which part of a file a row names: columns of start, end and duration, in several units."""
+"""The part of a file that a row refers to: columns of start, end and duration, in any unit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Role = Literal["start", "end", "duration"]
 Unit = Literal["s", "ms", "samples"]
 
 ROUNDING_S = 0.02
-"""Start, end and duration rounded to hundredths may contradict one another by this much."""
+"""Start, end and duration rounded to hundredths may differ by this much."""
 
 LONGEST_S = 1e9
 """Thirty years: more is a broken number, not a time."""
@@ -37,7 +37,7 @@ _NEUTRAL = {
     *("audio", "clip", "seg", "segment", "utt", "utterance", "chunk", "turn", "speech"),
     *("in", "num", "n", "nb"),
 }
-"""Words that a column's name may hold beside its role without meaning anything else."""
+"""Words in a column's name, besides its role, that do not change its meaning."""
 
 _SUSPICIOUS = {
     *("start", "starts", "starttime", "begin", "begins", "begintime", "onset"),
@@ -60,7 +60,7 @@ _RANGE = re.compile(r"\d+\.\d+\s*[-,;:]\s*\d+\.\d+")
 
 @dataclass(frozen=True, slots=True)
 class TimeColumn:
-    """A column that limits audio: what it says, and in what unit."""
+    """A column that limits audio: its role and unit."""
 
     name: str
     role: Role
@@ -69,7 +69,7 @@ class TimeColumn:
 
 @dataclass(frozen=True, slots=True)
 class TimeColumns:
-    """Columns that limit audio, and those that look so without being understood."""
+    """Columns that limit audio, and those that seem to but are not understood."""
 
     known: tuple[TimeColumn, ...]
     unclear: tuple[str, ...]
@@ -77,35 +77,35 @@ class TimeColumns:
     @classmethod
     def find(cls, names: Sequence[str]) -> TimeColumns:
         """Recognise the columns by their names."""
-        known = [one for one in map(_recognise, names) if one is not None]
-        starts = any(one.role != "duration" for one in known)
-        # Without a start a bare `length` may as well count the characters of the text.
-        known = [one for one in known if starts or not _is_bare_length(one.name)]
-        taken = {one.name for one in known}
+        known = [column for column in map(_recognise, names) if column is not None]
+        starts = any(column.role != "duration" for column in known)
+        # Without a start a bare `length` may be that of the text.
+        known = [column for column in known if starts or not _is_bare_length(column.name)]
+        taken = {column.name for column in known}
         unclear = tuple(n for n in names if n not in taken and _may_limit(_words(n)))
         return cls(tuple(known), unclear)
 
     def without_length(self) -> TimeColumns:
-        """Return the same without a column `length` that is not understood."""
+        """Return a copy without a column `length` that is not understood."""
         return replace(self, unclear=tuple(n for n in self.unclear if not _is_bare_length(n)))
 
     @property
     def names(self) -> list[str]:
-        return [*(one.name for one in self.known), *self.unclear]
+        return [*(column.name for column in self.known), *self.unclear]
 
 
 def read_times(
     cells: Mapping[str, Any], columns: TimeColumns, rate_hz: Callable[[], int]
 ) -> tuple[float, float | None]:
-    """Return where the row's audio starts, and how long it is (None: to the end of the file).
+    """Return start and duration of the row's audio (duration None: to the end of the file).
 
     Args:
         cells: The row.
         columns: Its columns that limit audio.
-        rate_hz: Called where a time counts samples.
+        rate_hz: Returns the sample rate; called where a time is in samples.
 
     Raises:
-        RowError: A time is no time, times contradict one another, or there is no length.
+        RowError: A time is invalid, times contradict each other, or the duration is zero.
     """
     found: dict[Role, list[tuple[str, float]]] = {"start": [], "end": [], "duration": []}
     for column in columns.known:
@@ -113,23 +113,23 @@ def read_times(
         if value is not None:
             found[column.role].append((column.name, value))
     for same in found.values():
-        _refuse_disagreement(same)
+        _reject_disagreement(same)
     start_s = found["start"][0][1] if found["start"] else 0.0
     return start_s, _find_duration_s(start_s, found)
 
 
-def refuse_unclear(cells: Mapping[str, Any], columns: TimeColumns, where: str) -> None:
-    """Reject a list with a column that looks as if it limited audio and is not understood.
+def reject_unclear(cells: Mapping[str, Any], columns: TimeColumns, where: str) -> None:
+    """Reject a list with a column that seems to limit audio and is not understood.
 
     Raises:
-        DataError: There is one; it is named.
+        DataError: There is such a column; the error names it.
     """
     for name in columns.unclear:
         value = cells.get(name)
         if _limits(_words(name), value):
             raise DataError(
-                f"{where}: the column {name!r} ({_shorten(value)}) looks as if it limited the "
-                "audio, and it is not known how.",
+                f"{where}: the column {name!r} ({_shorten(value)}) seems to limit the audio, but "
+                "its meaning is not known.",
                 remedy=_advise(_words(name)),
             )
 
@@ -150,17 +150,17 @@ def _find_duration_s(
     if durations and abs(durations[0][1] - between_s) > ROUNDING_S:
         (end, end_s), (duration, duration_s) = ends[0], durations[0]
         raise RowError(
-            f"it starts at {start_s:g} s, {end!r} says that it ends at {end_s:g} s, and "
-            f"{duration!r} that it lasts {duration_s:g} s"
+            f"it starts at {start_s:g} s, by {end!r} it ends at {end_s:g} s, and by "
+            f"{duration!r} it lasts {duration_s:g} s"
         )
     return durations[0][1] if durations else round(between_s, 9)
 
 
-def _refuse_disagreement(same: Sequence[tuple[str, float]]) -> None:
+def _reject_disagreement(same: Sequence[tuple[str, float]]) -> None:
     for name, value in same[1:]:
         first, first_value = same[0]
         if abs(value - first_value) > ROUNDING_S:
-            raise RowError(f"{first!r} says {first_value:g} s and {name!r} {value:g} s")
+            raise RowError(f"{first!r} is {first_value:g} s and {name!r} is {value:g} s")
 
 
 def _recognise(name: str) -> TimeColumn | None:
@@ -170,7 +170,7 @@ def _recognise(name: str) -> TimeColumn | None:
     roles: set[Role] = {_ROLES[word] for word in rest if word in _ROLES}
     if not roles and "offset" in rest:
         roles = {"start"}
-    # num_samples, n_samples: how many there are.
+    # num_samples, n_samples: a number of samples, so a duration.
     if not roles and units == ["samples"] and rest and set(rest) <= _COUNTS:
         roles = {"duration"}
     strange = [word for word in rest if word not in _ROLES and word not in _NEUTRAL]
@@ -180,7 +180,7 @@ def _recognise(name: str) -> TimeColumn | None:
 
 
 def _words(name: str) -> list[str]:
-    """Return the words of a column's name: startTime, start_time and `Start (time)` are one."""
+    """Return the words of a column's name: the same for startTime, start_time, `Start (time)`."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return [word for word in re.split(r"[\W_]+", snake.lower()) if word]
 
@@ -194,7 +194,7 @@ def _may_limit(words: Sequence[str]) -> bool:
 
 
 def _limits(words: Sequence[str], value: Any) -> bool:
-    """Tell whether the cell limits audio, as its column's name and its value let one think."""
+    """Return whether the cell seems to limit audio, by its column's name and its value."""
     if not _CHANNELS.isdisjoint(words) and _COUNTS.isdisjoint(words):
         return _is_number(value) or _is_list(value) or str(value).lower() in _CHANNEL_NAMES
     if not _SUSPICIOUS.isdisjoint(words) and _is_number(value):
@@ -209,7 +209,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_list(value: Any) -> bool:
-    """Tell whether the cell is a pair of numbers, or an object of them."""
+    """Return whether the cell is a list of numbers, or an object of them."""
     values: Iterable[Any] = value.values() if isinstance(value, dict) else value
     return isinstance(value, list | tuple | dict) and bool(value) and all(map(_is_number, values))
 
@@ -217,8 +217,8 @@ def _is_list(value: Any) -> bool:
 def _advise(words: Sequence[str]) -> str:
     if not _CHANNELS.isdisjoint(words):
         return (
-            "Write each channel into a file of its own (ffmpeg -i IN -af pan=mono|c0=c1 OUT takes "
-            "the second), or rename the column if it does not say which channel is meant."
+            "Write each channel to a separate file (ffmpeg -i IN -af pan=mono|c0=c1 OUT extracts "
+            "the second), or rename the column if it does not select a channel."
         )
     return (
         "Name it start, end or duration (in seconds), start_ms, end_ms or duration_ms, or "

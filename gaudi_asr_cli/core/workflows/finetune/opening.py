@@ -74,7 +74,7 @@ def require_new_run(request: FinetuneRequest) -> None:
         UsageError: A new run's folder exists.
     """
     if request.run is not None and not request.resume and request.handover is None:
-        RunFolder.refuse_existing(request.run)
+        RunFolder.reject_existing(request.run)
 
 
 def resolve_recipe(request: FinetuneRequest) -> TrainingRecipe:
@@ -216,7 +216,7 @@ def place_run(request: FinetuneRequest, name: str) -> RunFolder:
 def write_refused(folder: RunFolder, refused: tuple[RejectedExample, ...]) -> None:
     """List what is not trained on, and why."""
     lines = [json_text(asdict(one)) + "\n" for one in refused]
-    write_whole(folder.refused, "".join(lines))
+    write_whole(folder.skipped, "".join(lines))
 
 
 def check_identity(folder: RunFolder, identity: dict[str, str], ranks: int = 1) -> None:

@@ -29,24 +29,24 @@ def test_repeats_of_a_phrase_are_counted_in_a_row(text, times):
     assert count_repeats(text.split()) == times
 
 
-def test_loops_compress_better_than_speech():
+def test_repetitive_texts_compress_better_than_speech():
     assert compression_ratio(SPEECH) < 1.5
     assert compression_ratio("thank you for watching. " * 20) > 2.4
     assert compression_ratio("") == 0
 
 
 def suspects(*cases):
-    """What is said of (reference, text, capped)."""
-    guard = RepetitionMonitor()
+    """Return the report on cases of (reference, hypothesis, truncated)."""
+    monitor = RepetitionMonitor()
     utterances = []
-    for place, (reference, text, truncated) in enumerate(cases):
-        transcript = Transcript(str(place), text, truncated=truncated)
-        guard(UtteranceDone(str(place), f"{place}.wav", 1.0, transcript))
-        utterances.append(Utterance(str(place), AudioSpan(Path(f"{place}.wav")), reference))
-    return guard.report(utterances)
+    for index, (reference, text, truncated) in enumerate(cases):
+        transcript = Transcript(str(index), text, truncated=truncated)
+        monitor(UtteranceDone(str(index), f"{index}.wav", 1.0, transcript))
+        utterances.append(Utterance(str(index), AudioSpan(Path(f"{index}.wav")), reference))
+    return monitor.report(utterances)
 
 
-def test_only_what_looks_made_up_is_listed():
+def test_only_truncated_and_repetitive_texts_are_listed():
     report = suspects(
         (SPEECH, SPEECH, False),
         (SPEECH, "thank you " * 30, False),
@@ -60,9 +60,9 @@ def test_only_what_looks_made_up_is_listed():
     assert report.to_json()["suspects"][0]["repeats"] == 30
 
 
-def test_a_failure_is_no_text():
-    guard = RepetitionMonitor()
+def test_a_failed_utterance_has_no_text():
+    monitor = RepetitionMonitor()
 
-    guard(UtteranceDone("a", "a.wav", 1.0, None, "broken"))
+    monitor(UtteranceDone("a", "a.wav", 1.0, None, "broken"))
 
-    assert guard.report([]).suspects == ()
+    assert monitor.report([]).suspects == ()

@@ -1,7 +1,7 @@
 """Both rules, counted by hand: [hits, substitutions, deletions, insertions].
 
-Words are what white space parts once the rule has been applied with pencil and paper: `basic/1`
-writes a space for each mark (category M), `basic/2` keeps it.
+Words are separated by white space after the rule was applied by hand: `basic/1` replaces each
+mark (category M) by a space, `basic/2` keeps it.
 """
 
 import json
