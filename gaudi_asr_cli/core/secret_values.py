@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 HIDDEN = "***"
@@ -129,7 +130,7 @@ def _hide_word(word: str, before: Sequence[str], secrets: set[str]) -> str:
 
 def secrets_of_words(words: Sequence[str]) -> Iterator[str]:
     """Yield the secrets of a command line: `--name VALUE`, `name=VALUE`, `{name: VALUE}`."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*words, ""]):
         match = _ASSIGNMENT.fullmatch(word)
         if match is not None and is_secret_name(match[1]):
             yield match[2].strip("'\"")
