@@ -17,14 +17,15 @@ from pydantic_core import PydanticUndefined
 from gaudi_asr_cli.cli.app import app
 from gaudi_asr_cli.cli.old_commands import format_key
 from gaudi_asr_cli.cli.training_options import ALIASES
-from gaudi_asr_cli.core.legacy.ctc_flags import CTC_FLAGS
-from gaudi_asr_cli.core.legacy.ctc_script import CTC_DEFAULTS
-from gaudi_asr_cli.core.legacy.defaults import todays_defaults, unlike_todays
-from gaudi_asr_cli.core.legacy.flags import OldFlag
-from gaudi_asr_cli.core.legacy.seq2seq_flags import SEQ2SEQ_FLAGS
-from gaudi_asr_cli.core.legacy.seq2seq_script import SEQ2SEQ_DEFAULTS
-from gaudi_asr_cli.core.legacy.trainer_flags import TRAINER_FLAGS
-from gaudi_asr_cli.core.legacy.wav2vec_flags import WAV2VEC_FLAGS
+from gaudi_asr_cli.core.legacy.flags import (
+    CTC_FLAGS,
+    SEQ2SEQ_FLAGS,
+    TRAINER_FLAGS,
+    WAV2VEC_FLAGS,
+    LegacyFlag,
+)
+from gaudi_asr_cli.core.legacy.scripts import CTC_DEFAULTS, SEQ2SEQ_DEFAULTS
+from gaudi_asr_cli.core.legacy.translation import differing_defaults, recipe_defaults
 from gaudi_asr_cli.core.recipes.loading import KINDS
 from gaudi_asr_cli.core.recipes.option_kinds import OPTION_KINDS
 from gaudi_asr_cli.ui.help import help_panels, subcommands, usage
@@ -99,27 +100,28 @@ def recipes_markdown() -> str:
 
 
 def old_commands_markdown() -> str:
-    """Every flag of the old scripts and what became of it; the prose is in OLD_COMMANDS."""
+    """Return the page with the status of every legacy flag; its prose is in OLD_COMMANDS."""
     lines = [*OLD_COMMANDS.read_text(encoding="utf-8").rstrip().splitlines(), ""]
     lines.insert(2, f"{NOTICE}\n")
     for title, flags in OLD_TABLES.items():
-        lines += [f"## {title}", "", "| flag | fate | what became of it |", "|---|---|---|"]
+        lines += [f"## {title}", "", "| flag | status | what it is now |", "|---|---|---|"]
         lines += [_flag_row(flag) for flag in sorted(flags, key=lambda flag: flag.name)]
         lines.append("")
-    lines += ["## Defaults", "", "Set as the scripts had them, where no flag says otherwise:", ""]
-    lines += ["| command | key | the script | a recipe of today |", "|---|---|---|---|"]
+    lines += ["## Defaults", "", "The scripts' defaults are set where no flag says otherwise:", ""]
+    lines += ["| command | key | default of the script | default of a recipe |"]
+    lines += ["|---|---|---|---|"]
     for kind, defaults in OLD_DEFAULTS.items():
-        todays = todays_defaults(kind)
-        for key, value in unlike_todays(defaults, kind).items():
-            unset = "as the model has it" if key.startswith("network.") else "none"
-            today = unset if todays.get(key) is None else f"`{todays[key]}`"
-            lines.append(f"| `{kind}` | `{key}` | `{_plain(value)}` | {today} |")
+        current = recipe_defaults(kind)
+        for key, value in differing_defaults(defaults, kind).items():
+            unset = "set by the model" if key.startswith("network.") else "none"
+            shown = unset if current.get(key) is None else f"`{_plain(current[key])}`"
+            lines.append(f"| `{kind}` | `{key}` | `{_plain(value)}` | {shown} |")
     return "\n".join(lines) + "\n"
 
 
-def _flag_row(flag: OldFlag) -> str:
-    told = flag.told(format_key) or "as ever"
-    return f"| `{flag.spelling}` | {flag.fate.value} | {_cell(told)} |"
+def _flag_row(flag: LegacyFlag) -> str:
+    message = flag.describe(format_key) or "unchanged"
+    return f"| `{flag.option}` | {flag.status.value} | {_cell(message)} |"
 
 
 def _plain(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""`gaudi-asr import-command`: an old command line in today's words."""
+"""`gaudi-asr import-command`: translate a legacy command line."""
 
 from typing import Annotated, Any
 
@@ -12,32 +12,32 @@ Line = Annotated[
     typer.Argument(
         metavar="COMMAND",
         show_default=False,
-        help="The whole line, launcher and all; in one pair of quotes where it has $ > | & or ;.",
+        help="The whole line with its launcher; in quotes if it contains $ > | & or ;.",
     ),
 ]
-_OURS = frozenset({"--json", "--quiet", "-q"})
+_OPTIONS = frozenset({"--json", "--quiet", "-q"})
 
 
 class ImportCommand(TyperCommand):
-    """A command whose argument is another command: the options in it are not its own."""
+    """A command whose argument is another command line, with options of its own."""
 
     foreign_words = True
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        ours = [word for word in args if word in _OURS]
-        others = [word for word in args if word not in _OURS]
-        own = others[1:] if others[:1] == ["--"] else others
-        return super().parse_args(ctx, [*ours, "--", *own])
+        options = [word for word in args if word in _OPTIONS]
+        words = [word for word in args if word not in _OPTIONS]
+        line = words[1:] if words[:1] == ["--"] else words
+        return super().parse_args(ctx, [*options, "--", *line])
 
 
 def command(
     context: typer.Context, line: Line, json: options.Json = False, quiet: options.Quiet = False
 ) -> None:
-    """Say what a command of the old example scripts is today, and what became of each flag.
+    """Translate a command of the old example scripts, and show the status of each flag.
 
-    Understands run_speech_recognition_ctc.py, run_speech_recognition_seq2seq.py and wav2vec.py,
-    with what stood before them: environment, python -m, torchrun, gaudi_spawn.py, mpirun,
-    deepspeed, accelerate, docker run ... bash -c. Nothing is run and no $VARIABLE expanded.
+    Supports run_speech_recognition_ctc.py, run_speech_recognition_seq2seq.py and wav2vec.py, with
+    the words before them: environment variables, python -m, torchrun, gaudi_spawn.py, mpirun,
+    deepspeed, accelerate, docker run ... bash -c. Nothing is run and no $VARIABLE is expanded.
     --json adds the recipe that the command would train.
     """
     from gaudi_asr_cli.cli.old_commands import import_line

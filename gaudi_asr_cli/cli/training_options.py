@@ -352,7 +352,7 @@ OPTION_OF: dict[str, str] = {
 _OLD_NAMES = {
     f"--{flag.name.replace('_', '-')}": OPTION_OF[flag.key]
     for flag in SCRIPTS["ctc"].table.values()
-    if flag.key in OPTION_OF and flag.takes != "switch"
+    if flag.key in OPTION_OF and flag.value_kind != "switch"
 }
 ALIASES: dict[str, str] = {
     "--dataset-config-name": "--config",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gaudi_asr_cli.cli import cards
 from gaudi_asr_cli.cli import training_options as training
-from gaudi_asr_cli.cli.old_commands import fitting_parameters, former_pattern
+from gaudi_asr_cli.cli.old_commands import fitting_parameters, removal_pattern
 
 if TYPE_CHECKING:
     import typer
@@ -84,6 +84,6 @@ def request_of(context: typer.Context, kind: str, device: Device | None = None) 
         run=given["run"],
         resume=given["resume"],
         kind=kind,
-        former_pattern=former_pattern(context),
+        former_pattern=removal_pattern(context),
         handover=cards.find_handover(),
     )

@@ -1,4 +1,4 @@
-"""Old lines as people have them: redirections, variables, launchers, containers, mistakes."""
+"""Legacy lines as users have them: redirections, variables, launchers, containers, mistakes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def answer(*line):
     return json.loads(result.stdout)
 
 
-def refusal(*line):
+def rejection(*line):
     result = run_here("import-command", *line)
     assert (result.exit_code, result.stdout) == (2, "")
     return result.stderr
 
 
 def added(line):
-    """What the line's command has behind that of the plain one."""
+    """Return the words that the translation adds to that of PLAIN."""
     return answer(line)["command"].removeprefix(answer(PLAIN)["command"]).strip()
 
 
@@ -56,7 +56,7 @@ def notices(line):
         (f"grep x {SCRIPT}; {PLAIN}", [f"grep x {SCRIPT}"]),
     ],
 )
-def test_what_belongs_to_the_shell_is_reported_and_changes_nothing(line, flags):
+def test_words_of_the_shell_are_reported_and_not_translated(line, flags):
     assert added(line) == ""
 
     found = notices(line)
@@ -90,12 +90,12 @@ def test_what_belongs_to_the_shell_is_reported_and_changes_nothing(line, flags):
         ("srun -n 8 torchrun --nproc_per_node 4", "--cards 4"),
     ],
 )  # fmt: skip
-def test_a_launchers_options_become_ours(front, options):
+def test_the_options_of_a_launcher_are_translated(front, options):
     assert added(f"{front} {SCRIPT} {FLAGS}") == options
 
 
 @pytest.mark.parametrize(
-    ("front", "flag", "says"),
+    ("front", "flag", "message"),
     [
         ("torchrun --nproc_per_node $N", "--nproc_per_node $N", "--cards N"),
         ("torchrun --nproc_per_node auto", "--nproc_per_node auto", "--cards N"),
@@ -103,19 +103,19 @@ def test_a_launchers_options_become_ours(front, options):
         ("torchrun --nnodes 2", "--node_rank", "--node-rank N"),
         ("torchrun --nnodes 2", "--master_addr", "--master HOST:PORT"),
         ("torchrun --master_port 7", "--master_port 7", "free port"),
-        ("torchrun --rdzv-backend c10d", "--rdzv-backend c10d", "by us"),
-        ("mpirun -np 8 --hostfile h", "-np 8", "of all nodes"),
+        ("torchrun --rdzv-backend c10d", "--rdzv-backend c10d", "gaudi-asr starts"),
+        ("mpirun -np 8 --hostfile h", "-np 8", "on all nodes"),
         ("mpirun -np 2 -H a,b", "-H a,b", "--hostfile"),
         ("deepspeed", "deepspeed", "--launcher deepspeed"),
         ("$LAUNCH", "$LAUNCH", "--cards N"),
         ("accelerate launch --mixed_precision bf16", "--mixed_precision bf16", "--dtype bf16"),
     ],
 )
-def test_what_cannot_be_taken_over_from_a_launcher_is_said(front, flag, says):
-    assert says in notices(f"{front} {SCRIPT} {FLAGS}")[flag]["message"]
+def test_launcher_options_that_cannot_be_translated_are_reported(front, flag, message):
+    assert message in notices(f"{front} {SCRIPT} {FLAGS}")[flag]["message"]
 
 
-def test_a_command_that_scores_gets_no_launchers_options():
+def test_an_evaluation_command_gets_no_options_of_a_launcher():
     seq2seq = f"{SCRIPT.replace('ctc', 'seq2seq')} --do_eval --model_name_or_path m"
 
     line = f"torchrun --nproc_per_node 8 {seq2seq} --dataset_name d"
@@ -133,29 +133,29 @@ def test_a_command_that_scores_gets_no_launchers_options():
         "ssh host \"docker run -v /a:/b -e PT_HPU_LAZY_MODE=0 img bash -c '{}'\"",
     ],
 )
-def test_the_command_inside_a_container_is_taken(around):
+def test_the_command_inside_a_container_is_translated(around):
     line = around.format(f"cd x && torchrun --nproc_per_node 4 {SCRIPT} {FLAGS}")
 
     assert added(line) == "--cards 4 --hpu-mode eager"
     assert notices(line)["-v /a:/b"]["fate"] == "kept"
 
 
-def test_a_job_of_slurm_is_opened():
+def test_the_command_inside_a_slurm_job_is_translated():
     assert added(f'sbatch -N 1 --wrap="{PLAIN} > log"') == ""
     assert added(f"srun bash -c '{PLAIN}'") == ""
 
 
-def test_shells_within_shells_have_an_end(monkeypatch):
-    monkeypatch.setattr("gaudi_asr_cli.core.legacy.lines.DEPTH", 2)
+def test_too_many_nested_shells_are_rejected(monkeypatch):
+    monkeypatch.setattr("gaudi_asr_cli.core.legacy.lines.MAX_DEPTH", 2)
     line = f"sh -c {shlex.quote(PLAIN)}"
 
     assert added(line) == ""
     for _ in range(2):
         line = f"bash -c {shlex.quote(line)}"
-    assert "innermost" in refusal(line)
+    assert "innermost" in rejection(line)
 
 
-def test_a_variable_stays_one_and_its_option_is_named():
+def test_a_variable_is_kept_and_its_option_is_named():
     line = (
         f'python {SCRIPT} --model_name_or_path $MODEL --output_dir="$OUT/x y" --do_train '
         "--dataset_name ${DATA:-d} --num_train_epochs 7"
@@ -167,8 +167,8 @@ def test_a_variable_stays_one_and_its_option_is_named():
     assert '--train "${DATA:-d}"' in found["command"]
     assert '--run "$OUT/x y"' in found["command"]
     assert found["recipe"]["epochs"] == 7
-    said = {one["flag"]: one["message"] for one in found["notices"] if one["fate"] == "unknown"}
-    assert {flag: text.split(" is ")[0] for flag, text in said.items()} == {
+    unknown = {one["flag"]: one["message"] for one in found["notices"] if one["fate"] == "unknown"}
+    assert {flag: text.split(" is ")[0] for flag, text in unknown.items()} == {
         "--model_name_or_path": "the value of $MODEL",
         "--output_dir": "the value of $OUT",
         "--dataset_name": "the value of ${DATA:-d}",
@@ -202,7 +202,7 @@ def test_an_unknown_number_switch_or_word_is_left_out_and_named(words, flag):
     assert notices(line)[flag]["fate"] == "unknown"
 
 
-def test_a_command_in_a_line_is_neither_run_nor_handed_on(tmp_path, monkeypatch):
+def test_a_command_in_a_line_is_neither_run_nor_passed_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     line = (
         f"touch a; $(touch b) python {SCRIPT} --model_name_or_path $(touch c) --do_train "
@@ -215,7 +215,7 @@ def test_a_command_in_a_line_is_neither_run_nor_handed_on(tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_path_below_home_stays_one():
+def test_a_path_below_home_is_kept():
     assert added(f"{PLAIN} --output_dir ~/runs/a").endswith("--run ~/runs/a")
 
 
@@ -223,13 +223,13 @@ def test_a_glob_is_taken_as_written():
     line = f"{PLAIN} --train_split_name a*"
 
     assert "--train-split 'a*'" in answer(line)["command"]
-    assert any("names of files" in one["message"] for one in answer(line)["notices"])
+    assert any("file names" in one["message"] for one in answer(line)["notices"])
     assert all(
         one["fate"] != "unknown" for one in answer(f"{PLAIN} --chars_to_ignore ,?!")["notices"]
     )
 
 
-def test_lines_whose_backslash_is_missing_are_joined_and_that_is_said():
+def test_lines_without_a_backslash_are_joined_and_reported():
     line = f"python {SCRIPT}\n  {FLAGS}\n  --bf16"
 
     assert answer(line)["recipe"]["dtype"] == "bf16"
@@ -245,7 +245,7 @@ def test_lines_whose_backslash_is_missing_are_joined_and_that_is_said():
         ("--model-name-or-path=' '", "empty"),
     ],
 )
-def test_a_missing_model_is_said(words, state):
+def test_a_missing_model_is_reported(words, state):
     line = f"python {SCRIPT} --dataset_name d --do_train {words}"
 
     assert notices(line)["--model_name_or_path"]["fate"] == "missing"
@@ -254,28 +254,28 @@ def test_a_missing_model_is_said(words, state):
 
 @pytest.mark.parametrize("words", ["", "--dataset_name ''", "--dataset-name="])
 def test_a_line_without_data_is_rejected(words):
-    message = refusal(f"python {SCRIPT} --model_name_or_path m --do_train {words}")
+    message = rejection(f"python {SCRIPT} --model_name_or_path m --do_train {words}")
 
     assert "--dataset_name is " in message
-    assert "could not do without it" in message
+    assert "the script required it" in message
 
 
-def test_a_model_named_in_todays_words_is_not_missing():
+def test_a_model_named_by_a_current_option_is_not_missing():
     line = f"python {SCRIPT} --dataset_name d --do_train --model m"
 
     assert "--model_name_or_path" not in notices(line)
 
 
 @pytest.mark.parametrize(
-    ("line", "says", "tries"),
+    ("line", "message", "remedy"),
     [
         (f"python {SCRIPT} --dataset_name my data --do_train", "'data'", "quotation marks"),
-        (f"{PLAIN} stray", "'stray' belongs to no option, behind --do_train", "leave the word"),
+        (f"{PLAIN} stray", "'stray' belongs to no option, after --do_train", "leave the word"),
         ("python wav2vec.py --use_graphs a.wav", "'a.wav'", "leave the word out"),
         (f"{PLAIN} --output_dir 'runs/a", "quotation mark ' that opens in line 1", "Close it"),
         (f'{PLAIN} \\\n --output_dir "runs/a', "line 2", "Close it"),
-        (f"{PLAIN} --seed $(date", "never closed", "Close it"),
-        (f"{PLAIN} \u2013bf16", "dash that is no hyphen", "Write --bf16"),
+        (f"{PLAIN} --seed $(date", "not closed", "Close it"),
+        (f"{PLAIN} \u2013bf16", "dash that is not a hyphen", "Write --bf16"),
         (f"{PLAIN} --chars_to_ignore , \u2014do_eval", "dash", "Write --do_eval"),
         (f"{PLAIN} -seed 3", "-seed", "--seed"),
         (f"{PLAIN} --num_train 3", "--num_train", "--num_train_epochs"),
@@ -285,12 +285,12 @@ def test_a_model_named_in_todays_words_is_not_missing():
         ("echo 'python train.py'", "No old script", SCRIPT),
     ],
 )
-def test_a_line_that_cannot_be_right_is_rejected_with_a_remedy(line, says, tries):
-    message = refusal(line)
+def test_a_line_with_an_error_is_rejected_with_a_remedy(line, message, remedy):
+    shown = rejection(line)
 
-    assert says in message
-    assert tries in message
-    assert "hf_abc" not in message
+    assert message in shown
+    assert remedy in shown
+    assert "hf_abc" not in shown
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,11 @@ def test_a_line_may_come_without_quotes(words):
     assert answer(*words)["command"] == f"{answer(PLAIN)['command']} --cards 8"
 
 
-def test_help_behind_or_instead_of_a_line_is_the_commands_own():
+def test_a_script_without_flags_is_translated():
+    assert answer("python wav2vec.py")["command"].startswith("gaudi-asr bench --model ")
+
+
+def test_help_after_or_instead_of_a_line_is_that_of_the_command():
     assert "import-command [OPTIONS]" in run_here("import-command", "--help").stdout
     assert "import-command [OPTIONS]" in run_here("import-command", PLAIN, "-h").stdout
     assert added(f"docker run -h box img {PLAIN}") == ""
@@ -324,7 +328,7 @@ def test_no_secret_is_shown():
     assert "hf_abc" not in shown
 
 
-def test_hyphens_underscores_equals_signs_and_repeats_are_all_the_same():
+def test_hyphens_underscores_equals_signs_and_repeats_are_accepted():
     line = f"{PLAIN} --per-device-train-batch_size=3 --seed 1 --seed=2"
 
     assert answer(line)["recipe"]["batching"]["batch"] == 3
@@ -332,7 +336,7 @@ def test_hyphens_underscores_equals_signs_and_repeats_are_all_the_same():
     assert any(one["fate"] == "repeated" for one in answer(line)["notices"])
 
 
-def test_lines_of_all_kinds_end_in_a_translation_or_an_error_of_ours():
+def test_random_lines_end_in_a_translation_or_a_user_error():
     sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
     try:
         from fuzz_import_command import run

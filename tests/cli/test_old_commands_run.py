@@ -10,8 +10,8 @@ from helpers.old_commands import local_words, read_commands, write_local
 from helpers.run import run_here
 
 # DeepSpeed is a package that neither environment of the tests has.
-TRAINED = [one for one in read_commands() if one.trains and "deepspeed" not in one.flags]
-SCORED = [one for one in read_commands("ctc", "seq2seq") if not one.trains]
+TRAINED = [old for old in read_commands() if old.trains and "deepspeed" not in old.flags]
+EVALUATED = [old for old in read_commands("ctc", "seq2seq") if not old.trains]
 COMMANDS = {"ctc": ("finetune-ctc", "eval-ctc"), "seq2seq": ("finetune-seq2seq", "eval-seq2seq")}
 
 
@@ -21,34 +21,34 @@ def local(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
-    # `--output_dir ./x` and runs/ without one belong to the test.
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    # `--output_dir ./x`, and runs/ without one, are written to the working directory.
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("old", TRAINED, ids=lambda one: one.id)
+@pytest.mark.parametrize("old", TRAINED, ids=lambda old: old.id)
 def test_a_training_command_trains_two_steps(old, local, tmp_path):
     words = local_words(old, local, tmp_path / "run", "cpu")
 
-    result = run_here(old.today, *words, "--json")
+    result = run_here(old.current, *words, "--json")
 
     assert result.exit_code == 0, result.stderr
-    account = json.loads(result.stdout)
-    assert (account["steps"], account["device"]) == (2, "cpu")
-    assert account["eval"]["utterances"] == 3
-    assert account["eval"]["normalizer"].startswith("none")
+    report = json.loads(result.stdout)
+    assert (report["steps"], report["device"]) == (2, "cpu")
+    assert report["eval"]["utterances"] == 3
+    assert report["eval"]["normalizer"].startswith("none")
     assert result.stderr.count("--dataset_name is --train and --eval") == 1
 
 
 @pytest.mark.parametrize(
     ("old", "command"),
     [
-        pytest.param(one, command, id=f"{one.id}-{command}")
-        for one in SCORED
-        for command in COMMANDS[one.script]
+        pytest.param(old, command, id=f"{old.id}-{command}")
+        for old in EVALUATED
+        for command in COMMANDS[old.script]
     ],
 )
-def test_a_command_that_only_evaluates_gives_a_score(old, command, local, tmp_path):
+def test_a_command_that_only_evaluates_reports_a_score(old, command, local, tmp_path):
     words = local_words(old, local, tmp_path / "run", "cpu")
 
     result = run_here(command, *words, "--json")
@@ -59,29 +59,29 @@ def test_a_command_that_only_evaluates_gives_a_score(old, command, local, tmp_pa
     assert (tmp_path / "run" / "predictions.jsonl").read_text().count("\n") == 3
 
 
-@pytest.mark.parametrize("old", read_commands("bench"), ids=lambda one: one.id)
-def test_a_benchmark_listens(old, local, tmp_path):
+@pytest.mark.parametrize("old", read_commands("bench"), ids=lambda old: old.id)
+def test_a_benchmark_runs(old, local, tmp_path):
     result = run_here("bench", *local_words(old, local, tmp_path / "run", "cpu"), "--json")
 
     assert result.exit_code == 0, result.stderr
-    account = json.loads(result.stdout)
-    assert (account["utterances"], account["repeat"], account["random_weights"]) == (2, 1, False)
-    assert account["dtype"] == old.flags["dtype"]
-    assert account["score"]["utterances"] == 2
+    report = json.loads(result.stdout)
+    assert (report["utterances"], report["repeat"], report["random_weights"]) == (2, 1, False)
+    assert report["dtype"] == old.flags["dtype"]
+    assert report["score"]["utterances"] == 2
 
 
-def test_what_the_old_pattern_would_have_removed_is_counted_in_this_data(local, tmp_path):
+def test_unnamed_characters_that_the_script_removed_are_counted_in_the_data(local, tmp_path):
     words = local_words(TRAINED[0], local, tmp_path / "run", "cpu")
 
     result = run_here("finetune-ctc", *words)
 
-    said = "The old script would also have removed from this data's text: ' 2x. They stay."
-    assert result.stderr.count(said) == 1
+    notice = "The old script would also have removed from this data's text: ' 2x. They stay."
+    assert result.stderr.count(notice) == 1
     assert "'" in (tmp_path / "run" / "model" / "vocab.json").read_text()
     assert '"!"' not in (tmp_path / "run" / "model" / "vocab.json").read_text()
 
 
-def test_nothing_is_overwritten_the_run_gets_the_next_free_folder(local, tmp_path):
+def test_an_existing_run_folder_is_kept_and_the_next_free_one_used(local, tmp_path):
     words = local_words(TRAINED[0], local, tmp_path / "run", "cpu")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("mine")
@@ -94,16 +94,16 @@ def test_nothing_is_overwritten_the_run_gets_the_next_free_folder(local, tmp_pat
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
 
 
-def test_without_leave_to_overwrite_an_existing_folder_is_refused(local, tmp_path):
+def test_without_overwrite_output_dir_an_existing_folder_is_rejected(local, tmp_path):
     words = local_words(TRAINED[0], local, tmp_path, "cpu")
 
-    result = run_here("finetune-ctc", *[one for one in words if one != "--overwrite_output_dir"])
+    result = run_here("finetune-ctc", *[word for word in words if word != "--overwrite_output_dir"])
 
     assert result.exit_code == 2
     assert "exists already" in result.stderr
 
 
-def test_quiet_is_silent_and_a_plan_writes_nothing(local, tmp_path):
+def test_quiet_prints_nothing_and_a_dry_run_writes_nothing(local, tmp_path):
     words = local_words(TRAINED[0], local, tmp_path / "run", "cpu")
 
     result = run_here("finetune-ctc", *words, "--quiet", "--dry-run", "--json")
@@ -113,18 +113,18 @@ def test_quiet_is_silent_and_a_plan_writes_nothing(local, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_half_precision_gives_way_where_the_device_has_none(local, tmp_path):
-    old = next(one for one in TRAINED if "fp16" in one.flags)
+def test_fp16_becomes_auto_on_a_device_without_it(local, tmp_path):
+    old = next(old for old in TRAINED if "fp16" in old.flags)
 
     result = run_here("finetune-ctc", *local_words(old, local, tmp_path / "run", "cpu"), "--json")
 
     assert json.loads(result.stdout)["dtype"] in {"bf16", "fp32"}
-    assert "--fp16 is --dtype fp16; a device that has none" in result.stderr
+    assert "--fp16 is --dtype fp16; like --dtype auto on a device without fp16" in result.stderr
 
 
 @pytest.mark.skipif(find_spec("deepspeed") is not None, reason="DeepSpeed is installed here")
-def test_where_deepspeed_is_not_installed_its_command_says_how_to_get_it(local, tmp_path):
-    old = next(one for one in read_commands("ctc") if "deepspeed" in one.flags)
+def test_without_deepspeed_its_command_names_the_package(local, tmp_path):
+    old = next(old for old in read_commands("ctc") if "deepspeed" in old.flags)
     (tmp_path / "zero.json").write_text("{}")
     words = local_words(old, local, tmp_path / "run", "cpu")
     words[words.index("--deepspeed") + 1] = "zero.json"

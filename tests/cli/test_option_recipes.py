@@ -1,4 +1,4 @@
-"""`--recipe` of the commands that train nothing: its options, unless the command line says more."""
+"""`--recipe` of commands that do not train: defaults for the options of the command line."""
 
 import json
 
@@ -16,8 +16,8 @@ def librispeech(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shouting(tmp_path_factory):
-    """A model that writes capitals, as wav2vec2-base-960h does."""
+def uppercase_model(tmp_path_factory):
+    """Write a model with an uppercase vocabulary, like wav2vec2-base-960h."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ',"
     return save_tiny_model(tmp_path_factory.mktemp("model") / "tiny", letters=letters)
 
@@ -33,8 +33,19 @@ def shouting(tmp_path_factory):
         ("bench-wav2vec2-base-fp32-dummy", "fp32", 25),
     ],
 )
-def test_a_benchmark_runs_as_its_recipe_says(recipe, dtype, repeat, librispeech, shouting):
-    words = ["--data", librispeech, "--model", shouting, "--device", "cpu", "--json", "--quiet"]
+def test_a_benchmark_takes_its_options_from_the_recipe(
+    recipe, dtype, repeat, librispeech, uppercase_model
+):
+    words = [
+        "--data",
+        librispeech,
+        "--model",
+        uppercase_model,
+        "--device",
+        "cpu",
+        "--json",
+        "--quiet",
+    ]
 
     result = run_here("bench", "--recipe", recipe, *words)
 
@@ -44,18 +55,29 @@ def test_a_benchmark_runs_as_its_recipe_says(recipe, dtype, repeat, librispeech,
     assert answer["score"]["utterances"] == answer["utterances"] == 3
 
 
-def test_what_the_command_line_says_goes_before_the_recipe(librispeech, shouting):
-    words = ["--data", librispeech, "--model", shouting, "--device", "cpu", "--json", "--quiet"]
-    said = ["--dtype", "fp32", "--bucket-rule", "optimal", "--limit", 2]
+def test_the_command_line_overrides_the_recipe(librispeech, uppercase_model):
+    words = [
+        "--data",
+        librispeech,
+        "--model",
+        uppercase_model,
+        "--device",
+        "cpu",
+        "--json",
+        "--quiet",
+    ]
+    overrides = ["--dtype", "fp32", "--bucket-rule", "optimal", "--limit", 2]
 
-    result = run_here("bench", *said, "--recipe", "bench-wav2vec2-base-bf16", *words)
+    result = run_here("bench", *overrides, "--recipe", "bench-wav2vec2-base-bf16", *words)
 
     answer = json.loads(result.stdout)
     assert (answer["dtype"], answer["bucket_rule"], answer["utterances"]) == ("fp32", "optimal", 2)
 
 
-def test_an_evaluation_takes_split_and_text_rules_from_its_recipe(librispeech, shouting, tmp_path):
-    words = ["--data", librispeech, "--model", shouting, "--run", tmp_path / "run"]
+def test_an_evaluation_takes_split_and_text_rules_from_its_recipe(
+    librispeech, uppercase_model, tmp_path
+):
+    words = ["--data", librispeech, "--model", uppercase_model, "--run", tmp_path / "run"]
 
     result = run_here("eval-ctc", "--recipe", "eval-ctc-librispeech", *words, "--quiet", "--json")
 
@@ -65,24 +87,24 @@ def test_an_evaluation_takes_split_and_text_rules_from_its_recipe(librispeech, s
     assert "case='lower'" in json.loads(result.stdout)["normalizer"]
 
 
-def test_a_recipe_for_another_command_ends_with_3_and_names_it(librispeech):
+def test_a_recipe_for_another_command_exits_with_3_and_names_it(librispeech):
     result = run_here("eval-ctc", "--recipe", "demo", "--data", librispeech, "--model", "demo")
 
     assert result.exit_code == 3
     assert "gaudi-asr finetune-ctc --recipe" in result.stderr
 
 
-def test_a_misspelt_recipe_is_met_with_the_nearest():
+def test_for_a_misspelled_recipe_the_nearest_is_suggested():
     result = run_here("bench", "--recipe", "bench-wav2vec-base-bf16")
 
     assert result.exit_code == 3
     assert "bench-wav2vec2-base-bf16" in result.stderr
 
 
-def test_whisper_is_evaluated_as_its_recipe_says(tmp_path):
+def test_whisper_is_evaluated_with_the_options_of_its_recipe(tmp_path):
     hindi = standins.write_hub_common_voice(tmp_path / "hindi")
     model = save_tiny_whisper(tmp_path / "whisper")
-    # The model as an argument: the recipe gives one as an option, which gives way.
+    # The model is an argument here, and overrides the option in the recipe.
     words = [model, "--data", f"parquet:{hindi}", "--run", tmp_path / "run"]
 
     result = run_here("eval-seq2seq", "--recipe", "eval-whisper-small-cv-hi", *words, "--quiet")
@@ -94,7 +116,7 @@ def test_whisper_is_evaluated_as_its_recipe_says(tmp_path):
 
 
 @pytest.mark.parametrize("size", ["base", "large"])
-def test_a_warm_start_takes_its_shape_from_its_recipe(size, tmp_path):
+def test_a_warm_start_takes_its_architecture_from_the_recipe(size, tmp_path):
     encoder = save_tiny_model(tmp_path / "encoder", head=False)
     decoder = save_tiny_text_model(tmp_path / "decoder")
     words = ["--encoder", encoder, "--decoder", decoder, "--out", tmp_path / "both", "--json"]
@@ -102,7 +124,7 @@ def test_a_warm_start_takes_its_shape_from_its_recipe(size, tmp_path):
     result = run_here("create-seq2seq", "--recipe", f"create-wav2vec2-bart-{size}", *words)
 
     config = json.loads((tmp_path / "both" / "config.json").read_text())
-    written = json.loads((tmp_path / "both" / "generation_config.json").read_text())
+    generation = json.loads((tmp_path / "both" / "generation_config.json").read_text())
     assert result.exit_code == 0
     assert config["encoder"]["num_adapter_layers"] == 3
-    assert written["num_beams"] == 5
+    assert generation["num_beams"] == 5

@@ -1,4 +1,4 @@
-"""A published command says the same as a recipe and as an old command line."""
+"""A recipe for a published command has the settings of its translated legacy command."""
 
 import json
 
@@ -20,35 +20,35 @@ RECIPES = {
     "whisper-small-hpu": "seq2seq-whisper-small-cv-hi",
     "whisper-large-8-hpus": "seq2seq-whisper-large-cv-hi-8hpu",
 }
-"""An old command -> the recipe of the same."""
-OTHERWISE = {
-    # Few lengths, and batches that a Gaudi can fill: what is heard and learnt is the same.
+"""Legacy command -> recipe for it."""
+DIFFERENT = {
+    # Few buckets, and batches that fill a Gaudi: the training data is the same.
     "batching.buckets",
 }
-OF_ONE = {
-    # A trained head keeps its vocabulary, which is of capitals.
+DIFFERENT_IN = {
+    # A fine-tuned head keeps its vocabulary of capital letters.
     "ctc-librispeech-ipu": {"vocab", "text.case"},
-    # fp16 would be refused by every device but one.
+    # Only CUDA supports fp16.
     "ctc-common-voice-gpu": {"dtype"},
     "ctc-common-voice-8-gpus": {"dtype"},
-    # Its precision stands in DeepSpeed's own configuration.
+    # DeepSpeed's own configuration sets the precision.
     "ctc-librispeech-8-hpus-deepspeed": {"dtype"},
-    # The folder that the model was made in, and how that model says it writes.
+    # The folder of the warm-started model, and its generation configuration.
     "seq2seq-librispeech-gpu": {"dtype", "model"},
     "seq2seq-librispeech-8-gpus": {"dtype", "model", "generation.max_tokens", "generation.beams"},
 }
 ABOUT = {"name", "requires", "published", "trainer", "train", "eval", "test"}
 
 
-@pytest.mark.parametrize("old", RECIPES)
-def test_a_published_command_trains_the_same_as_a_recipe_and_as_it_was_typed(old):
-    (command,) = [one for one in read_commands() if one.id == old]
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_has_the_settings_of_the_published_command(name):
+    (command,) = [old for old in read_commands() if old.id == name]
     imported = run_here("import-command", command.command, "--json")
-    typed = json.loads(imported.stdout)["recipe"]
+    translated = json.loads(imported.stdout)["recipe"]
 
-    recipe = load_recipe(RECIPES[old], ["train.data=_"]).model_dump(mode="json")
+    recipe = load_recipe(RECIPES[name], ["train.data=_"]).model_dump(mode="json")
 
-    assert set(differing(recipe, typed)) <= OTHERWISE | OF_ONE.get(old, set())
+    assert set(differing(recipe, translated)) <= DIFFERENT | DIFFERENT_IN.get(name, set())
 
 
 def differing(ours, theirs, prefix=""):
@@ -56,10 +56,10 @@ def differing(ours, theirs, prefix=""):
         mine, other = ours[key], theirs.get(key)
         if isinstance(mine, dict) and isinstance(other, dict):
             yield from differing(mine, other, f"{prefix}{key}.")
-        elif plain(key, mine) != plain(key, other):
+        elif comparable(key, mine) != comparable(key, other):
             yield prefix + key
 
 
-def plain(key, value):
-    """Values as text; characters to strip in any order."""
+def comparable(key, value):
+    """Return a value as text, with the characters to strip in any order."""
     return sorted(value) if key == "strip_chars" else str(value)

@@ -27,7 +27,7 @@ def main(out: Path) -> dict[str, Any]:
         if "gradient_checkpointing" in old.flags:
             # torch's gradient checkpointing looks for devices that the stand-in does not emulate.
             words += ["--gradient_checkpointing", "False"]
-        done = run_here(old.today, *words, "--json")
+        done = run_here(old.current, *words, "--json")
         found[old.id] = {
             "exit_code": done.exit_code,
             "stdout": done.stdout,

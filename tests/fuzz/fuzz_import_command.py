@@ -1,8 +1,8 @@
-"""Fuzz the import of old commands: each line is translated or rejected, and none is run.
+"""Mutated lines of legacy commands: each is translated or rejected, and nothing in it is run.
 
     python tests/fuzz/fuzz_import_command.py --cases 5000 --seed 0
 
-Prints each line with any other outcome, with its seed, and exits with 1 if there was one.
+Prints each line with another outcome and its seed, and exits with 1 if there was one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gaudi_asr_cli.core.errors import AsrError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "old_commands.yaml"
 MARK = "run-by-the-fuzzer"
-"""A file that would exist if any command was run."""
+"""A file that a command in a line would create if it were run."""
 FRONTS = (
     "",
     "nohup ",
@@ -118,11 +118,11 @@ VALUES = (
 
 def read_lines() -> list[str]:
     listed = yaml.safe_load(GOLDEN.read_text(encoding="utf-8"))
-    return [one["command"] for one in listed]
+    return [entry["command"] for entry in listed]
 
 
 def mutate(line: str, lines: list[str], dice: random.Random) -> str:
-    """Return the line after one to five random mutations."""
+    """Return the line after one to five random changes."""
     for _ in range(dice.randint(1, 5)):
         line = dice.choice(MUTATIONS)(line, lines, dice)
     return line
@@ -130,9 +130,9 @@ def mutate(line: str, lines: list[str], dice: random.Random) -> str:
 
 def _put_value(line: str, _: list[str], dice: random.Random) -> str:
     words = line.split(" ")
-    place = dice.randrange(len(words))
-    name, equals, _old = words[place].partition("=")
-    words[place] = f"{name}={dice.choice(VALUES)}" if equals else dice.choice(VALUES)
+    index = dice.randrange(len(words))
+    name, equals, _old = words[index].partition("=")
+    words[index] = f"{name}={dice.choice(VALUES)}" if equals else dice.choice(VALUES)
     return " ".join(words)
 
 
@@ -150,14 +150,14 @@ def _drop_word(line: str, _: list[str], dice: random.Random) -> str:
 
 def _swap_words(line: str, _: list[str], dice: random.Random) -> str:
     words = line.split(" ")
-    one, other = dice.randrange(len(words)), dice.randrange(len(words))
-    words[one], words[other] = words[other], words[one]
+    first, second = dice.randrange(len(words)), dice.randrange(len(words))
+    words[first], words[second] = words[second], words[first]
     return " ".join(words)
 
 
 def _change_character(line: str, _: list[str], dice: random.Random) -> str:
-    place = dice.randrange(len(line)) if line else 0
-    return line[:place] + dice.choice("'\"\\$`(){}<>|&;# \n=-\u2013a0") + line[place + 1 :]
+    index = dice.randrange(len(line)) if line else 0
+    return line[:index] + dice.choice("'\"\\$`(){}<>|&;# \n=-\u2013a0") + line[index + 1 :]
 
 
 def _cut(line: str, _: list[str], dice: random.Random) -> str:
@@ -179,10 +179,7 @@ def _tail(line: str, _: list[str], dice: random.Random) -> str:
 
 def _nest(line: str, _: list[str], dice: random.Random) -> str:
     quoted = shlex.quote(line) if dice.random() < 0.7 else f'"{line}"'
-    shell = dice.choice(
-        ("bash -c", "sh -lc", "docker run img bash -c", "sbatch --wrap", "ssh host")
-    )
-    return f"{shell} {quoted}"
+    return f"{dice.choice(SHELLS)} {quoted}"
 
 
 def _hyphens(line: str, _: list[str], dice: random.Random) -> str:
@@ -207,19 +204,19 @@ MUTATIONS: tuple[Callable[[str, list[str], random.Random], str], ...] = (
 
 @contextmanager
 def _guarded() -> Iterator[None]:
-    """Run the block in a new empty folder, which must stay empty."""
-    home = Path.cwd()
+    """Run in an empty temporary folder, which must stay empty."""
+    working_directory = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
             yield
             assert not list(Path(folder).iterdir()), "something was run or written"
         finally:
-            os.chdir(home)
+            os.chdir(working_directory)
 
 
 def try_line(line: str, program: Any) -> str:
-    """Return `translated`, or the name of the error.
+    """Return `translated`, or the class name of the user error.
 
     Raises:
         Exception: Any other outcome.
@@ -242,10 +239,10 @@ def try_line(line: str, program: Any) -> str:
 
 
 def run(cases: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Try `cases` mutated lines.
+    """Translate a number of mutated lines.
 
     Returns:
-        Counts of each outcome, and a report of each line that ended in a bug.
+        The count of each outcome, and a report of each line that ended in a bug.
     """
     lines = read_lines()
     program = typer.main.get_command(app)

@@ -1,4 +1,4 @@
-"""The commands of the READMEs, and local models and data that stand in for theirs."""
+"""The commands of the READMEs, and local models and data in place of those that they name."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 import yaml
 
 WHISPER_TOKENS = 256
-"""Hindi takes many bytes in a tokenizer of English digits."""
-SPOKEN = (*["one", "two", "three", "four", "see", "off", "don", "t", "go"], "'", ",")
-"""The words of the stand-in for LibriSpeech."""
+"""Hindi is many bytes in a tokenizer of English digits."""
+VOCABULARY = (*["one", "two", "three", "four", "see", "off", "don", "t", "go"], "'", ",")
+"""The words of the local LibriSpeech."""
 GOLDEN = Path(__file__).parents[1] / "golden"
 SCRIPTS = {
     "run_speech_recognition_ctc.py": "ctc",
     "run_speech_recognition_seq2seq.py": "seq2seq",
     "wav2vec.py": "bench",
 }
-TODAY = {"ctc": "finetune-ctc", "seq2seq": "finetune-seq2seq", "bench": "bench"}
+CURRENT = {"ctc": "finetune-ctc", "seq2seq": "finetune-seq2seq", "bench": "bench"}
 
 
 @dataclass(frozen=True)
 class OldCommand:
-    """An old command; `flags` as argparse reads them, `words` are those after the script."""
+    """A legacy command; `flags` as a shell and argparse parse them, `words` after the script."""
 
     id: str
     command: str
@@ -39,16 +39,16 @@ class OldCommand:
         return "do_train" in self.flags
 
     @property
-    def today(self) -> str:
+    def current(self) -> str:
         """The command that replaces it."""
-        only_scores = self.script == "seq2seq" and not self.trains
-        return "eval-seq2seq" if only_scores else TODAY[self.script]
+        only_evaluates = self.script == "seq2seq" and not self.trains
+        return "eval-seq2seq" if only_evaluates else CURRENT[self.script]
 
     @property
     def words(self) -> list[str]:
         words = shlex.split(self.command)
-        script = next(i for i, word in enumerate(words) if Path(word).name in SCRIPTS)
-        return words[script + 1 :]
+        index = next(i for i, word in enumerate(words) if Path(word).name in SCRIPTS)
+        return words[index + 1 :]
 
     @property
     def is_for_gaudi(self) -> bool:
@@ -56,27 +56,27 @@ class OldCommand:
 
 
 def read_commands(*scripts: str) -> list[OldCommand]:
-    """Return the commands of the given scripts, or all."""
+    """Read the commands of some scripts, or of all."""
     listed = yaml.safe_load((GOLDEN / "old_commands.yaml").read_text(encoding="utf-8"))
-    known = [entry for entry in listed if any(name in entry["command"] for name in SCRIPTS)]
-    commands = [OldCommand(entry["id"], entry["command"], entry["flags"]) for entry in known]
-    return [command for command in commands if not scripts or command.script in scripts]
+    known = [one for one in listed if any(name in one["command"] for name in SCRIPTS)]
+    commands = [OldCommand(one["id"], one["command"], one["flags"]) for one in known]
+    return [one for one in commands if not scripts or one.script in scripts]
 
 
 def read_flag_map() -> dict[str, Any]:
-    """Return the committed map from flags to keys."""
+    """Read the committed map from flags to keys."""
     mapped: dict[str, Any] = yaml.safe_load((GOLDEN / "old_flags.yaml").read_text(encoding="utf-8"))
     return mapped
 
 
 @dataclass(frozen=True)
 class Local:
-    """Folders that stand in for the models and data of the commands."""
+    """Local folders in place of the models and data that the commands name."""
 
     pretrained: Path
     trained: Path
     whisper: Path
-    joined: Path
+    warm_started: Path
     librispeech: Path
     common_voice: Path
     hindi: Path
@@ -93,31 +93,31 @@ def write_local(root: Path) -> Local:
         pretrained=save_tiny_model(root / "pretrained", head=False),
         trained=save_tiny_model(root / "trained", letters=letters),
         whisper=save_tiny_whisper(root / "whisper", max_target_positions=WHISPER_TOKENS),
-        joined=_join(root),
+        warm_started=_warm_start(root),
         librispeech=write_librispeech(root / "librispeech"),
         common_voice=write_common_voice(root / "common-voice", "turkish"),
         hindi=write_hub_common_voice(root / "hindi"),
     )
 
 
-def _join(root: Path) -> Path:
-    """Build an encoder-decoder from two checkpoints, as create-seq2seq does."""
+def _warm_start(root: Path) -> Path:
+    """Write an encoder-decoder model as create-seq2seq does from two checkpoints."""
     from helpers.tiny_models import save_tiny_model
     from helpers.tiny_text_models import save_tiny_text_model
 
     from gaudi_asr_cli.core.models.seq2seq.warm_start import WarmStart, join, save_joined
 
     encoder = save_tiny_model(root / "encoder", "wav2vec2-layer-norm", head=False)
-    decoder = save_tiny_text_model(root / "decoder", words=SPOKEN)
+    decoder = save_tiny_text_model(root / "decoder", words=VOCABULARY)
     both = join(WarmStart(str(encoder), str(decoder), adapter_layers=1, max_tokens=40, beams=1))
     save_joined(both, root / "joined")
     return root / "joined"
 
 
 def local_words(old: OldCommand, local: Local, run: Path, device: str) -> list[str]:
-    """Return the command's own words, and options that make it small and local."""
+    """Return the command's own words, then options that make it small and local."""
     words = [*old.words, "--device", device]
-    for name, path in _places(old, local).items():
+    for name, path in _replacements(old, local).items():
         words += ["--in-place", f"{name}={path}"]
     if old.script == "bench":
         return [*words, "--limit", "2", "--repeat", "1"]
@@ -125,7 +125,7 @@ def local_words(old: OldCommand, local: Local, run: Path, device: str) -> list[s
     return [*words, *steps, "--run", str(run)]
 
 
-def _places(old: OldCommand, local: Local) -> dict[str, Path]:
+def _replacements(old: OldCommand, local: Local) -> dict[str, Path]:
     if old.script == "bench":
         model = "large-960h-lv60-self" if "large" in old.flags else "base-960h"
         sample = "dev_clean_ds" in old.flags
@@ -138,7 +138,7 @@ def _places(old: OldCommand, local: Local) -> dict[str, Path]:
 def _model(old: OldCommand, local: Local) -> Path:
     name = old.flags["model_name_or_path"]
     if old.script == "seq2seq":
-        return local.whisper if "whisper" in name else local.joined
+        return local.whisper if "whisper" in name else local.warm_started
     return local.trained if "960h" in name or not old.trains else local.pretrained
 
 

@@ -1,5 +1,5 @@
-"""Command lines of the example scripts that this project took over from, and what they mean here.
+"""Translate command lines of the example scripts that gaudi-asr replaces.
 
-`flags` has the one table of every flag, `reading` takes words apart as the scripts' own parser
-did, `launchers` what stood before the script, and `translating` puts it all together.
+`lines` finds the call in a line of `shell` text, `launchers` translates the words before the
+script, `arguments` parses those after it, `flags` lists every flag, and `scripts` translates them.
 """

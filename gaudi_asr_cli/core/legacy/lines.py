@@ -1,4 +1,4 @@
-"""A line as it stands in a shell script or README: where in it an old script is called."""
+"""Find the call of a legacy script in a line of a shell script or README."""
 
 from __future__ import annotations
 
@@ -8,74 +8,72 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from gaudi_asr_cli.core.errors import UsageError
-from gaudi_asr_cli.core.legacy.flags import Table
+from gaudi_asr_cli.core.legacy.arguments import flag_name, is_flag
+from gaudi_asr_cli.core.legacy.flags import Table, ValueKind
 from gaudi_asr_cli.core.legacy.launchers import find_script
-from gaudi_asr_cli.core.legacy.reading import is_flag, underscored
 from gaudi_asr_cli.core.legacy.scripts import SCRIPTS
 from gaudi_asr_cli.core.legacy.shell import Command, Word, read_commands
-from gaudi_asr_cli.core.legacy.translating import OldNotice
+from gaudi_asr_cli.core.legacy.translation import LegacyNotice
 from gaudi_asr_cli.core.secret_values import hide_in_line
 
 _OPTION = re.compile(r"--?[\w-]+=")
-_NAMES = re.compile("|".join(re.escape(script.name) for script in SCRIPTS.values()))
+_SCRIPT_NAMES = re.compile("|".join(re.escape(script.name) for script in SCRIPTS.values()))
 _VARIABLE = re.compile(r"\$(\{[^`$]*\}|\w+|[@*#?!$-])")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
-DEPTH = 8
-"""Shells within shells that are looked into."""
-SHOWN = 100
-"""Characters of another command that are shown."""
+MAX_DEPTH = 8
+"""Most nested shells, as in `ssh host "bash -c '...'"`."""
+_MAX_SHOWN = 100
+"""Most characters of another command in a notice."""
 
 
 @dataclass(frozen=True, slots=True)
-class OldLine:
-    """The call of an old script.
+class LegacyCall:
+    """The call of a legacy script.
 
     Args:
-        front: What stood before the script, of every shell around it.
-        script: One of `SCRIPTS`.
-        words: What followed the script's name.
-        notices: What the shell would have done besides.
+        front: The words before the script, in every shell around it.
+        script: A key of `SCRIPTS`.
+        words: The words after the script's name.
+        notices: What else the shell would have done.
     """
 
     front: tuple[str, ...]
     script: str
     words: tuple[Word, ...]
-    notices: tuple[OldNotice, ...]
+    notices: tuple[LegacyNotice, ...]
 
 
-def find_old_command(line: Sequence[str], depth: int = 0) -> OldLine:
-    """Find the call of an old script.
+def find_call(line: Sequence[str], depth: int = 0) -> LegacyCall:
+    """Find the call of a legacy script.
 
     Args:
-        line: One word of shell text, or words that a shell has taken apart already.
-        depth: How many shells stand around it.
+        line: One word of shell text, or words that a shell has split already.
+        depth: The number of shells around it.
 
     Raises:
-        UsageError: No old script is called, or the text cannot be taken apart.
+        UsageError: No legacy script is called, or the text cannot be parsed.
     """
-    whole = [Command(tuple(Word(word) for word in line))]
-    commands = read_commands(line[0]) if len(line) == 1 else whole
+    is_text = len(line) == 1
+    commands = read_commands(line[0]) if is_text else [Command(tuple(map(Word, line)))]
     chosen = _choose(commands)
     if chosen is None:
         raise _no_script()
-    around = tuple(_notices(commands, chosen))
+    notices = tuple(_surroundings(commands, chosen))
     words = commands[chosen].words
-    place = find_script([word.text for word in words])
-    if place is None:
-        return _look_inside(words, around, depth)
-    return OldLine(
-        tuple(word.text for word in words[:place]),
-        _script_of(words[place].text),
-        words[place + 1 :],
-        around,
+    index = find_script([word.text for word in words])
+    if index is None:
+        return _find_nested(words, notices, depth)
+    return LegacyCall(
+        tuple(word.text for word in words[:index]),
+        _script_of(words[index].text),
+        words[index + 1 :],
+        notices,
     )
 
 
 def _no_script() -> UsageError:
     names = ", ".join(script.name for script in SCRIPTS.values())
-    return UsageError(
-        "No old script is called in this line.", remedy=f"Those that are known: {names}."
-    )
+    return UsageError("No old script is called in this line.", remedy=f"Known scripts: {names}.")
 
 
 def _script_of(word: str) -> str:
@@ -83,150 +81,149 @@ def _script_of(word: str) -> str:
     return next(key for key, script in SCRIPTS.items() if script.name == f"{file}.py")
 
 
-def _look_inside(words: Sequence[Word], around: tuple[OldNotice, ...], depth: int) -> OldLine:
-    """Read the word that is a shell's text itself, as behind `bash -c` and in `--wrap=`."""
-    place = next(place for place, word in enumerate(words) if _NAMES.search(word.text))
-    if depth == DEPTH:
+def _find_nested(
+    words: Sequence[Word], notices: tuple[LegacyNotice, ...], depth: int
+) -> LegacyCall:
+    """Find the call in a word that is shell text itself, as after `bash -c` and in `--wrap=`."""
+    index = next(i for i, word in enumerate(words) if _SCRIPT_NAMES.search(word.text))
+    if depth == MAX_DEPTH:
         raise UsageError(
-            "Too many shells stand within each other in this line.",
-            remedy="Give the innermost command alone.",
+            "This line has too many nested shells.", remedy="Pass the innermost command alone."
         )
-    text = words[place].text
+    text = words[index].text
     option = _OPTION.match(text)
-    inner = find_old_command([text[option.end() :] if option else text], depth + 1)
-    front = [word.text for word in words[:place]]
-    rest = " ".join(word.text for word in words[place + 1 :])
-    left = (
-        [OldNotice(hide_in_line(rest), "dropped", "of the shell around the command")]
-        if rest
-        else []
-    )
-    return OldLine(
-        (*front, *inner.front), inner.script, inner.words, (*around, *left, *inner.notices)
-    )
+    inner = find_call([text[option.end() :] if option else text], depth + 1)
+    front = [word.text for word in words[:index]]
+    rest = " ".join(word.text for word in words[index + 1 :])
+    if rest:
+        message = "belongs to the shell around the command"
+        notices = (*notices, LegacyNotice(hide_in_line(rest), "dropped", message))
+    return LegacyCall((*front, *inner.front), inner.script, inner.words, (*notices, *inner.notices))
 
 
 def _choose(commands: Sequence[Command]) -> int | None:
-    """The first command that calls a script with options; else one that names it at all."""
+    """Return the first command that calls a script with options, else the first that names one."""
     texts = [[word.text for word in command.words] for command in commands]
-    for fits in (_calls_script, _names_script, _holds_script):
-        place = next((place for place, words in enumerate(texts) if fits(words)), None)
-        if place is not None:
-            return place
+    for matches in (_calls_script, _names_script, _contains_script):
+        index = next((index for index, words in enumerate(texts) if matches(words)), None)
+        if index is not None:
+            return index
     return None
 
 
 def _calls_script(words: Sequence[str]) -> bool:
-    place = find_script(words)
-    return place is not None and place + 1 < len(words) and is_flag(words[place + 1])
+    index = find_script(words)
+    return index is not None and index + 1 < len(words) and is_flag(words[index + 1])
 
 
 def _names_script(words: Sequence[str]) -> bool:
     return find_script(words) is not None
 
 
-def _holds_script(words: Sequence[str]) -> bool:
-    return any(_NAMES.search(word) for word in words)
+def _contains_script(words: Sequence[str]) -> bool:
+    return any(_SCRIPT_NAMES.search(word) for word in words)
 
 
-def _notices(commands: Sequence[Command], chosen: int) -> Iterator[OldNotice]:
-    """What a shell would have done besides the chosen command."""
-    for place, command in enumerate(commands):
-        if place != chosen:
-            yield _other_command(command, before=place < chosen)
+def _surroundings(commands: Sequence[Command], chosen: int) -> Iterator[LegacyNotice]:
+    """Yield notices on what the shell would have done besides the chosen command."""
+    for index, command in enumerate(commands):
+        if index != chosen:
+            yield _other_command(command, is_before=index < chosen)
     for redirection in commands[chosen].redirections:
-        about = "a redirection is the shell's: write it behind today's command again"
-        yield OldNotice(hide_in_line(redirection), "kept", about)
+        message = "a redirection of the shell: write it after the new command again"
+        yield LegacyNotice(hide_in_line(redirection), "kept", message)
     if commands[chosen].after == "&":
-        yield OldNotice("&", "kept", "ran it in the background: write it behind again")
-    if commands[chosen].glued:
-        lines = ", ".join(map(str, commands[chosen].glued))
-        about = f"joined to the command, though no backslash ends the line before (line {lines})"
-        yield OldNotice("", "repaired", about)
+        message = "ran the command in the background: write it after the new command again"
+        yield LegacyNotice("&", "kept", message)
+    if commands[chosen].joined_lines:
+        lines = ", ".join(map(str, commands[chosen].joined_lines))
+        message = (
+            f"joined to the command, although the previous line ends without \\ (line {lines})"
+        )
+        yield LegacyNotice("", "repaired", message)
 
 
-def _other_command(command: Command, *, before: bool) -> OldNotice:
-    text = hide_in_line(" ".join([command.text, *command.redirections]))[:SHOWN]
+def _other_command(command: Command, *, is_before: bool) -> LegacyNotice:
+    text = hide_in_line(" ".join([command.text, *command.redirections]))[:_MAX_SHOWN]
     first = command.words[0].text
     if _calls_script([word.text for word in command.words]):
-        about = "another old command of the line: translate it by itself"
+        message = "another old command in the line: translate it separately"
     elif command.before.startswith("|") and command.before != "||":
-        text, about = f"| {text}", "reads what the command writes: write it behind again"
-    elif before and (_ASSIGNMENT.match(first) or first in {"export", "source", "."}):
-        return OldNotice(text, "kept", "belongs to the environment: do it before again")
+        text, message = f"| {text}", "reads the command's output: write it after the new command"
+    elif is_before and (_ASSIGNMENT.match(first) or first in {"export", "source", "."}):
+        message = "sets up the environment: run it before the new command again"
     else:
-        when = "before" if before else "after"
-        about = f"another command of the line, not translated: run it {when} today's yourself"
-    return OldNotice(text, "kept", about)
+        when = "before" if is_before else "after"
+        message = f"another command in the line, not translated: run it {when} the new command"
+    return LegacyNotice(text, "kept", message)
 
 
-def set_aside_unknown(
+def separate_unknown(
     words: Sequence[Word], table: Table
-) -> tuple[list[str], tuple[OldNotice, ...]]:
-    """Leave out what cannot be translated because only a shell could say what it is.
+) -> tuple[list[str], tuple[LegacyNotice, ...]]:
+    """Leave out words that cannot be translated because only a shell can expand them.
 
-    A text stays as it was written, for a shell to expand; where a number, a switch or a list is
-    wanted, or an option's name, nothing can be made of it.
+    A text value is kept unchanged for a shell to expand; a number, switch, list or option name
+    cannot be translated.
 
     Args:
-        words: What followed the script's name.
+        words: The words after the script's name.
         table: The script's flags.
 
     Returns:
-        The words that can be translated, and a notice for each unknown.
+        The words that can be translated, and a notice for each unknown part.
     """
-    reader = _Unknown(table)
+    separator = _Separator(table)
     for word in words:
-        reader.take(word)
-    return reader.kept, tuple(reader.notices)
+        separator.add(word)
+    return separator.kept, tuple(separator.notices)
 
 
-class _Unknown:
-    """Sorts words into those that can be translated and those that cannot."""
+class _Separator:
+    """Separates words that can be translated from those that cannot."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
         self.kept: list[str] = []
-        self.notices: list[OldNotice] = []
-        self.in_forgotten_list = False
+        self.notices: list[LegacyNotice] = []
+        self.in_dropped_list = False
 
-    def take(self, word: Word) -> None:
-        self.in_forgotten_list &= not is_flag(word.text)
-        if self.in_forgotten_list:
+    def add(self, word: Word) -> None:
+        self.in_dropped_list &= not is_flag(word.text)
+        if self.in_dropped_list:
             return
-        owner = _owner(word, self.kept, self.table)
+        option = _option_of(word, self.kept, self.table)
         if word.unknown:
-            self._take_unknown(word, owner)
+            self._add_unknown(word, option)
             return
         self.kept.append(word.text)
-        if word.glob and owner is not None and not _takes(owner, self.table, "list"):
-            about = f"{word.text} is taken as written; a shell may put names of files in its place"
-            self._report(owner, about)
+        if word.glob and option is not None and not _takes(option, self.table, "list"):
+            message = f"{word.text} is taken as written; a shell may replace it by file names"
+            self._report(option, message)
 
-    def _take_unknown(self, word: Word, owner: str | None) -> None:
+    def _add_unknown(self, word: Word, option: str | None) -> None:
         shown = hide_in_line(" ".join(word.unknown))
-        if owner is None:
-            about = "unknown words, left out: nothing is looked up or run"
-            self._report(word.text, about)
-        elif _takes(owner, self.table, "text", "any"):
+        if option is None:
+            self._report(word.text, "unknown words, left out: nothing is expanded or run")
+        elif _takes(option, self.table, "text", "any"):
             self.kept.append(word.text)
-            self._report(owner, f"the value of {shown} is unknown here: it stands as written")
+            self._report(option, f"the value of {shown} is unknown here: kept as written")
         else:
-            self.in_forgotten_list = _takes(owner, self.table, "list")
-            _forget(self.kept, owner, word)
-            about = f"the value of {shown} is unknown here, so the option is left out: add it"
-            self._report(owner, about)
+            self.in_dropped_list = _takes(option, self.table, "list")
+            _drop_option(self.kept, option, word)
+            message = f"the value of {shown} is unknown here, so the option is left out: add it"
+            self._report(option, message)
 
     def _report(self, flag: str, message: str) -> None:
-        self.notices.append(OldNotice(hide_in_line(flag), "unknown", message))
+        self.notices.append(LegacyNotice(hide_in_line(flag), "unknown", message))
 
 
-def _owner(word: Word, before: Sequence[str], table: Table) -> str | None:
-    """The option whose value, or part of it, a word is; None where it is none's."""
+def _option_of(word: Word, before: Sequence[str], table: Table) -> str | None:
+    """Return the option that a word is a value of; None where it is not a value."""
     name, equals, _ = word.text.partition("=")
     if is_flag(word.text):
         return name if equals and "$" not in name and "`" not in name else None
-    flag = next((one for one in reversed(before) if is_flag(one)), None)
+    flag = next((previous for previous in reversed(before) if is_flag(previous)), None)
     if flag is None or "=" in flag:
         return None
     if _takes(flag, table, "list"):
@@ -234,22 +231,22 @@ def _owner(word: Word, before: Sequence[str], table: Table) -> str | None:
     return flag if before[-1] == flag and not _takes(flag, table, "switch") else None
 
 
-def _takes(flag: str, table: Table, *kinds: str) -> bool:
-    """Whether a flag takes such a value; of an option of today any may be meant."""
-    known = table.get(underscored(flag))
-    return "text" in kinds if known is None else known.takes in kinds
+def _takes(flag: str, table: Table, *kinds: ValueKind) -> bool:
+    """Return whether a flag takes a value of these kinds; current options count as text."""
+    known = table.get(flag_name(flag))
+    return "text" in kinds if known is None else known.value_kind in kinds
 
 
-def _forget(kept: list[str], owner: str, word: Word) -> None:
-    """Take an option back out, with what of its value has been kept."""
+def _drop_option(kept: list[str], option: str, word: Word) -> None:
+    """Remove an option and the values kept so far."""
     if is_flag(word.text):
         return
-    while kept and kept[-1] != owner:
+    while kept and kept[-1] != option:
         kept.pop()
     if kept:
         kept.pop()
 
 
 def is_expandable(expression: str) -> bool:
-    """Whether a shell may expand it where it stands: a variable, no command."""
+    """Return whether a shell may expand it in the translation: a variable, not a command."""
     return _VARIABLE.fullmatch(expression) is not None

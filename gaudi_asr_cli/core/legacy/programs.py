@@ -1,4 +1,4 @@
-"""Programs that may stand before an old script: how each takes its words, and what they become."""
+"""Programs that can start a legacy script: the options of each, and what they mean here."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from types import MappingProxyType
 from typing import Literal
 
 Role = Literal[
-    "cards", "all cards", "nodes", "node rank", "address", "port", "endpoint", "hostfile", "hosts",
-    "include", "max restarts", "deepspeed", "kind", "env", "module", "precision", "directory",
+    "local processes", "processes", "nodes", "node rank", "address", "port", "endpoint",
+    "hostfile", "hosts", "include", "max restarts", "deepspeed", "launcher", "variable",
+    "module", "precision", "directory",
 ]  # fmt: skip
-"""What an option of a launcher means, where that matters here."""
+"""The meaning of a launcher's option, where it matters here."""
 
-NOTHING: Mapping[str, Role] = MappingProxyType({})
-Family = Literal["launcher", "interpreter", "wrapper", "place", "word"]
-"""Starts ranks; reads the script; starts the rest here; starts it elsewhere; the shell's own."""
+_NO_ROLES: Mapping[str, Role] = MappingProxyType({})
+Family = Literal["launcher", "interpreter", "wrapper", "environment", "keyword"]
+"""Starts ranks; runs the script; starts the rest here; starts it elsewhere; a shell keyword."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program that starts what stands after it.
+    """A program that starts the words after it.
 
     Args:
-        name: As it is called.
-        family: What kind of program it is.
-        kind: The value of today's --launcher that takes its place; empty for torchrun.
-        roles: Its options that mean something here, without hyphens in front, underscored.
-        valued: Its other options that take a value.
-        operands: Words of its own, without hyphens, before what it starts.
+        name: Its file name.
+        family: Its kind.
+        launcher: The value of --launcher that replaces it; empty for torchrun.
+        roles: Its options that have a meaning here, underscored and without leading hyphens.
+        value_options: Its other options that take a value.
+        operands: Number of its positional arguments before the program that it starts.
     """
 
     name: str
     family: Family
-    kind: str = ""
-    roles: Mapping[str, Role] = field(default_factory=lambda: NOTHING)
-    valued: frozenset[str] = frozenset()
+    launcher: str = ""
+    roles: Mapping[str, Role] = field(default_factory=lambda: _NO_ROLES)
+    value_options: frozenset[str] = frozenset()
     operands: int = 0
 
 
@@ -46,48 +47,53 @@ def _words(text: str) -> frozenset[str]:
 
 
 _TORCHRUN: Mapping[str, Role] = {
-    "nproc_per_node": "cards", "nnodes": "nodes", "node_rank": "node rank",
+    "nproc_per_node": "local processes", "nnodes": "nodes", "node_rank": "node rank",
     "master_addr": "address", "master_port": "port", "rdzv_endpoint": "endpoint",
     "max_restarts": "max restarts", "m": "module", "module": "module",
 }  # fmt: skip
-_TORCHRUN_VALUED = _words(
+_TORCHRUN_VALUE_OPTIONS = _words(
     "rdzv_backend rdzv_id rdzv_conf monitor_interval start_method role log_dir log_line_prefix r "
     "redirects t tee local_ranks_filter logs_specs local_addr event_log_handler"
 )
 _MPI: Mapping[str, Role] = {
-    "np": "all cards", "n": "all cards", "c": "all cards", "npernode": "cards", "N": "cards",
-    "ppn": "cards", "perhost": "cards", "hostfile": "hostfile", "machinefile": "hostfile",
-    "f": "hostfile", "H": "hosts", "host": "hosts", "hosts": "hosts", "x": "env",
-    "wdir": "directory",
+    "np": "processes", "n": "processes", "c": "processes", "npernode": "local processes",
+    "N": "local processes", "ppn": "local processes", "perhost": "local processes",
+    "hostfile": "hostfile", "machinefile": "hostfile", "f": "hostfile", "H": "hosts",
+    "host": "hosts", "hosts": "hosts", "x": "variable", "wdir": "directory",
 }  # fmt: skip
 _DEEPSPEED: Mapping[str, Role] = {
-    "num_gpus": "cards", "num_accelerators": "cards", "num_nodes": "nodes", "hostfile": "hostfile",
-    "H": "hostfile", "include": "include", "i": "include", "node_rank": "node rank",
-    "master_addr": "address", "master_port": "port", "module": "module",
+    "num_gpus": "local processes", "num_accelerators": "local processes", "num_nodes": "nodes",
+    "hostfile": "hostfile", "H": "hostfile", "include": "include", "i": "include",
+    "node_rank": "node rank", "master_addr": "address", "master_port": "port", "module": "module",
 }  # fmt: skip
 _SPAWN: Mapping[str, Role] = {
-    "world_size": "cards", "hostfile": "hostfile", "master_port": "port", "use_mpi": "kind",
-    "use_deepspeed": "kind",
+    "world_size": "local processes", "hostfile": "hostfile", "master_port": "port",
+    "use_mpi": "launcher", "use_deepspeed": "launcher",
 }  # fmt: skip
 _ACCELERATE: Mapping[str, Role] = {
-    "num_processes": "all cards", "num_machines": "nodes", "machine_rank": "node rank",
-    "main_process_ip": "address", "main_process_port": "port", "use_deepspeed": "kind",
+    "num_processes": "processes", "num_machines": "nodes", "machine_rank": "node rank",
+    "main_process_ip": "address", "main_process_port": "port", "use_deepspeed": "launcher",
     "deepspeed_config_file": "deepspeed", "deepspeed_hostfile": "hostfile",
     "mixed_precision": "precision", "max_restarts": "max restarts", "m": "module",
     "module": "module",
 }  # fmt: skip
 _CONTAINER: Mapping[str, Role] = {
-    "e": "env", "env": "env", "w": "directory", "workdir": "directory", "pwd": "directory",
+    "e": "variable", "env": "variable", "w": "directory", "workdir": "directory",
+    "pwd": "directory",
 }  # fmt: skip
-_CONTAINER_VALUED = _words(
+_CONTAINER_VALUE_OPTIONS = _words(
     "v volume mount name gpus runtime shm_size ipc net network u user p publish cap_add "
     "security_opt device ulimit env_file entrypoint h hostname l label m memory cpus cpuset_cpus "
     "pid restart add_host log_driver tmpfs pull platform group_add annotation uts userns B bind "
     "context n namespace c container kubeconfig f file"
 )
+_SLURM_VALUE_OPTIONS = _words(
+    "N n c p t J w x o e G A q nodes ntasks cpus_per_task partition time job_name gres "
+    "ntasks_per_node account qos mem output error"
+)
 
 _PROGRAMS: tuple[Program, ...] = (
-    Program("torchrun", "launcher", "", _TORCHRUN, _TORCHRUN_VALUED),
+    Program("torchrun", "launcher", "", _TORCHRUN, _TORCHRUN_VALUE_OPTIONS),
     *(
         Program(name, "launcher", "mpi", _MPI, _words("bind_to map_by rank_by mca prefix genv"))
         for name in ("mpirun", "mpiexec", "orterun")
@@ -118,22 +124,22 @@ _PROGRAMS: tuple[Program, ...] = (
                      "ts", "screen", "tmux", "script", "proxychains", "xvfb-run")
     ),
     *(
-        Program(name, "place", "", _CONTAINER, _CONTAINER_VALUED, operands=2)
+        Program(name, "environment", "", _CONTAINER, _CONTAINER_VALUE_OPTIONS, operands=2)
         for name in ("docker", "podman", "nerdctl", "kubectl", "oc", "singularity", "apptainer")
     ),
-    Program("ssh", "place", "", {}, _words("i p l o F J L R"), operands=1),
-    Program("srun", "place", "", {}, _words("N n c p t J w x o e G A q nodes ntasks cpus_per_task "
-            "partition time job_name gres ntasks_per_node account qos mem output error")),
-    Program("sbatch", "place", "", {}, _words("N n c p t J w x o e G A q nodes ntasks "
-            "cpus_per_task partition time job_name gres ntasks_per_node account qos mem output "
-            "error")),
-    Program("conda", "place", "", {}, _words("n name p prefix"), operands=1),
-    *(Program(name, "place", operands=1) for name in ("mamba", "micromamba", "poetry", "uv",
-                                                      "pipenv", "pdm", "hatch", "rye")),
-    *(Program(name, "word") for name in ("do", "then", "else", "elif", "if", "while", "until",
-                                         "{", "!")),
+    Program("ssh", "environment", "", {}, _words("i p l o F J L R"), operands=1),
+    *(Program(name, "environment", "", {}, _SLURM_VALUE_OPTIONS) for name in ("srun", "sbatch")),
+    Program("conda", "environment", "", {}, _words("n name p prefix"), operands=1),
+    *(
+        Program(name, "environment", operands=1)
+        for name in ("mamba", "micromamba", "poetry", "uv", "pipenv", "pdm", "hatch", "rye")
+    ),
+    *(
+        Program(name, "keyword")
+        for name in ("do", "then", "else", "elif", "if", "while", "until", "{", "!")
+    ),
 )  # fmt: skip
-_BY_NAME = {one.name: one for one in _PROGRAMS}
+_BY_NAME = {program.name: program for program in _PROGRAMS}
 _ALIASES = {
     "gaudi_spawn": "gaudi_spawn.py",
     "accelerate-launch": "accelerate",
@@ -151,8 +157,8 @@ _MODULES = {
 
 
 def find_program(word: str) -> Program | None:
-    """The program that a word calls, by its path's last name; None where none is known."""
-    # A notebook's cell begins with an exclamation mark.
+    """Return the program that a word starts, by its file name; None where it is unknown."""
+    # A shell line in a notebook begins with an exclamation mark.
     name = PurePath(word.lstrip("!") or word).name
     if _PYTHON.fullmatch(name):
         return _BY_NAME["python"]
@@ -160,6 +166,6 @@ def find_program(word: str) -> Program | None:
 
 
 def find_module(name: str) -> Program | None:
-    """The launcher that `python -m NAME` starts."""
-    known = _MODULES.get(name)
-    return None if known is None else _BY_NAME[known]
+    """Return the launcher that `python -m NAME` starts; None for any other module."""
+    program = _MODULES.get(name)
+    return None if program is None else _BY_NAME[program]

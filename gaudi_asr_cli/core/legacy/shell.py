@@ -1,4 +1,4 @@
-"""A line of shell taken apart into commands and words, without running or expanding anything."""
+"""Split shell text into commands and words, without running or expanding anything."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _ANSI_C = {"n": "\n", "t": "\t", "r": "\r", "0": "\0"}
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word with its quotation marks removed.
+    """A word without its quotation marks.
 
     Args:
-        text: The word; what only a shell could expand stands in it as it was written.
+        text: The word; parts that only a shell can expand are unchanged.
         unknown: Those parts: `$NAME`, `${NAME:-x}`, `$(command)`, backquotes.
-        glob: Whether a shell may replace it by names of files.
-        quoted: Whether any of it stood in quotation marks or behind a backslash.
+        glob: Whether a shell may replace the word by file names.
+        quoted: Whether any part of it is quoted or escaped.
     """
 
     text: str
@@ -39,12 +39,12 @@ class Command:
     """One command of a line.
 
     Args:
-        words: Its words, the assignments in front included.
-        redirections: `> log.txt`, `2>&1` and the like, as they were written.
-        before: The operator between it and the command before it; empty for the first.
-        after: The operator behind it; empty for the last.
-        line: The number of the line on which it begins, from 1.
-        glued: Lines that were joined to it because they begin with an option.
+        words: Its words, with leading assignments.
+        redirections: `> log.txt`, `2>&1` and the like, as written.
+        before: The operator between it and the previous command; empty for the first.
+        after: The operator after it; empty for the last.
+        line: The line number of its first word, from 1.
+        joined_lines: Line numbers of lines that continue it because they begin with an option.
     """
 
     words: tuple[Word, ...]
@@ -52,7 +52,7 @@ class Command:
     before: str = ""
     after: str = ""
     line: int = 1
-    glued: tuple[int, ...] = ()
+    joined_lines: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:
@@ -66,33 +66,33 @@ class _Operator:
 
 
 def read_commands(text: str) -> list[Command]:
-    """Take shell text apart as a shell would, comments left out.
+    """Split shell text into commands as a shell does, without comments.
 
-    A line that begins with an option goes on from the one before, whose backslash is missing.
+    A line that begins with an option continues the previous line, whose backslash is missing.
 
     Raises:
-        UsageError: A quotation mark, `$(` or `${` is never closed.
+        UsageError: A quotation mark, `$(` or `${` is not closed.
     """
     commands: list[Command] = []
-    for command in _commands(list(_Scanner(text).scan())):
+    for command in _split(list(_Scanner(text).scan())):
         if commands and command.before == "\n" and command.words[0].text.startswith("--"):
-            commands[-1] = _joined(commands[-1], command)
+            commands[-1] = _join(commands[-1], command)
         else:
             commands.append(command)
     return commands
 
 
-def _joined(first: Command, second: Command) -> Command:
+def _join(first: Command, second: Command) -> Command:
     return replace(
         first,
         words=(*first.words, *second.words),
         redirections=(*first.redirections, *second.redirections),
         after=second.after,
-        glued=(*first.glued, second.line, *second.glued),
+        joined_lines=(*first.joined_lines, second.line, *second.joined_lines),
     )
 
 
-def _commands(tokens: Sequence[Word | _Operator]) -> Iterator[Command]:
+def _split(tokens: Sequence[Word | _Operator]) -> Iterator[Command]:
     words: list[Word] = []
     redirections: list[str] = []
     before, line = "", 1
@@ -117,20 +117,20 @@ def _commands(tokens: Sequence[Word | _Operator]) -> Iterator[Command]:
 
 
 def _descriptor(words: list[Word]) -> str:
-    """The `2` of `2> log`, which the scanner has left behind the other words."""
+    """Return the `2` of `2> log`, which the scanner emits as a word that begins with a null."""
     if words and words[-1].text.startswith("\0"):
         return words.pop().text[1:]
     return ""
 
 
 class _Scanner:
-    """Walks through the text once; `_piece` is the word that is being read, None between words."""
+    """A scanner over the text; `_parts` is the current word, None between words."""
 
     def __init__(self, text: str) -> None:
-        # An option at the beginning of a line is a word of its own, blank in front or not.
+        # An option at the beginning of a line is a separate word even without leading space.
         self.text = re.sub(r"\\[ \t]*\n(?=--)", "\\\\\n ", text.replace("\r\n", "\n"))
-        self.at = 0
-        self._piece: list[str] | None = None
+        self.position = 0
+        self._parts: list[str] | None = None
         self._unknown: list[str] = []
         self._glob = self._quoted = False
         self._readers: dict[str, Callable[[], None]] = {
@@ -142,80 +142,80 @@ class _Scanner:
         }
 
     def scan(self) -> Iterator[Word | _Operator]:
-        while self.at < len(self.text):
-            char = self.text[self.at]
-            operator = _OPERATOR.match(self.text, self.at)
+        while self.position < len(self.text):
+            char = self.text[self.position]
+            operator = _OPERATOR.match(self.text, self.position)
             if char in " \t":
                 yield from self._end_word()
-                self.at += 1
-            elif char == "#" and self._piece is None:
+                self.position += 1
+            elif char == "#" and self._parts is None:
                 self._skip_comment()
-            elif self.text.startswith(("<(", ">("), self.at):
-                self._take_unknown(self._closing(self.at + 1, "(", ")"))
+            elif self.text.startswith(("<(", ">("), self.position):
+                self._take_unknown(self._closing(self.position + 1, "(", ")"))
             elif operator is not None:
                 yield from self._end_word(operator.group())
                 yield _Operator(operator.group(), self._line())
-                self.at = operator.end()
+                self.position = operator.end()
             else:
                 self._readers.get(char, self._read_plain)()
         yield from self._end_word()
 
     def _line(self) -> int:
-        return self.text.count("\n", 0, self.at) + 1
+        return self.text.count("\n", 0, self.position) + 1
 
     def _end_word(self, operator: str = "") -> Iterator[Word]:
-        if self._piece is None:
+        if self._parts is None:
             return
-        text = "".join(self._piece)
-        # Digits that touch a redirection say of what: they are no word.
-        numbered = operator[:1] in {"<", ">"} and text.isdigit() and not self._quoted
-        text = "\0" + text if numbered else text
+        text = "".join(self._parts)
+        # Digits directly before a redirection are its file descriptor, not a word.
+        is_descriptor = operator[:1] in {"<", ">"} and text.isdigit() and not self._quoted
+        text = "\0" + text if is_descriptor else text
         glob = self._glob and len(text) > 1
         yield Word(text, tuple(self._unknown), glob, self._quoted)
-        self._piece, self._unknown = None, []
+        self._parts, self._unknown = None, []
         self._glob = self._quoted = False
 
     def _add(self, text: str, *, quoted: bool = False) -> None:
-        if self._piece is None:
-            self._piece = []
-        self._piece.append(text)
+        if self._parts is None:
+            self._parts = []
+        self._parts.append(text)
         self._quoted |= quoted
 
     def _skip_comment(self) -> None:
-        end = self.text.find("\n", self.at)
-        self.at = len(self.text) if end < 0 else end
+        end = self.text.find("\n", self.position)
+        self.position = len(self.text) if end < 0 else end
 
     def _read_plain(self) -> None:
-        found = _PLAIN.match(self.text, self.at)
-        text = found.group() if found is not None else self.text[self.at]
+        found = _PLAIN.match(self.text, self.position)
+        text = found.group() if found is not None else self.text[self.position]
         self._glob |= _GLOB.search(text) is not None
-        # No word of a command line can hold a null character.
+        # A null character cannot occur in a command line.
         self._add(text.replace("\0", ""))
-        self.at += len(text)
+        self.position += len(text)
 
     def _read_backslash(self) -> None:
-        goes_on = _CONTINUATION.match(self.text, self.at)
-        if goes_on is not None:
-            self.at = goes_on.end()
+        continuation = _CONTINUATION.match(self.text, self.position)
+        if continuation is not None:
+            self.position = continuation.end()
             return
-        self._add(self.text[self.at + 1 : self.at + 2] or "\\", quoted=True)
-        self.at += 2
+        self._add(self.text[self.position + 1 : self.position + 2] or "\\", quoted=True)
+        self.position += 2
 
     def _read_single(self) -> None:
-        end = self.text.find("'", self.at + 1)
+        end = self.text.find("'", self.position + 1)
         if end < 0:
             raise self._unclosed("'")
-        self._add(self.text[self.at + 1 : end], quoted=True)
-        self.at = end + 1
+        self._add(self.text[self.position + 1 : end], quoted=True)
+        self.position = end + 1
 
     def _read_double(self) -> None:
-        opened = self.at
+        start = self.position
         self._add("", quoted=True)
-        self.at += 1
-        while self.at < len(self.text):
-            char = self.text[self.at]
+        self.position += 1
+        while self.position < len(self.text):
+            char = self.text[self.position]
             if char == '"':
-                self.at += 1
+                self.position += 1
                 return
             if char == "\\":
                 self._read_backslash_in_double()
@@ -223,66 +223,68 @@ class _Scanner:
                 self._readers[char]()
             else:
                 self._add(char)
-                self.at += 1
-        self.at = opened
+                self.position += 1
+        self.position = start
         raise self._unclosed('"')
 
     def _read_backslash_in_double(self) -> None:
-        after = self.text[self.at + 1 : self.at + 2]
+        after = self.text[self.position + 1 : self.position + 2]
         if after != "\n":
             self._add(after if after in _IN_DOUBLE_QUOTES else f"\\{after}")
-        self.at += 2
+        self.position += 2
 
     def _read_dollar(self) -> None:
-        after = self.text[self.at + 1 : self.at + 2]
-        variable = _VARIABLE.match(self.text, self.at)
+        after = self.text[self.position + 1 : self.position + 2]
+        variable = _VARIABLE.match(self.text, self.position)
         if after == "{":
-            self._take_unknown(self._closing(self.at + 1, "{", "}"))
+            self._take_unknown(self._closing(self.position + 1, "{", "}"))
         elif after == "(":
-            self._take_unknown(self._closing(self.at + 1, "(", ")"))
+            self._take_unknown(self._closing(self.position + 1, "(", ")"))
         elif after == "'" and not self._quoted:
             self._read_ansi_c()
         elif variable is not None:
             self._take_unknown(variable.end())
         else:
             self._add("$")
-            self.at += 1
+            self.position += 1
 
     def _read_ansi_c(self) -> None:
-        """Read an ANSI-C quotation: a dollar sign before single quotation marks."""
-        found = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL).match(self.text, self.at)
+        """Read an ANSI-C quoted string: a dollar sign before single quotation marks."""
+        found = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL).match(self.text, self.position)
         if found is None:
             raise self._unclosed("$'")
-        plain = re.sub(r"\\(.)", lambda one: _ANSI_C.get(one[1], one[1]), found[1], flags=re.DOTALL)
+        plain = re.sub(
+            r"\\(.)", lambda match: _ANSI_C.get(match[1], match[1]), found[1], flags=re.DOTALL
+        )
         self._add(plain.replace("\0", ""), quoted=True)
-        self.at = found.end()
+        self.position = found.end()
 
     def _read_backquote(self) -> None:
-        end = self.text.find("`", self.at + 1)
+        end = self.text.find("`", self.position + 1)
         if end < 0:
             raise self._unclosed("`")
         self._take_unknown(end + 1)
 
     def _take_unknown(self, end: int) -> None:
-        self._add(self.text[self.at : end])
-        self._unknown.append(self.text[self.at : end])
-        self.at = end
+        self._add(self.text[self.position : end])
+        self._unknown.append(self.text[self.position : end])
+        self.position = end
 
     def _closing(self, start: int, opening: str, closing: str) -> int:
-        """The place behind the mark that closes the one at `start`, quotations jumped over."""
+        """Return the index after the mark that closes the one at `start`, skipping quotations."""
         depth = 0
         part = re.compile(rf"\\.|'[^']*'|\"(?:[^\"\\]|\\.)*\"|[{opening}{closing}]", re.DOTALL)
         for found in part.finditer(self.text, start):
             depth += (found.group() == opening) - (found.group() == closing)
             if depth == 0 and found.group() == closing:
                 return found.end()
-        raise self._unclosed(self.text[self.at : start + 1])
+        raise self._unclosed(self.text[self.position : start + 1])
 
     def _unclosed(self, mark: str) -> UsageError:
         kind = "quotation mark" if mark in {"'", '"', "$'"} else "mark"
-        text = self.text[self.at : self.at + 24].split("\n")[0]
+        text = self.text[self.position : self.position + 24].split("\n")[0]
         return UsageError(
-            f"The line cannot be taken apart: the {kind} {mark} that opens line {self._line()} at "
-            f"{text!r} is never closed.".replace("opens line", "opens in line"),
-            remedy=f"Close it, or write \\{mark} where the character itself is meant.",
+            f"The line cannot be parsed: the {kind} {mark} that opens in line {self._line()} at "
+            f"{text!r} is not closed.",
+            remedy=f"Close it, or write \\{mark} for the character itself.",
         )

@@ -1,6 +1,6 @@
-"""What the recipes that come with the package say of themselves, without checking them whole.
+"""Describe the recipes that the package ships, without full validation.
 
-A recipe may lack data that nobody can ship: it is listed all the same.
+A recipe may require data that cannot be distributed; it is listed all the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ YOURS = "your own"
 
 @dataclass(frozen=True, slots=True)
 class RecipeInfo:
-    """A recipe in a line: its task, model and data, and what was published for it, if anything."""
+    """A summary of a recipe: its task, model and data, and the published result, if any."""
 
     file: RecipeFile
     kind: str
@@ -53,15 +53,15 @@ class RecipeInfo:
 
 
 def describe_recipes() -> list[RecipeInfo]:
-    """Every recipe that comes with the package, by name."""
+    """Describe every recipe that the package ships, by name."""
     return [describe_recipe(file) for file in recipe_files()]
 
 
 def describe_recipe(file: RecipeFile) -> RecipeInfo:
-    """What a recipe says, with what it extends."""
+    """Describe a recipe, with the recipe that it extends."""
     values = read_extended(file.path)
-    told = values.get("published")
-    published = None if told is None else PublishedSection.model_validate(told)
+    section = values.get("published")
+    published = None if section is None else PublishedSection.model_validate(section)
     return RecipeInfo(
         file=file,
         kind=str(values.get("kind", "finetune-ctc")),
@@ -79,7 +79,7 @@ def _name_model(values: Mapping[str, Any]) -> str:
 
 
 def _name_data(values: Mapping[str, Any], published: PublishedSection | None) -> str:
-    """The recipe's own data as somebody would type it; else what was published, else yours."""
+    """Return the recipe's data as on a command line, else the published data, else `YOURS`."""
     if "encoder" in values:
         return "-"
     named = name_data(values.get("train", values))
@@ -89,7 +89,7 @@ def _name_data(values: Mapping[str, Any], published: PublishedSection | None) ->
 
 
 def name_data(section: Any) -> str:
-    """A section of data in one line: `openslr/librispeech_asr clean train.100`; empty without."""
+    """Format a data section in one line: `openslr/librispeech_asr clean train.100`, or nothing."""
     if isinstance(section, (str, list)):
         section = {"data": section}
     data = section.get("data")

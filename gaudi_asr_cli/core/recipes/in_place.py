@@ -1,4 +1,4 @@
-"""Local models and data in place of those that a recipe or command names: `--in-place ID=PATH`."""
+"""Replace models and data of a recipe or command by local ones: `--in-place ID=PATH`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gaudi_asr_cli.core.recipes.schema import DataSection
 
 @dataclass(frozen=True, slots=True)
 class InPlace:
-    """`path` stands in for the model or data set `id`, or for its `split` alone."""
+    """`path` replaces the model or dataset `id`, or only its `split`."""
 
     id: str
     split: str | None
@@ -23,7 +23,7 @@ class InPlace:
 
 @dataclass(frozen=True, slots=True)
 class PlacedValue:
-    """Where data is read, as `DataSection` has it; a source may name its own split."""
+    """Data to read, with the fields of `DataSection`; a source may name its own split."""
 
     sources: tuple[str, ...]
     split: str | None = None
@@ -31,15 +31,15 @@ class PlacedValue:
 
 
 def read_in_place(words: Sequence[str]) -> tuple[InPlace, ...]:
-    """The replacements of `ID=PATH` and `ID#SPLIT=PATH`.
+    """Parse replacements of the form `ID=PATH` and `ID#SPLIT=PATH`.
 
     Raises:
-        UsageError: A word of another form.
+        UsageError: A word has another form.
     """
-    return tuple(map(_read_one, words))
+    return tuple(map(_parse, words))
 
 
-def _read_one(word: str) -> InPlace:
+def _parse(word: str) -> InPlace:
     name, equals, path = word.partition("=")
     name, _, split = name.partition("#")
     if not equals or not name or not path:
@@ -48,27 +48,27 @@ def _read_one(word: str) -> InPlace:
             remedy="For example --in-place facebook/wav2vec2-base=models/tiny, or "
             "--in-place openslr/librispeech_asr#validation=dev.jsonl for one split.",
         )
-    return InPlace(_today(name), split or None, path)
+    return InPlace(_current_id(name), split or None, path)
 
 
 def place_model(name: str, replacements: Sequence[InPlace]) -> str:
-    """The model to open: the replacement's path, or the name as it is."""
-    return next((one.path for one in replacements if one.id == _today(name)), name)
+    """Return the path that replaces a model, or its name unchanged."""
+    return next((item.path for item in replacements if item.id == _current_id(name)), name)
 
 
 def place_data(
     sources: Sequence[str], split: str | None, config: str | None, replacements: Sequence[InPlace]
 ) -> PlacedValue:
-    """The sources to read.
+    """Return the sources to read.
 
-    A replaced source keeps its splits where the path is a folder that may hold several, and its
-    configuration where the folder has one of that name; a single file has neither.
+    A replaced source keeps its splits if the path is a folder, which may have several, and its
+    configuration if the folder has one of that name; a single file has neither.
     """
     parts = [_place_source(source, split, replacements) for source in sources]
     if not any(replaced for _, replaced in parts):
         return PlacedValue(tuple(sources), split, config)
     keeps = not all(replaced for _, replaced in parts) or any(
-        _holds(one.path, config) for one in replacements
+        _has_config(item.path, config) for item in replacements
     )
     return PlacedValue(
         tuple(source for placed, _ in parts for source in placed), config=config if keeps else None
@@ -78,40 +78,40 @@ def place_data(
 def _place_source(
     source: str, split: str | None, replacements: Sequence[InPlace]
 ) -> tuple[list[str], bool]:
-    """What to read instead, its split written in it, and whether it is something else at all."""
+    """Return the sources to read, with their splits, and whether any is replaced."""
     name, _, own = source.partition("#")
-    wanted = own or split
-    ours = [one for one in replacements if one.id == _today(name)]
-    exact = {one.split: one.path for one in ours if one.split is not None}
-    whole = next((one.path for one in ours if one.split is None), name)
-    splits = wanted.split("+") if wanted else []
-    if not exact.keys() & set(splits):
-        return [_with_split(whole, wanted)], bool(ours) and whole != name
-    return [exact.get(one) or _with_split(whole, one) for one in splits], True
+    split = own or split
+    matching = [item for item in replacements if item.id == _current_id(name)]
+    by_split = {item.split: item.path for item in matching if item.split is not None}
+    whole = next((item.path for item in matching if item.split is None), name)
+    splits = split.split("+") if split else []
+    if not by_split.keys() & set(splits):
+        return [_with_split(whole, split)], bool(matching) and whole != name
+    return [by_split.get(part) or _with_split(whole, part) for part in splits], True
 
 
 def _with_split(path: str, split: str | None) -> str:
-    """A single file, and a path that names its split itself, stay as they are."""
-    if split is None or "#" in path or Path(_place(path)).is_file():
+    """Append the split to a path, unless it is a single file or names a split itself."""
+    if split is None or "#" in path or Path(_path_of(path)).is_file():
         return path
     return f"{path}#{split}"
 
 
-def _holds(path: str, config: str | None) -> bool:
-    return config is not None and Path(_place(path), config).is_dir()
+def _has_config(path: str, config: str | None) -> bool:
+    return config is not None and Path(_path_of(path), config).is_dir()
 
 
-def _place(path: str) -> str:
-    """A source without the layout in front."""
+def _path_of(path: str) -> str:
+    """Return a source without its `LAYOUT:` prefix."""
     return path.partition(":")[2] or path if not Path(path).exists() else path
 
 
-def _today(name: str) -> str:
+def _current_id(name: str) -> str:
     return RENAMED_IDS.get(name, name)
 
 
 def place_split(data: DataSection, replacements: Sequence[InPlace]) -> DataSection:
-    """The same for a part of a recipe."""
+    """Replace the sources of a data section of a recipe."""
     placed = place_data(data.sources, data.split, data.config, replacements)
     update = {"data": list(placed.sources), "split": placed.split, "config": placed.config}
     return data.model_copy(update=update)
@@ -119,7 +119,7 @@ def place_split(data: DataSection, replacements: Sequence[InPlace]) -> DataSecti
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A model and the data that it hears."""
+    """A model and the data that it transcribes."""
 
     model: str | None
     data: tuple[str, ...]
@@ -127,14 +127,14 @@ class Reading:
 
 
 def place_reading(reading: Reading, words: Sequence[str]) -> Reading:
-    """The same with local models and data in place of those that it names.
+    """Replace the model and data of an evaluation or benchmark by local ones.
 
     Args:
-        reading: As it was asked for.
-        words: Values of `--in-place`.
+        reading: The model and data of the command line.
+        words: The values of `--in-place`.
 
     Raises:
-        UsageError: A word of another form, or of something that is not named.
+        UsageError: A word has another form, or replaces an id that is not used.
     """
     replacements, read = read_in_place(words), reading.read
     check_all_used(replacements, [reading.model] if reading.model else [], reading.data)
@@ -149,15 +149,18 @@ def place_reading(reading: Reading, words: Sequence[str]) -> Reading:
 def check_all_used(
     replacements: Sequence[InPlace], models: Sequence[str], sources: Sequence[str]
 ) -> None:
-    """A replacement of something that nobody names is a misspelling.
+    """Reject a replacement whose id is not used: it is a typing error.
 
     Raises:
         UsageError: There is one.
     """
-    named = [*map(_today, models), *(_today(source.partition("#")[0]) for source in sources)]
-    for one in replacements:
-        if one.id not in named:
+    named = [
+        *map(_current_id, models),
+        *(_current_id(source.partition("#")[0]) for source in sources),
+    ]
+    for item in replacements:
+        if item.id not in named:
             raise UsageError(
-                f"--in-place {one.id}={one.path}: nothing here is called {one.id}.",
-                remedy=f"What is named: {', '.join(dict.fromkeys(named))}.",
+                f"--in-place {item.id}={item.path}: no model or dataset here is named {item.id}.",
+                remedy=f"Models and datasets here: {', '.join(dict.fromkeys(named))}.",
             )

@@ -1,4 +1,4 @@
-"""Recipes from YAML files and settings: found, merged, checked."""
+"""Find, merge and validate recipes from YAML files and settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KINDS: dict[str, type[TrainingRecipe]] = {
 
 @dataclass(frozen=True, slots=True)
 class RecipeFile:
-    """A recipe that comes with the package; `about` is the comment on top of its file."""
+    """A recipe that the package ships; `about` is the first comment of its file."""
 
     name: str
     path: Path
@@ -36,7 +36,7 @@ class RecipeFile:
 
 
 def recipe_files() -> list[RecipeFile]:
-    """The recipes that come with the package, by name."""
+    """List the recipes that the package ships, by name."""
     folder = PACKAGED if PACKAGED.is_dir() else CHECKED_OUT
     return [RecipeFile(path.stem, path, _about(path)) for path in sorted(folder.glob("*.yaml"))]
 
@@ -47,10 +47,10 @@ def _about(path: Path) -> str:
 
 
 def find_recipe(name_or_file: str) -> Path:
-    """The file of a recipe, given by name or path.
+    """Find the file of a recipe by its name or path.
 
     Raises:
-        RecipeError: No recipe has that name and no file is there; near names are suggested.
+        RecipeError: No recipe has that name and no such file exists; similar names are suggested.
     """
     path = Path(name_or_file)
     if path.suffix in {".yaml", ".yml"} and path.is_file():
@@ -60,41 +60,41 @@ def find_recipe(name_or_file: str) -> Path:
         return files[name_or_file]
     raise RecipeError(
         f"There is no recipe named {name_or_file!r}, and no such file.",
-        remedy=_suggest(name_or_file, files) + "`gaudi-asr recipes` lists what there is.",
+        remedy=_suggest(name_or_file, files) + "`gaudi-asr recipes` lists all recipes.",
     )
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, unchecked.
+    """Read the mapping in a YAML file without validating it.
 
     Raises:
-        RecipeError: Not YAML, or no mapping; names the line where there is one.
+        RecipeError: The file is not YAML, or not a mapping; names the line if known.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except RecursionError:
         raise RecipeError(
-            f"{path} is no recipe: its lists or sections are nested too deeply.",
+            f"{path} is not a recipe: its lists or sections are nested too deeply.",
             remedy="`gaudi-asr recipes show digits` prints one to start from.",
         ) from None
     except (yaml.YAMLError, ValueError) as error:
-        # ValueError: not UTF-8, a date that there is not, or a number of thousands of digits.
+        # ValueError: not UTF-8, an invalid date, or a number of thousands of digits.
         raise RecipeError(
-            f"{path} is no YAML: {error}", remedy="Correct the line that is named."
+            f"{path} is not valid YAML: {error}", remedy="Correct the line in the message."
         ) from error
     if not isinstance(values, dict):
         raise RecipeError(
-            f"{path} holds no recipe: a mapping of keys to values was expected.",
+            f"{path} is not a recipe: a mapping of keys to values is required.",
             remedy="`gaudi-asr recipes show digits` prints one to start from.",
         )
     return values
 
 
 def with_settings(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
-    """Values with `key.subkey=value` settings laid over them; values are read as YAML.
+    """Return the values with `key.subkey=value` settings merged in; setting values are YAML.
 
     Raises:
-        RecipeError: A setting without `=`, or one that reaches into something that is no section.
+        RecipeError: A setting has no `=`, or its key goes into a value that is not a section.
     """
     merged = _deep_copy(values)
     for setting in settings:
@@ -109,7 +109,7 @@ def with_settings(values: Mapping[str, Any], settings: Iterable[str]) -> dict[st
 
 
 def parse_value(text: str) -> Any:
-    """A value as YAML reads it; 3e-4 is a number too, as everybody means it, "3e-4" is not."""
+    """Parse a value as YAML, with 3e-4 as a number too; the quoted "3e-4" stays text."""
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -129,9 +129,9 @@ def _deep_copy(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _put(values: dict[str, Any], keys: list[str], value: Any, setting: str) -> None:
     *sections, last = keys
-    here = values
+    current = values
     for section in sections:
-        inner = here.get(section)
+        inner = current.get(section)
         if isinstance(inner, str) and section in {"train", "eval", "test"}:
             inner = {"data": inner}
         if inner is None:
@@ -141,84 +141,84 @@ def _put(values: dict[str, Any], keys: list[str], value: Any, setting: str) -> N
                 f"{setting!r} cannot be set: {section!r} is a value, not a section.",
                 remedy=f"Set {section}=... itself.",
             )
-        here[section] = inner
-        here = inner
-    here[last] = value
+        current[section] = inner
+        current = inner
+    current[last] = value
 
 
 def load_recipe(name_or_file: str, settings: Iterable[str] = ()) -> TrainingRecipe:
-    """The recipe of that name or file, what it extends, and settings on top, checked.
+    """Load and validate a recipe with the recipe that it extends and settings merged in.
 
     Raises:
-        RecipeError: No such recipe, or something in it or in the settings is wrong.
+        RecipeError: There is no such recipe, or it or a setting is invalid.
     """
     values = with_settings(read_extended(find_recipe(name_or_file)), settings)
     return check_recipe(values, origin=name_or_file)
 
 
 def read_extended(path: Path) -> dict[str, Any]:
-    """What a file says together with what it extends, unchecked; named like the file unless named.
+    """Read a file and the recipe that it extends, unvalidated; its name defaults to the file's.
 
     Raises:
-        RecipeError: A file is no recipe, or extends itself.
+        RecipeError: A file is not a recipe, or extends itself.
     """
     return {"name": path.stem, **_extended(path, ())}
 
 
-_OF_ONE_FILE = ("name", "published")
-"""Keys that a recipe does not take from the one that it extends."""
+_NOT_INHERITED = ("name", "published")
+"""Keys that a recipe does not inherit from the one that it extends."""
 
 
 def _extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
         raise RecipeError(
-            f"{path} extends itself.", remedy="Remove the `extends` that closes the circle."
+            f"{path} extends itself.", remedy="Remove the `extends` that closes the cycle."
         )
     values = read_recipe(path)
     base = values.pop("extends", None)
     if base is None:
         return values
-    below = _extended(find_recipe(str(base)), (*seen, path))
-    inherited = {key: value for key, value in below.items() if key not in _OF_ONE_FILE}
-    return _laid_over(inherited, values)
+    inherited = _extended(find_recipe(str(base)), (*seen, path))
+    inherited = {key: value for key, value in inherited.items() if key not in _NOT_INHERITED}
+    return _merge(inherited, values)
 
 
 def with_secrets(recipe: TrainingRecipe, secrets: Mapping[str, Any]) -> TrainingRecipe:
-    """Return the recipe with what `dump_recipe` left out."""
+    """Return the recipe with the secrets that `dump_recipe` leaves out."""
     if not secrets:
         return recipe
-    values = _laid_over(recipe.model_dump(mode="json"), secrets)
+    values = _merge(recipe.model_dump(mode="json"), secrets)
     return check_recipe(values, origin="the recipe with its secrets")
 
 
-def _laid_over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     merged = _deep_copy(base)
     for key, value in values.items():
         inner = merged.get(key)
         if isinstance(inner, Mapping) and isinstance(value, Mapping):
-            merged[key] = _laid_over(inner, value)
+            merged[key] = _merge(inner, value)
         else:
             merged[key] = value
     return merged
 
 
 def check_recipe(values: Mapping[str, Any], *, origin: str) -> TrainingRecipe:
-    """A recipe whose names and types are right.
+    """Validate the keys and types of a recipe.
 
     Raises:
-        RecipeError: Unknown kind or key (with the nearest name), wrong type, missing data.
+        RecipeError: Unknown kind or key (with the nearest name), wrong type, or missing data.
     """
     kind = values.get("kind", "finetune-ctc")
     if kind not in KINDS:
         raise _wrong_kind(kind, origin)
-    return _validate(KINDS[kind], _spell_out_data(values), origin)
+    return _validate(KINDS[kind], _expand_data(values), origin)
 
 
 def load_options(name_or_file: str, command: str) -> dict[str, Any]:
-    """What a recipe of a command that trains nothing says: options of that command, by name.
+    """Load the options, by name, from a recipe of a command that does not train.
 
     Raises:
-        RecipeError: No such recipe, it is another command's, or something in it is wrong.
+        RecipeError: There is no such recipe, it is for another command, or it is invalid.
     """
     values = read_extended(find_recipe(name_or_file))
     kind = values.get("kind", "finetune-ctc")
@@ -232,7 +232,7 @@ def _wrong_kind(kind: str, origin: str) -> RecipeError:
     known = [*KINDS, *OPTION_KINDS]
     if kind in known:
         return RecipeError(
-            f"{origin} is a recipe for {kind}.", remedy=f"Give it to gaudi-asr {kind} --recipe."
+            f"{origin} is a recipe for {kind}.", remedy=f"Pass it to gaudi-asr {kind} --recipe."
         )
     return RecipeError(
         f"{origin}: unknown kind of recipe {kind!r}.", remedy=f"Known kinds: {', '.join(known)}."
@@ -251,39 +251,39 @@ def _validate(model: type[AnyRecipe], values: Mapping[str, Any], origin: str) ->
     return recipe
 
 
-def _spell_out_data(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`train: x` as `train: {data: x}`; `test: {split: test}` as that split of what trains."""
-    spelt = {
+def _expand_data(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Expand `train: x` to `train: {data: x}`, and `test: {split: x}` to that split of `train`."""
+    expanded = {
         key: {"data": value}
         if key in {"train", "eval", "test"} and isinstance(value, (str, list))
         else value
         for key, value in values.items()
     }
-    train = spelt.get("train")
+    train = expanded.get("train")
     for key in ("eval", "test"):
-        section = spelt.get(key)
+        section = expanded.get(key)
         if isinstance(train, Mapping) and isinstance(section, Mapping) and "split" in section:
-            where = {name: value for name, value in train.items() if name in _PLACE}
-            spelt[key] = section if "data" in section else {**where, **section}
-    return spelt
+            source = {name: value for name, value in train.items() if name in _SOURCE_KEYS}
+            expanded[key] = section if "data" in section else {**source, **section}
+    return expanded
 
 
-_PLACE = ("data", "config", "text_column")
+_SOURCE_KEYS = ("data", "config", "text_column")
 
 
 def _check_unknown(recipe: Recipe, origin: str) -> None:
-    """What is said to be unknown must be something that a recipe can say."""
+    """Require that `published.unknown` lists keys of a recipe."""
     known = list_keys(type(recipe))
     for key in recipe.published.unknown if recipe.published else ():
         if key not in known:
             raise RecipeError(
-                f"{origin}: published.unknown names {key!r}, which is no key of a recipe.",
-                remedy=_suggest(key, known) + "docs/recipes.md lists every key.",
+                f"{origin}: published.unknown has {key!r}, which is not a recipe key.",
+                remedy=_suggest(key, known) + "`gaudi-asr help recipes` lists every key.",
             )
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """A recipe as YAML that reads back to the same recipe, but for secrets, which are left out."""
+    """Format a recipe as YAML that loads as the same recipe; secrets are left out."""
     values = without_secrets(recipe.model_dump(mode="json", exclude={"requires", "published"}))
     about = recipe.model_dump(mode="json", include={"requires", "published"}, exclude_defaults=True)
     return yaml.safe_dump({**values, **about}, sort_keys=False, allow_unicode=True, width=100)
@@ -300,17 +300,19 @@ def _as_recipe_error(
             remedies.append(_suggest_key(dotted, list_keys(model)))
         elif problem["type"] == "missing":
             problems.append(f"{dotted!r} is missing")
-            remedies.append(f"{requires or f'Give it with --set {dotted}=... or in the file.'} ")
+            remedies.append(f"{requires or f'Add it with --set {dotted}=... or in the file.'} ")
         else:
             given = without_secrets({dotted.rpartition(".")[2]: problem["input"]})
             shown = repr(next(iter(given.values()), HIDDEN))
             problems.append(f"{dotted!r}: {problem['msg']} (it is {shown})")
-    advice = "".join(dict.fromkeys(remedies)) + "docs/recipes.md lists every key and its type."
+    advice = (
+        "".join(dict.fromkeys(remedies)) + "`gaudi-asr help recipes` lists every key and its type."
+    )
     return RecipeError(f"{origin}: {'; '.join(problems)}.", remedy=advice)
 
 
 def list_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Every key of a recipe with its sections, such as `optimizer.learning_rate`."""
+    """List every key of a recipe with its sections, such as `optimizer.learning_rate`."""
     keys = []
     for name, field in model.model_fields.items():
         keys.append(prefix + name)
@@ -322,7 +324,7 @@ def list_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def _suggest_key(dotted: str, keys: list[str]) -> str:
-    """The nearest key there is: of the same section first, else of that name anywhere."""
+    """Suggest the nearest key: first in the same section, else one of that name anywhere."""
     near = difflib.get_close_matches(dotted, keys, n=1, cutoff=0.8)
     if not near:
         last = {key.rpartition(".")[2]: key for key in reversed(keys)}

@@ -1,6 +1,6 @@
-"""Recipes of commands that train nothing: each key is an option of the command, spelt with `_`.
+"""Recipes of commands that do not train: each key is an option, with `_` for `-`.
 
-What stands on the command line goes before what the recipe says.
+The command line overrides the recipe.
 """
 
 from __future__ import annotations
@@ -48,14 +48,16 @@ class EvalRecipe(Recipe):
     strip_chars: str | None = None
     case: Literal["keep", "lower", "upper"] | None = None
     normalizer: Normalizer | None = None
-    language: str | None = Field(None, description="Adapter (MMS), or of the speech (Whisper).")
+    language: str | None = Field(
+        None, description="Language adapter (MMS), or spoken language (Whisper)."
+    )
     dtype: Dtype | None = None
 
 
 class EvalSeq2SeqRecipe(EvalRecipe):
     """An evaluation: options of `gaudi-asr eval-seq2seq`."""
 
-    kind: Literal["eval-seq2seq"]  # type: ignore[assignment]  # another command's
+    kind: Literal["eval-seq2seq"]  # type: ignore[assignment]  # the kind of another command
     task: Literal["transcribe", "translate"] | None = None
     max_tokens: PositiveInt | None = None
     beams: NonNegativeInt | None = None
@@ -81,4 +83,4 @@ OPTION_KINDS: dict[str, type[Recipe]] = {
     "eval-seq2seq": EvalSeq2SeqRecipe,
     "create-seq2seq": CreateRecipe,
 }
-"""Command -> what its recipes may say."""
+"""Command -> schema of its recipes."""

@@ -19,7 +19,7 @@ from gaudi_asr_cli.core.recipes.option_kinds import OPTION_KINDS
 
 
 @pytest.mark.parametrize("name", [file.name for file in recipe_files()])
-def test_every_recipe_loads_says_what_it_is_for_and_how_to_run_it(name):
+def test_every_recipe_loads_and_its_comment_has_a_purpose_and_a_command(name):
     file = next(file for file in recipe_files() if file.name == name)
 
     kind = read_extended(file.path)["kind"]
@@ -34,15 +34,15 @@ def test_every_recipe_loads_says_what_it_is_for_and_how_to_run_it(name):
 
 
 @pytest.mark.parametrize("kind", OPTION_KINDS)
-def test_every_key_of_such_a_recipe_is_an_option_of_its_command(kind):
+def test_every_key_of_an_option_recipe_is_an_option_of_its_command(kind):
     command = typer.main.get_command(app).commands[kind]
-    spelt = {
+    options = {
         option.lstrip("-").replace("-", "_") for param in command.params for option in param.opts
     }
 
     keys = set(OPTION_KINDS[kind].model_fields) - {"kind", "name", "requires", "published"}
 
-    assert keys <= spelt
+    assert keys <= options
 
 
 def test_a_recipe_of_another_command_names_that_command():
@@ -54,7 +54,7 @@ def test_a_recipe_of_another_command_names_that_command():
     assert "gaudi-asr bench --recipe" in caught.value.remedy
 
 
-def test_a_resolved_recipe_reads_back_to_itself(tmp_path):
+def test_a_dumped_recipe_loads_as_the_same_recipe(tmp_path):
     recipe = load_recipe("demo", ["optimizer.learning_rate=3e-4", "trainer.save_steps=20"])
     (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
 
@@ -63,14 +63,14 @@ def test_a_resolved_recipe_reads_back_to_itself(tmp_path):
     assert again == recipe
 
 
-def test_a_recipe_takes_from_another_what_it_does_not_say():
+def test_a_recipe_inherits_keys_from_the_recipe_that_it_extends():
     demo, digits = load_recipe("demo"), load_recipe("digits", ["train=x"])
 
     assert demo.architecture == digits.architecture
     assert (demo.name, digits.name) == ("demo", "digits")
 
 
-def test_a_recipe_that_extends_itself_is_refused(tmp_path):
+def test_a_recipe_that_extends_itself_is_rejected(tmp_path):
     path = tmp_path / "circle.yaml"
     path.write_text(f"extends: {path}\n", encoding="utf-8")
 
@@ -93,12 +93,12 @@ def test_a_recipe_that_extends_itself_is_refused(tmp_path):
             "Did you mean 'optimizer.learning_rate'?",
         ),
         ({"train": {"data": "x", "spilt": "y"}}, "train.spilt", "Did you mean 'train.split'?"),
-        ({"train": "x", "epochs": "many"}, "'epochs'", "docs/recipes.md"),
+        ({"train": "x", "epochs": "many"}, "'epochs'", "gaudi-asr help recipes"),
         ({"kind": "finetune-cct", "train": "x"}, "unknown kind", "finetune-ctc"),
         ({}, "'train' is missing", "--set train="),
     ],
 )
-def test_a_mistake_is_named_with_its_remedy(values, message, remedy):
+def test_an_invalid_recipe_is_rejected_with_a_remedy(values, message, remedy):
     with pytest.raises(RecipeError) as caught:
         check_recipe(values, origin="mine.yaml")
 
@@ -106,14 +106,14 @@ def test_a_mistake_is_named_with_its_remedy(values, message, remedy):
     assert remedy in caught.value.remedy
 
 
-def test_a_misspelt_recipe_name_is_met_with_the_nearest():
+def test_for_a_misspelled_recipe_name_the_nearest_is_suggested():
     with pytest.raises(RecipeError) as caught:
         find_recipe("digit")
 
     assert "'digits'" in caught.value.remedy
 
 
-def test_a_file_that_is_no_yaml_names_the_line(tmp_path):
+def test_invalid_yaml_is_rejected_with_its_line(tmp_path):
     path = tmp_path / "broken.yaml"
     path.write_text("model: x\ntrain: [unclosed\n", encoding="utf-8")
 
@@ -121,7 +121,7 @@ def test_a_file_that_is_no_yaml_names_the_line(tmp_path):
         load_recipe(str(path))
 
 
-def test_settings_reach_into_sections_and_make_them():
+def test_settings_change_sections_and_create_them():
     values = with_settings({"train": "x"}, ["train.split=a", "optimizer.learning_rate=3e-4"])
 
     assert values == {
@@ -131,7 +131,7 @@ def test_settings_reach_into_sections_and_make_them():
 
 
 @pytest.mark.parametrize("setting", ["epochs", "=3", "model.name=x"])
-def test_a_setting_of_the_wrong_form_is_refused(setting):
+def test_a_setting_of_the_wrong_form_is_rejected(setting):
     with pytest.raises(RecipeError):
         with_settings({"model": "scratch"}, [setting])
 
@@ -149,5 +149,5 @@ def test_a_setting_of_the_wrong_form_is_refused(setting):
         ("a: [", "a: ["),
     ],
 )
-def test_values_are_read_as_everybody_means_them(text, value):
+def test_values_are_parsed_as_yaml_with_exponents(text, value):
     assert parse_value(text) == value

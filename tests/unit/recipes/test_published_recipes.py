@@ -1,4 +1,4 @@
-"""Every recipe of a published command or row plans on data like its own."""
+"""Every recipe of a published command or result plans training on data like its own."""
 
 import re
 
@@ -18,11 +18,10 @@ from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
 from gaudi_asr_cli.core.workflows.finetune.run import plan_finetune
 
 TRANSFORMERS = "transformers, examples/pytorch/speech-recognition/README.md"
-RECIPES = {one.name: one for one in describe_recipes()}
-CTC = [name for name, one in RECIPES.items() if one.kind == "finetune-ctc" and one.published]
-WRITING = [
-    name for name, one in RECIPES.items() if one.kind == "finetune-seq2seq" and one.published
-]
+RECIPES = {recipe.name: recipe for recipe in describe_recipes()}
+PUBLISHED = {name: recipe for name, recipe in RECIPES.items() if recipe.published}
+CTC = [name for name, recipe in PUBLISHED.items() if recipe.kind == "finetune-ctc"]
+SEQ2SEQ = [name for name, recipe in PUBLISHED.items() if recipe.kind == "finetune-seq2seq"]
 
 ROWS = {
     143: 0.21, 144: 0.21, 145: 0.22, 146: 0.30, 147: 0.68,
@@ -32,7 +31,7 @@ ROWS = {
     186: 0.13, 187: 0.15,
     370: 0.0728, 371: 0.0486,
 }  # fmt: skip
-"""Line of transformers' tables of results -> the rate that stands there."""
+"""Line of transformers' result tables -> word or phoneme error rate."""
 
 FAMILIES = {
     "facebook/wav2vec2-base": "wav2vec2",
@@ -48,12 +47,12 @@ FAMILIES = {
     "asapp/sew-mid-100k": "sew",
     "ntu-spml/distilhubert": "hubert",
 }
-"""Model on the hub -> its family among the tiny ones."""
+"""Model on the hub -> family of the tiny models."""
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Options that put a data set of the same columns and splits in a recipe's place."""
+    """Return settings with a dataset of the same columns and splits as a recipe's."""
     root = tmp_path_factory.mktemp("standins")
     librispeech = standins.write_librispeech(root / "librispeech")
     mls = standins.write_multilingual_librispeech(root / "mls")
@@ -78,7 +77,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A tiny model of the same family as one of the hub; only base-960h has a head."""
+    """Return a tiny model of the same family as one of the hub; only base-960h has a head."""
     root = tmp_path_factory.mktemp("models")
 
     def folder(model):
@@ -92,10 +91,10 @@ def models(tmp_path_factory):
     return folder
 
 
-def test_every_row_of_the_tables_is_a_recipe_with_what_was_published():
+def test_every_row_of_the_tables_is_a_recipe_with_the_published_result():
     rates = {
         line: published.wer if published.per is None else published.per
-        for published in (one.published for one in RECIPES.values())
+        for published in (recipe.published for recipe in RECIPES.values())
         if published and published.document == TRANSFORMERS and (published.wer or published.per)
         for line in published.lines
         if line in ROWS
@@ -119,18 +118,21 @@ def test_a_published_recipe_plans_on_data_with_the_columns_and_splits_of_its_own
     assert not plan.refused
 
 
-@pytest.mark.parametrize("name", WRITING)
-def test_a_published_recipe_of_a_writer_plans_on_data_like_its_own(name, tmp_path):
+@pytest.mark.parametrize("name", SEQ2SEQ)
+def test_a_published_seq2seq_recipe_plans_on_data_like_its_own(name, tmp_path):
     if "whisper" in name:
         model = save_tiny_whisper(tmp_path / "whisper")
         data = standins.write_hub_common_voice(tmp_path / "hindi")
     else:
-        model, data = tmp_path / "joined", standins.write_librispeech(tmp_path / "librispeech")
-        ears = save_tiny_model(tmp_path / "ears", "wav2vec2-adapter", head=False)
+        model, data = (
+            tmp_path / "warm-started",
+            standins.write_librispeech(tmp_path / "librispeech"),
+        )
+        encoder = save_tiny_model(tmp_path / "encoder", "wav2vec2-adapter", head=False)
         words = ("one", ",", "two", "three", "don", "'", "t", "go", "four", "see", "off")
-        pen = save_tiny_text_model(tmp_path / "pen", words=words)
-        create_seq2seq(WarmStart(str(ears), str(pen)), model)
-    # What the tiny ones write is short.
+        decoder = save_tiny_text_model(tmp_path / "decoder", words=words)
+        create_seq2seq(WarmStart(str(encoder), str(decoder)), model)
+    # The tiny models have a short maximum length.
     settings = (f"train.data=parquet:{data}", f"model={model}", "dtype=fp32", "generation={}")
 
     plan = plan_finetune(
@@ -141,7 +143,7 @@ def test_a_published_recipe_of_a_writer_plans_on_data_like_its_own(name, tmp_pat
     assert plan.steps > 0
 
 
-def test_a_model_that_has_to_be_made_first_is_told_with_its_command(tmp_path):
+def test_for_a_model_that_must_be_created_first_the_command_is_named(tmp_path):
     data = standins.write_librispeech(tmp_path / "librispeech")
     name = "seq2seq-wav2vec2-bart-librispeech100"
     request = FinetuneRequest(name, (f"train.data=parquet:{data}",), kind="finetune-seq2seq")
@@ -153,7 +155,7 @@ def test_a_model_that_has_to_be_made_first_is_told_with_its_command(tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name in CTC if RECIPES[name].requires])
-def test_a_recipe_without_data_says_where_to_get_it(name):
+def test_a_recipe_without_data_names_its_source(name):
     with pytest.raises(RecipeError) as caught:
         load_recipe(name)
 
@@ -161,7 +163,7 @@ def test_a_recipe_without_data_says_where_to_get_it(name):
     assert "--train" in caught.value.remedy
 
 
-def test_what_was_published_for_a_recipe_is_not_inherited(tmp_path):
+def test_a_published_result_is_not_inherited(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("extends: ctc-wav2vec2-large-librispeech100\nepochs: 1\n", encoding="utf-8")
 
@@ -170,7 +172,7 @@ def test_what_was_published_for_a_recipe_is_not_inherited(tmp_path):
     assert (recipe.name, recipe.published, recipe.epochs) == ("mine", None, 1)
 
 
-def test_what_is_said_to_be_unknown_must_be_a_key():
+def test_published_unknown_must_list_recipe_keys():
     published = {"document": "x", "data": "y", "unknown": ["optimiser"]}
 
     with pytest.raises(RecipeError, match="'optimiser'") as caught:

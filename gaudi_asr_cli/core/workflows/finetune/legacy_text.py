@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gaudi_asr_cli.core.data.measure import Measured
 from gaudi_asr_cli.core.events import Noticed, Observer
-from gaudi_asr_cli.core.legacy.ignored_chars import count_formerly_removed
+from gaudi_asr_cli.core.legacy.characters import count_unnamed_removals
 from gaudi_asr_cli.core.recipes.schema import TrainingRecipe
 from gaudi_asr_cli.core.workflows.finetune.job import Splits
 
@@ -17,7 +17,7 @@ def report_formerly_removed(
         return
     learnt = [one for one in (splits.train, splits.eval) if one is not None]
     texts = [text for split in learnt for text in _texts(split)]
-    counts = count_formerly_removed(pattern, recipe.text.strip_chars, texts)
+    counts = count_unnamed_removals(pattern, recipe.text.strip_chars, texts)
     if not counts:
         observe(Noticed("The old script would have removed nothing else from this data's text."))
         return

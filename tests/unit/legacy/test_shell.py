@@ -1,4 +1,4 @@
-"""Lines of shell taken apart without a shell."""
+"""Shell text is split without a shell."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gaudi_asr_cli.core.legacy.shell import read_commands
 from gaudi_asr_cli.core.secret_values import hide_in_line
 
 
-def only(text):
+def read_command(text):
     (command,) = read_commands(text)
     return command
 
 
-def texts(text):
-    return [word.text for word in only(text).words]
+def word_texts(text):
+    return [word.text for word in read_command(text).words]
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\0\r"), max_size=9), min_size=1))
-def test_quoted_words_come_back_as_they_were(words):
-    assert texts(shlex.join(words)) == words
+def test_quoted_words_are_read_back_unchanged(words):
+    assert word_texts(shlex.join(words)) == words
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_quoted_words_come_back_as_they_were(words):
         ("a b\\", ["a", "b\\"]),
     ],
 )
-def test_words_are_those_that_a_shell_makes(text, words):
-    assert texts(text) == words
+def test_words_are_split_as_a_shell_splits_them(text, words):
+    assert word_texts(text) == words
 
 
 @pytest.mark.parametrize(
@@ -58,26 +58,26 @@ def test_words_are_those_that_a_shell_makes(text, words):
         ("a '>' \\> \">\"", (), ["a", ">", ">", ">"]),
     ],
 )
-def test_redirections_are_no_words(text, redirections, words):
-    command = only(text)
+def test_redirections_are_not_words(text, redirections, words):
+    command = read_command(text)
 
     assert command.redirections == redirections
     assert [word.text for word in command.words] == words
 
 
 def test_commands_end_where_a_shell_ends_them():
-    found = read_commands("a b && c || d; e | f & g\nh # i\n#j\nk")
+    commands = read_commands("a b && c || d; e | f & g\nh # i\n#j\nk")
 
-    assert [command.text for command in found] == ["a b", "c", "d", "e", "f", "g", "h", "k"]
-    assert [command.before for command in found] == ["", "&&", "||", ";", "|", "&", "\n", "\n"]
-    assert found[4].after == "&"
+    assert [command.text for command in commands] == ["a b", "c", "d", "e", "f", "g", "h", "k"]
+    assert [command.before for command in commands] == ["", "&&", "||", ";", "|", "&", "\n", "\n"]
+    assert commands[4].after == "&"
 
 
-def test_a_line_that_begins_with_an_option_goes_on_from_the_one_before():
-    command = only("a\n  --b 1\n  --c")
+def test_a_line_that_begins_with_an_option_continues_the_previous_line():
+    command = read_command("a\n  --b 1\n  --c")
 
     assert command.text == "a --b 1 --c"
-    assert command.glued == (2, 3)
+    assert command.joined_lines == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_a_line_that_begins_with_an_option_goes_on_from_the_one_before():
         ("$'a\\tb'", ()),
     ],
 )
-def test_what_only_a_shell_can_expand_is_marked_and_kept_as_written(text, unknown):
-    words = only(text).words
+def test_what_only_a_shell_can_expand_is_marked_and_kept_unchanged(text, unknown):
+    words = read_command(text).words
 
-    assert tuple(one for word in words for one in word.unknown) == unknown
+    assert tuple(part for word in words for part in word.unknown) == unknown
     if unknown:
         assert "".join(word.text for word in words).replace('"', "") == text.strip('"').replace(
             '"', ""
@@ -104,11 +104,11 @@ def test_what_only_a_shell_can_expand_is_marked_and_kept_as_written(text, unknow
 
 
 @pytest.mark.parametrize("text", ["a 'b", 'a "b', "a `b", "a $(b", "a ${b", "a $'b"])
-def test_what_is_never_closed_is_rejected_by_line_and_mark(text):
+def test_an_unclosed_mark_is_rejected_with_its_line(text):
     with pytest.raises(UsageError, match="line 2") as caught:
         read_commands(f"x\n{text}")
 
-    assert "never closed" in caught.value.message
+    assert "not closed" in caught.value.message
 
 
 @pytest.mark.parametrize(
