@@ -1,11 +1,11 @@
-"""Compare what the commands give with what they gave at an older commit.
+"""Compare the results of the commands with those of an older commit.
 
     python benchmarks/same_as_commit.py 95bbfb8 [--model WHISPER_FOLDER] [--help-times]
 
-Checks the commit out into a temporary worktree and runs each command in both trees with this Python:
-texts, word times, scores, losses of training, final weights, and the keys of every JSON result must
-be equal; numbers that measure time or memory only have to be there. What differs is printed, and
-the exit code is 1. With `--help-times` the CPU seconds of every `--help` are compared too
+The commit is checked out into a temporary worktree, and each command runs in both trees with this
+Python. Texts, word times, scores, training losses, final weights and the keys of every JSON result
+must be equal; numbers that measure time or memory only have to be present. Differences are printed,
+and the exit code is then 1. With `--help-times` the CPU seconds of every `--help` are compared too
 (interleaved, median of seven).
 """
 
@@ -30,7 +30,7 @@ MEASURED = (
     *("_s", "_mb", "rtfx", "per_ms", "ms_per", "latency", "speed", "version", "percent", "hash"),
     *("wall", "seconds", "audio_s_per_s", "utterances_per_s", "run", "model", "environment"),
 )
-"""Parts of the keys whose values depend on the moment, the folder or the machine."""
+"""Parts of keys whose values depend on the time, the folder or the machine."""
 COMMANDS = (
     *("infer", "eval-ctc", "eval-seq2seq", "finetune-ctc", "finetune-seq2seq", "create-seq2seq"),
     *("bench", "check", "vocab", "recipes", "results", "doctor", "import-command"),
@@ -55,7 +55,6 @@ def results(done: subprocess.CompletedProcess[str]) -> list[Any]:
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
     """Yield where two JSON values differ; measured numbers only have to be of the same kind."""
-    key = path.rpartition(".")[2]
     if isinstance(old, dict) and isinstance(new, dict):
         for missing in old.keys() - new.keys():
             yield f"{path}.{missing}: gone"
@@ -66,13 +65,20 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
             yield f"{path}: {len(old)} entries, now {len(new)}"
         for number, (one, other) in enumerate(zip(old, new, strict=False)):
             yield from differences(one, other, f"{path}.{number}")
-    elif any(part in key for part in MEASURED) and key not in ("duration_s", "audio_s"):
-        return
-    elif isinstance(old, float) and isinstance(new, float):
-        if not math.isclose(old, new, rel_tol=1e-6, abs_tol=1e-6):
-            yield f"{path}: {old}, now {new}"
-    elif old != new:
+    elif not is_measured(path.rpartition(".")[2]) and not are_equal(old, new):
         yield f"{path}: {old!r}, now {new!r}"
+
+
+def is_measured(key: str) -> bool:
+    """Return whether the value of a key depends on the time, the folder or the machine."""
+    return any(part in key for part in MEASURED) and key not in ("duration_s", "audio_s")
+
+
+def are_equal(old: Any, new: Any) -> bool:
+    """Return whether two scalars are equal; floats up to a relative 1e-6."""
+    if isinstance(old, float) and isinstance(new, float):
+        return math.isclose(old, new, rel_tol=1e-6, abs_tol=1e-6)
+    return bool(old == new)
 
 
 def hash_weights(model: Path) -> str:
@@ -89,7 +95,7 @@ def losses(run_folder: Path) -> list[Any]:
 
 
 def compare_training(trees: tuple[Path, Path], folder: Path) -> Iterator[str]:
-    """Train the demo for some steps in both trees: losses, weights, files."""
+    """Train the demo for 30 steps in both trees; compare losses, weights and files."""
     found = []
     for name, tree in zip(("old", "new"), trees, strict=True):
         words = ("finetune-ctc", "--max-steps", "30", "--run", name, "--json", "--quiet")
@@ -98,9 +104,9 @@ def compare_training(trees: tuple[Path, Path], folder: Path) -> Iterator[str]:
         if done.returncode:
             yield f"training, {name}: exit {done.returncode}: {done.stderr[-500:]}"
             return
-        place = folder / name
-        files = sorted(str(p.relative_to(place)) for p in place.rglob("*") if p.is_file())
-        found.append((hash_weights(place / "model"), losses(place), results(done), files))
+        root = folder / name
+        files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+        found.append((hash_weights(root / "model"), losses(root), results(done), files))
     (old_hash, *old), (new_hash, *new) = found
     if old_hash != new_hash:
         yield "training: the final weights differ"
@@ -108,11 +114,17 @@ def compare_training(trees: tuple[Path, Path], folder: Path) -> Iterator[str]:
 
 
 def compare_commands(trees: tuple[Path, Path], folder: Path, whisper: str | None) -> Iterator[str]:
-    """Compare the JSON of the commands that only read."""
+    """Compare the JSON of the commands that do not train."""
     cases: dict[str, tuple[str, ...]] = {
         "check": ("check", "demo#dev", "--model", "demo", "--json"),
-        "eval-ctc": ("eval-ctc", "--model", "demo", "--data", "demo#dev", "--json", "--normalizer", "none"),
-        "bench": ("bench", "--model", "demo", "--limit", "6", "--buckets", "2", "--repeat", "1", "--json"),
+        "eval-ctc": (
+            *("eval-ctc", "--model", "demo", "--data", "demo#dev", "--json"),
+            *("--normalizer", "none"),
+        ),
+        "bench": (
+            *("bench", "--model", "demo", "--limit", "6", "--buckets", "2", "--repeat", "1"),
+            "--json",
+        ),
         "recipes": ("recipes", "--json"),
         "doctor": ("doctor", "--json"),
         "import-command": ("import-command", "python wav2vec.py --buckets 5 -a", "--json"),
@@ -137,9 +149,7 @@ def help_times(trees: tuple[Path, Path], folder: Path) -> Iterator[str]:
                 before = resource.getrusage(resource.RUSAGE_CHILDREN)
                 run(tree, folder, command, "--help")
                 after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                seconds.append(
-                    after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-                )
+                seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         old, new = map(statistics.median, times)
         print(f"{command} --help: {old:.3f} s, now {new:.3f} s, {new / old:.2f} x")
         if new > 1.05 * old:

@@ -75,7 +75,7 @@ def test_what_the_old_pattern_would_have_removed_is_counted_in_this_data(local, 
 
     result = run_here("finetune-ctc", *words)
 
-    said = "The old script would also have removed from this data's text: ' 2x. They stay."
+    said = "The old script would also have removed from the text of this data: ' 2x. They are kept."
     assert result.stderr.count(said) == 1
     assert "'" in (tmp_path / "run" / "model" / "vocab.json").read_text()
     assert '"!"' not in (tmp_path / "run" / "model" / "vocab.json").read_text()
