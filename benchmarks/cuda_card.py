@@ -6,8 +6,8 @@
 
 The first part transcribes a data set on the CPU in fp32 and on the GPU in fp32 and bf16, with and
 without graphs, and counts equal texts. The second transcribes synthetic audio with random weights,
-interleaved: ours, and the pipeline at each batch size, in the same precision; its fastest batch size
-is the baseline. The utilisation is the FLOP/s of the model over those of a large matrix product in
+interleaved: ours, and the pipeline at each batch size, in the same precision; its fastest batch is
+the baseline. The utilisation is the FLOP/s of the model over those of a large matrix product in
 the same precision. No result of this benchmark is known yet: it has not been run on a GPU.
 """
 

@@ -40,7 +40,11 @@ from gaudi_asr_cli.core.evaluation.counts import count_errors
 from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqGenerator, plan_batching
 from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
-from gaudi_asr_cli.core.models.seq2seq.generation import Generation, is_multilingual, settle
+from gaudi_asr_cli.core.models.seq2seq.generation import (
+    Generation,
+    is_multilingual,
+    resolve_generation,
+)
 from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
 
@@ -274,7 +278,9 @@ def open_ctranslate2(task: Task, compute: str) -> Transcribe:
     assert network.compute_type == compute, f"it computes in {network.compute_type}"
     ours = open_seq2seq_model(str(task.folder), device=open_cpu(), dtype="fp32")
     language = "en" if is_multilingual(ours.settings) else None
-    prompt = ours.reader.plan_prompt(settle(Generation(language=language), ours.settings, ""))
+    prompt = ours.reader.plan_prompt(
+        resolve_generation(Generation(language=language), ours.settings, "")
+    )
     suppressed = list(ours.settings.suppress_tokens or ())
 
     def transcribe_clips(clips: Sequence[Clip]) -> list[Hypothesis]:
