@@ -75,7 +75,10 @@ def _facts(score: Score) -> Iterable[tuple[str, str]]:
     words = score.words
     yield (
         f"{score.unit}s",
-        f"{count(words.reference_length, f'reference {score.unit}')}: {words.hits:,} correct, "
+        f"{count(words.reference_length, f'reference {score.unit}')}: {words.hits:,} correct,",
+    )
+    yield (
+        "",  # the same sentence, on a line of its own so that 80 columns suffice
         f"{count(words.substitutions, 'substitution')}, {count(words.deletions, 'deletion')}, "
         f"{count(words.insertions, 'insertion')}",
     )

@@ -35,6 +35,11 @@ class Suspect:
     compression: float
     repeats: int
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object; the promised key of `truncated` is `capped`."""
+        values = asdict(self)
+        return {"capped" if key == "truncated" else key: values[key] for key in values}
+
 
 @dataclass(frozen=True, slots=True)
 class RepetitionReport:
@@ -55,7 +60,7 @@ class RepetitionReport:
         return {
             "capped": self.truncated,
             "looping": self.looping,
-            "suspects": [asdict(one) for one in self.suspects],
+            "suspects": [one.to_json() for one in self.suspects],
         }
 
 

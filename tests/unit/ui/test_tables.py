@@ -57,7 +57,7 @@ def test_an_evaluation_shows_score_counts_coverage_and_errors(capsys):
     assert shown.out == ""
     for part in (
         "12.3 %", "10.0 % to 15.0 %", "30.0 %", "200 of 203 utterances",
-        "980 reference words: ", " correct, ", "23 insertions", "clips/[bold]1.wav",
+        "980 reference words: ", " correct,", "23 insertions", "clips/[bold]1.wav",
         "(empty)", "uh", "0-2 s", "clips/2.wav: cut short",
         "runs/eval-ctc-1",
     ):  # fmt: skip
