@@ -1,15 +1,14 @@
-"""An NVIDIA card: text as on a CPU, speed beside the pipeline of transformers, share of the peak.
+"""An NVIDIA GPU: texts compared with a CPU, speed compared with the pipeline of transformers.
 
     python benchmarks/cuda_card.py --data ../shared/data/clips --model demo
     python benchmarks/cuda_card.py --shapes base large --utterances 200
     python benchmarks/cuda_card.py --device cpu --shapes base --utterances 2 --matmul 512
 
-The first part hears a data folder on the CPU in fp32 and on the card in fp32 and bf16, with graphs
-and without, and counts equal texts. The second hears synthetic sound with random weights, ours and
-the pipeline at each batch size, both in the same precision, in turns; the best batch counts. The
-share of the peak sets the products that a second of sound takes beside a large product of matrices
-in the same precision. No result of this file is known yet: nobody has
-run it on a card.
+The first part transcribes a data set on the CPU in fp32 and on the GPU in fp32 and bf16, with and
+without graphs, and counts equal texts. The second transcribes synthetic audio with random weights,
+interleaved: ours, and the pipeline at each batch size, in the same precision; its fastest batch is
+the baseline. The utilisation is the FLOP/s of the model over those of a large matrix product in
+the same precision. No result of this benchmark is known yet: it has not been run on a GPU.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ from gaudi_asr_cli.core.inference.ctc import InferenceOptions, accelerate, open_
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Utterance
 
-GFLOP_A_SECOND = {"base": 14.6, "large": 37.8}
-"""Products that a second of sound takes: convolutions, linears and attention."""
+GFLOP_PER_AUDIO_S = {"base": 14.6, "large": 37.8}
+"""GFLOP per second of audio: convolutions, linear layers and attention."""
 
 NAMES = {"base": "wav2vec2-base", "large": "wav2vec2-large-lv60"}
 BUCKETS = 8
@@ -48,29 +47,29 @@ SEED = 42
 def texts_of(
     name: str, device: Device, dtype: str, graphs: bool, utterances: Sequence[Utterance]
 ) -> list[str]:
-    """What a model hears in each utterance; an error stands for the text it should have been."""
-    wide = open_full_precision(name, device=device, dtype=dtype)
-    listener = accelerate(wide, InferenceOptions(graphs=graphs, buckets=BUCKETS))
-    heard = transcribe(listener, utterances, GreedyDecoder(listener.vocabulary))
-    return [str(one.error) if one.transcript is None else one.transcript.text for one in heard]
+    """Return the text of each utterance, or its error."""
+    model = open_full_precision(name, device=device, dtype=dtype)
+    recognizer = accelerate(model, InferenceOptions(graphs=graphs, buckets=BUCKETS))
+    results = transcribe(recognizer, utterances, GreedyDecoder(recognizer.vocabulary))
+    return [str(one.error) if one.transcript is None else one.transcript.text for one in results]
 
 
 def compare_texts(name: str, source: str, device: Device) -> Iterator[str]:
-    """A line for each way of hearing: how many texts are the CPU's."""
+    """Yield a line per precision with the number of texts that equal those of the CPU."""
     utterances = list(read_utterances(source))
     expected = texts_of(name, open_device("cpu"), "fp32", False, utterances)
     yield "| dtype | graphs | text as on the CPU |"
     yield "|---|---|---|"
     for dtype in ("fp32", device.choose_dtype()):
         for graphs in (False, True) if device.prefers_batching else (False,):
-            heard = texts_of(name, device, dtype, graphs, utterances)
-            same = sum(a == b for a, b in zip(heard, expected, strict=True))
+            texts = texts_of(name, device, dtype, graphs, utterances)
+            same = sum(a == b for a, b in zip(texts, expected, strict=True))
             yield f"| {dtype} | {'on' if graphs else 'off'} | {same} of {len(utterances)} |"
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Someone's seconds for the workload, of each round."""
+    """The seconds of a system for the workload, of each repeat."""
 
     name: str
     seconds: list[float]
@@ -79,32 +78,32 @@ class Timed:
         return audio_s / median(self.seconds)
 
 
-def race(shape: str, device: Device, workload: Workload, options: Any) -> Iterator[str]:
-    """Lines of ours with and without graphs, and the pipeline at each batch size."""
+def compare_speed(shape: str, device: Device, workload: Workload, options: Any) -> Iterator[str]:
+    """Yield lines of ours with and without graphs, and of the pipeline at each batch size."""
     dtype = device.choose_dtype()
     ours = [_open_ours(shape, device, graphs, workload) for graphs in _graphs(device)]
     pipeline = open_pipeline(_random(shape, device, dtype), workload).pipeline
     pipeline.model.to(torch_dtype(dtype))
-    sounds = [load(workload, one) for one in workload.utterances]
+    clips = [load(workload, one) for one in workload.utterances]
     timed = [Timed(name, []) for name, _ in ours] + [
         Timed(f"pipeline, batch {batch}", []) for batch in options.batches
     ]
-    # The first round warms up and does not count.
-    for number in range(options.rounds + 1):
-        seconds = [rounds.transcribe_clips("round").wall_s for _, rounds in ours]
-        seconds += [_transcribe_with(pipeline, sounds, batch) for batch in options.batches]
+    # The first repeat warms up and does not count.
+    for number in range(options.repeats + 1):
+        seconds = [repeats.transcribe_clips("repeat").wall_s for _, repeats in ours]
+        seconds += [_transcribe_with(pipeline, clips, batch) for batch in options.batches]
         for one, took in zip(timed, seconds, strict=True):
             if number:
                 one.seconds.append(took)
     peak_tflops = measure_matmul(device, dtype, options.matmul)
     best = max(one.rate(workload.audio_s) for one in timed[len(ours) :])
-    yield f"| {shape} {dtype} | x real time | of the pipeline's best | of a matrix product |"
+    yield f"| {shape} {dtype} | RTFx | x fastest pipeline | of a matrix product |"
     yield "|---|---|---|---|"
     for one in timed:
         rate = one.rate(workload.audio_s)
-        share = rate * GFLOP_A_SECOND[shape] / 1000 / peak_tflops
+        share = rate * GFLOP_PER_AUDIO_S[shape] / 1000 / peak_tflops
         yield f"| {one.name} | {rate:.0f} | {rate / best:.2f} | {share:.1%} |"
-    yield f"(a product of matrices of {options.matmul}: {peak_tflops:.1f} TFLOP/s)"
+    yield f"(a product of square matrices of size {options.matmul}: {peak_tflops:.1f} TFLOP/s)"
 
 
 def measure_matmul(device: Device, dtype: str, size: int) -> float:
@@ -140,14 +139,14 @@ def _random(shape: str, device: Device, dtype: str) -> Any:
 
 def _open_ours(shape: str, device: Device, graphs: bool, workload: Workload) -> tuple[str, Repeats]:
     choices = InferenceOptions(graphs=graphs, buckets=BUCKETS)
-    listener = accelerate(_random(shape, device, device.choose_dtype()), choices)
-    rounds = Repeats(listener, GreedyDecoder(listener.vocabulary), workload, device)
-    return f"ours, graphs {'on' if graphs else 'off'}", rounds
+    recognizer = accelerate(_random(shape, device, device.choose_dtype()), choices)
+    repeats = Repeats(recognizer, GreedyDecoder(recognizer.vocabulary), workload, device)
+    return f"ours, graphs {'on' if graphs else 'off'}", repeats
 
 
-def _transcribe_with(pipeline: Any, sounds: Sequence[dict[str, Any]], batch: int) -> float:
-    # The pipeline takes its inputs apart.
-    copies = [dict(one) for one in sounds]
+def _transcribe_with(pipeline: Any, clips: Sequence[dict[str, Any]], batch: int) -> float:
+    # The pipeline modifies its inputs.
+    copies = [dict(one) for one in clips]
     started = time.perf_counter()
     for _ in pipeline(copies, batch_size=batch):
         pass
@@ -157,11 +156,11 @@ def _transcribe_with(pipeline: Any, sounds: Sequence[dict[str, Any]], batch: int
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--data", help="any --data of gaudi-asr, for the comparison of texts")
+    parser.add_argument("--data", help="data in any layout, to compare texts")
     parser.add_argument("--model", default="demo")
-    parser.add_argument("--shapes", nargs="*", default=[], choices=sorted(GFLOP_A_SECOND))
+    parser.add_argument("--shapes", nargs="*", default=[], choices=sorted(GFLOP_PER_AUDIO_S))
     parser.add_argument("--utterances", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeats", "--rounds", type=int, default=3)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 16, 32, 64])
     parser.add_argument("--matmul", type=int, default=8192)
     options = parser.parse_args()
@@ -173,7 +172,7 @@ def main() -> None:
     workload = make_workload(options.utterances, SEED)
     for shape in options.shapes:
         print()
-        for line in race(shape, device, workload, options):
+        for line in compare_speed(shape, device, workload, options):
             print(line, flush=True)
 
 

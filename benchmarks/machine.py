@@ -1,4 +1,4 @@
-"""What a measurement was made on: processor, instructions, threads and versions, in one line."""
+"""Description of the machine of a measurement: processor, threads and versions, in one line."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PACKAGES = ("torch", "transformers", "ctranslate2", "onnxruntime", "openvino", "
 
 
 def has_native_bf16() -> bool:
-    """Whether this processor multiplies bf16 itself; elsewhere bf16 is emulated, and slow."""
+    """Return whether the processor has bf16 instructions; otherwise bf16 is emulated and slow."""
     return open_cpu().choose_dtype("auto") == "bf16"
 
 
 def describe_machine(packages: Iterable[str] = PACKAGES, threads: int | None = None) -> str:
     """Return the processor's name and instructions, threads, load, and versions of packages."""
     cpu = open_cpu()
-    features = [name for name in FEATURES if name in cpu.flags] or ["none of those looked for"]
+    features = [name for name in FEATURES if name in cpu.flags] or ["no vector extension"]
     variables = [
         f"{name}={os.environ[name]}"
         for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")

@@ -1,12 +1,12 @@
-"""What buckets pad: optimal edges against as many with equal numbers of utterances.
+"""Padding of optimal bucket edges compared with quantile edges.
 
     python benchmarks/padding.py                           modelled test-clean durations
     python ../shared/data/durations.py clean-100 | python benchmarks/padding.py -
     python benchmarks/padding.py durations.txt --batch-seconds 160
-    python benchmarks/padding.py --utterances 10000000    how long planning takes, in what memory
+    python benchmarks/padding.py --utterances 10000000    time and memory of planning
 
-A file has a duration in seconds on each line. Padding is padded over real audio, less one; a batch
-never holds more than its budget, and the last batch of a bucket is filled with empty rows.
+A file has one duration in seconds per line. Padding is padded over real audio, minus one; a batch
+never exceeds its budget, and the last batch of a bucket is filled with dummy rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BUCKETS = (4, 5, 6, 8)
 
 
 def read_durations(source: str | None, utterances: int) -> np.ndarray:
-    """Durations from a file or standard input, or modelled ones."""
+    """Read durations from a file or standard input, or draw modelled ones."""
     if source is None:
         return draw_durations_s(utterances, seed=0)
     text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
@@ -49,7 +49,7 @@ def main() -> None:
         + (" (modelled on LibriSpeech test-clean)" if options.durations is None else "")
     )
     print(
-        "buckets  rule      padding  with empty rows  batches  shapes  planned in  edges in seconds"
+        "buckets  rule      padding  with dummy rows  batches  shapes  planned in  edges in seconds"
     )
     for buckets in BUCKETS:
         for rule, choose in RULES.items():
@@ -61,9 +61,11 @@ def main() -> None:
             seconds = time.perf_counter() - started
             shapes = np.unique(np.stack([plan.rows, plan.padded_s, plan.label_tokens]), axis=1)
             padded_s, audio_s = (plan.rows * plan.padded_s).sum(), durations_s[plan.order].sum()
-            alone = np.array(edges_s)[np.searchsorted(np.array(edges_s) + 1e-6, durations_s)].sum()
+            bucketed_s = np.array(edges_s)[
+                np.searchsorted(np.array(edges_s) + 1e-6, durations_s)
+            ].sum()
             print(
-                f"{buckets:7}  {rule:8}  {100 * (alone / durations_s.sum() - 1):5.1f} %  "
+                f"{buckets:7}  {rule:8}  {100 * (bucketed_s / durations_s.sum() - 1):5.1f} %  "
                 f"{100 * (padded_s / audio_s - 1):13.1f} %  {len(plan):7,}  {shapes.shape[1]:6}  "
                 f"{seconds:8.2f} s  {' '.join(f'{edge:.2f}' for edge in edges_s)}"
             )

@@ -1,4 +1,4 @@
-"""Who takes part in `cpu_peers.py`: the pipeline, our CPU path and three inference engines."""
+"""The systems of `cpu_peers.py`: the pipeline, our CPU engine and three inference engines."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, write_tokenizer
 
 Clip = NDArray[np.float32]
 Transcribe = Callable[[Clip], "NDArray[np.int64] | None"]
-"""Raw samples (T,) to the best token of each frame (F,), or None where only text comes out."""
+"""Maps raw samples (T,) to the best token of each frame (F,); None if it only returns text."""
 TranscribeAll = Callable[[Sequence[Clip]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
-    """How somebody listens to one clip, and to many where that is not one after another."""
+class Engine:
+    """Functions that transcribe one clip, and many clips if that is not sequential."""
 
     transcribe_clips: Transcribe
     transcribe_all_clips: TranscribeAll | None = None
 
-    def transcribe_all(self, sounds: Sequence[Clip]) -> None:
-        """Listen to all of the clips in the fastest way that it has."""
+    def transcribe_all(self, clips: Sequence[Clip]) -> None:
+        """Transcribe all clips in the fastest way of the engine."""
         if self.transcribe_all_clips is not None:
-            self.transcribe_all_clips(sounds)
+            self.transcribe_all_clips(clips)
             return
-        for sound in sounds:
-            self.transcribe_clips(sound)
+        for clip in clips:
+            self.transcribe_clips(clip)
 
 
 BASELINE = "transformers pipeline fp32"
@@ -61,12 +61,12 @@ LARGE = {
 }
 SHAPES: Mapping[str, Mapping[str, Any]] = {"base": {}, "large": LARGE}
 LETTERS = " abcdefghijklmnopqrstuvwxyz'"
-SOMEBODY = Utterance("clip", AudioSpan(Path("clip.wav")))
+UTTERANCE = Utterance("clip", AudioSpan(Path("clip.wav")))
 OPSET = 17
 
 
 def draw_clips(count: int, seed: int = 0) -> list[Clip]:
-    """Clips with durations like LibriSpeech's test-clean (log-normal, mean 7.4 s, 1.3 to 35 s)."""
+    """Draw clips with durations as in LibriSpeech test-clean (log-normal, mean 7.4 s, 1.3-35 s)."""
     random = np.random.default_rng(seed)
     durations_s = random.lognormal(1.80, 0.62, count).clip(1.3, 35)
     durations_s *= 7.42 / durations_s.mean()
@@ -74,16 +74,16 @@ def draw_clips(count: int, seed: int = 0) -> list[Clip]:
 
 
 def _speak(samples: int, random: np.random.Generator) -> Clip:
-    """Noise with speech's falling spectrum, in syllables of a fifth of a second."""
+    """Draw noise with the falling spectrum of speech, in syllables of 0.2 s."""
     spectrum = np.fft.rfft(random.standard_normal(samples))
     spectrum /= 1 + np.fft.rfftfreq(samples, 1 / SAMPLE_RATE_HZ) / 500
     syllables = 0.5 + 0.5 * np.sin(np.arange(samples) * (2 * np.pi * 5 / SAMPLE_RATE_HZ))
-    sound = np.fft.irfft(spectrum, samples) * syllables
-    return (0.1 * sound / sound.std()).astype(np.float32)
+    clip = np.fft.irfft(spectrum, samples) * syllables
+    return (0.1 * clip / clip.std()).astype(np.float32)
 
 
 def write_model(shape: str, directory: Path) -> Path:
-    """A checkpoint of that shape with random weights, as the hub has them."""
+    """Write a checkpoint of a shape with random weights, in the format of the hub."""
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 
     vocabulary = build_vocabulary(dict.fromkeys(LETTERS, 1))
@@ -103,7 +103,7 @@ def write_model(shape: str, directory: Path) -> Path:
     return directory
 
 
-def open_pipeline(folder: Path) -> Peer:
+def open_pipeline(folder: Path) -> Engine:
     from transformers import pipeline
 
     with quiet_transformers():
@@ -114,44 +114,44 @@ def open_pipeline(folder: Path) -> Peer:
             trust_remote_code=False,
         )
 
-    def transcribe_clips(sound: Clip) -> None:
-        recognise({"raw": sound.copy(), "sampling_rate": SAMPLE_RATE_HZ})
+    def transcribe_clips(clip: Clip) -> None:
+        recognise({"raw": clip.copy(), "sampling_rate": SAMPLE_RATE_HZ})
 
-    return Peer(transcribe_clips)
+    return Engine(transcribe_clips)
 
 
-def open_eager(folder: Path, dtype: str) -> Peer:
+def open_eager(folder: Path, dtype: str) -> Engine:
     return _peer(open_ctc_model(str(folder), device=open_cpu(), dtype=dtype))
 
 
-def open_ours(folder: Path, dtype: str, *, int8: bool = False) -> Peer:
+def open_ours(folder: Path, dtype: str, *, int8: bool = False) -> Engine:
     model = open_ctc_model(str(folder), device=open_cpu(), dtype="fp32")
     packed = pack(replace(model, dtype=dtype), int8=int8)
     if packed is None:
-        raise ImportError("this checkpoint's layers are not written out")
+        raise ImportError("the CPU engine does not support this checkpoint")
     return _peer(packed)
 
 
-def _peer(model: Any) -> Peer:
+def _peer(model: Any) -> Engine:
     decoder = GreedyDecoder(model.vocabulary)
 
-    def transcribe_clips(sound: Clip) -> NDArray[np.int64]:
-        best: NDArray[np.int64] = model.emissions(batch_one(sound, SOMEBODY)).log_probs[0].argmax(1)
+    def transcribe_clips(clip: Clip) -> NDArray[np.int64]:
+        best: NDArray[np.int64] = model.emissions(batch_one(clip, UTTERANCE)).log_probs[0].argmax(1)
         return best
 
-    def transcribe_all_clips(sounds: Sequence[Clip]) -> None:
-        utterances = [replace(SOMEBODY, id=str(place)) for place in range(len(sounds))]
-        waiting = iter(sounds)
-        for heard in transcribe_timed(
-            model, utterances, decoder, load=lambda _: LoadedAudio(next(waiting), 0)
+    def transcribe_all_clips(clips: Sequence[Clip]) -> None:
+        utterances = [replace(UTTERANCE, id=str(index)) for index in range(len(clips))]
+        queue = iter(clips)
+        for result in transcribe_timed(
+            model, utterances, decoder, load=lambda _: LoadedAudio(next(queue), 0)
         ):
-            assert heard.done.error is None
+            assert result.done.error is None
 
-    return Peer(transcribe_clips, transcribe_all_clips)
+    return Engine(transcribe_clips, transcribe_all_clips)
 
 
 def export_onnx(folder: Path) -> Path:
-    """The network as ONNX with a free length, written beside it once."""
+    """Export the network to ONNX with dynamic length, once, next to the checkpoint."""
     path = folder / "model.onnx"
     if not path.exists():
         network = _exportable(folder)
@@ -169,7 +169,7 @@ def export_onnx(folder: Path) -> Path:
 
 
 class LogitsOnly(torch.nn.Module):
-    """Tensors in and out: exporters know no output classes."""
+    """A network with tensors as input and output: exporters do not support output classes."""
 
     def __init__(self, model: CtcModel) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ def _exportable(folder: Path) -> torch.nn.Module:
     return LogitsOnly(open_ctc_model(str(folder), device=open_cpu(), dtype="fp32")).eval()
 
 
-def open_onnx(folder: Path, *, int8: bool, threads: int) -> Peer:
+def open_onnx(folder: Path, *, int8: bool, threads: int) -> Engine:
     import onnxruntime
 
     path = export_onnx(folder)
@@ -194,20 +194,18 @@ def open_onnx(folder: Path, *, int8: bool, threads: int) -> Peer:
     def open_session(intra: int) -> Transcribe:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = intra
-        # Its threads would otherwise go on spinning while the next contestant is measured.
+        # Its threads would otherwise spin while the next system is measured.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-        return lambda sound: session.run(None, {"samples": standardize(sound)[None]})[0][0].argmax(
-            1
-        )
+        return lambda clip: session.run(None, {"samples": standardize(clip)[None]})[0][0].argmax(1)
 
-    return Peer(open_session(threads), _on_threads(open_session(1), threads))
+    return Engine(open_session(threads), _on_threads(open_session(1), threads))
 
 
 def _on_threads(transcribe_clips: Transcribe, threads: int) -> TranscribeAll:
-    def transcribe_all_clips(sounds: Iterable[Clip]) -> None:
+    def transcribe_all_clips(clips: Iterable[Clip]) -> None:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(transcribe_clips, sounds))
+            list(pool.map(transcribe_clips, clips))
 
     return transcribe_all_clips
 
@@ -228,7 +226,7 @@ def _quantise_onnx(path: Path) -> Path:
     return small
 
 
-def open_openvino(folder: Path, *, precision: str, threads: int) -> Peer:
+def open_openvino(folder: Path, *, precision: str, threads: int) -> Engine:
     import openvino
 
     path = folder / "openvino.xml"
@@ -249,39 +247,39 @@ def open_openvino(folder: Path, *, precision: str, threads: int) -> Peer:
         model, "CPU", {**settings, "PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": threads}
     )
 
-    def transcribe_all_clips(sounds: Sequence[Clip]) -> None:
+    def transcribe_all_clips(clips: Sequence[Clip]) -> None:
         queue = openvino.AsyncInferQueue(many, threads)
-        for sound in sounds:
-            queue.start_async([standardize(sound)[None]])
+        for clip in clips:
+            queue.start_async([standardize(clip)[None]])
         queue.wait_all()
 
-    return Peer(lambda sound: one([standardize(sound)[None]])[0][0].argmax(1), transcribe_all_clips)
+    return Engine(lambda clip: one([standardize(clip)[None]])[0][0].argmax(1), transcribe_all_clips)
 
 
 def _quantise_openvino(model: Any) -> Any:
-    """Static int8 as its makers set it up for transformers; the rest is in bf16 or fp32."""
+    """Quantise to static int8 with NNCF's settings for transformers; the rest is bf16 or fp32."""
     import nncf
 
-    sounds = [standardize(clip)[None] for clip in draw_clips(6, seed=1)]
+    clips = [standardize(clip)[None] for clip in draw_clips(6, seed=1)]
     return nncf.quantize(
         model,
-        nncf.Dataset(sounds),
+        nncf.Dataset(clips),
         model_type=nncf.ModelType.TRANSFORMER,
         preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(sounds),
+        subset_size=len(clips),
     )
 
 
-def open_ctranslate2(folder: Path, *, int8: bool, threads: int) -> Peer:
+def open_ctranslate2(folder: Path, *, int8: bool, threads: int) -> Engine:
     import ctranslate2
     from ctranslate2.converters import TransformersConverter
 
     target = folder / "ctranslate2"
     if not target.exists():
-        # A folder that was left half-written would be taken for a model by the next run.
-        half = folder / "ctranslate2.part"
-        TransformersConverter(str(folder)).convert(str(half), force=True)
-        half.rename(target)
+        # The next run would mistake a partial folder for a model.
+        partial_folder = folder / "ctranslate2.part"
+        TransformersConverter(str(folder)).convert(str(partial_folder), force=True)
+        partial_folder.rename(target)
     kind = "int8_float32" if int8 else "float32"
 
     def open_model(inter: int, intra: int) -> Transcribe:
@@ -290,25 +288,24 @@ def open_ctranslate2(folder: Path, *, int8: bool, threads: int) -> Peer:
         )
         assert model.compute_type == kind, f"it computes in {model.compute_type}"
 
-        def transcribe_clips(sound: Clip) -> NDArray[np.int64]:
-            samples = ctranslate2.StorageView.from_array(standardize(sound)[None, None])
+        def transcribe_clips(clip: Clip) -> NDArray[np.int64]:
+            samples = ctranslate2.StorageView.from_array(standardize(clip)[None, None])
             best: NDArray[np.int64] = np.array(model.encode(samples, to_cpu=True))[0].argmax(-1)
             return best
 
         return transcribe_clips
 
-    # Many clips side by side, a thread each, as the other engines take them.
-    return Peer(open_model(1, threads), _on_threads(open_model(threads, 1), threads))
+    # Many clips in parallel on one thread each, as the other engines transcribe them.
+    return Engine(open_model(1, threads), _on_threads(open_model(threads, 1), threads))
 
 
-def list_openers(shape: str, threads: int) -> dict[tuple[str, str], Callable[[Path], Peer]]:
-    """Who may take part, by name and precision.
+def list_openers(shape: str, threads: int) -> dict[tuple[str, str], Callable[[Path], Engine]]:
+    """Return the openers of all systems by name and precision.
 
-    Where the processor does not multiply bf16 itself nobody computes in it: what int8 leaves is
-    in fp32 then, ours and theirs.
+    bf16 is left out on a processor without native bf16: layers that int8 leaves are in fp32 then.
     """
     native = has_native_bf16()
-    openers: dict[tuple[str, str], Callable[[Path], Peer]] = {
+    openers: dict[tuple[str, str], Callable[[Path], Engine]] = {
         (BASELINE, "fp32"): open_pipeline,
         (REFERENCE, "fp32"): partial(open_eager, dtype="fp32"),
         ("ours fp32", "fp32"): partial(open_ours, dtype="fp32"),
@@ -326,7 +323,7 @@ def list_openers(shape: str, threads: int) -> dict[tuple[str, str], Callable[[Pa
             open_openvino, precision=precision, threads=threads
         )
     if shape == "large":
-        # CTranslate2 knows only the layer-norm layout.
+        # CTranslate2 only supports the layer-norm layout.
         for precision in ("fp32", "int8"):
             openers[f"CTranslate2 {precision}", precision] = partial(
                 open_ctranslate2, int8=precision == "int8", threads=threads

@@ -1,19 +1,18 @@
-"""Our encoder-decoder inference on a CPU against transformers' and CTranslate2's, equal work each.
+"""CPU inference of encoder-decoders compared with transformers and CTranslate2, at equal work.
 
-    OMP_NUM_THREADS=2 python benchmarks/seq2seq_peers.py --shapes tiny base --rounds 3
+    OMP_NUM_THREADS=2 python benchmarks/seq2seq_peers.py --shapes tiny base --repeats 3
     OMP_NUM_THREADS=2 python benchmarks/seq2seq_peers.py --model CHECKPOINT --audio DATA
 
-Without --model: Whisper's shapes with random weights; clips are noise shaped like speech. Every
-contestant generates exactly `--tokens` tokens of each clip (no end is ever likely), for speed
-depends on how many there are; the run fails where one generates another number. With --model a
-Whisper checkpoint of transformers' format, whose lengths are free (the tokens of each contestant
-are printed) unless --forced suppresses its end token; --audio is any data that `--data` takes, and
-where it has transcripts the word error rate is printed (Whisper's basic normalisation).
+Without --model: the shapes of Whisper with random weights; clips are noise shaped like speech. Each
+system generates exactly `--tokens` tokens per clip (the end token is never likely), because speed
+depends on their number; the run fails if one generates another number. With --model: a Whisper
+checkpoint in the format of transformers, with free lengths (the tokens of each system are printed)
+unless --forced suppresses the end token; --audio is data in any layout of `--data`, and if it has
+transcripts the word error rate is printed (Whisper's basic normalisation).
 
-Clips come in batches; every contestant receives every batch before the next one comes, in an order
-that turns; the first round is not measured. All decode greedily, without timestamps, and suppress
-the same tokens. A ratio is that of one round's seconds; the table shows the smallest, the median
-and the largest.
+Every system transcribes a batch of clips before the next batch, in rotating order; the first repeat
+is not measured. All decode greedily, without timestamps, and suppress the same tokens. A ratio is
+that of the seconds of one repeat; the table shows the minimum, the median and the maximum.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ import numpy as np
 import torch
 from cpu_peers import spread
 from machine import describe_machine, has_native_bf16
-from peers import SOMEBODY, Clip, draw_clips
+from peers import UTTERANCE, Clip, draw_clips
 
 from gaudi_asr_cli.core.data.audio import load_audio
 from gaudi_asr_cli.core.data.sources import read_utterances
@@ -41,7 +40,11 @@ from gaudi_asr_cli.core.evaluation.counts import count_errors
 from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqGenerator, plan_batching
 from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
-from gaudi_asr_cli.core.models.seq2seq.generation import Generation, is_multilingual, settle
+from gaudi_asr_cli.core.models.seq2seq.generation import (
+    Generation,
+    is_multilingual,
+    resolve_generation,
+)
 from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
 
@@ -65,12 +68,12 @@ WINDOW_S = 30
 
 
 @dataclass
-class Contestant:
-    """A system under test, its hypotheses in the first round, and the seconds of each round."""
+class System:
+    """A system under test, its hypotheses in the first repeat, and the seconds of each repeat."""
 
     name: str
     transcribe_clips: Transcribe
-    round_s: list[float] = field(default_factory=list)
+    repeat_s: list[float] = field(default_factory=list)
     hypotheses: list[Hypothesis] = field(default_factory=list)
 
     @property
@@ -84,15 +87,15 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What every contestant is asked to do.
+    """The work of every system.
 
     Args:
         folder: The checkpoint.
-        scratch: Where converted forms of it may be written.
+        scratch: The folder for converted checkpoints.
         batch: Clips in a batch.
-        tokens: Most tokens for a clip; with `forced` exactly so many.
-        threads: Of each contestant.
-        forced: Whether no text can end before it.
+        tokens: The maximum of tokens per clip; with `forced` the exact number.
+        threads: The number of threads of each system.
+        forced: Whether the end token is suppressed.
     """
 
     folder: Path
@@ -104,7 +107,7 @@ class Task:
 
 
 def write_model(shape: str, directory: Path) -> Path:
-    """A checkpoint of that shape with random weights, as the hub has them."""
+    """Write a checkpoint of a shape with random weights, in the format of the hub."""
     from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
     ids = write_tokenizer(directory)
@@ -128,9 +131,9 @@ def write_model(shape: str, directory: Path) -> Path:
     )
     with quiet_transformers():
         network = WhisperForConditionalGeneration(config).eval()
-        # The end and the times: never the likeliest, without a rule that would cost time.
+        # End and timestamp tokens are never the likeliest, without a rule that would cost time.
         network.model.decoder.embed_tokens.weight.data[TEXT_TOKENS:] = 0
-        # Or it would write one word for ever.
+        # Without this it would repeat one word.
         network.model.decoder.embed_positions.weight.data.normal_(std=0.3)
         network.generation_config = describe_generation(ids)
         network.save_pretrained(directory)
@@ -139,7 +142,7 @@ def write_model(shape: str, directory: Path) -> Path:
 
 
 def write_tokenizer(directory: Path) -> dict[str, int]:
-    """As many tokens as Whisper has; those of text are made up. Returns the special ones' ids."""
+    """Write a tokenizer as large as Whisper's, with invented words; return the special ids."""
     directory.mkdir(parents=True, exist_ok=True)
     special = [
         "<|endoftext|>",
@@ -154,7 +157,7 @@ def write_tokenizer(directory: Path) -> dict[str, int]:
         "<|notimestamps|>",
         *(f"<|{0.02 * step:.2f}|>" for step in range(1501)),
     ]
-    ids = {token: TEXT_TOKENS + place for place, token in enumerate(special)}
+    ids = {token: TEXT_TOKENS + index for index, token in enumerate(special)}
     words = {f"Ġw{number}": number for number in range(TEXT_TOKENS)}
     (directory / "vocab.json").write_text(json.dumps(words))
     (directory / "merges.txt").write_text("#version: 0.2\n")
@@ -180,7 +183,7 @@ def describe_generation(ids: Mapping[str, int]) -> Any:
         task_to_id={one: ids[f"<|{one}|>"] for one in ("transcribe", "translate")},
         max_length=448,
         return_timestamps=False,
-        # As many as Whisper's own.
+        # The same number as in Whisper.
         suppress_tokens=[*range(88), *range(end + 1, end + 2)],
         begin_suppress_tokens=[220, end],
     )
@@ -190,7 +193,7 @@ def open_pipeline(task: Task, batch: int, dtype: str) -> Transcribe:
     from transformers import pipeline
 
     with quiet_transformers():
-        # Or it would compute in whatever precision the checkpoint was saved in.
+        # The default is the precision of the checkpoint.
         recognise = pipeline(
             "automatic-speech-recognition",
             model=str(task.folder),
@@ -198,17 +201,17 @@ def open_pipeline(task: Task, batch: int, dtype: str) -> Transcribe:
             dtype=getattr(torch, {"fp32": "float32", "bf16": "bfloat16"}[dtype]),
             trust_remote_code=False,
         )
-    # Or it would follow five hypotheses at once.
-    asked: dict[str, Any] = {"max_new_tokens": task.tokens, "num_beams": 1}
+    # The default beam size is five.
+    settings: dict[str, Any] = {"max_new_tokens": task.tokens, "num_beams": 1}
     if is_multilingual(recognise.model.generation_config):
-        asked |= {"language": "en", "task": "transcribe"}
+        settings |= {"language": "en", "task": "transcribe"}
     counts = _count_generated(recognise.model)
 
-    def transcribe_clips(sounds: Sequence[Clip]) -> list[Hypothesis]:
-        inputs = [{"raw": sound.copy(), "sampling_rate": SAMPLE_RATE_HZ} for sound in sounds]
+    def transcribe_clips(clips: Sequence[Clip]) -> list[Hypothesis]:
+        inputs = [{"raw": clip.copy(), "sampling_rate": SAMPLE_RATE_HZ} for clip in clips]
         counts.clear()
         with quiet_transformers():
-            found = recognise(inputs, batch_size=batch, generate_kwargs=asked)
+            found = recognise(inputs, batch_size=batch, generate_kwargs=settings)
         texts = [one["text"].strip() for one in found]
         return [Hypothesis(text, count) for text, count in zip(texts, counts, strict=True)]
 
@@ -216,12 +219,12 @@ def open_pipeline(task: Task, batch: int, dtype: str) -> Transcribe:
 
 
 def _count_generated(network: Any) -> list[int]:
-    """Return a list that every call of `generate` adds its rows' numbers of text tokens to."""
+    """Return a list to which `generate` appends the number of text tokens of each row."""
     counts: list[int] = []
     generate, end = network.generate, network.generation_config.eos_token_id
 
-    def counted(*inputs: Any, **settings: Any) -> Any:
-        found = generate(*inputs, **settings)
+    def counted(*inputs: Any, **options: Any) -> Any:
+        found = generate(*inputs, **options)
         ids = found["sequences"] if isinstance(found, Mapping) else found
         # Whisper's special tokens, the end first, have the highest ids.
         counts.extend((ids < end).sum(-1).tolist())
@@ -233,30 +236,30 @@ def _count_generated(network: Any) -> list[int]:
 
 def open_ours(task: Task, dtype: str, rows: int, *, packed: bool = True) -> Transcribe:
     model = open_seq2seq_model(str(task.folder), device=open_cpu(), dtype=dtype)
-    written: Seq2SeqGenerator | None = pack_whisper(model) if packed else model
-    assert written is not None, "this checkpoint's layers are not written out"
-    generator = written
+    opened: Seq2SeqGenerator | None = pack_whisper(model) if packed else model
+    assert opened is not None, "the CPU engine does not support this checkpoint"
+    generator = opened
     size = plan_batching(generator, rows).utterances or 1
     language = "en" if is_multilingual(model.settings) else None
-    how = Generation(language=language, max_tokens=task.tokens)
+    generation = Generation(language=language, max_tokens=task.tokens)
 
-    def transcribe_clips(sounds: Sequence[Clip]) -> list[Hypothesis]:
+    def transcribe_clips(clips: Sequence[Clip]) -> list[Hypothesis]:
         hypotheses = []
-        for start in range(0, len(sounds), size):
-            batch = join(sounds[start : start + size])
-            found = generator.generate_from(generator.frontend.prepare(batch), how)
+        for start in range(0, len(clips), size):
+            batch = join(clips[start : start + size])
+            found = generator.generate_from(generator.frontend.prepare(batch), generation)
             hypotheses += [Hypothesis(row.text, len(row.tokens)) for row in found.rows]
         return hypotheses
 
     return transcribe_clips
 
 
-def join(sounds: Sequence[Clip]) -> AudioBatch:
-    lengths = np.array([len(one) for one in sounds], dtype=np.int64)
-    samples = np.zeros((len(sounds), int(lengths.max())), dtype=np.float32)
-    for row, sound in enumerate(sounds):
-        samples[row, : len(sound)] = sound
-    return AudioBatch((SOMEBODY,) * len(sounds), samples, lengths)
+def join(clips: Sequence[Clip]) -> AudioBatch:
+    lengths = np.array([len(one) for one in clips], dtype=np.int64)
+    samples = np.zeros((len(clips), int(lengths.max())), dtype=np.float32)
+    for row, clip in enumerate(clips):
+        samples[row, : len(clip)] = clip
+    return AudioBatch((UTTERANCE,) * len(clips), samples, lengths)
 
 
 def open_ctranslate2(task: Task, compute: str) -> Transcribe:
@@ -275,18 +278,20 @@ def open_ctranslate2(task: Task, compute: str) -> Transcribe:
     assert network.compute_type == compute, f"it computes in {network.compute_type}"
     ours = open_seq2seq_model(str(task.folder), device=open_cpu(), dtype="fp32")
     language = "en" if is_multilingual(ours.settings) else None
-    prompt = ours.reader.plan_prompt(settle(Generation(language=language), ours.settings, ""))
-    never = list(ours.settings.suppress_tokens or ())
+    prompt = ours.reader.plan_prompt(
+        resolve_generation(Generation(language=language), ours.settings, "")
+    )
+    suppressed = list(ours.settings.suppress_tokens or ())
 
-    def transcribe_clips(sounds: Sequence[Clip]) -> list[Hypothesis]:
-        features = ours.frontend.prepare(join(sounds))["input_features"].numpy()
+    def transcribe_clips(clips: Sequence[Clip]) -> list[Hypothesis]:
+        features = ours.frontend.prepare(join(clips))["input_features"].numpy()
         found = network.generate(
             ctranslate2.StorageView.from_array(features),
-            [prompt] * len(sounds),
+            [prompt] * len(clips),
             beam_size=1,
-            # It generates the smaller of half of this and this less the prompt.
+            # It generates the minimum of half of this and this minus the prompt.
             max_length=max(2 * task.tokens, task.tokens + len(prompt)),
-            suppress_tokens=never,
+            suppress_tokens=suppressed,
         )
         ids = [one.sequences_ids[0] for one in found]
         return [Hypothesis(ours.reader.decode_text(one), len(one)) for one in ids]
@@ -294,10 +299,10 @@ def open_ctranslate2(task: Task, compute: str) -> Transcribe:
     return transcribe_clips
 
 
-def open_contestants(task: Task, only: Sequence[str]) -> Iterator[Contestant]:
-    """Yield those whose packages are installed; the others are named.
+def open_systems(task: Task, only: Sequence[str]) -> Iterator[System]:
+    """Yield the systems whose packages are installed; name the others.
 
-    Where the processor does not multiply bf16 itself nobody computes in it.
+    bf16 is left out on a processor without native bf16.
     """
     rows = task.batch
     openers: dict[str, Callable[[], Transcribe]] = {
@@ -305,7 +310,7 @@ def open_contestants(task: Task, only: Sequence[str]) -> Iterator[Contestant]:
         f"pipeline fp32, batch {rows}": lambda: open_pipeline(task, rows, "fp32"),
         f"pipeline bf16, batch {rows}": lambda: open_pipeline(task, rows, "bf16"),
         "ours fp32": lambda: open_ours(task, "fp32", rows),
-        "ours fp32, one at a time": lambda: open_ours(task, "fp32", 1),
+        "ours fp32, unbatched": lambda: open_ours(task, "fp32", 1),
         "ours fp32, not packed": lambda: open_ours(task, "fp32", rows, packed=False),
         "ours bf16": lambda: open_ours(task, "bf16", rows),
         "CTranslate2 fp32": lambda: open_ctranslate2(task, "float32"),
@@ -319,49 +324,49 @@ def open_contestants(task: Task, only: Sequence[str]) -> Iterator[Contestant]:
             print(f"left out: {name} (this processor would emulate bf16)", file=sys.stderr)
             continue
         try:
-            yield Contestant(name, opener())
-        except Exception as error:  # noqa: BLE001 - a peer that does not start is told, not fatal
+            yield System(name, opener())
+        except Exception as error:  # noqa: BLE001 - a system that does not start is reported
             reason = str(error).partition("\n")[0]
             print(f"left out: {name} ({type(error).__name__}: {reason})", file=sys.stderr)
 
 
 def measure(
-    contestants: Sequence[Contestant],
+    systems: Sequence[System],
     batches: Sequence[Sequence[Clip]],
-    rounds: int,
+    repeats: int,
     clock: Callable[[], float],
 ) -> None:
-    """Let everybody hear every batch in every round; the first, unmeasured one warms up."""
-    for lap in range(rounds + 1):
-        for contestant in contestants:
-            contestant.round_s.append(0.0)
-        for place, batch in enumerate(batches):
-            turn = (place + lap) % len(contestants)
-            for contestant in [*contestants[turn:], *contestants[:turn]]:
+    """Transcribe every batch with every system in every repeat; the first one only warms up."""
+    for repeat in range(repeats + 1):
+        for system in systems:
+            system.repeat_s.append(0.0)
+        for index, batch in enumerate(batches):
+            turn = (index + repeat) % len(systems)
+            for system in [*systems[turn:], *systems[:turn]]:
                 started = clock()
-                found = contestant.transcribe_clips(batch)
-                contestant.round_s[-1] += clock() - started
-                if lap == 0:
-                    contestant.hypotheses += found
-        took = ", ".join(f"{one.name} {one.round_s[-1]:.1f}" for one in contestants)
-        print(f"round {lap} (s): {took}", file=sys.stderr, flush=True)
-    for contestant in contestants:
-        del contestant.round_s[0]
+                found = system.transcribe_clips(batch)
+                system.repeat_s[-1] += clock() - started
+                if repeat == 0:
+                    system.hypotheses += found
+        took = ", ".join(f"{one.name} {one.repeat_s[-1]:.1f}" for one in systems)
+        print(f"repeat {repeat} (s): {took}", file=sys.stderr, flush=True)
+    for system in systems:
+        del system.repeat_s[0]
 
 
-def check_equal_work(contestants: Sequence[Contestant], tokens: int) -> None:
-    """Stop unless everybody generated exactly so many tokens of each clip."""
+def check_equal_work(systems: Sequence[System], tokens: int) -> None:
+    """Exit unless every system generated exactly `tokens` tokens of each clip."""
     wrong = [
         f"{one.name}: {min(one.tokens)} to {max(one.tokens)}"
-        for one in contestants
+        for one in systems
         if set(one.tokens) != {tokens}
     ]
     if wrong:
-        sys.exit(f"Unequal work: {tokens} tokens of each clip were asked for; {'; '.join(wrong)}.")
+        sys.exit(f"Unequal work, not {tokens} tokens of each clip: {'; '.join(wrong)}.")
 
 
-def error_rate(contestant: Contestant, references: Sequence[str]) -> str:
-    """The word error rate under Whisper's basic normalisation; empty without references."""
+def error_rate(system: System, references: Sequence[str]) -> str:
+    """Return the WER after Whisper's basic normalisation; empty without references."""
     if not references:
         return ""
     from whisper_normalizer.basic import BasicTextNormalizer
@@ -369,35 +374,33 @@ def error_rate(contestant: Contestant, references: Sequence[str]) -> str:
     normalise = BasicTextNormalizer()
     counts = [
         count_errors(normalise(reference).split(), normalise(text).split())
-        for reference, text in zip(references, contestant.texts, strict=True)
+        for reference, text in zip(references, system.texts, strict=True)
     ]
     return f"{sum(counts[1:], counts[0]).rate:.2%}"
 
 
-def tabulate(
-    contestants: Sequence[Contestant], audio_s: float, references: Sequence[str]
-) -> Iterator[str]:
-    """The Markdown table of a model; the baseline of a round is the better fp32 pipeline."""
-    pipelines = [one for one in contestants if one.name.startswith("pipeline fp32")]
-    rounds = zip(*(one.round_s for one in pipelines), strict=True)
-    baseline_s = [min(seconds) for seconds in rounds]
+def tabulate(systems: Sequence[System], audio_s: float, references: Sequence[str]) -> Iterator[str]:
+    """Yield the Markdown table; the baseline of a repeat is the faster fp32 pipeline."""
+    pipelines = [one for one in systems if one.name.startswith("pipeline fp32")]
+    repeats = zip(*(one.repeat_s for one in pipelines), strict=True)
+    baseline_s = [min(seconds) for seconds in repeats]
     expected = pipelines[0].texts
     yield (
-        "| contestant | x real time | x better fp32 pipeline (min / median / max) "
-        "| tokens of all clips | texts as its | WER |"
+        "| system | RTFx | x faster fp32 pipeline (min / median / max) "
+        "| tokens of all clips | same texts | WER |"
     )
     yield "|---|---|---|---|---|---|"
-    for one in contestants:
+    for one in systems:
         same = sum(text == other for text, other in zip(one.texts, expected, strict=True))
         yield (
-            f"| {one.name} | {audio_s / float(np.median(one.round_s)):.1f} "
-            f"| {spread(baseline_s, one.round_s)} | {sum(one.tokens)} "
+            f"| {one.name} | {audio_s / float(np.median(one.repeat_s)):.1f} "
+            f"| {spread(baseline_s, one.repeat_s)} | {sum(one.tokens)} "
             f"| {same} of {len(expected)} | {error_rate(one, references)} |"
         )
 
 
 def read_clips(data: str, limit: int) -> tuple[list[Clip], list[str]]:
-    """The first clips that fit a window, with their transcripts; none unless all have one."""
+    """Load the first clips that fit the window, and their transcripts if all have one."""
     clips, texts = [], []
     for utterance in read_utterances(data):
         samples = load_audio(utterance.audio).samples
@@ -409,7 +412,7 @@ def read_clips(data: str, limit: int) -> tuple[list[Clip], list[str]]:
 
 
 def force_lengths(folder: Path, target: Path) -> Path:
-    """The same checkpoint with its end token among those that are never generated."""
+    """Link the checkpoint into `target`, with its end token suppressed."""
     target.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         link = target / path.name
@@ -424,7 +427,7 @@ def force_lengths(folder: Path, target: Path) -> Path:
 
 
 def prepare_task(name: str, arguments: argparse.Namespace, scratch: Path) -> Task:
-    """A shape's checkpoint, written where it is not there yet, or the one that --model names."""
+    """Return the work on the checkpoint of a shape, written if missing, or on that of --model."""
     folder, forced = scratch, arguments.forced
     if arguments.model is None:
         forced = True
@@ -439,12 +442,12 @@ def prepare_task(name: str, arguments: argparse.Namespace, scratch: Path) -> Tas
 
 
 def run_model(name: str, arguments: argparse.Namespace, scratch: Path) -> str:
-    """Measure all contestants with one checkpoint.
+    """Measure all systems with one checkpoint and return the Markdown.
 
     Args:
-        name: A shape, or what --model is called.
+        name: The shape, or the name of the model.
         arguments: The command line.
-        scratch: A folder for what is written.
+        scratch: A folder for models.
     """
     task = prepare_task(name, arguments, scratch)
     references: list[str] = []
@@ -456,35 +459,46 @@ def run_model(name: str, arguments: argparse.Namespace, scratch: Path) -> str:
         clips, references = read_clips(arguments.audio, arguments.clips)
     batches = [clips[at : at + arguments.batch] for at in range(0, len(clips), arguments.batch)]
     audio_s = sum(map(len, clips)) / SAMPLE_RATE_HZ
-    contestants = list(open_contestants(task, arguments.only))
+    systems = list(open_systems(task, arguments.only))
     clock = time.process_time if arguments.cpu_seconds else time.perf_counter
-    measure(contestants, batches, arguments.rounds, clock)
+    measure(systems, batches, arguments.repeats, clock)
     if task.forced:
-        check_equal_work(contestants, task.tokens)
+        check_equal_work(systems, task.tokens)
     lengths = "exactly" if task.forced else "at most"
     about = (
         f"{describe_machine(threads=arguments.threads)}. "
         f"{'CPU' if arguments.cpu_seconds else 'Wall'} seconds; {len(clips)} clips, "
-        f"{audio_s:.0f} s, {lengths} {arguments.tokens} tokens each; {arguments.rounds} rounds."
+        f"{audio_s:.0f} s, {lengths} {arguments.tokens} tokens each; {arguments.repeats} repeats."
     )
     lines = [f"### Whisper {name}", "", f"`python {' '.join(sys.argv)}`", "", about, ""]
-    return "\n".join([*lines, *tabulate(contestants, audio_s, references), ""])
+    return "\n".join([*lines, *tabulate(systems, audio_s, references), ""])
 
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
-    parser.add_argument("--model", type=Path, help="a Whisper checkpoint, instead of the shapes")
-    parser.add_argument("--audio", help="data as --data takes it, instead of noise")
-    parser.add_argument("--forced", action="store_true", help="with --model: no text can end")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", type=Path, help="a Whisper checkpoint instead of the shapes")
+    parser.add_argument("--audio", help="data in any layout of --data instead of noise")
+    parser.add_argument(
+        "--forced", action="store_true", help="with --model: suppress the end token"
+    )
+    parser.add_argument("--repeats", "--rounds", type=int, default=3)
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--cpu-seconds", action="store_true", help="of all threads, not the wall's")
-    parser.add_argument("--only", nargs="*", default=[], help="names, beside the fp32 pipelines")
-    parser.add_argument("--folder", type=Path, help="keep models here, for the next run")
+    parser.add_argument(
+        "--cpu-seconds",
+        action="store_true",
+        help="CPU seconds of all threads instead of wall seconds",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        default=[],
+        help="names of systems to measure besides the fp32 pipelines",
+    )
+    parser.add_argument("--folder", type=Path, help="keep the models here for the next run")
     return parser.parse_args()
 
 

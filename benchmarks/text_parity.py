@@ -1,6 +1,6 @@
-"""Whether our CPU path writes what plain transformers writes in fp32, in each precision.
+"""Texts of our CPU engine in each precision compared with plain transformers in fp32.
 
-    python benchmarks/text_parity.py MODEL DATA      # any --data with text, a model that hears it
+    python benchmarks/text_parity.py MODEL DATA      # any data with text, and a model for it
 
 Rates are of raw text. `same text` counts utterances; `frames` is the share of frames whose best
 token is transformers' own.
@@ -31,8 +31,8 @@ WAYS = (("fp32", False), ("bf16", False), ("bf16", True))
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What one way of computing made of every utterance."""
+class Hypotheses:
+    """The texts and best tokens of all utterances, computed in one way."""
 
     texts: tuple[str, ...]
     best: NDArray[np.int64]
@@ -48,17 +48,17 @@ class Heard:
 
 def transcribe_clips(
     model: EmissionModel, decoder: GreedyDecoder, utterances: Sequence[Utterance]
-) -> Heard:
+) -> Hypotheses:
     texts, best = [], []
     for utterance in utterances:
         emissions = model.emissions(batch_one(load_audio(utterance.audio).samples, utterance))
         texts.append(decoder.decode(emissions, 0, utterance).text)
         best.append(emissions.log_probs[0].argmax(-1))
-    return Heard(tuple(texts), np.concatenate(best))
+    return Hypotheses(tuple(texts), np.concatenate(best))
 
 
-def transcribe_with_transformers(folder: str, utterances: Sequence[Utterance]) -> Heard:
-    """The model class and the processor that transformers chooses, with their defaults."""
+def transcribe_with_transformers(folder: str, utterances: Sequence[Utterance]) -> Hypotheses:
+    """Transcribe with the model class and the processor of transformers and their defaults."""
     from transformers import AutoModelForCTC, AutoProcessor
 
     processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
@@ -73,7 +73,7 @@ def transcribe_with_transformers(folder: str, utterances: Sequence[Utterance]) -
             tokens = network(**inputs).logits.argmax(-1)
         texts.append(processor.batch_decode(tokens)[0])
         best.append(tokens[0].numpy())
-    return Heard(tuple(texts), np.concatenate(best))
+    return Hypotheses(tuple(texts), np.concatenate(best))
 
 
 def tabulate(name: str, utterances: Sequence[Utterance]) -> Iterator[str]:
@@ -83,15 +83,15 @@ def tabulate(name: str, utterances: Sequence[Utterance]) -> Iterator[str]:
     yield "|---|---|---|---|"
     yield f"| transformers fp32 | {expected.error_rate(references):.2%} | | |"
     for dtype, int8 in WAYS:
-        wide = open_full_precision(name, device=open_cpu(), dtype=dtype)
-        packed = pack(wide, int8=int8)
-        assert packed is not None, "the model's shape is not one that is packed"
-        heard = transcribe_clips(packed, GreedyDecoder(packed.vocabulary), utterances)
-        same = sum(a == b for a, b in zip(heard.texts, expected.texts, strict=True))
-        frames = float((heard.best == expected.best).mean())
+        model = open_full_precision(name, device=open_cpu(), dtype=dtype)
+        packed = pack(model, int8=int8)
+        assert packed is not None, "the CPU engine does not support this model"
+        found = transcribe_clips(packed, GreedyDecoder(packed.vocabulary), utterances)
+        same = sum(a == b for a, b in zip(found.texts, expected.texts, strict=True))
+        frames = float((found.best == expected.best).mean())
         way = "int8" if int8 else dtype
         yield (
-            f"| ours {way} | {heard.error_rate(references):.2%} "
+            f"| ours {way} | {found.error_rate(references):.2%} "
             f"| {same} of {len(references)} | {frames:.4f} |"
         )
 

@@ -1,4 +1,4 @@
-"""Put the model of a finished demo run into the package, in bf16: `--model demo`.
+"""Copy the model of a finished demo run into the package, in bf16: `--model demo`.
 
 gaudi-asr finetune-ctc --run runs/demo && python scripts/bundle_demo.py runs/demo
 """

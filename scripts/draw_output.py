@@ -1,4 +1,4 @@
-"""Draw what a command printed as an SVG, for the README.
+"""Draw the output of a command as an SVG, for the README.
 
 gaudi-asr finetune-ctc 2> out.txt; python scripts/draw_output.py out.txt docs/images/demo.svg
 """
@@ -21,7 +21,7 @@ def draw(source: Path, target: Path, lines: int = 34) -> None:
         console.print(Text.from_ansi(line))
     target.parent.mkdir(parents=True, exist_ok=True)
     svg = console.export_svg(title="gaudi-asr")
-    # Nobody's browser should fetch a font to see this.
+    # A browser should not have to fetch a font.
     target.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
 
 

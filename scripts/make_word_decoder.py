@@ -3,7 +3,7 @@
 
 scripts/make_word_decoder.py MANIFEST... --out DIR [--width 96] [--layers 2]
 
-For data of few words (digits, commands): real text wants a pretrained decoder with subwords.
+For data with few words (digits, commands): other text needs a pretrained decoder with subwords.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 
 
 def main() -> None:
-    """Read the words, write model and tokenizer."""
+    """Read the words, and write model and tokenizer."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("manifest", nargs="+", type=Path, help="JSON lines with `text`")
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     parser.add_argument("--width", type=int, default=96)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    words = read_words(asked.manifest)
-    asked.out.mkdir(parents=True)
+    arguments = parser.parse_args()
+    words = read_words(arguments.manifest)
+    arguments.out.mkdir(parents=True)
     with quiet_transformers():
-        save_tokenizer(word_tokenizer(words), asked.out)
-        torch.manual_seed(asked.seed)
+        save_tokenizer(word_tokenizer(words), arguments.out)
+        torch.manual_seed(arguments.seed)
         tokens = len(SPECIAL) + len(words)
-        bart(tokens, asked.width, asked.layers).save_pretrained(asked.out)
-    print(f"{asked.out}: {len(words)} words, {asked.layers} layers of {asked.width}")
+        bart(tokens, arguments.width, arguments.layers).save_pretrained(arguments.out)
+    print(f"{arguments.out}: {len(words)} words, {arguments.layers} layers of {arguments.width}")
 
 
 def read_words(manifests: list[Path]) -> list[str]:
-    """Every word of the texts, folded to lower case."""
+    """Return every word of the texts in lower case."""
     lines = [json.loads(line) for path in manifests for line in path.open(encoding="utf-8")]
     return sorted({word for line in lines for word in line["text"].lower().split()})
 
 
 def word_tokenizer(words: list[str]) -> transformers.PreTrainedTokenizerFast:
-    """A token for each word; `<s>` and `</s>` around a text, as BART has them."""
+    """Return a tokenizer with a token per word, and `<s>` and `</s>` around a text as in BART."""
     ids = {token: number for number, token in enumerate([*SPECIAL, *words])}
     inner = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -62,7 +62,7 @@ def word_tokenizer(words: list[str]) -> transformers.PreTrainedTokenizerFast:
 
 
 def bart(tokens: int, width: int, layers: int) -> transformers.BartForConditionalGeneration:
-    """A BART whose decoder is what is wanted; create-seq2seq leaves its encoder behind."""
+    """Return a BART with random weights; create-seq2seq only uses its decoder."""
     config = transformers.BartConfig(
         vocab_size=tokens,
         d_model=width,

@@ -85,7 +85,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         max_tokens=max_tokens,
         beams=beams,
         long=long.value,
-        rows=batch,
+        batch_size=batch,
         dtype=fitting_parameters(context, opened)["dtype"].value,
         run=run,
         limit=limit,

@@ -153,11 +153,11 @@ def command(  # noqa: PLR0913 - a parameter is an option
         channel=channel,
         timestamps="none" if timeless else timestamps.value,
         check_batching=check_batching,
-        how=Generation(
+        generation=Generation(
             task=None if task is None else task.value, max_tokens=max_tokens, beams=beams
         ),
         long=long.value,
-        rows=batch,
+        batch_size=batch,
         stdin=None if sys.stdin is None else sys.stdin.buffer,
         raw=raw_format,
     )

@@ -1,4 +1,4 @@
-"""A check of data as a table: every test, then what to do about those that found something."""
+"""The report of `check` as a table: every test, then the remedies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STYLES = {"stops": "bold red", "warns": "yellow", "fine": "green"}
 
 
 def show_check(report: CheckReport) -> None:
-    """What was looked at, what was found, and whether training can begin."""
+    """Show every test, its findings, and whether training can begin."""
     table = new_table("test", "", ">found", "of")
     for finding in report.findings:
         table.add_row(
@@ -29,10 +29,10 @@ def show_check(report: CheckReport) -> None:
         if finding.count:
             _show_finding(finding)
     evaluation = f" and {report.evaluation_utterances:,} to evaluate on"
-    heard = (
+    data = (
         f"{count(report.utterances, 'utterance')}{evaluation * bool(report.evaluation_utterances)}"
     )
-    show_line(f"\n{heard}, {span(report.audio_s)}, {report.inspected:,} of them listened to.")
+    show_line(f"\n{data}, {span(report.audio_s)}, audio of {report.inspected:,} inspected.")
     verdict, style = (
         ("Training would stop or fail.", "bold red")
         if report.stops

@@ -1,7 +1,7 @@
-"""The two streams: results go to standard output, everything for people to standard error.
+"""The two streams: results go to standard output, messages to standard error.
 
-Either may be closed, or lie on a disk that is full. A result that cannot be written ends the
-command with a sentence; a message that cannot be written never costs a result.
+Either may be closed or on a full disk. A result that cannot be written ends the command with an
+error message; a message that cannot be written never costs a result.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from rich.console import Console
 from gaudi_asr_cli.core.errors import AsrError
 
 CONSOLE = Console(stderr=True, highlight=False)
-"""The one console for people; rich leaves colours and control codes out where nobody watches."""
+"""The console for messages; rich leaves out colours and control codes if it is not a terminal."""
 
 
-UNWATCHED_COLUMNS = 160
-"""How wide a table is that goes into a file: wide enough not to break names."""
+FILE_COLUMNS = 160
+"""The width of a table in a file: wide enough not to wrap names."""
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 _private: list[TextIO] = []
-"""Where results go while standard output is kept from everything else; else empty."""
+"""The stream of results inside `separate_results`; empty outside."""
 
 
 def result_stream() -> TextIO:
@@ -38,14 +38,14 @@ def result_stream() -> TextIO:
 
 
 def open_result_console() -> Console:
-    """For tables that are a command's result and go to standard output."""
+    """Return a console for tables that are results and go to standard output."""
     stream = result_stream()
-    told = stream.isatty() or "COLUMNS" in os.environ
-    return Console(file=stream, highlight=False, width=None if told else UNWATCHED_COLUMNS)
+    has_width = stream.isatty() or "COLUMNS" in os.environ
+    return Console(file=stream, highlight=False, width=None if has_width else FILE_COLUMNS)
 
 
 def print_result(line: str) -> None:
-    """One line of the result, at once: the next program of a pipe should not wait for it."""
+    """Print a line of the result and flush it, so that the next program of a pipe gets it."""
     stream = result_stream()
     stream.write(line + "\n")
     stream.flush()
@@ -53,14 +53,14 @@ def print_result(line: str) -> None:
 
 @contextmanager
 def guarded_streams() -> Iterator[MessageStream | None]:
-    """Have the process's own streams fail well while the block runs.
+    """Handle write errors of the process's own streams while the block runs.
 
-    Both are UTF-8 whatever the locale says, and each line goes out as it comes: results are data.
-    File names that are not UTF-8 go out as the bytes they came in with. Streams that somebody has
-    put in the place of the process's own are left alone.
+    Both are UTF-8 whatever the locale is, and each line is flushed: results are data. File names
+    that are not UTF-8 are written as their original bytes. Streams that replace the process's own
+    are left alone.
 
     Yields:
-        Standard error, which knows whether messages were lost; None where it is another stream.
+        Standard error, which knows whether messages were lost; None if it was replaced.
     """
     _hold_closed_descriptors()
     own = sys.stdout, sys.stderr
@@ -77,10 +77,10 @@ def guarded_streams() -> Iterator[MessageStream | None]:
 
 @contextmanager
 def separate_results() -> Iterator[None]:
-    """Keep standard output for results alone while the block runs.
+    """Reserve standard output for results while the block runs.
 
-    What libraries print, prompts included, goes to standard error: Python's `print` as well as
-    what C code writes to the descriptor. Results go to a private copy of it.
+    Output of libraries, prompts included, goes to standard error: that of Python's `print` and
+    that of C code to the descriptor. Results go to a private copy of standard output.
     """
     own = sys.stdout
     own.flush()
@@ -96,7 +96,7 @@ def separate_results() -> Iterator[None]:
 
 @contextmanager
 def _private_copy(stream: TextIO) -> Iterator[TextIO]:
-    """The stream itself where it is none of the process's own descriptors."""
+    """Yield a stream on a copy of the descriptor, or the stream itself if it was replaced."""
     if not _is_own(stream, STDOUT):
         yield stream
         return
@@ -110,24 +110,25 @@ def _private_copy(stream: TextIO) -> Iterator[TextIO]:
 
 
 class _OwnStream(io.TextIOWrapper):
-    """One of the process's own streams, by its descriptor."""
+    """A stream on one of the process's own descriptors."""
 
     def __init__(self, descriptor: int, errors: str) -> None:
         buffer = os.fdopen(descriptor, "wb", closefd=False)
         super().__init__(buffer, encoding="utf-8", errors=errors, line_buffering=True)
 
     def give_up(self) -> None:
-        """Send what is still buffered nowhere, or it would be tried again at the very end."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.fileno())
-        os.close(nowhere)
+        """Redirect to /dev/null, or the buffer would be flushed again when the process exits."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self.fileno())
+        os.close(null)
 
 
 class ResultStream(_OwnStream):
     """Standard output.
 
     Raises:
-        AsrError: Something cannot be written; BrokenPipeError where a reader has left early.
+        AsrError: A write failed.
+        BrokenPipeError: The reader has closed the pipe.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -154,7 +155,7 @@ class ResultStream(_OwnStream):
 
 
 class MessageStream(_OwnStream):
-    """Standard error; `lost` says that something could not be written to it."""
+    """Standard error; `lost` is true if a message could not be written."""
 
     def __init__(self, descriptor: int) -> None:
         self.lost = False
@@ -174,7 +175,7 @@ class MessageStream(_OwnStream):
             self._lose(error)
 
     def _lose(self, error: OSError) -> None:
-        # A reader that has left does not want more; a full disk loses what was wanted.
+        # A closed pipe means that no more messages are wanted; a full disk loses messages.
         self.lost = self.lost or error.errno != errno.EPIPE
         self.give_up()
 
@@ -184,13 +185,13 @@ def _unwritable(error: OSError) -> AsrError:
     reason = "it is closed" if closed else error.strerror
     return AsrError(
         f"Results cannot be written to standard output: {reason}.",
-        remedy="Send them to a file on a disk with space, or have them written by the command "
-        "(--out-dir, --run, --save); what it has written into files is whole.",
+        remedy="Send them to a file on a disk with space, or have the command write files "
+        "(--out-dir, --run, --save); the files that it has written are complete.",
     )
 
 
 def _is_own(stream: TextIO | None, descriptor: int) -> bool:
-    """Whether a stream is the process's own; None is one that was closed at the start."""
+    """Return whether a stream is the process's own; None was closed at the start."""
     if stream is None:
         return True
     with contextlib.suppress(OSError, ValueError):
@@ -199,17 +200,17 @@ def _is_own(stream: TextIO | None, descriptor: int) -> bool:
 
 
 def _hold_closed_descriptors() -> None:
-    """Put something in the place of streams that are closed.
+    """Open /dev/null on standard descriptors that are closed.
 
-    Or the next file that is opened would take its number, and be written over by whatever prints.
+    Otherwise the next file that is opened would get that descriptor, and prints would go into it.
     """
-    # Standard output read-only, so that writing to it fails as it should; what is lost on standard
-    # error was not wanted.
+    # Standard output is read-only, so that writing to it fails; messages to a closed standard error
+    # are not wanted.
     for descriptor, flags in ((STDIN, os.O_RDONLY), (STDOUT, os.O_RDONLY), (STDERR, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
         except OSError:
-            held = os.open(os.devnull, flags)
-            if held != descriptor:
-                os.dup2(held, descriptor)
-                os.close(held)
+            null = os.open(os.devnull, flags)
+            if null != descriptor:
+                os.dup2(null, descriptor)
+                os.close(null)

@@ -1,4 +1,4 @@
-"""A model that was joined from two: what it knows already, what it has to learn."""
+"""The report of `create-seq2seq`: pretrained and random weights, rates of both parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gaudi_asr_cli.ui.tables import new_table, show_facts, show_table
 
 
 def show_created(report: CreateReport) -> None:
-    """Weights by part, the pace of both halves, and what to do next."""
+    """Show the weights by part, the rates of encoder and decoder, and the next step."""
     table = new_table("part", ">pretrained", ">random")
     for part in report.weights:
         table.add_row(part.part, f"{part.pretrained:,}", f"{part.random:,}")
@@ -18,7 +18,7 @@ def show_created(report: CreateReport) -> None:
     table.add_row("all", f"{pretrained:,}", f"{random:,}")
     show_table("weights", table)
     show_facts(
-        ("encoder", f"{report.encoder}, a state each {1000 * report.state_s:.0f} ms"),
+        ("encoder", f"{report.encoder}, a state every {1000 * report.state_s:.0f} ms"),
         (
             "decoder",
             f"{report.decoder}, {count(report.tokens, 'token')}, about "

@@ -1,4 +1,4 @@
-"""The doctor's report as a table."""
+"""The report of `doctor` as a table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gaudi_asr_cli.core.workflows.doctor.run import DoctorFinding, DoctorReport, State
+from gaudi_asr_cli.core.workflows.doctor.findings import DoctorFinding, State
+from gaudi_asr_cli.core.workflows.doctor.run import DoctorReport
 
 _MARKS = {
     State.works: ("works", "green"),
@@ -18,7 +19,7 @@ _MARKS = {
 
 
 def show_doctor(report: DoctorReport) -> None:
-    """On standard output: the table is the command's result, fit to go into a bug report."""
+    """Print the findings on standard output, ready to be pasted into a bug report."""
     console = Console(highlight=False)
     for group, findings in groupby(report.findings, key=lambda finding: finding.group):
         console.print(Text(f"\n{group}", style="bold"))

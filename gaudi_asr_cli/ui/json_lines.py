@@ -1,4 +1,4 @@
-"""Results for programs: one JSON object on one line."""
+"""Results for programs: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from gaudi_asr_cli.ui.console import print_result
 
 
 def json_line(value: Mapping[str, Any]) -> str:
-    """The object on one line, readable (UTF-8), strictly JSON: a number that is none is null."""
+    """Return the object as one line of strict JSON in UTF-8; NaN and infinity become null."""
     plain = _plain(value)
     line = json.dumps(plain, ensure_ascii=False, allow_nan=False)
     try:
         line.encode()
     except UnicodeEncodeError:
-        # A file name that is not UTF-8 holds lone surrogates, which only escapes can carry.
+        # A file name that is not UTF-8 holds lone surrogates, which must be escaped.
         return json.dumps(plain, allow_nan=False)
     return line
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """The object as one line of standard output, at once."""
+    """Print the object as one line of standard output and flush it."""
     print_result(json_line(value))
 
 

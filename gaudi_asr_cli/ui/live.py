@@ -1,7 +1,7 @@
-"""What is seen while a command works: a live board on a terminal, plain lines elsewhere.
+"""Progress of a command: a live board on a terminal, plain lines elsewhere.
 
-A view is an observer: it is called with each event, and matches them exhaustively, so that the
-type checker names the view that forgot a new one.
+A view is an observer: it is called with each event and matches them exhaustively, so that the type
+checker finds a view that does not handle a new event.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ STAGE_LINE_FROM_S = 1.0
 
 @contextmanager
 def opened_view(*, quiet: bool = False, streams: bool = False) -> Iterator[Observer]:
-    """An observer that shows the work on standard error until the block ends.
+    """Yield an observer that shows progress on standard error until the block ends.
 
     Args:
         quiet: Show nothing.
-        streams: The command prints results while it works. Where those go to the same terminal,
-            a board would get between them.
+        streams: The command prints results while it works. On the same terminal a live board
+            would get between them, so that plain lines are used.
     """
     if quiet:
         yield ignore
@@ -55,7 +55,7 @@ def opened_view(*, quiet: bool = False, streams: bool = False) -> Iterator[Obser
         yield PlainView()
     else:
         board = TrainingView()
-        # Results that go into a pipe must not be caught and written to the terminal.
+        # Results that go into a pipe must not be redirected to the terminal.
         with Live(
             board, console=CONSOLE, refresh_per_second=4, transient=True, redirect_stdout=False
         ):
@@ -63,7 +63,7 @@ def opened_view(*, quiet: bool = False, streams: bool = False) -> Iterator[Obser
 
 
 def both(first: Observer, second: Observer) -> Observer:
-    """An observer that tells two."""
+    """Return an observer that passes each event to two others."""
 
     def observe(event: Event) -> None:
         first(event)
@@ -73,7 +73,7 @@ def both(first: Observer, second: Observer) -> Observer:
 
 
 class TerminalView:
-    """Keeps the board up to date and writes above it what should stay."""
+    """Updates the live board and prints lasting lines above it."""
 
     def __init__(self, board: TrainingView) -> None:
         self.board = board
@@ -102,7 +102,7 @@ class TerminalView:
 
 
 class PlainView:
-    """Lines without control codes, few enough to read in a log file."""
+    """Plain lines without control codes, few enough for a log file."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self.now_s = now_s
@@ -145,12 +145,12 @@ class PlainView:
     def _show_evaluation(self, event: Evaluated) -> None:
         show_line(describe_evaluation(event))
         for sample in event.samples:
-            show_line(f"  said:  {sample.reference}")
-            show_line(f"  heard: {sample.hypothesis}")
+            show_line(f"  reference:  {sample.reference}")
+            show_line(f"  hypothesis: {sample.hypothesis}")
 
 
 def describe_training(event: TrainingStarted) -> str:
-    """What is about to be trained, on one line."""
+    """Return a line about the training that starts."""
     start = f"from step {event.first_step:,} " if event.first_step else ""
     return (
         f"training {start}to step {event.total_steps:,} ({event.epochs:.3g} epochs of "
@@ -160,17 +160,17 @@ def describe_training(event: TrainingStarted) -> str:
 
 
 def describe_step(event: StepLogged, total_steps: int) -> str:
-    """A logged step on one line."""
+    """Return a line about a logged step."""
     return (
         f"step {event.step:,}/{total_steps:,}, epoch {event.epoch:.2f}: loss {event.loss:.3f}, "
         f"lr {event.learning_rate:.1e}, {' '.join(training_metric(event))}, "
-        f"{event.audio_s_per_s:.0f} s/s, padding {padding(event.padding)}, "
+        f"RTFx {event.audio_s_per_s:.0f}, padding {padding(event.padding)}, "
         f"loading {percent(event.loading_share)}"
     )
 
 
 def describe_evaluation(event: Evaluated) -> str:
-    """A score while training, on one line."""
+    """Return a line about an evaluation during training."""
     score = event.score
     loss = "" if event.loss is None else f", loss {event.loss:.3f}"
     best = "  (best so far)" if event.best else ""
@@ -182,6 +182,6 @@ def describe_evaluation(event: Evaluated) -> str:
 
 
 def _show_stage_end(event: StageFinished) -> None:
-    # Stages of a moment are no news.
+    # Short stages are not worth a line.
     if event.seconds >= STAGE_LINE_FROM_S:
         show_line(f"{event.stage}: {event.seconds:.1f} s", "dim")

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Formatting of numbers for people."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 def percent(rate: float) -> str:
-    """0.0423 is "4.2 %"."""
-    # Plus zero: a rate just below it is no "-0.0 %".
+    """Format a rate: 0.0423 is "4.2 %"."""
+    # Plus zero, or a rate just below zero would be "-0.0 %".
     return f"{round(100 * rate, 1) + 0.0:.1f} %"
 
 
 def padding(padded_over_real: float) -> str:
-    """1.016, padded over real audio, is "1.6 %" of padding."""
+    """Format the ratio of padded to real audio: 1.016 is "1.6 %" padding."""
     return percent(padded_over_real - 1.0)
 
 
 def clock(seconds: float) -> str:
-    """75 is "1:15", 3675 is "1:01:15"."""
+    """Format a duration: 75 s is "1:15", 3675 s is "1:01:15"."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def span(seconds: float) -> str:
-    """How much audio: "12.3 s", "4.2 min", "960.1 h"."""
+    """Format an amount of audio: "12.3 s", "4.2 min", "960.1 h"."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
-def count(number: int, noun: str) -> str:
-    """1 is "1 utterance", 2000 is "2,000 utterances"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Format a count: "1 utterance", "2,000 utterances"; the default plural ends in s."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {plural or noun + 's'}"
 
 
 def size(size_bytes: float) -> str:
-    """1,500,000 is "1.5 MB"."""
+    """Format a size: 1,500,000 bytes is "1.5 MB"."""
     for unit in ("B", "kB", "MB"):
         if size_bytes < 1000:
             return f"{size_bytes:.3g} {unit}"
@@ -47,7 +47,7 @@ def size(size_bytes: float) -> str:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The last values as a row of small bars, lowest to highest."""
+    """Draw the last `width` values as a row of bars."""
     recent = [value for value in values[-width:] if value == value and abs(value) != float("inf")]
     if not recent:
         return ""

@@ -1,4 +1,4 @@
-"""The recipes as tables for people, or as lines with tabs for programs."""
+"""The list of recipes as tables, or as tab-separated lines if piped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = ("recipe", "model", "data", "cards", "published", "time")
 
 
 def show_recipes(report: RecipesReport) -> None:
-    """On standard output: the list is the command's result."""
+    """Print the list on standard output."""
     if not result_stream().isatty():
         for one in report.recipes:
             print_result("\t".join([one.name, one.kind, *_cells(one), one.file.about]))
@@ -40,14 +40,14 @@ def _cells(recipe: RecipeInfo) -> tuple[str, ...]:
 
 
 def published_hardware(published: PublishedSection | None) -> str:
-    """`8 x V100`; a dash where it was not published."""
+    """Return the published hardware, such as `8 x V100`; a dash if unknown."""
     if published is None or published.hardware is None:
         return "-"
     return f"{published.cards or '?'} x {published.hardware}"
 
 
 def format_published_rate(published: PublishedSection | None) -> str:
-    """`WER 4.2 %` or `PER 9.9 %`; a dash where nothing was published."""
+    """Return the published rate, `WER 4.2 %` or `PER 9.9 %`; a dash if unknown."""
     if published is None:
         return "-"
     if published.per is not None:
@@ -56,7 +56,7 @@ def format_published_rate(published: PublishedSection | None) -> str:
 
 
 def published_time(published: PublishedSection | None) -> str:
-    """Hours, minutes and seconds of training; a dash where it was not published."""
+    """Return the published training time; a dash if unknown."""
     if published is None or published.minutes is None:
         return "-"
     return clock(60 * published.minutes)

@@ -1,4 +1,4 @@
-"""The end of a command: its result to standard output for programs, or a table for people."""
+"""The result of a command: JSON on standard output, or tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ReportT = TypeVar("ReportT", bound=Report)
 
 
 def show_result(report: ReportT, show: Callable[[ReportT], None], *, json: bool) -> None:
-    """The JSON object where it is asked for, tables otherwise."""
+    """Print the JSON object if `json`, otherwise show the tables."""
     if json:
         print_json(report.to_json())
     else:

@@ -1,4 +1,4 @@
-"""Runs beside published rows: as tables for people, or as Markdown to paste."""
+"""The report of `results` as tables, or as Markdown."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gaudi_asr_cli.ui.recipes import format_published_rate, published_hardware, 
 from gaudi_asr_cli.ui.tables import WIDE_COLUMNS, Grid, show_grid
 
 WHOLE = frozenset(
-    {"run", "beside", "recipe", "rate", "published", "verdict", "differs or not known"}
+    {"run", "published as", "recipe", "rate", "published", "verdict", "differs or not known"}
 )
-"""Columns that a wide terminal does not break."""
+"""Columns that are not wrapped on a wide terminal."""
 
 
 def show_results_table(report: ResultsReport) -> None:
-    """On standard output: the tables are the command's result."""
+    """Print the tables on standard output."""
     console = open_result_console()
     for grid in _grids(report, wide=console.width >= WIDE_COLUMNS):
         show_grid(grid, console=console, whole=WHOLE)
@@ -30,7 +30,7 @@ def show_results_table(report: ResultsReport) -> None:
 
 
 def print_markdown(report: ResultsReport) -> None:
-    """The same as Markdown tables."""
+    """Print the tables as Markdown."""
     for grid in _grids(report):
         print_result(f"### {grid.title}\n")
         print_result(_markdown_row(grid.columns))
@@ -49,7 +49,7 @@ def _markdown_row(cells: tuple[str, ...]) -> str:
 
 def _report_left_out(report: ResultsReport) -> None:
     for paths, what, remedy in (
-        (report.found.unfinished, "did not finish", "Go on with one: --resume --run DIR."),
+        (report.found.unfinished, "did not finish", "Continue one with --resume --run DIR."),
         (report.found.unreadable, "cannot be read", "Is the report whole, and of this version?"),
     ):
         if paths:
@@ -84,19 +84,19 @@ def _grids(report: ResultsReport, *, wide: bool = True) -> Iterator[Grid]:
 
 
 def _differences(report: ResultsReport, *, wide: bool) -> Iterator[Grid]:
-    """What is not the same, or not known to be: one table, or one for each two compared."""
-    columns = ("run", "beside", "differs or not known", "here", "published")
+    """Yield the differences: one table, or one per comparison on a narrow terminal."""
+    columns = ("run", "published as", "differs or not known", "here", "published")
     compared = [
-        (_name(entry.result, report.folder), beside)
+        (_name(entry.result, report.folder), comparison)
         for entry in report.entries
-        for beside in entry.beside
+        for comparison in entry.comparisons
     ]
-    groups = [tuple(_telling_rows(run, beside)) for run, beside in compared]
+    groups = [tuple(_difference_rows(run, comparison)) for run, comparison in compared]
     if wide and any(groups):
-        yield Grid("what is not the same", columns, tuple(row for rows in groups for row in rows))
+        yield Grid("differences", columns, tuple(row for rows in groups for row in rows))
     for rows in groups if not wide else ():
         if rows:
-            title = f"what is not the same: {rows[0][0]} beside {rows[0][1]}"
+            title = f"differences: {rows[0][0]} and {rows[0][1]}"
             yield Grid(title, columns[2:], tuple(row[2:] for row in rows))
 
 
@@ -109,11 +109,12 @@ def _run_rows(entry: Entry, folder: Path) -> Iterator[tuple[str, ...]]:
         _rate(result),
         _interval(result),
     )
-    if not entry.beside:
+    if not entry.comparisons:
         yield (*common, "-", "-", "nothing published for it")
-    for place, beside in enumerate(entry.beside):
-        shown = common if place == 0 else ("",) * len(common)
-        yield (*shown, format_published_rate(beside.published), _difference(beside), beside.verdict)
+    for number, comparison in enumerate(entry.comparisons):
+        shown = common if number == 0 else ("",) * len(common)
+        published = format_published_rate(comparison.published)
+        yield (*shown, published, _difference(comparison), comparison.verdict)
 
 
 def _name(result: RunResult, folder: Path) -> str:
@@ -124,7 +125,7 @@ def _name(result: RunResult, folder: Path) -> str:
 
 def _rate(result: RunResult) -> str:
     if result.rate is None:
-        return "-" if result.rtfx is None else f"{result.rtfx:,.1f} x real time"
+        return "-" if result.rtfx is None else f"RTFx {result.rtfx:,.1f}"
     return f"{'PER' if result.unit == 'phoneme' else 'WER'} {percent(result.rate)}"
 
 
@@ -134,16 +135,16 @@ def _interval(result: RunResult) -> str:
     return f"{percent(result.rate_low)} to {percent(result.rate_high)}"
 
 
-def _difference(beside: PublishedComparison) -> str:
-    if beside.difference is None or beside.verdict == "not comparable":
+def _difference(comparison: PublishedComparison) -> str:
+    if comparison.difference is None or comparison.verdict == "not comparable":
         return "-"
-    return f"{100 * beside.difference:+.1f}"
+    return f"{100 * comparison.difference:+.1f}"
 
 
-def _telling_rows(run: str, beside: PublishedComparison) -> Iterator[tuple[str, ...]]:
-    """What is not the same, or not known to be; the first row names who is compared."""
-    names = (run, beside.recipe.name)
-    for aspect in beside.aspects:
+def _difference_rows(run: str, comparison: PublishedComparison) -> Iterator[tuple[str, ...]]:
+    """Yield the aspects that differ or are not known; only the first row has the names."""
+    names = (run, comparison.recipe.name)
+    for aspect in comparison.aspects:
         if not aspect.same:
             yield (*names, aspect.name, aspect.here, aspect.there)
             names = ("", "")

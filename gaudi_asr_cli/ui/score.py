@@ -1,4 +1,4 @@
-"""The account of an evaluation as tables: rates in percent."""
+"""The report of an evaluation as tables, with rates in percent."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MOST_CONFUSIONS = 10
 
 
 def show_evaluation(report: EvalReport) -> None:
-    """The whole account: what went wrong first, the score last, where the eye rests."""
+    """Show the whole report: errors first, the score last."""
     show_worst(report.worst, cer_first=report.score.cer_first)
     show_confusions(report.confusions[:MOST_CONFUSIONS])
     show_slices(report.score.slices, report.score.rate_name, cer_first=report.score.cer_first)
     show_score(report.score, f"{report.model} on {report.device}, {report.dtype}")
-    show_writing(report.writing, report.run)
+    show_repetition(report.repetition, report.run)
     left_out = [*report.broken, *report.without_text]
     if left_out:
         first = left_out[0]
@@ -39,28 +39,31 @@ def show_evaluation(report: EvalReport) -> None:
     show_line(f"Written: {report.run}", "dim")
 
 
-def show_writing(writing: RepetitionReport | None, run: Path) -> None:
-    """Texts that a decoder may have made up."""
-    if writing is None or not writing.suspects:
+def show_repetition(repetition: RepetitionReport | None, run: Path) -> None:
+    """Show how many hypotheses are truncated or repetitive."""
+    if repetition is None or not repetition.suspects:
         return
-    first = writing.suspects[0]
+    first = repetition.suspects[0]
     show_notice(
-        f"{count(writing.truncated, 'text')} stopped at the most tokens and {writing.looping} that "
-        f"turn round and round, the first {first.path}: {shorten(first.text, 60)!r}",
-        f"They count as they are. All are listed in {run}/report.json; --max-tokens moves the cap.",
+        f"{count(repetition.truncated, 'hypothesis', 'hypotheses')} truncated at the maximum of "
+        f"tokens, {repetition.looping} repetitive; the first, {first.path}: "
+        f"{shorten(first.text, 60)!r}",
+        f"They are part of the score. {run}/report.json lists all; --max-tokens sets the maximum.",
     )
 
 
 def show_score(score: Score, title: str = "score") -> None:
-    """Rates as scored beside rates as written, the counts behind them, and what was covered."""
-    table = new_table("", ">normalised", "95 % interval", ">as written")
+    """Show the normalised and the raw rates, their counts, and the coverage."""
+    table = new_table("", ">normalised", "95 % interval", ">raw")
     interval = f"{percent(score.wer_low)} to {percent(score.wer_high)}"
     rows = [(f"{score.unit} error rate", score.wer, interval, score.raw_wer)]
     if score.unit == "word":
         rows.append(("character error rate", score.cer, "", score.raw_cer))
-    for first, (name, rate, sure, raw) in enumerate(reversed(rows) if score.cer_first else rows):
-        style = "" if first else "bold"
-        table.add_row(name, Text(percent(rate), style), sure, percent(raw))
+    for number, (name, rate, interval_text, raw) in enumerate(
+        reversed(rows) if score.cer_first else rows
+    ):
+        style = "" if number else "bold"
+        table.add_row(name, Text(percent(rate), style), interval_text, percent(raw))
     table.add_row("utterances with errors", percent(score.sentence_error_rate), "", "")
     show_table(title, table)
     show_facts(*_facts(score))
@@ -72,8 +75,12 @@ def _facts(score: Score) -> Iterable[tuple[str, str]]:
     words = score.words
     yield (
         f"{score.unit}s",
-        f"{words.reference_length:,} said: {words.hits:,} right, {words.substitutions:,} "
-        f"substituted, {words.deletions:,} dropped, {words.insertions:,} made up",
+        f"{count(words.reference_length, f'reference {score.unit}')}: {words.hits:,} correct,",
+    )
+    yield (
+        "",  # the same sentence, on a line of its own so that 80 columns suffice
+        f"{count(words.substitutions, 'substitution')}, {count(words.deletions, 'deletion')}, "
+        f"{count(words.insertions, 'insertion')}",
     )
     yield "coverage", describe_coverage(score)
     if score.empty_references:
@@ -84,13 +91,13 @@ def _facts(score: Score) -> Iterable[tuple[str, str]]:
         )
     yield "normalizer", score.normalizer
     if score.rtfx is not None:
-        yield "speed", f"{score.rtfx:,.1f} seconds of audio a second"
+        yield "speed", f"RTFx {score.rtfx:,.1f}"
     if score.phases_s:
         yield "time", ", ".join(f"{name} {value:.1f} s" for name, value in score.phases_s.items())
 
 
 def describe_coverage(score: Score) -> str:
-    """How much of the data the score speaks for."""
+    """Return how much of the data is scored."""
     return (
         f"{score.utterances:,} of {count(score.utterances_total, 'utterance')}, "
         f"{span(score.audio_s)} of {span(score.audio_s_total)}"
@@ -103,7 +110,7 @@ def show_slices(
     *,
     cer_first: bool = False,
 ) -> None:
-    """The score of each part of the data, the worst first where there are too many to show."""
+    """Show the score of each part of the data, only the worst if there are many."""
     rates = [(rate_name, "wer"), ("CER", "cer")]
     if cer_first:
         rates.reverse()
@@ -126,27 +133,27 @@ def show_slices(
 def show_worst(
     scored: Sequence[ScoredUtterance], most: int = MOST_WORST, *, cer_first: bool = False
 ) -> None:
-    """The utterances with the most errors: what was said above what was heard."""
-    judged = [(one, one.characters if cer_first else one.words) for one in scored]
-    wrong = [(one, counts) for one, counts in judged if counts.errors][:most]
+    """Show the utterances with the most errors: reference, hypothesis and file."""
+    counted = [(one, one.characters if cer_first else one.words) for one in scored]
+    wrong = [(one, counts) for one, counts in counted if counts.errors][:most]
     if not wrong:
         return
     table = new_table("characters" if cer_first else "errors", "", "text")
     for one, counts in wrong:
-        wrong_of = f"{counts.errors} of {counts.reference_length}"
-        table.add_row(wrong_of, Text("said", "dim"), Text(one.reference))
-        table.add_row("", Text("heard", "dim"), Text(one.hypothesis or "(nothing)"))
+        errors = f"{counts.errors} of {counts.reference_length}"
+        table.add_row(errors, Text("reference", "dim"), Text(one.reference))
+        table.add_row("", Text("hypothesis", "dim"), Text(one.hypothesis or "(empty)"))
         table.add_row("", Text("file", "dim"), Text(one.path, "dim"))
     show_table("worst utterances", table)
 
 
 def show_confusions(confusions: Sequence[Confusion]) -> None:
-    """The commonest errors."""
+    """Show the most common errors."""
     if not confusions:
         return
-    table = new_table(">times", "kind", "said", "heard")
+    table = new_table(">times", "kind", "reference", "hypothesis")
     for one in confusions:
         table.add_row(
             f"{one.count:,}", one.kind, Text(one.reference or "-"), Text(one.hypothesis or "-")
         )
-    show_table("commonest errors", table)
+    show_table("most common errors", table)

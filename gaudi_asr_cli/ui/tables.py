@@ -1,4 +1,4 @@
-"""The house's look of a table: a title on the left, no frame; 80 columns are enough."""
+"""The style of tables: a title on the left, no frame, 80 columns wide."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rich.text import Text
 from gaudi_asr_cli.ui.console import CONSOLE
 
 WIDE_COLUMNS = 150
-"""A terminal that has room for whole names beside the rest."""
+"""The width of a terminal that fits whole names next to the other columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table before it is drawn: the first columns are text, those in `numbers` stand right."""
+    """The content of a table; columns in `numbers` are right-aligned, the others are text."""
 
     title: str
     columns: tuple[str, ...]
@@ -27,12 +27,12 @@ class Grid:
 
 
 def show_grid(grid: Grid, *, console: Console = CONSOLE, whole: Collection[str] = ()) -> None:
-    """A column each where there is room; else what is no number stands below the first column.
+    """Show a grid; on a narrow terminal other text is stacked below the first column.
 
     Args:
         grid: The table.
-        console: Where it goes.
-        whole: Columns that a wide terminal does not break.
+        console: The console to print on.
+        whole: Columns that are not wrapped on a wide terminal.
     """
     wide = console.width >= WIDE_COLUMNS
     stacked = not wide and bool(grid.numbers)
@@ -49,17 +49,17 @@ def show_grid(grid: Grid, *, console: Console = CONSOLE, whole: Collection[str] 
 
 
 def _stack(grid: Grid, row: Sequence[str]) -> Text:
-    """The name, and below it a line for each other column of text."""
-    said = (
+    """Return the first cell, and below it a line for each other column of text."""
+    lines = (
         f"\n  {column} {cell}"
         for column, cell in zip(grid.columns[1:], row[1:], strict=True)
         if column not in grid.numbers and cell not in {"", "-"}
     )
-    return Text.assemble(row[0], ("".join(said), "dim"))
+    return Text.assemble(row[0], ("".join(lines), "dim"))
 
 
 def new_table(*columns: str) -> Table:
-    """An empty table; a column whose name starts with ">" stands flush right."""
+    """Return an empty table; a column whose name starts with ">" is right-aligned."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1), header_style="dim")
     for column in columns:
         table.add_column(
@@ -71,14 +71,14 @@ def new_table(*columns: str) -> Table:
 
 
 def show_table(title: str, table: Table, *, console: Console = CONSOLE) -> None:
-    """A blank line, the title, the table."""
+    """Print a blank line, the title and the table."""
     console.print()
     console.print(Text(title, style="bold"))
     console.print(table)
 
 
 def show_facts(*facts: tuple[str, str]) -> None:
-    """Lines of a label and what it says, the labels in one column."""
+    """Show lines of a label and a value, aligned in two columns."""
     width = max((len(label) for label, _ in facts), default=0) + 2
     for label, fact in facts:
         CONSOLE.print(Text.assemble((f" {label:<{width}}", "dim"), fact), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A vocabulary as a table: each character, how often, and what becomes of it."""
+"""The report of `vocab` as a table: each character, its count and status."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _STYLES = {"kept": "green", "removed": "dim", "unknown": "yellow"}
 
 
 def show_vocab(report: VocabReport) -> None:
-    """Every character, then what deserves a second look, then where the files are."""
+    """Show every character, then the warnings, then where the files are."""
     unit = "character" if report.vocabulary.phonemes_of is None else "phoneme"
-    table = new_table(unit, "name", ">count", "", "why")
+    table = new_table(unit, "name", ">count", "status", "reason")
     for row in report.characters:
         table.add_row(
             Text(repr(row.character)[1:-1] if row.character.strip() else "space"),
             Text(row.name, "dim"),
             f"{row.count:,}",
-            Text(row.fate, _STYLES[row.fate]),
-            Text(row.why),
+            Text(row.status, _STYLES[row.status]),
+            Text(row.reason),
         )
     show_table(f"{unit}s", table)
     for warning in report.warnings:
         show_notice(warning)
     size = count(len(report.vocabulary.tokens), "token")
-    heard = f"{count(report.utterances, 'utterance')}, {span(report.audio_s)}"
-    show_line(f"\n{size} from {heard}, written to {report.out}")
+    data = f"{count(report.utterances, 'utterance')}, {span(report.audio_s)}"
+    show_line(f"\n{size} from {data}, written to {report.out}")

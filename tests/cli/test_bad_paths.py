@@ -1,4 +1,4 @@
-"""Each bad thing between two good files costs only itself, in every command that reads audio."""
+"""A bad path between two good files is the only failure, in every command that reads audio."""
 
 import json
 import os
@@ -32,13 +32,13 @@ def make_cut_header(path):
 
 
 def make_wild_header(path):
-    # A format that nobody has, with a size beyond the file.
+    # An unknown format, with a size beyond the file.
     path.write_bytes(b"RIFF" + struct.pack("<I", 2**32 - 1) + b"WAVEfmt " + b"\xff" * 40)
 
 
 def make_socket(path):
     with socket.socket(socket.AF_UNIX) as opened:
-        # A socket's path may only have a hundred bytes or so.
+        # The path of a socket is limited to about 100 bytes.
         here = Path.cwd()
         os.chdir(path.parent)
         opened.bind(path.name)
@@ -66,7 +66,7 @@ BAD = {
 
 @pytest.fixture(params=BAD, ids=ascii)
 def folder(request, tmp_path):
-    """A bad thing between two good files, each with its text."""
+    """Create a bad path between two good files, each with its text."""
     for name in ("a.wav", "z.wav"):
         write_wav(tmp_path / name)
         (tmp_path / name).with_suffix(".txt").write_text("one")
@@ -82,7 +82,7 @@ def manifest_of(folder, *names):
     return folder / "m.jsonl"
 
 
-def test_a_bad_thing_of_a_folder_has_its_line_in_its_turn(folder, tiny_model):
+def test_a_bad_path_of_a_folder_has_its_own_result_in_order(folder, tiny_model):
     place, bad = folder
 
     result = run_here("infer", place, "--json", "--model", tiny_model)
@@ -97,7 +97,7 @@ def test_a_bad_thing_of_a_folder_has_its_line_in_its_turn(folder, tiny_model):
 
 
 @pytest.mark.parametrize("layout", ["folder", "manifest"])
-def test_check_reports_a_bad_thing_and_reads_the_others(folder, layout):
+def test_check_reports_a_bad_path_and_reads_the_others(folder, layout):
     place, bad = folder
     data = place if layout == "folder" else manifest_of(place, "a.wav", bad.name, "z.wav")
 
@@ -112,7 +112,7 @@ def test_check_reports_a_bad_thing_and_reads_the_others(folder, layout):
 
 
 @pytest.mark.parametrize("layout", ["folder", "manifest"])
-def test_an_evaluation_scores_all_but_the_bad_thing(folder, layout, tiny_model, tmp_path_factory):
+def test_an_evaluation_scores_all_but_the_bad_path(folder, layout, tiny_model, tmp_path_factory):
     place, bad = folder
     data = place if layout == "folder" else manifest_of(place, "a.wav", bad.name, "z.wav")
     run_folder = tmp_path_factory.mktemp("eval") / "run"
@@ -152,7 +152,7 @@ def test_a_path_that_no_system_has_is_an_error_of_its_own(
     assert name[-20:] in result.stdout + result.stderr + named
 
 
-def test_a_good_file_whose_name_is_no_utf8_is_transcribed_and_named(tmp_path, tiny_model):
+def test_a_good_file_whose_name_is_not_utf8_is_transcribed_and_named(tmp_path, tiny_model):
     write_wav(tmp_path / BAD_NAME)
 
     lines = run_here("infer", tmp_path, "--json", "--model", tiny_model)
@@ -208,12 +208,12 @@ def test_a_file_that_may_not_be_read_is_an_error_of_its_own(tmp_path, tiny_model
     assert errors == [None, f"{tmp_path / 'b.wav'}: Permission denied.", None]
 
 
-def test_a_path_with_a_nul_or_a_lone_surrogate_is_a_problem_and_no_exception(tmp_path):
+def test_a_path_with_nul_or_a_lone_surrogate_is_reported_not_raised(tmp_path):
     assert "not a possible" in paths_module.find_path_problem(tmp_path / "a\0b")
     assert "not a possible" in paths_module.find_path_problem(tmp_path / "a\ud800b")
 
 
-def test_links_that_lead_in_circles_end(tmp_path, tiny_model):
+def test_circular_links_do_not_hang(tmp_path, tiny_model):
     write_wav(tmp_path / "a.wav")
     for name in ("one", "two", "three"):
         (tmp_path / name).symlink_to(tmp_path)

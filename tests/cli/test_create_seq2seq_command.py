@@ -17,7 +17,7 @@ def create(halves, out, *more):
     return run_here("create-seq2seq", *words)
 
 
-def test_weights_are_told_by_part_as_pretrained_or_random(halves, tmp_path):
+def test_weights_are_listed_by_part_as_pretrained_or_random(halves, tmp_path):
     result = create(halves, tmp_path / "both", "--json")
 
     answer = json.loads(result.stdout)
@@ -34,28 +34,28 @@ def test_tables_say_what_to_do_next(halves, tmp_path):
 
     assert "finetune-seq2seq --model" in result.stderr
     assert "adapter" in result.stderr
-    told = " ".join(result.stderr.split())
+    shown = " ".join(result.stderr.split())
     # Frames of 5 ms, halved three times; 15 characters of read speech a second.
-    assert "a state each 40 ms" in told
-    assert "about 4.5 characters or 300 ms of read speech each" in told
+    assert "a state every 40 ms" in shown
+    assert "about 4.5 characters or 300 ms of read speech each" in shown
 
 
-def test_too_few_states_for_the_tokens_are_told(halves, tmp_path):
+def test_too_few_states_for_the_tokens_give_a_warning(halves, tmp_path):
     result = create(halves, tmp_path / "both", "--adapter-layers", "8")
 
     assert "a state has to stand for several" in result.stderr
     assert "--adapter-layers" in result.stderr
 
 
-def test_an_encoder_that_sees_too_little_of_its_place_is_told(halves, tmp_path):
+def test_a_short_positional_convolution_gives_a_warning(halves, tmp_path):
     narrow = create(halves, tmp_path / "narrow", "--json")
     wide = create(halves, tmp_path / "wide", "--position-frames", "600", "--json")
 
-    assert "which came first" in " ".join(json.loads(narrow.stdout)["warnings"])
+    assert "hardly encode their order" in " ".join(json.loads(narrow.stdout)["warnings"])
     assert json.loads(wide.stdout)["warnings"] == []
 
 
-def test_a_folder_that_is_there_is_left_alone(halves, tmp_path):
+def test_an_existing_folder_is_left_alone(halves, tmp_path):
     (tmp_path / "mine").mkdir()
 
     result = create(halves, tmp_path / "mine")
@@ -64,7 +64,7 @@ def test_a_folder_that_is_there_is_left_alone(halves, tmp_path):
     assert list((tmp_path / "mine").iterdir()) == []
 
 
-def test_nothing_half_written_is_left_where_a_half_cannot_be_opened(halves, tmp_path):
+def test_no_partial_folder_is_left_if_a_part_cannot_be_opened(halves, tmp_path):
     result = run_here(
         "create-seq2seq", "--encoder", halves[0], "--decoder", tmp_path, "--out", tmp_path / "out"
     )

@@ -24,14 +24,14 @@ def test_a_vocabulary_as_json_is_one_object(corpus, tmp_path):
     assert "e" not in answer["tokens"]
 
 
-def test_data_that_can_be_trained_on_is_told_so(corpus):
+def test_check_reports_that_training_can_begin(corpus):
     result = run_here("check", corpus, "--json")
 
     answer = json.loads(result.stdout)
     assert (result.exit_code, answer["stops"], answer["utterances"]) == (0, False, 12)
 
 
-def test_data_that_the_model_cannot_write_ends_with_4(tmp_path, tiny_model, corpus):
+def test_data_outside_the_vocabulary_ends_with_4(tmp_path, tiny_model, corpus):
     line = {"audio_filepath": str(corpus.with_name("u00.wav")), "text": "ДА", "duration": 0.5}
     (tmp_path / "manifest.jsonl").write_text(json.dumps(line, ensure_ascii=False))
 
@@ -48,7 +48,7 @@ def evaluated(corpus, tiny_model, tmp_path_factory):
     return run, run_here("eval-ctc", tiny_model, "--data", corpus, "--run", run, "--json")
 
 
-def test_the_score_is_the_whole_json(evaluated):
+def test_the_json_is_the_score(evaluated):
     answer = json.loads(evaluated[1].stdout)
 
     assert evaluated[1].exit_code == 0
@@ -76,7 +76,7 @@ def test_tables_are_for_people_and_fit_80_columns(corpus, tiny_model, tmp_path):
     assert max(map(len, tables)) <= 80
 
 
-def test_audio_that_cannot_be_heard_is_told_and_ends_with_4(corpus, tiny_model, tmp_path):
+def test_unreadable_audio_is_reported_and_ends_with_4(corpus, tiny_model, tmp_path):
     lines = [corpus.read_text().splitlines()[0].replace("u00.wav", str(corpus.parent / "u00.wav"))]
     lines.append(json.dumps({"audio_filepath": "missing.wav", "text": "one", "duration": 1.0}))
     (tmp_path / "manifest.jsonl").write_text("\n".join(lines))
@@ -90,7 +90,7 @@ def test_audio_that_cannot_be_heard_is_told_and_ends_with_4(corpus, tiny_model, 
     assert "missing.wav" in result.stderr
 
 
-def test_a_run_folder_that_exists_is_refused(corpus, tiny_model, tmp_path):
+def test_a_run_folder_that_exists_is_rejected(corpus, tiny_model, tmp_path):
     result = run_here("eval-ctc", tiny_model, "--data", corpus, "--run", tmp_path)
 
     assert result.exit_code == 2

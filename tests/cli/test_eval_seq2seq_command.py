@@ -21,7 +21,7 @@ def evaluate(model, corpus, run, *more):
     return run_here("eval-seq2seq", model, "--data", corpus, "--run", run, "--device", "cpu", *more)
 
 
-def test_the_score_is_a_json_object_with_what_looks_made_up(model, corpus, tmp_path):
+def test_the_score_is_a_json_object_with_suspicious_hypotheses(model, corpus, tmp_path):
     done = evaluate(
         model, corpus, tmp_path / "run", "--language", "hindi", "--max-tokens", 6, "--json"
     )
@@ -38,15 +38,15 @@ def test_the_score_is_a_json_object_with_what_looks_made_up(model, corpus, tmp_p
     assert json.loads((tmp_path / "run" / "report.json").read_text())["wer"] == score["wer"]
 
 
-def test_the_score_does_not_depend_on_who_is_written_together(model, corpus, tmp_path):
+def test_the_score_does_not_depend_on_the_batch(model, corpus, tmp_path):
     scores = [
         json.loads(
             evaluate(
-                model, corpus, tmp_path / f"run{rows}", "--batch", rows, "--dtype", "fp32",
+                model, corpus, tmp_path / f"run{batch}", "--batch", batch, "--dtype", "fp32",
                 "--beams", 2, "--json",
             ).stdout
         )
-        for rows in (1, 5)
+        for batch in (1, 5)
     ]  # fmt: skip
 
     assert scores[0]["hits"] == scores[1]["hits"]
@@ -54,22 +54,22 @@ def test_the_score_does_not_depend_on_who_is_written_together(model, corpus, tmp
 
 
 @pytest.mark.parametrize(
-    ("more", "code", "said"),
+    ("more", "code", "message"),
     [
         (("--language", "hindy"), 2, "Did you mean hindi?"),
         (("--task", "sing"), 2, "transcribe"),
         (("--limit", "0"), 2, "limit"),
     ],
 )
-def test_wrong_words_are_refused(model, corpus, tmp_path, more, code, said):
+def test_invalid_options_are_rejected(model, corpus, tmp_path, more, code, message):
     done = evaluate(model, corpus, tmp_path / "run", *more)
 
     assert done.exit_code == code
-    assert said in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "run").exists()
 
 
-def test_an_english_model_cannot_be_told_hindi(corpus, tmp_path):
+def test_hindi_is_rejected_by_an_english_model(corpus, tmp_path):
     model = save_tiny_whisper(tmp_path / "english", multilingual=False)
 
     done = evaluate(model, corpus, tmp_path / "run", "--language", "hindi")
@@ -78,7 +78,7 @@ def test_an_english_model_cannot_be_told_hindi(corpus, tmp_path):
     assert "is not multilingual" in done.stderr
 
 
-def test_a_ctc_model_is_sent_to_the_other_command(corpus, tmp_path):
+def test_the_error_for_a_ctc_model_names_the_other_command(corpus, tmp_path):
     done = evaluate(save_tiny_model(tmp_path / "ctc"), corpus, tmp_path / "run")
 
     assert done.exit_code == 4

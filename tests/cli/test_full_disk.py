@@ -10,7 +10,7 @@ from helpers.tiny_corpus import write_corpus
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 5 MB, and how to make it larger."""
+    """Mount a file system of 5 MB; return it and a function to enlarge it."""
     place = tmp_path / "disk"
     place.mkdir()
 
@@ -24,7 +24,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_full_disk_costs_nothing_that_was_written(small_disk, tmp_path):
+def test_a_full_disk_loses_nothing_that_was_written(small_disk, tmp_path):
     place, enlarge = small_disk
     corpus = write_corpus(tmp_path / "corpus", utterances=4)
     options = (

@@ -11,7 +11,7 @@ def broken(tmp_path):
     return path
 
 
-def test_one_file_gives_its_text_alone(corpus, tiny_model):
+def test_one_file_gives_only_its_text(corpus, tiny_model):
     result = run_here("infer", corpus.with_name("u00.wav"), "--model", tiny_model)
 
     assert result.exit_code == 0
@@ -68,7 +68,7 @@ def test_standard_output_holds_nothing_but_results(corpus, tiny_model):
     assert "\x1b" not in result.stderr
 
 
-def test_sound_may_come_on_standard_input(corpus, tiny_model):
+def test_audio_can_come_from_standard_input(corpus, tiny_model):
     sound = corpus.with_name("u00.wav").read_bytes()
 
     result = run("infer", "-", "--model", tiny_model, "--format", "jsonl", stdin=sound)
@@ -77,7 +77,7 @@ def test_sound_may_come_on_standard_input(corpus, tiny_model):
     assert json.loads(result.stdout)["path"] == "-"
 
 
-def test_a_file_for_each_sound_and_format(corpus, tiny_model, tmp_path):
+def test_each_input_and_format_has_its_file(corpus, tiny_model, tmp_path):
     files = [corpus.with_name(name) for name in ("u00.wav", "u01.wav")]
 
     result = run_here(
@@ -90,7 +90,7 @@ def test_a_file_for_each_sound_and_format(corpus, tiny_model, tmp_path):
     assert written == ["u00.jsonl", "u00.txt", "u01.jsonl", "u01.txt"]
 
 
-def test_sounds_of_one_name_do_not_overwrite_each_other(corpus, tiny_model, tmp_path):
+def test_inputs_of_one_name_do_not_overwrite_each_other(corpus, tiny_model, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "x.wav").write_bytes(corpus.with_name("u00.wav").read_bytes())
@@ -100,7 +100,7 @@ def test_sounds_of_one_name_do_not_overwrite_each_other(corpus, tiny_model, tmp_
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x-2.txt", "x.txt"]
 
 
-def test_a_folder_in_use_is_not_written_to(corpus, tiny_model):
+def test_a_folder_that_is_not_empty_is_not_written_to(corpus, tiny_model):
     result = run_here("infer", corpus, "--model", tiny_model, "--out-dir", corpus.parent, "--quiet")
 
     assert result.exit_code == 2
@@ -114,7 +114,7 @@ def test_two_formats_cannot_share_standard_output(corpus):
     assert "--out-dir" in result.stderr
 
 
-def test_a_model_out_of_reach_ends_with_6_and_names_ways_out(corpus):
+def test_an_unreachable_model_ends_with_6_and_a_remedy(corpus):
     result = run("infer", corpus.with_name("u00.wav"), env={"HF_HOME": str(corpus.parent / "hf")})
 
     assert result.exit_code == 6

@@ -1,4 +1,4 @@
-"""`infer` with a model that writes with a decoder: the same formats."""
+"""`infer` with an encoder-decoder: the same formats."""
 
 import json
 
@@ -27,7 +27,7 @@ def test_files_give_path_tab_text_in_order(model, corpus):
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == list(map(str, files))
 
 
-def test_json_has_the_language_that_was_found_and_words_in_time(model, corpus):
+def test_json_has_the_detected_language_and_word_times(model, corpus):
     done = infer(model, corpus.with_name("u02.wav"), "--json")
 
     line = json.loads(done.stdout)
@@ -39,7 +39,7 @@ def test_json_has_the_language_that_was_found_and_words_in_time(model, corpus):
     assert line["words"][0]["confidence"] is None
 
 
-def test_subtitles_can_be_read_by_others(model, corpus, tmp_path):
+def test_subtitles_are_valid(model, corpus, tmp_path):
     done = infer(
         model, corpus.with_name("u02.wav"), "--language", "de", "--out-dir", tmp_path / "out",
         "-f", "srt", "-f", "vtt", "-f", "tsv", "-f", "ctm", "-f", "json",
@@ -74,14 +74,14 @@ def test_batching_can_be_checked(model, corpus):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
-    [(("--language", "hindy"), "Did you mean hindi?"), (("--int8",), "8 bits")],
+    ("more", "message"),
+    [(("--language", "hindy"), "Did you mean hindi?"), (("--int8",), "for CTC models only")],
 )
-def test_what_the_model_cannot_is_refused(model, corpus, more, said):
+def test_options_that_the_model_lacks_are_rejected(model, corpus, more, message):
     done = infer(model, corpus.with_name("u00.wav"), *more)
 
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 def test_a_ctc_model_has_no_task(tiny_model, corpus):

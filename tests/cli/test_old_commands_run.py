@@ -75,7 +75,9 @@ def test_unnamed_characters_that_the_script_removed_are_counted_in_the_data(loca
 
     result = run_here("finetune-ctc", *words)
 
-    notice = "The old script would also have removed from this data's text: ' 2x. They stay."
+    notice = (
+        "The old script would also have removed from the text of this data: ' 2x. They are kept."
+    )
     assert result.stderr.count(notice) == 1
     assert "'" in (tmp_path / "run" / "model" / "vocab.json").read_text()
     assert '"!"' not in (tmp_path / "run" / "model" / "vocab.json").read_text()

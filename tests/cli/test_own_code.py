@@ -1,4 +1,4 @@
-"""Code that comes with a model is never run, whoever says yes on standard input."""
+"""Code of a model is never run, even with `y` on standard input."""
 
 import io
 import json
@@ -17,7 +17,7 @@ CTC, WHISPER, JOINED, TEXT = "ctc", "whisper", "joined", "text"
 
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
-    """Whole models of each kind, to be copied."""
+    """Complete models of each kind, to be copied."""
     root = tmp_path_factory.mktemp("originals")
     save_tiny_model(root / CTC, "wav2vec2-layer-norm", letters=LETTERS)
     save_tiny_whisper(root / WHISPER)
@@ -36,7 +36,7 @@ def copy(originals, tmp_path):
 
 @pytest.fixture
 def yes(monkeypatch):
-    """Say yes to whatever is asked."""
+    """Answer yes to every prompt."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"y\ny\n" * 20)))
 
 
@@ -76,7 +76,7 @@ RUN_WITH = [
 
 
 def without_language(words, kind):
-    """A model of one language is not told which."""
+    """Remove the language option, which a model of one language rejects."""
     if kind == WHISPER or "--language" not in words:
         return words
     place = words.index("--language")
@@ -84,7 +84,7 @@ def without_language(words, kind):
 
 
 @pytest.mark.parametrize(("command", "kind"), [*RUN_WITH, ("eval-seq2seq", JOINED)])
-def test_a_known_family_is_opened_with_transformers_own_class(
+def test_a_known_family_is_opened_with_the_class_of_transformers(
     command, kind, copy, corpus, tmp_path, yes
 ):
     model = copy(kind)
@@ -146,7 +146,7 @@ def test_an_unknown_class_of_tokenizer_does_not_run(kind, copy, corpus, tmp_path
     assert done.exit_code == 0 or "needs its own code" in done.stderr
 
 
-def test_what_is_saved_of_such_a_model_asks_for_no_code(copy, corpus, tmp_path, yes):
+def test_a_saved_model_refers_to_no_code(copy, corpus, tmp_path, yes):
     model = copy(JOINED)
     plant_code(model)
     words = words_of("finetune-seq2seq", model, corpus, tmp_path / "run")
@@ -160,7 +160,7 @@ def test_what_is_saved_of_such_a_model_asks_for_no_code(copy, corpus, tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", [None, "own"])
-def test_a_whole_process_asks_nothing_and_prints_only_results(family, copy, corpus):
+def test_a_process_has_no_prompt_and_prints_only_results(family, copy, corpus):
     model = copy(CTC)
     marker = plant_code(model, family=family)
 
@@ -176,7 +176,7 @@ def test_a_whole_process_asks_nothing_and_prints_only_results(family, copy, corp
     )
 
 
-def test_a_recipe_that_asks_for_remote_code_is_not_obeyed(copy, corpus, tmp_path, yes):
+def test_remote_code_in_a_recipe_is_ignored(copy, corpus, tmp_path, yes):
     model = copy(CTC)
     marker = plant_code(model)
     words = words_of("finetune-ctc", model, corpus, tmp_path / "run")

@@ -18,7 +18,7 @@ def corpora(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    """In XLS-R's place: the same family, no head."""
+    """A stand-in for XLS-R: the same family, no head."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
     return save_tiny_model(folder, "wav2vec2-layer-norm", head=False)
 
@@ -64,7 +64,7 @@ def test_a_model_of_phonemes_is_scored_on_text_in_phonemes_too(corpora, pretrain
     assert json.loads(lines[-1])["reference"] == "s iː"  # noqa: RUF001
 
 
-def test_a_vocabulary_of_phonemes_is_told_and_written(corpora, tmp_path):
+def test_a_vocabulary_of_phonemes_is_shown_and_written(corpora, tmp_path):
     out = tmp_path / "vocab"
 
     result = run_here(
@@ -84,16 +84,14 @@ def test_phonemes_need_a_language(corpora, tmp_path):
     assert "--language" in result.stderr
 
 
-def test_a_recipe_of_phonemes_without_a_language_is_refused(corpora):
+def test_a_phoneme_recipe_without_a_language_is_rejected(corpora):
     result = run_here("finetune-ctc", "--train", corpora["tr"], "--set", "text.unit=phoneme")
 
     assert result.exit_code == 3
     assert "language: tr" in result.stderr
 
 
-def test_data_is_checked_against_phonemes_where_the_model_knows_those(
-    corpora, pretrained, tmp_path
-):
+def test_data_is_checked_against_the_phonemes_of_the_model(corpora, pretrained, tmp_path):
     folders = {}
     for language in ("sv", "tr"):
         folders[language] = tmp_path / language

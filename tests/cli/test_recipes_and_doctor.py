@@ -10,7 +10,7 @@ from gaudi_asr_cli.core.workflows.recipes import list_recipes
 from gaudi_asr_cli.ui.recipes import show_recipes
 
 
-def test_recipes_are_listed_a_line_each():
+def test_recipes_are_listed_one_per_line():
     bare, listed = run_here("recipes"), run_here("recipes", "list")
 
     names = [line.split("\t")[0] for line in bare.stdout.splitlines()]
@@ -18,7 +18,7 @@ def test_recipes_are_listed_a_line_each():
     assert {"demo", "digits"} <= set(names)
 
 
-def test_a_line_tells_task_model_data_cards_and_what_was_published():
+def test_a_line_has_task_model_data_devices_and_published_rate():
     lines = run_here("recipes").stdout.splitlines()
 
     found = next(line.split("\t") for line in lines if line.startswith("ctc-wavlm-large-libri"))
@@ -44,7 +44,7 @@ def test_on_a_terminal_the_recipes_are_tables_by_task(monkeypatch):
     assert re.search(r"ctc-unispeech-large-timit .*timit_asr.* 1 x TITAN RTX +WER 22.0 % ", shown)
 
 
-def test_on_a_narrow_terminal_names_stay_whole(monkeypatch):
+def test_on_a_narrow_terminal_names_are_not_wrapped(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     screen = Terminal()
     with contextlib.redirect_stdout(screen):
@@ -77,7 +77,7 @@ def test_a_recipe_is_shown_with_what_it_extends_and_the_defaults():
     assert "batching" in lacking["published"]["unknown"]
 
 
-def test_in_a_whole_recipe_what_was_never_published_is_marked():
+def test_a_whole_recipe_marks_unpublished_values():
     lines = run_here("recipes", "show", "ctc-xls-r-300m-cv-tr-phonemes", "--whole").stdout
 
     marked = [line.split(":")[0] for line in lines.splitlines() if "# unknown: never" in line]
@@ -94,7 +94,7 @@ def test_a_recipe_is_shown_as_it_is_written():
     assert yaml.safe_load(shown)["kind"] == "finetune-ctc"
 
 
-def test_a_copy_is_made_once_and_never_overwritten(tmp_path):
+def test_a_copy_is_never_overwritten(tmp_path):
     first = run("recipes", "copy", "digits", "mine.yaml", cwd=tmp_path)
     (tmp_path / "mine.yaml").write_text("changed")
     second = run("recipes", "copy", "digits", "mine.yaml", cwd=tmp_path)
@@ -111,7 +111,7 @@ def test_an_unknown_recipe_ends_with_3_and_a_suggestion():
     assert "digits" in result.stderr
 
 
-def test_the_doctor_finds_what_every_machine_of_ours_has():
+def test_doctor_finds_what_every_test_machine_has():
     answer = json.loads(run("doctor", "--json").stdout)
 
     assert (answer["schema"], answer["healthy"]) == ("doctor/1", True)
@@ -120,7 +120,7 @@ def test_the_doctor_finds_what_every_machine_of_ours_has():
     assert answer["versions"]["torch"]["state"] == "works"
 
 
-def test_the_doctors_table_is_a_result():
+def test_the_table_of_doctor_goes_to_standard_output():
     result = run("doctor")
 
     assert result.exit_code == 0
@@ -129,14 +129,14 @@ def test_the_doctors_table_is_a_result():
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
-def test_a_forecast_is_facts_for_people_and_json_for_programs(corpus):
+def test_a_forecast_is_shown_as_facts_or_json(corpus):
     words = ["digits", "--train", corpus, "--device", "cpu", "--quiet"]
 
     shown = run_here("recipes", "forecast", *words)
     answer = json.loads(run_here("recipes", "forecast", *words, "--json").stdout)
 
     assert (shown.exit_code, shown.stdout) == (0, "")
-    assert "4,000, which are" in shown.stderr
-    assert "without scoring (measured: 4 s of sound" in shown.stderr
+    assert "4,000 (" in shown.stderr
+    assert "without evaluation (measured: 4 s of audio" in shown.stderr
     assert (answer["schema"], answer["steps"]) == ("recipes-forecast/1", 4000)
     assert answer["probe"]["learning_s"] > 0

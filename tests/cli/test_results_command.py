@@ -7,8 +7,8 @@ RECIPE = "ctc-wav2vec2-base-timit"
 
 
 @pytest.fixture(autouse=True)
-def _nobody_says_how_wide(monkeypatch):
-    # pytest-xdist tells its workers 80 columns, and a told width is kept to.
+def _no_width_is_set(monkeypatch):
+    # pytest-xdist sets 80 columns for its workers, and a width that is set is respected.
     monkeypatch.delenv("COLUMNS", raising=False)
 
 
@@ -26,7 +26,7 @@ def runs(corpus, tiny_model, tmp_path_factory):
     return folder
 
 
-def test_runs_stand_beside_the_published_row_with_what_is_not_the_same(runs):
+def test_runs_are_compared_with_the_published_row(runs):
     result = run_here("results", runs)
 
     assert result.exit_code == 0
@@ -36,18 +36,18 @@ def test_runs_stand_beside_the_published_row_with_what_is_not_the_same(runs):
     assert "ctc-xls-r-1b-cv-tr" in result.stdout  # every published row, with a run or without
 
 
-def test_the_ledger_on_80_columns_breaks_no_name(runs, monkeypatch):
+def test_the_table_on_80_columns_wraps_no_name(runs, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
 
     lines = run_here("results", runs).stdout.splitlines()
 
     assert max(map(len, lines)) == 80
-    assert f"what is not the same: timit, eval beside {RECIPE}" in lines
+    assert f"differences: timit, eval and {RECIPE}" in lines
     assert any(line.startswith(" seq2seq-wav2vec2-large-bart-large-") for line in lines)
     assert any(line.strip() == "verdict not comparable" for line in lines)
 
 
-def test_the_ledger_as_json(runs):
+def test_results_as_json(runs):
     answer = json.loads(run_here("results", runs, "--json").stdout)
 
     assert answer["schema"] == "results/1"
@@ -61,7 +61,7 @@ def test_the_ledger_as_json(runs):
     assert sorted(row["runs"]) == [str(runs / "scored"), str(runs / "timit")]
 
 
-def test_the_ledger_as_markdown(runs):
+def test_results_as_markdown(runs):
     lines = run_here("results", runs, "--markdown").stdout.splitlines()
 
     tables = [line for line in lines if line.startswith("|")]

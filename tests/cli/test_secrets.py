@@ -1,4 +1,4 @@
-"""A planted token is found in no byte of what a command leaves or prints."""
+"""A planted token is in no byte that a command writes or prints."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def words_of(model, corpus, out):
 
 @pytest.fixture
 def typed(monkeypatch):
-    """Have the command line of this process be the command that is run in it."""
+    """Set the command line of this process to the command that is run."""
 
     def run_typed(*words):
         monkeypatch.setattr("sys.argv", ["gaudi-asr", *map(str, words)])

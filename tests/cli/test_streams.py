@@ -1,4 +1,4 @@
-"""Streams that are closed, full or left early, and what libraries print: real processes."""
+"""Closed, full and broken streams, and the output of libraries, in real processes."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def test_results_that_cannot_be_written_are_an_error(command, redirection, reaso
 
 
 @pytest.mark.parametrize("redirection", ["2> /dev/full", "<&- 2>&-"])
-def test_results_come_out_whole_without_the_other_streams(infer, redirection):
+def test_results_are_complete_without_the_other_streams(infer, redirection):
     done = shell(f"{infer} {redirection}")
 
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -69,7 +69,7 @@ def test_results_come_out_whole_without_the_other_streams(infer, redirection):
     assert b"Traceback" not in done.stderr
 
 
-def test_messages_that_are_lost_show_in_the_exit_code():
+def test_lost_messages_change_the_exit_code():
     script = (
         "import sys; from gaudi_asr_cli.cli import app; "
         "app._run = lambda words: print('a message', file=sys.stderr) or 0; app.main(['x'])"
@@ -79,14 +79,12 @@ def test_messages_that_are_lost_show_in_the_exit_code():
     assert shell(f'{sys.executable} -c "{script}" 2>&-').returncode == 0
 
 
-def test_without_any_stream_a_command_ends_by_itself(infer):
+def test_without_any_stream_a_command_ends(infer):
     assert shell(f"{infer} <&- >&- 2>&-").returncode == 1
 
 
 @pytest.mark.parametrize("redirection", [">&-", "> /dev/full"])
-def test_files_are_written_though_standard_output_is_lost(
-    corpus, tiny_model, tmp_path, redirection
-):
+def test_files_are_written_when_standard_output_fails(corpus, tiny_model, tmp_path, redirection):
     done = shell(
         f"{PROGRAM} eval-ctc {tiny_model} --data {corpus} --run {tmp_path}/run --json {redirection}"
     )
@@ -97,7 +95,7 @@ def test_files_are_written_though_standard_output_is_lost(
     assert json.loads((tmp_path / "run" / "report.json").read_text())["utterances"] == 12
 
 
-def test_a_reader_that_takes_one_line_ends_the_command_without_a_word(corpus, tiny_model):
+def test_a_closed_pipe_ends_the_command_silently(corpus, tiny_model):
     files = " ".join([str(corpus.with_name("u00.wav")), str(corpus.with_name("u01.wav"))])
     done = shell(f"{PROGRAM} infer {files} --model {tiny_model} --json --quiet | head -c 5")
 
@@ -120,7 +118,7 @@ def test_nothing_but_results_reaches_standard_output(corpus, tiny_model):
     assert b"written by C" in done.stderr
 
 
-def test_a_name_that_is_no_utf8_goes_out_as_its_bytes(corpus, tiny_model, tmp_path):
+def test_a_name_that_is_not_utf8_is_written_as_its_bytes(corpus, tiny_model, tmp_path):
     name = os.fsencode(tmp_path) + b"/caf\xff.wav"
     Path(os.fsdecode(name)).write_bytes(corpus.with_name("u00.wav").read_bytes())
 

@@ -36,6 +36,11 @@ class Suspect:
     compression: float
     repeats: int
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object; the promised key of `truncated` is `capped`."""
+        values = asdict(self)
+        return {"capped" if key == "truncated" else key: values[key] for key in values}
+
 
 @dataclass(frozen=True, slots=True)
 class RepetitionReport:
@@ -56,7 +61,7 @@ class RepetitionReport:
         return {
             "capped": self.truncated,
             "looping": self.looping,
-            "suspects": [asdict(suspect) for suspect in self.suspects],
+            "suspects": [one.to_json() for one in self.suspects],
         }
 
 

@@ -1,4 +1,4 @@
-"""`create-seq2seq`: an encoder-decoder from two checkpoints, in a folder of its own."""
+"""`create-seq2seq`: build an encoder-decoder from a speech encoder and a text decoder."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from gaudi_asr_cli.core.models.seq2seq.warm_start import (
 )
 
 CHARACTERS_PER_S = 15.0
-"""Read English (LibriSpeech has 14.5)."""
+"""Characters per second of read English (LibriSpeech has 14.5)."""
 
-LEAST_POSITION_S = 2.0
-"""wav2vec 2.0 has 2.56; with 0.64 a decoder of digits stayed at half of its words wrong."""
+MIN_POSITION_S = 2.0
+"""Least span of the positional convolution: wav2vec 2.0 has 2.56 s; with 0.64 s a decoder of
+digits did not get below a WER of 50 %."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateReport:
-    """What was joined, and whether the two halves run at a like pace.
+    """The new model, and the rates of encoder and decoder.
 
-    `state_s` is the time from one encoder state to the next; `tokens_per_s` what the decoder
-    writes of English read at `CHARACTERS_PER_S`.
+    `state_s` is the stride of the encoder states in seconds; `tokens_per_s` the tokens per second
+    of English read at `CHARACTERS_PER_S`.
     """
 
     out: Path
@@ -55,18 +56,18 @@ class CreateReport:
 
     @property
     def warnings(self) -> Iterator[tuple[str, str]]:
-        """What will make learning hard, and what to do about it."""
+        """Yield (problem, remedy) for everything that makes training hard."""
         if self.states_per_s < self.tokens_per_s:
             yield (
-                f"The encoder has {self.states_per_s:.1f} states a second, the decoder writes "
-                f"about {self.tokens_per_s:.1f} tokens of read speech: a state has to stand for "
-                "several.",
-                "Fewer --adapter-layers make more states, twice as many each.",
+                f"The encoder has {self.states_per_s:.1f} states per second, read speech has "
+                f"about {self.tokens_per_s:.1f} tokens per second: a state has to stand for "
+                "several tokens.",
+                "Use fewer --adapter-layers: each one less doubles the states.",
             )
-        if self.position_s is not None and self.position_s < LEAST_POSITION_S:
+        if self.position_s is not None and self.position_s < MIN_POSITION_S:
             yield (
                 f"The encoder's positional convolution covers {self.position_s:.2f} s: its states "
-                "hardly tell the decoder which came first.",
+                "hardly encode their order for the decoder.",
                 "Widen it with --position-frames 256.",
             )
 
@@ -82,15 +83,15 @@ class CreateReport:
 
 
 def create_seq2seq(request: WarmStart, out: Path) -> CreateReport:
-    """Join the two and write model, tokenizer and feature extractor; the folder appears whole.
+    """Join both and write model, tokenizer and feature extractor to a new folder, atomically.
 
     Raises:
-        UsageError: The folder exists, or cannot be made.
-        DataError: One of the two is not what it should be.
-        UnreachableError: A hub id that is neither cached nor reachable.
+        UsageError: The folder exists, or cannot be created.
+        DataError: One of the two is not a model of the required kind.
+        UnreachableError: A hub id is neither cached nor reachable.
     """
     check_request(request)
-    refuse_existing(out)
+    require_new_folder(out)
     joined = join(request)
     write_folder(joined, out)
     return CreateReport(
@@ -107,11 +108,11 @@ def create_seq2seq(request: WarmStart, out: Path) -> CreateReport:
     )
 
 
-def refuse_existing(out: Path) -> None:
-    """Say that a folder is taken before anything is loaded.
+def require_new_folder(out: Path) -> None:
+    """Check that the output folder is new, before anything is loaded.
 
     Raises:
-        UsageError: Something is there already.
+        UsageError: The path exists.
     """
     if out.exists():
         raise UsageError(
@@ -120,17 +121,21 @@ def refuse_existing(out: Path) -> None:
 
 
 def write_folder(joined: Joined, out: Path) -> None:
-    """Write beside the folder first: one that was cut off in the middle is no model."""
+    """Write to a temporary folder next to `out` and rename it, so that `out` is never partial.
+
+    Raises:
+        UsageError: The folder cannot be created.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
         raise UsageError(
-            f"{out} cannot be made: {error.strerror}.",
-            remedy="Choose a place where you may write with --out.",
+            f"{out} cannot be created: {error.strerror}.",
+            remedy="Choose a folder that you can write to with --out.",
         ) from error
     try:
-        # mkdtemp lets nobody else in, which a model's folder should.
+        # mkdtemp creates the folder with mode 0700; a model should be readable by others.
         unfinished.chmod(0o755)
         save_joined(joined, unfinished)
         unfinished.rename(out)

@@ -1,4 +1,4 @@
-"""`eval-ctc`: a CTC model against data with text, every utterance accounted for."""
+"""`eval-ctc`: score a CTC model on data with text."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from gaudi_asr_cli.core.text.vocabulary import suggest_case
 from gaudi_asr_cli.core.workflows.evaluation import (
     EvalReport,
     EvalRequest,
-    Gathered,
     OpenedModel,
+    ScorableData,
     evaluate,
 )
 
 if TYPE_CHECKING:
     from gaudi_asr_cli.core.inference.ctc import OpenCtcModel
 
-_SAMPLE_UTTERANCES = 50  # enough text to see which case the references are written in
+_SAMPLE_UTTERANCES = 50  # enough text to find the case of the references
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +36,20 @@ class EvalCtcRequest(EvalRequest):
 
 
 def eval_ctc(request: EvalCtcRequest, device: Device, observe: Observer = ignore) -> EvalReport:
-    """Score what a CTC model hears; see `evaluate`."""
+    """Score the hypotheses of a CTC model; see `evaluate`."""
 
-    def opened(gathered: Gathered) -> OpenedModel:
+    def open_model(data: ScorableData) -> OpenedModel:
         model = open_ctc(request, device)
-        _warn_of_case(request, model.vocabulary, gathered.scorable, observe)
+        _warn_of_case(request, model.vocabulary, data.utterances, observe)
         decoder = DECODERS[request.decoder](model.vocabulary)
         return OpenedModel(model, decoder, model.vocabulary.phonemes_of)
 
-    return evaluate(request, device, observe, command="eval-ctc", open_model=opened)
+    return evaluate(request, device, observe, command="eval-ctc", open_model=open_model)
 
 
 def open_ctc(request: EvalCtcRequest, device: Device) -> OpenCtcModel:
-    """The model of the request, on the device, in the fastest way that changes nothing."""
-    # Here, not above: transformers takes seconds to import, and bad data should be told at once.
+    """Open the model of the request in the fastest exact way."""
+    # Here, not above: transformers takes seconds to import, and bad data is reported at once.
     from gaudi_asr_cli.core.inference.ctc import InferenceOptions, open_ctc_recognizer
 
     return open_ctc_recognizer(
@@ -62,7 +62,7 @@ def open_ctc(request: EvalCtcRequest, device: Device) -> OpenCtcModel:
 
 
 def _adapter(request: EvalCtcRequest) -> str | None:
-    """The language whose adapter is wanted; a model without adapters has only texts in it."""
+    """Return the language whose adapter to load; None for a model without adapters."""
     if casing_of(request.language) is None:
         return request.language
     config = find_model(request.model).read_config()
@@ -84,7 +84,7 @@ def _warn_of_case(
     if case != "keep":
         observe(
             Noticed(
-                f"The model writes {case}-case letters, the references do not: "
+                f"The model's text is {case}-case, the references are not: "
                 "every such word counts as an error.",
                 remedy=f"Compare with --normalizer basic, or fold with --case {case}.",
             )

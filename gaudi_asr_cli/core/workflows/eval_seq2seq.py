@@ -1,4 +1,4 @@
-"""`eval-seq2seq`: a model that writes with a decoder against data with text."""
+"""`eval-seq2seq`: score an encoder-decoder on data with text."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gaudi_asr_cli.core.text.casing import casing_of
 from gaudi_asr_cli.core.workflows.evaluation import (
     EvalReport,
     EvalRequest,
-    Gathered,
     OpenedModel,
+    ScorableData,
     evaluate,
 )
 
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EvalSeq2SeqRequest(EvalRequest):
-    """See `EvalRequest`; `Generation` for `task` and on, `open_seq2seq_recognizer` for the rest."""
+    """See `EvalRequest`, `Generation` (task to beams) and `open_seq2seq_recognizer` (the rest)."""
 
     task: str | None = None
     max_tokens: int | None = None
     beams: int = 1
     long: str = "auto"
-    rows: int | None = None
+    batch_size: int | None = None
 
 
 def eval_seq2seq(
     request: EvalSeq2SeqRequest, device: Device, observe: Observer = ignore
 ) -> EvalReport:
-    """Score what the model writes, and list what looks made up; see `evaluate`.
+    """Score the hypotheses of an encoder-decoder and list repetitive ones; see `evaluate`.
 
     Raises:
-        UsageError: Also where the model knows no such language or task.
+        UsageError: Also if the model does not support the language or task.
     """
 
-    def opened(gathered: Gathered) -> OpenedModel:
+    def open_model(data: ScorableData) -> OpenedModel:
         return OpenedModel(open_seq2seq(request, device), HypothesisDecoder())
 
-    return evaluate(request, device, observe, command="eval-seq2seq", open_model=opened)
+    return evaluate(request, device, observe, command="eval-seq2seq", open_model=open_model)
 
 
 def open_seq2seq(request: EvalSeq2SeqRequest, device: Device) -> Seq2SeqRecognizer:
-    """The model of the request, on the device."""
-    # Here, not above: transformers takes seconds to import, and bad data should be told at once.
+    """Open the model of the request on the device."""
+    # Here, not above: transformers takes seconds to import, and bad data is reported at once.
     from gaudi_asr_cli.core.inference.seq2seq import open_seq2seq_recognizer
     from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 
@@ -65,12 +65,12 @@ def open_seq2seq(request: EvalSeq2SeqRequest, device: Device) -> Seq2SeqRecogniz
             beams=request.beams,
         ),
         long=request.long,
-        batch_size=request.rows,
+        batch_size=request.batch_size,
     )
 
 
 def _prompt(request: EvalSeq2SeqRequest) -> str | None:
-    """The language of a Whisper's prompt; other decoders have none, and only their texts are it."""
+    """Return the language of a Whisper's prompt; other decoders have no prompt."""
     if casing_of(request.language) is None:
         return request.language
     config = find_model(request.model, kind="seq2seq").read_config()

@@ -1,4 +1,4 @@
-"""A model against data with text, every utterance accounted for: `eval-ctc`, `eval-seq2seq`."""
+"""Scoring of a model on data with text, shared by `eval-ctc` and `eval-seq2seq`."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EvalRequest:
-    """Which model on which data; `rules` are applied to both sides before the normaliser.
+    """The model and the data; `rules` are applied to both texts before the normaliser.
 
-    `language` is the model's to obey, and decides the case of i and its relatives.
+    `language` selects the model's language, and the case rules of i and its relatives.
     """
 
     model: str
@@ -59,7 +59,7 @@ class EvalRequest:
 
 @dataclass(frozen=True, slots=True)
 class OpenedModel:
-    """A model, what makes text of what it says, and whose phonemes that text is, if it is none."""
+    """A model and its decoder; `phonemes_of` is the language if it recognises phonemes."""
 
     model: OpenRecognizer
     decoder: Decoder
@@ -67,8 +67,8 @@ class OpenedModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparing:
-    """What is done to both texts, what that is called, and what errors are counted in."""
+class TextComparison:
+    """The normalisation of both texts, its label, and the unit that errors are counted in."""
 
     normalize: Callable[[str], str]
     label: str
@@ -79,7 +79,7 @@ class Comparing:
 
 @dataclass(frozen=True, slots=True)
 class NotScored:
-    """An utterance that the score leaves out, and why."""
+    """An utterance that is not part of the score, and the reason."""
 
     id: str
     path: str
@@ -88,7 +88,7 @@ class NotScored:
 
 @dataclass(frozen=True, slots=True)
 class EvalReport:
-    """The score and what to look at; `broken` could not be read or transcribed."""
+    """The score and its details; `broken` utterances could not be read or transcribed."""
 
     score: Score
     worst: tuple[ScoredUtterance, ...]
@@ -101,15 +101,15 @@ class EvalReport:
     run: Path
     data: dict[str, Any] = field(default_factory=dict)
     command: str = "eval-ctc"
-    writing: RepetitionReport | None = None
+    repetition: RepetitionReport | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """SCORE, the whole JSON of the command; of a decoder also what looks made up."""
-        writing = {} if self.writing is None else self.writing.to_json()
-        return {**score_json(self.score, schema=f"{self.command}/1"), **writing}
+        """Return the JSON of the command: SCORE, and repetitive texts of an encoder-decoder."""
+        repetition = {} if self.repetition is None else self.repetition.to_json()
+        return {**score_json(self.score, schema=f"{self.command}/1"), **repetition}
 
-    def account_json(self) -> dict[str, Any]:
-        """What report.json holds: SCORE and all that the tables show."""
+    def details_json(self) -> dict[str, Any]:
+        """Return the content of report.json: SCORE and everything that the tables show."""
         return {
             **self.to_json(),
             "model": self.model,
@@ -125,13 +125,13 @@ class EvalReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """The data, sorted by what can be scored; totals are of everything that was read.
+class ScorableData:
+    """The `utterances` that can be scored and those that cannot; totals include both.
 
-    `notes` say where the list contradicts its files, and what of a folder was not read.
+    `notes` name contradictions of a list and its files, and unread parts of a folder.
     """
 
-    scorable: tuple[Utterance, ...]
+    utterances: tuple[Utterance, ...]
     without_text: tuple[NotScored, ...]
     broken: tuple[NotScored, ...]
     utterances_total: int
@@ -145,64 +145,64 @@ def evaluate(
     observe: Observer,
     *,
     command: str,
-    open_model: Callable[[Gathered], OpenedModel],
+    open_model: Callable[[ScorableData], OpenedModel],
 ) -> EvalReport:
     """Transcribe the data with a model and score every utterance that can be scored.
 
-    Writes predictions.jsonl while it runs and report.json when it is done, in a new run folder.
+    Write predictions.jsonl during inference and report.json at the end, in a new run folder.
 
     Args:
-        request: Which model on which data.
-        device: Where it computes.
-        observe: Told of progress and of every utterance.
-        command: What names the run folder and the JSON.
-        open_model: Opens it once the data is known to be of use.
+        request: The model and the data.
+        device: The device of the model.
+        observe: Receives progress and every utterance.
+        command: The name in the JSON, and of the run folder.
+        open_model: Opens the model; called only if there is something to score.
 
     Raises:
         UsageError: The run folder exists, or there is no such normaliser.
-        DataError: Nothing can be scored, or the model is none.
-        UnreachableError: A hub id that is neither cached nor reachable.
+        DataError: Nothing can be scored, or the model cannot be opened.
+        UnreachableError: A hub id is neither cached nor reachable.
     """
-    comparing = _comparing(request)
+    comparison = _plan_comparison(request)
     with _new_run(request.run, command) as run:
         started_s = time.perf_counter()
-        gathered = gather(request, observe)
+        data = read_scorable(request, observe)
         read_s = time.perf_counter() - started_s
-        opened = open_model(gathered)
+        opened = open_model(data)
         if opened.phonemes_of is not None:
-            gathered, comparing = _as_phonemes(gathered, request, opened.phonemes_of)
-        guard = RepetitionMonitor() if isinstance(opened.decoder, HypothesisDecoder) else None
-        watched = observe if guard is None else _both(guard, observe)
-        hearing = _transcribe(opened, gathered.scorable, comparing.normalize, run, watched)
+            data, comparison = _as_phonemes(data, request, opened.phonemes_of)
+        monitor = RepetitionMonitor() if isinstance(opened.decoder, HypothesisDecoder) else None
+        observers = observe if monitor is None else _both(monitor, observe)
+        result = _transcribe(opened, data.utterances, comparison.normalize, run, observers)
         score = summarize(
-            hearing.scored,
-            normalizer=comparing.label,
-            utterances_total=gathered.utterances_total,
-            audio_s_total=gathered.audio_s_total,
-            rtfx=hearing.rtfx,
-            phases_s={"read": read_s, **hearing.phases_s},
+            result.scored,
+            normalizer=comparison.label,
+            utterances_total=data.utterances_total,
+            audio_s_total=data.audio_s_total,
+            rtfx=result.rtfx,
+            phases_s={"read": read_s, **result.phases_s},
             seed=request.seed,
-            unit=comparing.unit,
+            unit=comparison.unit,
             notes=(
-                *gathered.notes,
-                *find_notes(hearing.scored, comparing.normalizer, comparing.rules),
+                *data.notes,
+                *find_notes(result.scored, comparison.normalizer, comparison.rules),
             ),
         )
         report = EvalReport(
             score=score,
-            worst=find_worst(hearing.scored, cer_first=score.cer_first),
-            confusions=count_confusions(hearing.scored),
-            broken=(*gathered.broken, *map(_not_transcribed, hearing.failed)),
-            without_text=gathered.without_text,
+            worst=find_worst(result.scored, cer_first=score.cer_first),
+            confusions=count_confusions(result.scored),
+            broken=(*data.broken, *map(_not_transcribed, result.failed)),
+            without_text=data.without_text,
             model=request.model,
             device=device.name,
             dtype=opened.model.dtype,
             run=run.root,
             data=describe_data(request),
             command=command,
-            writing=None if guard is None else guard.report(gathered.scorable),
+            repetition=None if monitor is None else monitor.report(data.utterances),
         )
-        write_json(run.report, report.account_json())
+        write_json(run.report, report.details_json())
     return report
 
 
@@ -215,21 +215,21 @@ def _both(first: Observer, second: Observer) -> Observer:
 
 
 def describe_data(request: EvalRequest) -> dict[str, Any]:
-    """What was scored, as a recipe says it: `{data, config, split}`."""
+    """Return the data as a recipe names it: `{data, config, split}`."""
     sources = list(request.data)
     return {"data": sources, "config": request.read.config, "split": request.read.split}
 
 
-def gather(request: EvalRequest, observe: Observer) -> Gathered:
-    """Read and measure all of the data; what cannot be scored is listed, not dropped.
+def read_scorable(request: EvalRequest, observe: Observer) -> ScorableData:
+    """Read and measure the data; list the utterances that cannot be scored.
 
     Raises:
-        DataError: No utterance has both sound and text.
+        DataError: No utterance has both audio and text.
     """
     measured = read_measured(request.data, request.read, observe)
     texts = tuple(one for one in measured.utterances if one.text is not None)
-    gathered = Gathered(
-        scorable=texts[: request.limit],
+    data = ScorableData(
+        utterances=texts[: request.limit],
         without_text=tuple(
             NotScored(one.id, str(one.audio.path), "no text")
             for one in measured.utterances
@@ -243,18 +243,18 @@ def gather(request: EvalRequest, observe: Observer) -> Gathered:
         audio_s_total=measured.audio_s,
         notes=measured.notes,
     )
-    _refuse_nothing(gathered)
-    return gathered
+    _require_scorable(data)
+    return data
 
 
-def _refuse_nothing(gathered: Gathered) -> None:
-    if gathered.scorable:
+def _require_scorable(data: ScorableData) -> None:
+    if data.utterances:
         return
-    first = next(iter((*gathered.broken, *gathered.without_text)), None)
+    first = next(iter((*data.broken, *data.without_text)), None)
     example = "" if first is None else f"; the first, {describe_first(first)}"
     raise DataError(
-        f"Nothing can be scored: of {gathered.utterances_total} utterances "
-        f"{len(gathered.without_text)} have no text and {len(gathered.broken)} cannot be read"
+        f"Nothing can be scored: of {data.utterances_total} utterances "
+        f"{len(data.without_text)} have no text and {len(data.broken)} cannot be read"
         f"{example}".rstrip(".")
         + ".",
         remedy="Check the path and --split; name the column that holds the text with "
@@ -263,7 +263,7 @@ def _refuse_nothing(gathered: Gathered) -> None:
 
 
 def describe_first(skipped: NotScored) -> str:
-    """Return file and reason; the file once, where the reason names it too."""
+    """Return file and reason; the file only once if the reason names it too."""
     named = skipped.path in skipped.reason
     return skipped.reason if named else f"{skipped.path}: {skipped.reason}"
 
@@ -275,16 +275,16 @@ def _transcribe(
     run: RunFolder,
     observe: Observer,
 ) -> ScoringResult:
-    """Score everything, each line of predictions.jsonl written as soon as it is known."""
+    """Transcribe and score everything; write each prediction as soon as it is known."""
     from gaudi_asr_cli.core.inference.scoring import score_utterances
 
     with run.predictions.open("w", encoding="utf-8") as predictions:
 
-        def keep(one: ScoredUtterance) -> None:
+        def write(one: ScoredUtterance) -> None:
             predictions.write(json_text(prediction_json(one)) + "\n")
 
         return score_utterances(
-            opened.model, utterances, opened.decoder, normalize, observe=observe, keep=keep
+            opened.model, utterances, opened.decoder, normalize, observe=observe, keep=write
         )
 
 
@@ -292,34 +292,34 @@ def _not_transcribed(done: UtteranceDone) -> NotScored:
     return NotScored(done.utterance_id, done.path, done.error or "no transcript")
 
 
-def _comparing(request: EvalRequest) -> Comparing:
+def _plan_comparison(request: EvalRequest) -> TextComparison:
     rules = replace(request.rules, language=_casing(request))
     normalize = open_normalizer(request.normalizer, rules.language)
-    compare = partial(
-        Comparing, label=_label(request, rules), normalizer=request.normalizer, rules=rules
+    comparison = partial(
+        TextComparison, label=_label(request, rules), normalizer=request.normalizer, rules=rules
     )
     if replace(rules, language=None) == TextRules():
-        return compare(normalize)
-    return compare(lambda text: normalize(rules.clean(text)))
+        return comparison(normalize)
+    return comparison(lambda text: normalize(rules.clean(text)))
 
 
 def _casing(request: EvalRequest) -> Casing | None:
-    """The rules of case that make a difference to these texts."""
+    """Return the case rules of the language, if the texts are folded at all."""
     folds = request.rules.case != "keep" or follows_language(request.normalizer)
     return casing_of(request.language or request.rules.language) if folds else None
 
 
 def _as_phonemes(
-    gathered: Gathered, request: EvalRequest, language: str
-) -> tuple[Gathered, Comparing]:
-    """References as the model's phonemes, which no normaliser must touch."""
-    spoken = pronounce_texts(gathered.scorable, language, request.rules.clean)
-    comparing = Comparing(open_normalizer("none"), label_phonemes(language), "phoneme")
-    return replace(gathered, scorable=spoken), comparing
+    data: ScorableData, request: EvalRequest, language: str
+) -> tuple[ScorableData, TextComparison]:
+    """Replace the references by phonemes, which are not normalised."""
+    pronounced = pronounce_texts(data.utterances, language, request.rules.clean)
+    comparison = TextComparison(open_normalizer("none"), label_phonemes(language), "phoneme")
+    return replace(data, utterances=pronounced), comparison
 
 
 def _label(request: EvalRequest, rules: TextRules) -> str:
-    """The normaliser's name and version, and the rules that came before it, if any."""
+    """Return name and version of the normaliser, and the rules applied before it."""
     label = label_normalizer(request.normalizer)
     default = TextRules()
     changed = [
@@ -332,7 +332,7 @@ def _label(request: EvalRequest, rules: TextRules) -> str:
 
 @contextmanager
 def _new_run(root: Path | None, command: str) -> Iterator[RunFolder]:
-    """A new run folder; taken away again where the work fails before anything is in it."""
+    """Create a run folder; remove it if the work fails before anything is written."""
     run = RunFolder.create_numbered(command) if root is None else RunFolder.create(root)
     try:
         yield run

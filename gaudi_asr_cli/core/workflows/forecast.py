@@ -1,4 +1,4 @@
-"""`recipes forecast`: what a training run would cost on this machine, without doing it."""
+"""`recipes forecast`: estimate the cost of a training run on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gaudi_asr_cli.core.training.probe import ProbedStep, probe_step
 from gaudi_asr_cli.core.training.schedule import count_steps, count_updates
 from gaudi_asr_cli.core.training.tasks.base import Task
 from gaudi_asr_cli.core.workflows.finetune.job import (
-    open_made_task,
+    open_recipe_task,
     read_splits,
     rules_of,
     texts_of,
@@ -46,12 +46,12 @@ SHAPE_OF = {
         "wav2vec2-large-lv60",
     ),
 }
-"""Models of the hub -> the shape of wav2vec 2.0 that has as many weights in the same places."""
+"""Models of the hub -> the wav2vec 2.0 shape with the same layers and sizes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastRequest:
-    """A recipe with settings on top, spread over so many cards like this one."""
+    """A recipe with settings on top, distributed over `cards` devices like this one."""
 
     recipe: str
     settings: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class ForecastRequest:
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How long the training utterances are; `known` says from where."""
+    """Durations of the training utterances; `known` names their source."""
 
     seconds: tuple[float, ...]
     left_out: int
@@ -70,9 +70,9 @@ class Durations:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Sizes in MB, times in hours; None where nothing could be measured.
+    """Sizes in MB, times in hours; None if nothing could be measured.
 
-    `timed` says with which weights the probe ran; `hours` leave scoring out.
+    `timed` names the weights of the probe; `hours` exclude evaluation.
     """
 
     recipe: str
@@ -105,11 +105,11 @@ class Forecast:
 
 
 def forecast(request: ForecastRequest, device: Device, observe: Observer = ignore) -> Forecast:
-    """Plan the run over its data, time a step of its model here, and multiply.
+    """Plan the batches of the run, time a step of its model here, and multiply.
 
     Raises:
-        RecipeError: There is no such recipe, or it trains nothing, or lacks its data.
-        UnreachableError: The data is out of reach and its size is not known either.
+        RecipeError: There is no such recipe, it does not train, or it names no data.
+        UnreachableError: The data cannot be reached and its size is not known either.
     """
     recipe = load_recipe(request.recipe, request.settings)
     durations = find_durations(recipe, observe)
@@ -152,11 +152,11 @@ def forecast(request: ForecastRequest, device: Device, observe: Observer = ignor
 
 
 def find_durations(recipe: TrainingRecipe, observe: Observer) -> Durations:
-    """Those of the data; where it is out of reach, modelled ones of its published size.
+    """Read the durations of the data; model them from its published size if it is unreachable.
 
     Raises:
-        DataError: Nothing is left between the shortest and the longest that are trained on.
-        UnreachableError: The data is out of reach and its size is not known either.
+        DataError: No utterance is within the duration limits of the recipe.
+        UnreachableError: The data cannot be reached and its size is not known either.
     """
     data = recipe.train
     try:
@@ -172,13 +172,13 @@ def find_durations(recipe: TrainingRecipe, observe: Observer) -> Durations:
                 remedy=f"Its size is not known either: name a copy with --train. {error.remedy}",
             ) from error
         seconds = size.draw_durations_s()[: data.limit]
-        known = f"out of reach; {size.utterances:,} utterances and {size.hours} h are published, "
-        known, texts = known + "the single durations are modelled", ()
+        published = f"{size.utterances:,} utterances and {size.hours} h are published"
+        known, texts = f"unreachable; {published}, the single durations are modelled", ()
     longest_s = recipe.batching.max_seconds or float("inf")
     kept = tuple(one for one in seconds if recipe.batching.min_seconds <= one <= longest_s)
     if not kept:
         raise DataError(
-            f"All {len(seconds)} utterances are too short or too long to be trained on.",
+            f"All {len(seconds)} utterances are too short or too long for training.",
             remedy="Change --min-seconds and --max-seconds.",
         )
     return Durations(kept, len(seconds) - len(kept), known, texts)
@@ -187,11 +187,11 @@ def find_durations(recipe: TrainingRecipe, observe: Observer) -> Durations:
 def find_task(
     recipe: TrainingRecipe, texts: Sequence[str], device: Device, observe: Observer
 ) -> tuple[Task | None, str | None]:
-    """The model to time, and with which weights; none where neither it nor its shape is known."""
-    spoken = list(texts) or [rules_of(recipe).clean(ALPHABET)]
+    """Open the model to time, and name its weights; (None, None) if its shape is not known."""
+    sample_texts = list(texts) or [rules_of(recipe).clean(ALPHABET)]
     own = "random weights" if recipe.model == "scratch" else "its own weights"
     try:
-        return open_made_task(recipe, spoken, device, observe), own
+        return open_recipe_task(recipe, sample_texts, device, observe), own
     except UnreachableError as error:
         shape = SHAPE_OF.get(recipe.model)
         if shape is None:
@@ -202,15 +202,20 @@ def find_task(
                 )
             )
             return None, None
-    alike = {"model": "scratch", "architecture": SHAPES[shape], "vocab": "data", "language": None}
-    task = open_made_task(recipe.model_copy(update=alike), spoken, device, observe)
-    return task, f"out of reach; random weights in the shape of {shape}"
+    stand_in = {
+        "model": "scratch",
+        "architecture": SHAPES[shape],
+        "vocab": "data",
+        "language": None,
+    }
+    task = open_recipe_task(recipe.model_copy(update=stand_in), sample_texts, device, observe)
+    return task, f"unreachable; random weights in the shape of {shape}"
 
 
 def plan_batches(
     recipe: TrainingRecipe, durations_s: Sequence[float], window_s: float | None, device: Device
 ) -> tuple[BucketPlan, tuple[float, ...]]:
-    """The batches of the first epoch and the edges of their buckets."""
+    """Plan the batches of the first epoch; return them and the edges of the buckets."""
     edges_s = [window_s] if window_s else choose_edges(durations_s, recipe.batching.buckets)
     batching = Batching(
         edges_s=tuple(edges_s),
@@ -218,18 +223,20 @@ def plan_batches(
         utterances=recipe.batching.batch,
         static_shapes=device.recompiles_on_new_shapes,
     )
-    widths = [1] * len(durations_s)
-    return plan_epoch(durations_s, widths, batching, seed=recipe.seed, epoch=0), tuple(edges_s)
+    label_lengths = [1] * len(durations_s)
+    return plan_epoch(durations_s, label_lengths, batching, seed=recipe.seed, epoch=0), tuple(
+        edges_s
+    )
 
 
 def forecast_hours(probe: ProbedStep, plan: BucketPlan, steps: int, accumulate: int) -> float:
-    """Hours of so many steps at the probe's speed; cards that wait for each other are not priced.
+    """Return the hours of `steps` at the speed of the probe, without communication.
 
-    In a step every card hears `accumulate` batches of its own.
+    In a step every device processes `accumulate` batches of its own.
     """
     padded_s = sum(batch.padded_s * len(batch.indices) for batch in plan.batches)
-    heard_s = accumulate * padded_s / len(plan.batches)
-    return steps * (heard_s * probe.learning_s / probe.sound_s + probe.update_s) / 3600
+    step_audio_s = accumulate * padded_s / len(plan.batches)
+    return steps * (step_audio_s * probe.learning_s / probe.sound_s + probe.update_s) / 3600
 
 
 def _published(recipe: TrainingRecipe) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`infer`: what a model hears in files, one line each."""
+"""`infer`: transcribe audio files."""
 
 from __future__ import annotations
 
@@ -41,19 +41,20 @@ from gaudi_asr_cli.core.records import RawFormat, Utterance
 
 DEFAULT_MODEL = "facebook/wav2vec2-base-960h"
 TIMESTAMPS = ("word", "char", "none")
-TRANSCRIBING = "listening"
+TRANSCRIBING = "transcribing"
+_JSON_KEYS = {"skipped": "passed_over"}
+"""Fields whose promised JSON key has another name."""
 
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """What to listen to and how.
+    """The audio to transcribe, the model and its options.
 
-    `sources` are files, folders, globs, or `-` for the bytes of an audio file on `stdin`;
-    `raw` is what those without a header hold; `channel` counts from 0; `timestamps` is one of
-    `TIMESTAMPS`; `check_batching` files are first heard alone and in batches, and the texts
-    compared.
-    `how`, `long` and `rows` are for encoder-decoders: see `open_seq2seq_recognizer`; `language`
-    is the spoken one.
+    `sources` are files, folders, globs, or `-` for the bytes of an audio file on `stdin`; `raw` is
+    the format of files without a header; `channel` counts from 0; `timestamps` is one of
+    `TIMESTAMPS`. The first `check_batching` files are transcribed unbatched and batched, and the
+    texts compared. `generation`, `long` and `batch_size` are for encoder-decoders, see
+    `open_seq2seq_recognizer`; `language` is the spoken language.
     """
 
     sources: tuple[str, ...]
@@ -65,23 +66,23 @@ class InferRequest:
     timestamps: str = "word"
     decoder: str = "greedy"
     check_batching: int = 0
-    how: Generation = DEFAULT_GENERATION
+    generation: Generation = DEFAULT_GENERATION
     long: str = "auto"
-    rows: int | None = None
+    batch_size: int | None = None
     stdin: BinaryIO | None = None
     raw: RawFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class InferReport:
-    """The account of a run. `wall_s` counts from the first file on, without opening the model."""
+    """The summary of a run; `wall_s` excludes opening the model."""
 
     model: str
     device: str
     dtype: str
     files: int
     failed: int
-    passed_over: int
+    skipped: int
     audio_s: float
     wall_s: float
     phases_s: dict[str, float]
@@ -89,46 +90,47 @@ class InferReport:
 
     @property
     def rtfx(self) -> float:
-        """Seconds of audio heard in a second."""
+        """Seconds of audio per second of wall time."""
         return self.audio_s / self.wall_s if self.wall_s > 0 else 0.0
 
     @property
     def exit_code(self) -> int:
-        """0, or that of `DataError` where some files failed; the rest was still done."""
+        """0, or that of `DataError` if some files failed; the others are transcribed."""
         return DataError.exit_code if self.failed else 0
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": "infer/1", **asdict(self), "rtfx": self.rtfx}
+        values = {_JSON_KEYS.get(key, key): value for key, value in asdict(self).items()}
+        return {"schema": "infer/1", **values, "rtfx": self.rtfx}
 
 
 def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> InferReport:
-    """Transcribe every file; each is reported to `observe` as an `UtteranceDone`, in order.
+    """Transcribe every file and report each to `observe` as an `UtteranceDone`, in order.
 
-    What cannot be read is known before the model is opened, and where nothing else is left it is
-    not opened at all.
+    Inputs that cannot be read are found before the model is opened; if no other is left it is not
+    opened at all.
 
     Raises:
-        DataError: There is nothing to transcribe, or the model is not one that transcribes.
+        DataError: There is nothing to transcribe, or the model is not a speech recogniser.
         UnreachableError: The model is neither cached nor reachable.
         UsageError: There is no such decoder or kind of timestamps.
     """
     _check(request)
     with opened_inputs(request.sources, request.stdin, request.raw) as inputs:
-        _notice_passed_over(inputs, observe)
+        _notice_skipped(inputs, observe)
         clock, tally = PhaseClock(), _Tally(observe)
         observe(StageStarted(TRANSCRIBING, len(inputs.utterances), "files"))
-        # Before the model, which may take minutes to come, or may not be there at all.
+        # Before the model is opened, which may take minutes or fail.
         first = tuple(takewhile(lambda one: one.id in inputs.rejected, inputs.utterances))
         for utterance in first:
             tally.add(_reject(utterance, inputs))
         _notice_rejected(inputs, len(first), observe)
-        dtype, proof = request.dtype, None
+        dtype, batching = request.dtype, None
         started = time.perf_counter()
         if inputs.readable:
-            model, decoder, proof = _open(request, inputs, device)
+            model, decoder, batching = _open(request, inputs, device)
             dtype = model.dtype
-            if proof is not None:
-                observe(_report_check(proof))
+            if batching is not None:
+                observe(_report_check(batching))
             started = time.perf_counter()
             for done in _transcribe_inputs(request, (model, decoder), inputs, observe, clock):
                 tally.add(done)
@@ -140,16 +142,16 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
         dtype=dtype,
         files=tally.files,
         failed=tally.failed,
-        passed_over=inputs.skipped,
+        skipped=inputs.skipped,
         audio_s=tally.audio_s,
         wall_s=wall_s,
         phases_s=clock.phases_s,
-        batching=proof,
+        batching=batching,
     )
 
 
 class _Tally:
-    """Counts what is done, and reports it."""
+    """Counts transcribed utterances and reports them."""
 
     def __init__(self, observe: Observer) -> None:
         self.files, self.failed, self.audio_s = 0, 0, 0.0
@@ -162,7 +164,7 @@ class _Tally:
 
 
 def _reject(utterance: Utterance, inputs: AudioInputs) -> UtteranceDone:
-    """An utterance of which it is known beforehand that there is nothing to read."""
+    """Return the result of an input that cannot be read."""
     name = utterance.id or "''"
     return UtteranceDone(
         utterance_id=utterance.id,
@@ -174,24 +176,24 @@ def _reject(utterance: Utterance, inputs: AudioInputs) -> UtteranceDone:
 
 
 def _notice_rejected(inputs: AudioInputs, reported: int, observe: Observer) -> None:
-    """Say at once what will come in its turn, after files that take their time."""
+    """Report unreadable inputs early; their results come later, in the order of the inputs."""
     later = list(inputs.rejected)[reported:]
     if later:
         first = f"{shorten_path(later[0])}: {inputs.rejected[later[0]]}"
         observe(
             Noticed(
                 f"{len(later)} of {len(inputs.utterances)} inputs cannot be read, first {first}",
-                remedy="Correct the path if that one matters; the others are transcribed.",
+                remedy="Correct the path if you need that input; the others are transcribed.",
             )
         )
 
 
 OpenedForInference = tuple[OpenRecognizer, Decoder, "BatchingCheck | None"]
-"""A model, what makes text of what it says, and the proof that batches change nothing."""
+"""A model, its decoder, and the result of `--check-batching`."""
 
 
 def _open(request: InferRequest, inputs: AudioInputs, device: Device) -> OpenedForInference:
-    """The model of the request, whichever kind it is, in the fastest way that changes nothing."""
+    """Open the model of the request, CTC or encoder-decoder, in the fastest exact way."""
     folder = find_model(request.model, language=request.language, kind=None)
     if kind_of(folder.read_config()) == "seq2seq":
         return _open_seq2seq(request, inputs, device)
@@ -199,80 +201,82 @@ def _open(request: InferRequest, inputs: AudioInputs, device: Device) -> OpenedF
 
 
 def _open_ctc(request: InferRequest, inputs: AudioInputs, device: Device) -> OpenedForInference:
-    if request.how != DEFAULT_GENERATION or request.long != "auto" or request.rows is not None:
+    defaults = (DEFAULT_GENERATION, "auto", None)
+    if (request.generation, request.long, request.batch_size) != defaults:
         raise UsageError(
-            f"{request.model} is a CTC model: it has no task, tokens or beams to choose.",
-            remedy="Leave --task, --max-tokens, --beams, --long and --batch out, or take a model "
-            "that writes with a decoder, such as openai/whisper-small.",
+            f"{request.model} is a CTC model: it has no task, maximum of tokens or beam size.",
+            remedy="Leave --task, --max-tokens, --beams, --long and --batch out, or use an "
+            "encoder-decoder, such as openai/whisper-small.",
         )
     opened = open_full_precision(
         request.model, device=device, dtype=request.dtype, language=request.language
     )
-    listener = accelerate(opened, InferenceOptions(int8=request.int8))
+    recognizer = accelerate(opened, InferenceOptions(int8=request.int8))
     decoder = DECODERS[request.decoder](
-        listener.vocabulary, characters=request.timestamps == "char"
+        recognizer.vocabulary, characters=request.timestamps == "char"
     )
     if not request.check_batching:
-        return listener, decoder, None
+        return recognizer, decoder, None
     cast_weights(opened)
-    few = inputs.readable[: request.check_batching]
-    proof = check_batching(opened, listener, few, decoder, channel=request.channel)
-    return listener, decoder, proof
+    files = inputs.readable[: request.check_batching]
+    batching = check_batching(opened, recognizer, files, decoder, channel=request.channel)
+    return recognizer, decoder, batching
 
 
 def _open_seq2seq(request: InferRequest, inputs: AudioInputs, device: Device) -> OpenedForInference:
     if request.int8:
         raise UsageError(
-            f"{request.model} writes with a decoder, which is not computed in 8 bits here.",
+            f"{request.model} is an encoder-decoder; int8 is for CTC models only.",
             remedy="Leave --int8 out; --dtype bf16 is the fastest.",
         )
     if request.timestamps == "char":
         raise UsageError(
-            f"{request.model} writes with a decoder, which tells no times of characters.",
-            remedy="Take --timestamps word, or a CTC model.",
+            f"{request.model} is an encoder-decoder, which has no character times.",
+            remedy="Use --timestamps word, or a CTC model.",
         )
     recognizer = open_seq2seq_recognizer(
         request.model,
         device=device,
         dtype=request.dtype,
         generation_config=replace(
-            request.how, language=request.language, timestamps=request.timestamps == "word"
+            request.generation, language=request.language, timestamps=request.timestamps == "word"
         ),
         long=request.long,
-        batch_size=request.rows,
+        batch_size=request.batch_size,
     )
     decoder = HypothesisDecoder()
     if not request.check_batching:
         return recognizer, decoder, None
-    alone = replace(recognizer, batching=plan_batching(recognizer.model, 1))
-    few = inputs.readable[: request.check_batching]
-    hear = partial(transcribe, decoder=decoder, channel=request.channel)
-    return recognizer, decoder, compare_ways(alone, {"as usual": recognizer}, few, hear)
+    unbatched = replace(recognizer, batching=plan_batching(recognizer.model, 1))
+    files = inputs.readable[: request.check_batching]
+    transcribe_with = partial(transcribe, decoder=decoder, channel=request.channel)
+    batching = compare_ways(unbatched, {"as usual": recognizer}, files, transcribe_with)
+    return recognizer, decoder, batching
 
 
-def _report_check(proof: BatchingCheck) -> Noticed:
-    files = f"{proof.files} file{'' if proof.files == 1 else 's'}"
-    ways = " and ".join(proof.ways) or "in no other way: this model is only ever heard so"
-    if not proof.differences:
-        return Noticed(f"Batching checked on {files}: the same text alone, {ways}.")
-    first = proof.differences[0]
+def _report_check(check: BatchingCheck) -> Noticed:
+    files = f"{check.files} file{'' if check.files == 1 else 's'}"
+    ways = " and ".join(check.ways) or "(nothing to compare: this model is never batched)"
+    if not check.differences:
+        return Noticed(f"Batching checked on {files}: the same text unbatched and {ways}.")
+    first = check.differences[0]
     return Noticed(
-        f"Batching checked on {files}: {len(proof.differences)} differences between the text of a "
-        f"file alone and {ways}. The first, {first.path}: alone '{first.alone}', {first.way} "
+        f"Batching checked on {files}: {len(check.differences)} differences between the text "
+        f"unbatched and {ways}. The first, {first.path}: unbatched '{first.alone}', {first.way} "
         f"'{first.other}'.",
-        remedy="Pass --dtype fp32: in fewer bits near ties may fall either way.",
+        remedy="Pass --dtype fp32: rounding in 16 bits can change the text where scores are close.",
     )
 
 
 def _transcribe_inputs(
     request: InferRequest,
-    hearing: tuple[Any, Decoder],
+    recognizer: tuple[Any, Decoder],
     inputs: AudioInputs,
     observe: Observer,
     clock: PhaseClock,
 ) -> Iterator[UtteranceDone]:
-    """What became of each input, in order, from the first one on that can be read."""
-    model, decoder = hearing
+    """Yield the result of each input, in order, from the first readable one."""
+    model, decoder = recognizer
     results = transcribe(
         model, inputs.readable, decoder, observe=observe, channel=request.channel, clock=clock
     )
@@ -282,7 +286,7 @@ def _transcribe_inputs(
                 yield _reject(utterance, inputs)
                 continue
             done = next(results)
-            # What came on standard input is called so, not by the file it lay in meanwhile.
+            # Standard input was stored in a temporary file: name it "-", not by that file.
             named = _as_stdin(done) if done.utterance_id == STDIN else done
             yield _drop_words(named) if request.timestamps == "none" else named
 
@@ -311,12 +315,11 @@ def _check(request: InferRequest) -> None:
         )
 
 
-def _notice_passed_over(inputs: AudioInputs, observe: Observer) -> None:
+def _notice_skipped(inputs: AudioInputs, observe: Observer) -> None:
     if inputs.skipped:
         observe(
             Noticed(
-                f"{inputs.skipped} files of the folders do not look like audio and were "
-                "passed over.",
-                remedy="Name a file itself to have it tried whatever it is called.",
+                f"{inputs.skipped} files of the folders do not look like audio and were skipped.",
+                remedy="Name a file itself to transcribe it whatever its name.",
             )
         )

@@ -1,4 +1,4 @@
-"""`recipes`: what recipes there are, what one says, and a copy of one to change."""
+"""`recipes`: list recipes, show one, and copy one to change it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gaudi_asr_cli.core.secret_values import HIDDEN, hide_in_yaml, secrets_in
 
 @dataclass(frozen=True, slots=True)
 class RecipesReport:
-    """The recipes that come with the package."""
+    """The recipes of the package."""
 
     recipes: tuple[RecipeInfo, ...]
 
@@ -34,14 +34,14 @@ class RecipesReport:
 
 
 def list_recipes() -> RecipesReport:
-    """Every recipe that comes with the package, by name."""
+    """Return every recipe of the package, by name."""
     return RecipesReport(tuple(describe_recipes()))
 
 
 def read_whole_recipe(name: str) -> str:
-    """Every value of the recipe, from what it extends and from the defaults, without the comments.
+    """Return every value of a recipe, inherited ones and defaults included, without comments.
 
-    Where it needs data to be brought, that stands as `YOURS`; what was never published is marked.
+    Data that the user must name is `YOURS`; values that were never published are marked.
 
     Raises:
         RecipeError: There is no recipe of that name.
@@ -49,13 +49,13 @@ def read_whole_recipe(name: str) -> str:
     values = read_extended(find_recipe(name))
     if values.get("kind") in OPTION_KINDS:
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
-    brought = [] if name_data(values.get("train") or {}) else ["train.data=YOURS"]
-    recipe = load_recipe(name, brought)
+    settings = [] if name_data(values.get("train") or {}) else ["train.data=YOURS"]
+    recipe = load_recipe(name, settings)
     return _mark_unknown(dump_recipe(recipe), recipe.published.unknown if recipe.published else ())
 
 
 def _mark_unknown(text: str, unknown: Sequence[str]) -> str:
-    """The recipe's YAML, with a comment behind each key or section that was never published."""
+    """Return the YAML of a recipe with a comment after each key that was never published."""
     section, lines = "", []
     for line in text.splitlines():
         found = _KEY.match(line)
@@ -73,7 +73,7 @@ _KEY = re.compile(r"( {2})?(\w+):")
 
 
 def read_recipe_text(name: str) -> str:
-    """The recipe as it is written, comments and all, with `***` for secrets.
+    """Return the file of a recipe with its comments, and `***` for secrets.
 
     Raises:
         RecipeError: There is no recipe of that name.
@@ -86,7 +86,7 @@ def read_recipe_text(name: str) -> str:
 
 
 def copy_recipe(name: str, target: Path | None = None) -> Path:
-    """Write a copy of the recipe to `target`, or to NAME.yaml here, and say where it is.
+    """Copy a recipe to `target`, or to NAME.yaml in the current folder; return the path.
 
     Raises:
         RecipeError: There is no recipe of that name.

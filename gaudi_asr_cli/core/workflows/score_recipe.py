@@ -1,4 +1,4 @@
-"""A recipe's model on a recipe's evaluation data, without training: `--no-train`."""
+"""Scoring of the model of a recipe on its evaluation data, without training: `--no-train`."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ def score_recipe(
 
     Raises:
         RecipeError: The recipe is wrong, or names no data to evaluate on.
-        UsageError: No model is named.
+        UsageError: No trained model is named.
         DataError: Nothing can be scored, or the model has no trained head.
-        UnreachableError: A hub id that is neither cached nor reachable.
+        UnreachableError: A hub id is neither cached nor reachable.
     """
     recipe = resolve_recipe(request)
     values = common_request(recipe, request)
     if isinstance(recipe, CtcRecipe):
         return eval_ctc(EvalCtcRequest(**values), device, observe)
     assert isinstance(recipe, Seq2SeqRecipe)  # noqa: S101 - there are two kinds
-    writing = EvalSeq2SeqRequest(
+    seq2seq_request = EvalSeq2SeqRequest(
         **values,
         task=recipe.task,
         max_tokens=recipe.generation.max_tokens,
         beams=recipe.generation.beams,
     )
-    return eval_seq2seq(writing, device, observe)
+    return eval_seq2seq(seq2seq_request, device, observe)
 
 
 def common_request(recipe: TrainingRecipe, request: FinetuneRequest) -> dict[str, Any]:
-    """What either command that evaluates would be asked.
+    """Return the values that the requests of `eval-ctc` and `eval-seq2seq` share.
 
     Raises:
         RecipeError: The recipe names no data to evaluate on.
-        UsageError: It names no trained model.
+        UsageError: The recipe names no trained model.
     """
     if recipe.model == "scratch":
         raise UsageError(

@@ -1,4 +1,4 @@
-"""`vocab`: from transcripts to a character vocabulary that transformers loads."""
+"""`vocab`: build a vocabulary from transcripts, in the files that transformers loads."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ CharacterStatus = Literal["kept", "removed", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class VocabRequest:
-    """What to read, what to strip and fold, and where the files go.
+    """The data, the text rules, and where the files go.
 
-    `phonemes_of` is the language whose phonemes are counted; None: characters are.
+    `phonemes_of` is the language whose phonemes are counted; None counts characters.
     """
 
     sources: tuple[str, ...]
@@ -52,18 +52,18 @@ class VocabRequest:
 
 @dataclass(frozen=True, slots=True)
 class CharacterRow:
-    """A character of the data and what becomes of it."""
+    """A character of the data, how often it occurs, and whether it is kept."""
 
     character: str
     name: str
     count: int
-    fate: CharacterStatus
-    why: str
+    status: CharacterStatus
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class VocabReport:
-    """The vocabulary, how often each character was seen, and what deserves a second look."""
+    """The vocabulary, the count of each character, and warnings."""
 
     vocabulary: Vocabulary
     out: Path
@@ -90,11 +90,11 @@ def vocab(request: VocabRequest, observe: Observer = ignore) -> VocabReport:
     """Count the characters (or phonemes) of all transcripts; write tokenizer and processor files.
 
     Raises:
-        MachineError: Phonemes are asked for and espeak-ng, the `demo` extra, is not installed.
+        MachineError: Phonemes are requested and espeak-ng, the `demo` extra, is not installed.
         UsageError: The output folder exists and is not empty.
         DataError: No utterance has text, or no character is left.
     """
-    _refuse_filled(request.out)
+    _require_empty(request.out)
     measured = read_measured(request.sources, request.read, observe)
     utterances = _with_text(measured, observe)
     counts, removed = _count_units(utterances, request)
@@ -123,7 +123,7 @@ def vocab(request: VocabRequest, observe: Observer = ignore) -> VocabReport:
     )
 
 
-def _refuse_filled(out: Path) -> None:
+def _require_empty(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
             f"{out} exists already and is not an empty folder.",
@@ -132,7 +132,7 @@ def _refuse_filled(out: Path) -> None:
 
 
 def _with_text(measured: Measured, observe: Observer) -> tuple[Utterance, ...]:
-    """Every utterance that has text, readable or not: a vocabulary needs no sound."""
+    """Return the utterances with text, readable or not: a vocabulary needs no audio."""
     if measured.broken:
         first = measured.broken[0]
         observe(
@@ -140,7 +140,7 @@ def _with_text(measured: Measured, observe: Observer) -> tuple[Utterance, ...]:
                 f"{len(measured.broken)} audio files cannot be read and are not in the hours, "
                 f"the first {first}".rstrip(".")
                 + ".",
-                remedy="Their text is counted all the same; mend or remove them before training.",
+                remedy="Their text is counted; fix or remove these files before training.",
             )
         )
     everything = chain(measured.utterances, (broken.utterance for broken in measured.broken))
@@ -158,14 +158,14 @@ def _with_text(measured: Measured, observe: Observer) -> tuple[Utterance, ...]:
 
 
 def _reject_surrogates(utterances: Sequence[Utterance]) -> None:
-    """Half of a character pair stands for nothing and can be written to no file."""
+    """Reject text with half of a surrogate pair, which UTF-8 cannot encode."""
     for one in utterances:
         found = _SURROGATE.search(one.text or "")
         if found:
             raise DataError(
                 f"The text of {one.id} holds U+{ord(found.group()):04X}, half of a surrogate pair, "
-                "which is no character.",
-                remedy="Write the text again as UTF-8: its other half was lost in a conversion.",
+                "which is not a character.",
+                remedy="Save the text as UTF-8 again: the other half was lost in a conversion.",
             )
 
 
@@ -176,7 +176,7 @@ def _paths(utterances: Iterable[Utterance]) -> Iterator[str]:
 def _count_units(
     utterances: Sequence[Utterance], request: VocabRequest
 ) -> tuple[Counter[str], Counter[str]]:
-    """Characters (or phonemes) that are left after the rules, and characters that were stripped."""
+    """Count the characters (or phonemes) after the rules, and those that were stripped."""
     removed: Counter[str] = Counter()
     for utterance in utterances:
         removed.update(request.rules.removed(utterance.text or ""))
@@ -190,7 +190,7 @@ def _count_units(
 
 
 def _note_casing(utterances: Sequence[Utterance], rules: TextRules) -> Iterator[str]:
-    """What the language has to do with case here, if anything."""
+    """Yield notes on languages with case rules of their own."""
     if casing_of(rules.language) is not None:
         return
     if rules.language is not None:
@@ -202,7 +202,7 @@ def _note_casing(utterances: Sequence[Utterance], rules: TextRules) -> Iterator[
     if number and rules.case != "keep":
         yield (
             f"{number:,} of {len(utterances):,} texts hold İ or ı, and --case {rules.case} "
-            "took the rules of other languages, which pair i with I: for Turkish or Azeri "
+            "used the rules of other languages, which pair i with I: for Turkish or Azeri "
             "pass --language tr."
         )
 
@@ -210,19 +210,19 @@ def _note_casing(utterances: Sequence[Utterance], rules: TextRules) -> Iterator[
 def _explain(
     counts: Counter[str], removed: Counter[str], request: VocabRequest
 ) -> tuple[CharacterRow, ...]:
-    def row(character: str, count: int, fate: CharacterStatus, why: str) -> CharacterRow:
-        return CharacterRow(character, name_character(character), count, fate, why)
+    def row(character: str, count: int, status: CharacterStatus, reason: str = "") -> CharacterRow:
+        return CharacterRow(character, name_character(character), count, status, reason)
 
     rows: list[CharacterRow] = []
     for character, count in _commonest_first(counts).items():
         if character == " ":
-            why = f"between words, written {request.word_delimiter_token}"
-            rows.append(row(character, count, "kept", why))
+            reason = f"between words, written {request.word_delimiter_token}"
+            rows.append(row(character, count, "kept", reason))
         elif count >= request.min_count:
-            rows.append(row(character, count, "kept", ""))
+            rows.append(row(character, count, "kept"))
         else:
-            why = f"fewer than --min-count {request.min_count}"
-            rows.append(row(character, count, "unknown", why))
+            reason = f"fewer than --min-count {request.min_count}"
+            rows.append(row(character, count, "unknown", reason))
     for character, count in _commonest_first(removed).items():
         rows.append(row(character, count, "removed", "named by --strip-chars"))
     return tuple(rows)

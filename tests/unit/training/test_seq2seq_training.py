@@ -194,7 +194,7 @@ def test_audio_over_the_window_is_skipped_and_not_truncated(whisper, tmp_path):
 
 
 def test_a_tokenizer_without_the_characters_of_the_data_is_an_error(joined, corpus):
-    with pytest.raises(DataError, match="cannot spell this data") as caught:
+    with pytest.raises(DataError, match="does not cover this data") as caught:
         prepared(joined, corpus, "text.case=upper")
 
     assert "--case lower" in caught.value.remedy

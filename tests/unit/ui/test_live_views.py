@@ -69,7 +69,7 @@ def drawn(board):
     return console.file.getvalue()
 
 
-def test_the_events_of_these_tests_are_all_there_are():
+def test_these_tests_cover_every_event():
     assert {type(event) for event in [*ALL, step(1)]} == set(typing.get_args(events.Event))
 
 
@@ -120,7 +120,7 @@ def test_time_left_follows_from_the_steps_of_this_session(capsys):
     assert "3:20 left" in capsys.readouterr().err
 
 
-def test_the_board_shows_what_training_is_watched_for():
+def test_the_board_shows_loss_speed_and_samples():
     clock = Clock()
     board = TrainingView(clock)
     view = TerminalView(board)
@@ -146,7 +146,7 @@ def test_the_board_shows_what_training_is_watched_for():
     assert max(map(len, shown.splitlines())) == 80
 
 
-def test_a_board_that_waits_for_audio_says_so():
+def test_the_board_shows_the_share_of_loading():
     board = TrainingView()
     board.start_training(STARTED)
     board.log_step(StepLogged(10, 0.1, 1.0, 3e-4, 1.0, 9.0, 4.0, 1.0, 0.62, 0.5))
@@ -156,17 +156,17 @@ def test_a_board_that_waits_for_audio_says_so():
 
 def test_a_stage_is_on_the_board_while_it_runs():
     board = TrainingView()
-    board.follow_stage(StageStarted("listening", 4.0, "files"))
+    board.follow_stage(StageStarted("transcribing", 4.0, "files"))
     board.follow_stage(UtteranceDone("a", "a.wav", 1.0, None, "x"))
     board.follow_stage(UtteranceDone("b", "b.wav", 1.0, None, "x"))
     running = drawn(board)
-    board.follow_stage(StageFinished("listening", 1.0))
+    board.follow_stage(StageFinished("transcribing", 1.0))
 
     assert "2 of 4 files" in running
-    assert "listening" not in drawn(board)
+    assert "transcribing" not in drawn(board)
 
 
-def test_a_loss_that_is_no_number_does_not_break_the_board():
+def test_a_loss_of_nan_does_not_break_the_board():
     board = TrainingView()
     board.start_training(STARTED)
     board.log_step(step(10, loss=float("nan")))
@@ -187,7 +187,7 @@ def test_without_a_terminal_the_view_is_plain():
         assert isinstance(observe, PlainView)
 
 
-def test_two_observers_hear_the_same():
+def test_two_observers_receive_the_same_events():
     first, second = [], []
 
     both(first.append, second.append)(STARTED)

@@ -27,7 +27,7 @@ from gaudi_asr_cli.ui.numbers import clock, count, padding, percent, size, span,
         (sparkline([float("nan"), float("inf")], 8), ""),
     ],
 )
-def test_numbers_read_as_people_write_them(shown, expected):
+def test_numbers_are_formatted_for_people(shown, expected):
     assert shown == expected
 
 
@@ -37,7 +37,7 @@ def test_json_is_readable_and_strict():
     assert line == '{"text": "Straße", "loss": null, "path": "a/b", "rows": [1, 2]}'
 
 
-def test_a_file_name_that_is_no_utf8_still_gives_valid_json():
+def test_a_file_name_that_is_not_utf8_gives_valid_json():
     name = b"caf\xe9.wav".decode(errors="surrogateescape")
 
     line = json_line({"path": name})

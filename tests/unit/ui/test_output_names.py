@@ -1,4 +1,4 @@
-"""A file for each input, whatever the inputs are called."""
+"""Names of output files: one file for each input, whatever the names of the inputs."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def written(folder, paths, formats=("txt",)):
         ["", "unnamed.wav"],
     ],
 )  # fmt: skip
-def test_no_input_takes_the_file_of_another(tmp_path, paths):
+def test_no_two_inputs_share_an_output_file(tmp_path, paths):
     names = written(tmp_path, paths)
 
     folded = {unicodedata.normalize("NFC", name).casefold() for name in names}
@@ -41,11 +41,11 @@ def test_no_input_takes_the_file_of_another(tmp_path, paths):
     assert len(folded) == len(texts) == len(paths)
 
 
-def test_names_stay_simple_where_nothing_collides(tmp_path):
+def test_names_stay_simple_without_collisions(tmp_path):
     assert written(tmp_path, ["a/x.wav", "b/y.mp3"]) == ["x.txt", "y.txt"]
 
 
-def test_a_name_that_is_no_utf8_names_its_files_and_is_escaped_inside(tmp_path):
+def test_a_name_that_is_not_utf8_is_kept_in_the_file_name_and_escaped_inside(tmp_path):
     name = os.fsdecode(b"caf\xff.wav")
 
     files = written(tmp_path, [name], ("txt", "jsonl", "json", "ctm", "srt", "vtt", "tsv"))

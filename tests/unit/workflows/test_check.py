@@ -22,7 +22,7 @@ def noise(seconds: float, seed: int, level: float = 0.1) -> np.ndarray:
 
 
 class Corpus:
-    """A manifest that grows a line at a time."""
+    """A manifest that grows line by line."""
 
     def __init__(self, folder: Path, name: str) -> None:
         folder.mkdir(exist_ok=True)
@@ -67,7 +67,7 @@ def write_vocabulary(folder: Path, characters: str) -> Path:
     return folder
 
 
-def test_sound_data_has_nothing_to_report(train, evaluation):
+def test_flawless_data_has_no_findings(train, evaluation):
     train.add("one two", speaker="anna").add("two", speaker="ben")
     evaluation.add("three", speaker="carl")
 
@@ -91,7 +91,7 @@ def test_text_longer_than_its_frames_is_named_with_both_numbers(train):
     assert finding.examples == ("train-4: 14 frames, 19 needed",)
 
 
-def test_a_repeated_letter_alone_can_be_what_does_not_fit(train):
+def test_a_repeated_letter_needs_a_blank_frame(train):
     train.add("one").add("two").add("abcdefghijklmn", noise(0.3, 9))
     fits = find(check(CheckRequest(train.source)), "unalignable")
     train.add("aabcdefghijklm", noise(0.3, 10))
@@ -102,7 +102,7 @@ def test_a_repeated_letter_alone_can_be_what_does_not_fit(train):
     assert finding.examples == ("train-4: 14 frames, 15 needed",)
 
 
-def test_mostly_text_that_does_not_fit_stops_training(train):
+def test_mostly_unalignable_text_stops_training(train):
     train.add("one").add("a long text", noise(0.1, 1)).add("a long text", noise(0.1, 2))
 
     report = check(CheckRequest(train.source))
@@ -111,7 +111,7 @@ def test_mostly_text_that_does_not_fit_stops_training(train):
     assert report.exit_code == 4
 
 
-def test_evaluation_may_hold_what_training_refuses(train, evaluation):
+def test_evaluation_may_contain_examples_that_training_skips(train, evaluation):
     train.add("one")
     evaluation.add("a very long text for so little", noise(0.1, 1))
 
@@ -156,7 +156,7 @@ def test_text_in_the_other_case_stops_training_and_names_the_fold(train, tmp_pat
     assert report.exit_code == 4
 
 
-def test_text_folded_by_the_rules_is_what_is_checked(train, tmp_path):
+def test_the_text_is_checked_after_the_rules(train, tmp_path):
     folder = write_vocabulary(tmp_path / "vocab", "ENOTWHR")
     train.add("one, two; three")
     rules = TextRules(strip_chars=",;", case="upper")
@@ -208,7 +208,7 @@ def test_a_missing_file_stops_training_and_is_named(train):
     assert report.exit_code == 4
 
 
-def test_a_file_whose_header_alone_is_whole_is_found_by_decoding(train):
+def test_a_file_with_only_a_valid_header_is_found_by_decoding(train):
     train.add("one")
     (train.folder / "letter.wav").write_text("Dear Sir")
     train.add_line(audio_filepath="letter.wav", text="two", duration=1.0)
@@ -229,7 +229,7 @@ def test_a_file_whose_header_alone_is_whole_is_found_by_decoding(train):
         ("too_long", noise(31.0, 5)),
     ],
 )
-def test_flawed_sound_warns_of_that_flaw_alone(kind, samples, train):
+def test_flawed_audio_warns_of_that_flaw_only(kind, samples, train):
     train.add("one").add("i", samples)
 
     report = check(CheckRequest(train.source))
@@ -253,7 +253,7 @@ def test_files_below_16_khz_are_a_notice(train):
     assert find(report, "upsampled").count == 0
 
 
-def test_sound_is_decoded_for_a_sample_that_the_report_counts(train):
+def test_audio_is_decoded_for_a_sample_that_the_report_counts(train):
     for _ in range(9):
         train.add("one")
 
@@ -297,7 +297,7 @@ def test_the_same_ids_in_both_splits_warn(train):
     assert find(report, "shared_audio").count == 2
 
 
-def test_examples_are_few_and_the_count_is_whole(train):
+def test_examples_are_limited_and_the_count_is_complete(train):
     for _ in range(8):
         train.add("")
 
@@ -325,6 +325,6 @@ def test_the_report_is_json_with_its_schema(train):
     }
 
 
-def test_a_source_that_is_not_there_is_an_error_and_no_finding(tmp_path):
+def test_a_missing_source_is_an_error_not_a_finding(tmp_path):
     with pytest.raises(DataError, match="nothing-here"):
         check(CheckRequest((str(tmp_path / "nothing-here.jsonl"),)))

@@ -6,7 +6,8 @@ import pytest
 
 from gaudi_asr_cli.core.errors import MachineError
 from gaudi_asr_cli.core.workflows.doctor import run as module
-from gaudi_asr_cli.core.workflows.doctor.run import DoctorFinding, DoctorReport, State
+from gaudi_asr_cli.core.workflows.doctor.findings import DoctorFinding, State
+from gaudi_asr_cli.core.workflows.doctor.run import DoctorReport
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def silent_server():
             connection.close()
 
 
-def test_a_hub_that_never_answers_does_not_hold_the_doctor_up(silent_server):
+def test_a_hub_that_never_answers_does_not_delay_the_report(silent_server):
     started = time.perf_counter()
 
     found = module._examine_hub(silent_server, 0.3, offline=False)
@@ -31,14 +32,14 @@ def test_a_hub_that_never_answers_does_not_hold_the_doctor_up(silent_server):
     assert found.remedy
 
 
-def test_offline_by_choice_is_no_fault():
+def test_offline_mode_is_absent_not_broken():
     found = module._examine_hub("https://huggingface.co", 0.1, offline=True)
 
     assert found.state is State.absent
     assert "HF_HUB_OFFLINE" in found.detail
 
 
-def test_an_address_that_is_none_is_told():
+def test_an_invalid_address_is_reported():
     assert "web address" in module._examine_hub("file:///etc", 1.0, offline=False).detail
 
 
@@ -51,7 +52,7 @@ def test_a_device_that_does_not_open_is_absent_with_its_reason():
     assert (found.state, found.detail, found.remedy) == (State.absent, "No card.", "Plug one in.")
 
 
-def test_there_is_a_line_on_gaudi_on_every_machine():
+def test_every_machine_has_a_line_on_gaudi():
     findings = {finding.name: finding for finding in module.examine_devices()}
 
     assert findings["hpu"].detail
@@ -74,7 +75,7 @@ def test_a_package_that_is_needed_and_missing_is_broken(monkeypatch):
         ((State.works, State.broken), False, 5),
     ],
 )
-def test_only_what_is_broken_makes_the_machine_unfit(states, healthy, code):
+def test_only_broken_parts_make_the_machine_unhealthy(states, healthy, code):
     report = DoctorReport(tuple(DoctorFinding("g", str(i), s, "d") for i, s in enumerate(states)))
 
     assert (report.healthy, report.exit_code) == (healthy, code)

@@ -12,7 +12,7 @@ from gaudi_asr_cli.core.devices.gaudi_host import (
     read_gaudi_host,
 )
 from gaudi_asr_cli.core.workflows.doctor import gaudi as doctor_gaudi
-from gaudi_asr_cli.core.workflows.doctor.run import State
+from gaudi_asr_cli.core.workflows.doctor.findings import State
 
 HOST = GaudiHost(
     driver="1.22.1-0b1c2d3",
@@ -40,7 +40,7 @@ def test_a_gaudi_host_shows_driver_cards_software_and_trainer(monkeypatch):
     assert "torchrun" in found["launchers"].detail
 
 
-def test_missing_software_is_met_with_the_container_for_the_driver(monkeypatch):
+def test_the_remedy_for_missing_software_is_the_container_for_the_driver(monkeypatch):
     software = findings(monkeypatch, dataclasses.replace(HOST, bridge=None))["software"]
 
     assert software.state is State.absent
@@ -54,21 +54,21 @@ def test_software_of_another_release_than_the_driver_is_broken(monkeypatch):
     assert "1.21.0.555" in software.detail
 
 
-def test_cards_that_a_container_was_not_given_are_absent(monkeypatch):
+def test_devices_that_a_container_was_not_given_are_absent(monkeypatch):
     cards = findings(monkeypatch, dataclasses.replace(HOST, cards=0))["cards"]
 
     assert cards.state is State.absent
     assert "--runtime=habana" in cards.remedy
 
 
-def test_elsewhere_nothing_is_said_of_it(monkeypatch, tmp_path):
+def test_other_machines_have_no_gaudi_findings(monkeypatch, tmp_path):
     monkeypatch.setattr(gaudi_host, "has_bridge", lambda: False)
 
     assert read_gaudi_host(driver=tmp_path / "absent") is None
     assert findings(monkeypatch, None) == {}
 
 
-def test_accelerators_of_others_are_no_gaudis(monkeypatch, tmp_path):
+def test_accelerators_of_other_vendors_are_not_gaudis(monkeypatch, tmp_path):
     monkeypatch.setattr(gaudi_host, "has_bridge", lambda: True)
     (tmp_path / "accel0").touch()
 
@@ -77,7 +77,7 @@ def test_accelerators_of_others_are_no_gaudis(monkeypatch, tmp_path):
     assert (host.cards, host.driver) == (0, None)
 
 
-def test_the_driver_tells_its_version_and_cards(tmp_path):
+def test_version_and_devices_are_read_from_the_driver(tmp_path):
     driver = tmp_path / "habanalabs"
     driver.mkdir()
     (driver / "version").write_text("1.22.1-0b1c2d3\n")
@@ -112,7 +112,7 @@ def test_hl_smi_names_the_cards(monkeypatch, tmp_path, says, listing):
     assert list_cards() == listing
 
 
-def test_without_hl_smi_no_card_is_named(monkeypatch):
+def test_without_hl_smi_no_device_is_named(monkeypatch):
     monkeypatch.setattr(gaudi_host.shutil, "which", lambda name: None)
 
     assert list_cards() == ()
@@ -123,7 +123,7 @@ def test_an_unknown_release_leaves_the_image_to_the_support_matrix():
     assert "VERSION" in docker_line("9.9.9")
 
 
-def test_the_docker_line_of_the_docs_is_the_doctors():
+def test_the_docker_line_of_the_docs_equals_that_of_doctor():
     docs = (Path(__file__).parents[3] / "docs" / "devices.md").read_text()
 
     assert docker_line("1.22.0") in docs.replace(" \\\n  ", " ")

@@ -22,16 +22,16 @@ DEVICE = SimpleNamespace(name="fake")
 
 @dataclass(frozen=True)
 class FakeModel:
-    """Hears the text that it was told it would hear, by utterance id, whatever the sound."""
+    """A recogniser with a fixed hypothesis for each utterance id, whatever the audio."""
 
-    heard: dict
+    hypotheses: dict
     vocabulary = VOCABULARY
     name = "fake-model"
     dtype = "fp32"
     geometry = geometry_from_config({"conv_kernel": [400], "conv_stride": [320]})
 
     def emissions(self, batch):
-        columns = encode(VOCABULARY, self.heard[batch.utterances[0].audio.path.stem])
+        columns = encode(VOCABULARY, self.hypotheses[batch.utterances[0].audio.path.stem])
         frames = [column for label in columns for column in (label, VOCABULARY.blank)]
         log_probs = np.full((1, len(frames), len(VOCABULARY.tokens)), -9, np.float32)
         log_probs[0, np.arange(len(frames)), frames] = -0.01
@@ -40,13 +40,13 @@ class FakeModel:
 
 @pytest.fixture
 def evaluate(tmp_path, monkeypatch):
-    """Evaluate {stem: (reference, heard)}; heard None is a file that is not audio."""
+    """Evaluate {stem: (reference, hypothesis)}; None stands for a file that is not audio."""
 
     def run(cases, observe=lambda event: None, **request):
         lines = []
-        for stem, (reference, heard) in cases.items():
+        for stem, (reference, hypothesis) in cases.items():
             path = tmp_path / f"{stem}.wav"
-            if heard is None:
+            if hypothesis is None:
                 path.write_bytes(b"RIFF, but nothing else")
             else:
                 with wave.open(str(path), "wb") as file:
@@ -56,8 +56,8 @@ def evaluate(tmp_path, monkeypatch):
                     file.writeframes(bytes(16_000))
             lines.append(json.dumps({"audio_filepath": path.name, "text": reference}))
         (tmp_path / "data.jsonl").write_text("\n".join(lines) + "\n")
-        model = FakeModel({stem: heard for stem, (_, heard) in cases.items()})
-        monkeypatch.setattr(workflow, "open_model", lambda request, device: model)
+        model = FakeModel({stem: hypothesis for stem, (_, hypothesis) in cases.items()})
+        monkeypatch.setattr(workflow, "open_ctc", lambda request, device: model)
         wanted = {"run": tmp_path / "run", **request}
         return eval_ctc(
             EvalCtcRequest("fake", (str(tmp_path / "data.jsonl"),), **wanted), DEVICE, observe
@@ -71,7 +71,7 @@ def read_predictions(report):
     return [json.loads(line) for line in lines]
 
 
-def test_case_is_no_error_and_the_raw_rates_say_what_was_written(evaluate):
+def test_case_is_no_error_after_normalising_and_one_in_the_raw_rate(evaluate):
     report = evaluate({"a": ("One, two.", "ONE TWO"), "b": ("three", "THREE")})
 
     assert (report.score.wer, report.score.raw_wer) == (0.0, 1.0)
@@ -109,7 +109,7 @@ def test_empty_references_are_named_in_notes_and_report(evaluate):
     assert "1 did" in account["notes"][0]
 
 
-def test_nothing_is_left_out_silently(evaluate):
+def test_utterances_that_are_not_scored_are_listed(evaluate):
     report = evaluate({"a": ("one", "TWO"), "b": (None, "ONE"), "c": ("one", None)})
 
     assert (report.score.utterances, report.score.utterances_total) == (1, 3)
@@ -130,7 +130,7 @@ def test_the_word_error_rate_can_be_computed_from_the_predictions_alone(evaluate
     assert [one["hypothesis"] for one in lines] == ["one", "three two"]
 
 
-def test_an_empty_reference_is_scored_by_what_was_made_up(evaluate):
+def test_words_for_an_empty_reference_count_as_insertions(evaluate):
     report = evaluate({"a": ("", "ONE"), "b": ("one", "ONE")})
 
     assert report.score.words.insertions == 1
@@ -153,7 +153,7 @@ def test_the_report_is_the_score_and_what_the_tables_show(evaluate):
     )
 
 
-def test_progress_is_told(evaluate):
+def test_progress_and_every_utterance_are_reported(evaluate):
     events = []
 
     evaluate({"a": ("one", "ONE"), "b": ("two", "TWO")}, events.append)
@@ -162,7 +162,7 @@ def test_progress_is_told(evaluate):
     assert isinstance(events[-1], StageFinished)
 
 
-def test_a_limit_takes_the_first_and_the_totals_stay(evaluate):
+def test_a_limit_scores_the_first_utterances_and_keeps_the_totals(evaluate):
     report = evaluate({"a": ("one", "ONE"), "b": ("two", "ONE")}, limit=1)
 
     assert (report.score.utterances, report.score.utterances_total) == (1, 2)
@@ -176,7 +176,7 @@ def test_rules_are_applied_to_both_sides_and_named_in_the_label(evaluate):
     assert report.score.normalizer == "none/1 strip_chars='!' case='upper'"
 
 
-def test_without_normaliser_a_difference_of_case_is_told(evaluate):
+def test_without_normaliser_a_difference_of_case_is_reported(evaluate):
     events = []
 
     report = evaluate({"a": ("one two", "ONE TWO")}, events.append, normalizer="none")
@@ -185,7 +185,7 @@ def test_without_normaliser_a_difference_of_case_is_told(evaluate):
     assert any(isinstance(event, Noticed) and "upper-case" in event.message for event in events)
 
 
-def test_a_run_folder_that_exists_is_refused(evaluate, tmp_path):
+def test_a_run_folder_that_exists_is_rejected(evaluate, tmp_path):
     (tmp_path / "run").mkdir()
 
     with pytest.raises(UsageError):
@@ -201,7 +201,7 @@ def test_a_run_that_fails_before_any_prediction_leaves_no_folder(evaluate, tmp_p
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unknown_normaliser_is_refused_before_anything_is_read(evaluate, tmp_path):
+def test_an_unknown_normaliser_is_rejected_before_anything_is_read(evaluate, tmp_path):
     with pytest.raises(UsageError):
         evaluate({"a": ("one", "ONE")}, normalizer="basics")
 
@@ -209,7 +209,7 @@ def test_an_unknown_normaliser_is_refused_before_anything_is_read(evaluate, tmp_
 
 
 @pytest.mark.parametrize(("language", "adapter"), [("tr", None), ("deu", "deu"), (None, None)])
-def test_a_model_without_adapters_takes_a_turkic_language_for_its_texts(
+def test_a_turkic_language_selects_no_adapter_of_a_model_without_adapters(
     language, adapter, monkeypatch
 ):
     opened = {}
@@ -218,6 +218,6 @@ def test_a_model_without_adapters_takes_a_turkic_language_for_its_texts(
         lambda name, **settings: opened.update(settings),
     )
 
-    workflow.open_model(EvalCtcRequest("demo", ("x",), language=language), DEVICE)
+    workflow.open_ctc(EvalCtcRequest("demo", ("x",), language=language), DEVICE)
 
     assert opened["language"] == adapter

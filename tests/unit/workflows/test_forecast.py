@@ -1,4 +1,4 @@
-"""What a run would cost: planned over its data, a step timed here, multiplied."""
+"""The estimated cost of a run: planned batches times the duration of a step."""
 
 import pytest
 from helpers import standins
@@ -34,7 +34,7 @@ def ask(recipe, *settings, cards=1, events=None):
     return forecast(ForecastRequest(recipe, settings, cards), open_device("cpu"), observe)
 
 
-def test_local_data_is_forecast_as_a_dry_run_plans_it(corpus, model):
+def test_the_forecast_of_local_data_equals_its_dry_run(corpus, model):
     settings = (f"train.data={corpus}", f"model={model}", "dtype=fp32", "batching.batch=2")
 
     found = ask("ctc-script-defaults", *settings)
@@ -54,11 +54,11 @@ def test_hours_are_steps_times_the_time_of_a_step():
 
     hours = forecast_hours(probe, plan, steps=100, accumulate=2)
 
-    # Both batches together: 12 s of padded sound at half real time, and an update.
+    # Both batches together: 12 s of padded audio at half real time, and an update.
     assert hours == pytest.approx(100 * (12.0 / 2 + 1.0) / 3600)
 
 
-def test_more_cards_need_fewer_steps(corpus, model):
+def test_more_devices_need_fewer_steps(corpus, model):
     settings = (f"train.data={corpus}", f"model={model}", "dtype=fp32", "batching.batch=1")
 
     one, four = (ask("ctc-script-defaults", *settings, cards=cards) for cards in (1, 4))
@@ -66,10 +66,10 @@ def test_more_cards_need_fewer_steps(corpus, model):
     assert (one.steps, four.steps) == (36, 9)
 
 
-def test_data_out_of_reach_is_taken_as_large_as_it_was_published(model):
+def test_unreachable_data_has_its_published_size(model):
     found = ask(LIBRI, f"model={model}", "dtype=fp32")
 
-    assert found.known.startswith("out of reach; 28,539 utterances and 100.6 h")
+    assert found.known.startswith("unreachable; 28,539 utterances and 100.6 h")
     assert found.utterances + found.left_out == 28_539
     assert found.audio_hours == pytest.approx(100.6, rel=0.01)
     assert (found.published_hours, found.published_on) == (1.5, "8 x V100")
@@ -86,20 +86,20 @@ def test_modelled_durations_have_the_published_count_and_sum():
     assert drawn == known.draw_durations_s()
 
 
-def test_data_whose_size_nobody_knows_has_to_be_brought(model):
+def test_unreachable_data_of_unknown_size_is_an_error(model):
     with pytest.raises(UnreachableError) as caught:
         ask("ctc-xlsr-53-mls-german", f"model={model}")
 
     assert "--train" in caught.value.remedy
 
 
-def test_a_model_out_of_reach_is_timed_with_one_of_its_shape(corpus, monkeypatch):
+def test_an_unreachable_model_is_timed_with_one_of_its_shape(corpus, monkeypatch):
     monkeypatch.setitem(module.SHAPES, "wav2vec2-base", TINY)
     model = "model=facebook/wav2vec2-base"
 
     found = ask("ctc-script-defaults", f"train.data={corpus}", model, "dtype=fp32")
 
-    assert found.timed == "out of reach; random weights in the shape of wav2vec2-base"
+    assert found.timed == "unreachable; random weights in the shape of wav2vec2-base"
     assert found.hours > 0
 
 
@@ -114,7 +114,7 @@ def test_without_model_and_shape_the_time_is_not_known(corpus):
     assert any("--model" in one.remedy for one in events if isinstance(one, Noticed))
 
 
-def test_what_trains_nothing_has_no_forecast():
+def test_a_recipe_that_does_not_train_has_no_forecast():
     with pytest.raises(RecipeError, match="a recipe for bench"):
         ask("bench-wav2vec2-base-bf16")
 

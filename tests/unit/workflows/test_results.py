@@ -1,4 +1,4 @@
-"""Runs beside published rows: what is found in a folder, and what is said to be comparable."""
+"""Runs compared with published rows: which runs are found, and which are comparable."""
 
 import json
 
@@ -18,7 +18,7 @@ GAUDI = "ctc-wav2vec2-large-librispeech100"
 def write_training(
     root, recipe, *settings, score=SCORE, part="eval", device="Intel Gaudi 2", kind="finetune-ctc"
 ):
-    """A run folder as training leaves it, less its weights."""
+    """Write a run folder like that of a training run, without weights."""
     resolved = load_recipe(recipe, settings)
     report = {
         "schema": f"{kind}/1", "base": resolved.model, "device": "hpu", "dtype": "bf16",
@@ -44,24 +44,24 @@ def write_evaluation(root, **values):
 
 def only(report):
     (entry,) = report.entries
-    (beside,) = entry.beside
-    return entry.result, beside, {one.name: one for one in beside.aspects}
+    (comparison,) = entry.comparisons
+    return entry.result, comparison, {one.name: one for one in comparison.aspects}
 
 
-def test_a_run_of_a_recipe_is_laid_beside_what_was_published_for_it(tmp_path):
+def test_a_run_of_a_recipe_is_compared_with_its_published_result(tmp_path):
     write_training(tmp_path / "mine", GAUDI)
 
-    result, beside, aspects = only(collect_results(tmp_path))
+    result, comparison, aspects = only(collect_results(tmp_path))
 
     assert (result.part, result.split, result.rate, result.minutes) == (
         "eval", "validation", 0.05, 60,
     )  # fmt: skip
-    assert beside.recipe.name == GAUDI
-    assert beside.difference == pytest.approx(0.05 - 0.0423)
+    assert comparison.recipe.name == GAUDI
+    assert comparison.difference == pytest.approx(0.05 - 0.0423)
     assert all(aspects[name].same for name in ("unit", "model", "training data", "split"))
     assert aspects["settings"].same is True
     # Their normaliser was another one.
-    assert (aspects["normaliser"].same, beside.verdict) == (False, "with care")
+    assert (aspects["normaliser"].same, comparison.verdict) == (False, "with care")
     assert (aspects["hardware"].here, aspects["hardware"].there) == (
         "2 x Intel Gaudi 2", "1 x Gaudi",
     )  # fmt: skip
@@ -84,51 +84,51 @@ def test_changed_settings_are_named(tmp_path):
         ("seed=1", {**SCORE, "utterances": 100}, "coverage"),
     ],
 )
-def test_rates_of_different_things_are_not_comparable(tmp_path, setting, score, aspect):
+def test_rates_on_different_data_or_models_are_not_comparable(tmp_path, setting, score, aspect):
     write_training(tmp_path / "mine", GAUDI, setting, score=score)
 
-    _, beside, aspects = only(collect_results(tmp_path))
+    _, comparison, aspects = only(collect_results(tmp_path))
 
     assert aspects[aspect].same is False
-    assert beside.verdict == "not comparable"
+    assert comparison.verdict == "not comparable"
 
 
-def test_a_rate_of_words_is_not_laid_against_one_of_phonemes(tmp_path):
+def test_word_and_phoneme_error_rates_are_not_compared(tmp_path):
     phonemes = {"unit": "phoneme", "per": 0.1, "utterances": 9, "utterances_total": 9, "rtfx": 1.0}
     write_training(tmp_path / "mine", GAUDI, score=phonemes)
 
-    result, beside, aspects = only(collect_results(tmp_path))
+    result, comparison, aspects = only(collect_results(tmp_path))
 
     assert (result.unit, result.rate) == ("phoneme", 0.1)
     assert aspects["unit"].same is False
-    assert beside.verdict == "not comparable"
+    assert comparison.verdict == "not comparable"
 
 
 def test_data_from_a_local_path_may_or_may_not_be_the_same(tmp_path):
     data = "train.data=commonvoice:/data/cv/tr"
     write_training(tmp_path / "mine", "ctc-xls-r-300m-cv-tr", data, part="test")
 
-    result, beside, aspects = only(collect_results(tmp_path))
+    result, comparison, aspects = only(collect_results(tmp_path))
 
     assert result.part == "test"
     assert aspects["training data"].same is None
     assert "not published: " in aspects["settings"].there
-    assert beside.verdict == "with care"
+    assert comparison.verdict == "with care"
 
 
-def test_a_run_without_a_recipe_is_laid_beside_rows_of_its_model_and_data(tmp_path):
+def test_a_run_without_a_recipe_is_compared_with_rows_of_its_model_and_data(tmp_path):
     data = (
         "model=facebook/hubert-large-ll60k",
         "published=null",
     )
     write_training(tmp_path / "mine", GAUDI, *data)
 
-    _, beside, _ = only(collect_results(tmp_path))
+    _, comparison, _ = only(collect_results(tmp_path))
 
-    assert beside.recipe.name == "ctc-hubert-large-librispeech100"
+    assert comparison.recipe.name == "ctc-hubert-large-librispeech100"
 
 
-def test_an_evaluation_of_a_run_knows_what_the_run_was_trained_on(tmp_path):
+def test_an_evaluation_of_a_run_has_the_training_data_of_the_run(tmp_path):
     run = write_training(tmp_path / "trained", GAUDI)
     write_evaluation(tmp_path / "scored", model=str(run))
 
@@ -136,11 +136,11 @@ def test_an_evaluation_of_a_run_knows_what_the_run_was_trained_on(tmp_path):
 
     assert entry.result.run == tmp_path / "scored"
     assert entry.result.base == "facebook/wav2vec2-large-lv60"
-    assert [one.recipe.name for one in entry.beside] == [GAUDI]
+    assert [one.recipe.name for one in entry.comparisons] == [GAUDI]
     assert entry.result.data == "openslr/librispeech_asr clean test"
 
 
-def test_a_split_that_is_written_in_the_data_is_found(tmp_path):
+def test_a_split_in_the_name_of_the_data_is_found(tmp_path):
     write_evaluation(tmp_path / "scored", data={"data": ["demo#test"], "config": None})
 
     (entry,) = collect_results(tmp_path).entries
@@ -148,23 +148,23 @@ def test_a_split_that_is_written_in_the_data_is_found(tmp_path):
     assert (entry.result.data, entry.result.split) == ("demo#test", "test")
 
 
-def test_a_run_of_a_writer_is_laid_beside_rows_of_writers(tmp_path):
+def test_a_seq2seq_run_is_compared_with_seq2seq_rows(tmp_path):
     name = "seq2seq-wav2vec2-bart-librispeech100-8gpu"
     write_training(tmp_path / "mine", name, kind="finetune-seq2seq")
 
-    result, beside, aspects = only(collect_results(tmp_path))
+    result, comparison, aspects = only(collect_results(tmp_path))
 
     assert result.kind == "finetune-seq2seq"
-    assert (beside.recipe.name, beside.published.wer) == (name, 0.0728)
+    assert (comparison.recipe.name, comparison.published.wer) == (name, 0.0728)
     assert aspects["model"].same is True
 
 
-def test_what_was_never_published_stands_alone(tmp_path):
+def test_a_run_without_published_row_has_no_comparison(tmp_path):
     write_evaluation(tmp_path / "scored")
 
     (entry,) = collect_results(tmp_path).entries
 
-    assert entry.beside == ()
+    assert entry.comparisons == ()
 
 
 def test_unfinished_and_unreadable_runs_are_named_and_do_not_stop_the_rest(tmp_path):
@@ -196,6 +196,6 @@ def test_a_saved_benchmark_is_shown_with_its_speed(tmp_path):
     assert (entry.result.kind, entry.result.rtfx, entry.result.rate) == ("bench", 24.0, None)
 
 
-def test_a_folder_that_is_not_there_is_an_error_that_says_what_to_name(tmp_path):
+def test_a_missing_folder_is_an_error_with_a_remedy(tmp_path):
     with pytest.raises(DataError, match="no folder"):
         collect_results(tmp_path / "nowhere")

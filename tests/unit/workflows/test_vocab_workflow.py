@@ -67,14 +67,14 @@ def test_the_json_has_the_fields_of_the_contract(manifest, tmp_path):
     }
 
 
-def test_every_character_is_told_with_its_fate(manifest, tmp_path):
+def test_every_character_is_listed_with_its_status(manifest, tmp_path):
     request = VocabRequest(
         (manifest("aa bq.", "a b"),), tmp_path / "out", rules=TextRules("."), min_count=2
     )
 
     rows = {row.character: row for row in vocab(request).characters}
 
-    assert {character: row.fate for character, row in rows.items()} == {
+    assert {character: row.status for character, row in rows.items()} == {
         "a": "kept",
         "b": "kept",
         " ": "kept",
@@ -82,10 +82,10 @@ def test_every_character_is_told_with_its_fate(manifest, tmp_path):
         ".": "removed",
     }
     assert rows["."].name == "FULL STOP"
-    assert "--min-count 2" in rows["q"].why
+    assert "--min-count 2" in rows["q"].reason
 
 
-def test_mixed_scripts_are_warned_of(manifest, tmp_path):
+def test_mixed_scripts_give_a_warning(manifest, tmp_path):
     report = vocab(VocabRequest((manifest("banana b\u0430nana"),), tmp_path / "out"))
 
     assert any("CYRILLIC" in warning for warning in report.warnings)
@@ -102,7 +102,7 @@ def test_unreadable_audio_counts_as_text_but_not_as_hours(manifest, tmp_path):
     assert any(isinstance(event, Noticed) for event in events)
 
 
-def test_a_folder_with_something_in_it_is_not_overwritten(manifest, tmp_path):
+def test_a_folder_that_is_not_empty_is_not_overwritten(manifest, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "vocab.json").write_text("{}")
 
@@ -112,7 +112,7 @@ def test_a_folder_with_something_in_it_is_not_overwritten(manifest, tmp_path):
     assert (tmp_path / "out" / "vocab.json").read_text() == "{}"
 
 
-def test_data_without_text_is_refused_and_nothing_written(manifest, tmp_path):
+def test_data_without_text_is_rejected_and_nothing_is_written(manifest, tmp_path):
     with pytest.raises(DataError):
         vocab(VocabRequest((manifest("", " "),), tmp_path / "out"))
 
@@ -120,7 +120,7 @@ def test_data_without_text_is_refused_and_nothing_written(manifest, tmp_path):
 
 
 def tokens(report):
-    """Without delimiter, unknown and blank."""
+    """Return the tokens without delimiter, unknown and blank."""
     return "".join(report.vocabulary.tokens[1:-2])
 
 
@@ -181,7 +181,7 @@ def test_half_a_surrogate_pair_is_an_error_that_names_its_utterance(tmp_path):
     line = '{"audio_filepath": "a.wav", "text": "one \\ud83d two"}\n'
     (tmp_path / "data.jsonl").write_text(line, encoding="utf-8")
 
-    with pytest.raises(DataError, match="U\\+D83D") as caught:
+    with pytest.raises(DataError, match="half of a character") as caught:
         vocab(VocabRequest((str(tmp_path / "data.jsonl"),), tmp_path / "out"))
 
     assert "a" in caught.value.message

@@ -1,1 +1,1 @@
-"""`check`."""
+"""`check`: find what is wrong with data before training."""

@@ -1,4 +1,4 @@
-"""What `check` judges: each function looks for one flaw and says how much of it stops training."""
+"""The tests of `check`: each looks for one flaw and says whether it stops training."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ Severity = Literal["stops", "warns", "fine"]
 
 SHORT_S = 0.1
 LONG_UTTERANCE_S = 30.0
-MOST_REFUSED_SHARE = 0.5
-"""More than this share without labels or frames enough: the data is not what the model expects."""
+MAX_SKIPPED_RATIO = 0.5
+"""If training skips more than this share of the data, data and model do not match."""
 
 SHOWN_EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class CheckFinding:
-    """How many `of` so many utterances (or characters) have one flaw; `count` may be 0."""
+    """`count` utterances (or characters, tokens) out of `of` have one flaw; `count` may be 0."""
 
     kind: str
     severity: Severity
@@ -50,7 +50,7 @@ class CheckFinding:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the data is checked against; without a vocabulary every character is a label."""
+    """The model that data is checked against; without a vocabulary every character is a label."""
 
     geometry: FrameGeometry
     vocabulary: Vocabulary | None
@@ -58,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class InspectedAudio:
-    """The utterances that were decoded, with what was found, and those that would not decode."""
+    """The decoded utterances with their measurements, and the errors of the others."""
 
     facts: tuple[tuple[Utterance, AudioFacts], ...]
     broken: tuple[str, ...]
@@ -67,7 +67,7 @@ class InspectedAudio:
 def judge(
     kind: str, examples: Sequence[str], of: int, remedy: str, severity: Severity = "warns"
 ) -> CheckFinding:
-    """A finding that counts its examples and keeps the first few; without any it is fine."""
+    """Return a finding with the count of `examples` and the first few; fine if there are none."""
     return CheckFinding(
         kind,
         severity if examples else "fine",
@@ -78,43 +78,46 @@ def judge(
     )
 
 
-def judge_refused(kind: str, examples: Sequence[str], of: int, remedy: str) -> CheckFinding:
-    """What training leaves out: so much of it that the data is not meant for the model, or less."""
-    stops = len(examples) > MOST_REFUSED_SHARE * of
+def judge_skipped(kind: str, examples: Sequence[str], of: int, remedy: str) -> CheckFinding:
+    """Return a finding on examples that training skips; too many of them stop training."""
+    stops = len(examples) > MAX_SKIPPED_RATIO * of
     return judge(kind, examples, of, remedy, "stops" if stops else "warns")
 
 
-def judge_readable(measured: Sequence[Measured], heard: InspectedAudio) -> CheckFinding:
+def judge_readable(measured: Sequence[Measured], inspected: InspectedAudio) -> CheckFinding:
+    """Find files that cannot be read or decoded."""
     unread = [broken.reason for one in measured for broken in one.broken]
     total = sum(len(one.utterances) + len(one.broken) for one in measured)
-    remedy = "Mend these files or take them out of the data: training stops where it meets one."
-    return judge("unreadable", [*unread, *heard.broken], total, remedy, "stops")
+    remedy = "Fix these files or remove them from the data: training stops when it reaches one."
+    return judge("unreadable", [*unread, *inspected.broken], total, remedy, "stops")
 
 
 def judge_contradictions(measured: Sequence[Measured]) -> CheckFinding:
-    """Judge rows that promise more than their file holds, or far less."""
+    """Find rows whose declared duration contradicts their file."""
     examples = [str(found) for one in measured for found in one.contradictions]
     total = sum(len(one.utterances) + len(one.broken) for one in measured)
-    remedy = "They are read as far as the file goes; correct the list, or its unit (seconds)."
+    remedy = "They are read up to the end of the file; correct the list, or its unit (seconds)."
     return judge("contradicted_length", examples, total, remedy)
 
 
 def judge_overlaps(utterances: Sequence[Utterance]) -> CheckFinding:
-    """Judge segments of one recording that overlap and have different texts."""
+    """Find overlapping segments of one recording with different texts."""
     examples = [str(overlap) for overlap in find_overlaps(utterances)]
     remedy = "One of the texts does not belong to the audio they share: correct the times."
     return judge("overlapping", examples, len(utterances), remedy)
 
 
 def judge_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> CheckFinding:
+    """Find utterances whose cleaned text is empty."""
     empty = [one.id for one, text in zip(utterances, texts, strict=True) if not text]
-    remedy = "Name the column with --text-column, check --strip-chars, or take these out."
-    return judge_refused("empty_text", empty, len(texts), remedy)
+    remedy = "Name the column with --text-column, check --strip-chars, or remove these."
+    return judge_skipped("empty_text", empty, len(texts), remedy)
 
 
 def judge_alignment(
     utterances: Sequence[Utterance], texts: Sequence[str], target: Target
 ) -> CheckFinding:
+    """Find texts with more labels than CTC can align with the frames of their audio."""
     examples = []
     for utterance, text in zip(utterances, texts, strict=True):
         samples = round((utterance.audio.duration_s or 0.0) * SAMPLE_RATE_HZ)
@@ -123,10 +126,10 @@ def judge_alignment(
         if shortfall is not None:
             examples.append(f"{utterance.id}: {shortfall}")
     remedy = (
-        "Training refuses these. Look for text that belongs to other audio, spans that are too "
-        "short, or speech too fast for the model's frames."
+        "Training skips these. Look for text that belongs to other audio, spans that are too "
+        "short, or speech that is too fast for the model's frames."
     )
-    return judge_refused("unalignable", examples, len(texts), remedy)
+    return judge_skipped("unalignable", examples, len(texts), remedy)
 
 
 def _label(vocabulary: Vocabulary | None, text: str) -> Sequence[int]:
@@ -141,7 +144,7 @@ def _label(vocabulary: Vocabulary | None, text: str) -> Sequence[int]:
 def judge_characters(
     utterances: Sequence[Utterance], texts: Sequence[str], vocabulary: Vocabulary | None
 ) -> Iterable[CheckFinding]:
-    """Nothing to compare with where the vocabulary will be made from this very data."""
+    """Find characters that the vocabulary lacks; nothing if it will be made from this data."""
     if vocabulary is None:
         return
     missed, total = count_unknown(vocabulary, texts)
@@ -169,28 +172,29 @@ def _find_first(character: str, utterances: Sequence[Utterance], texts: Sequence
 
 
 def judge_lengths(utterances: Sequence[Utterance]) -> Iterable[CheckFinding]:
+    """Find utterances that are very short or very long."""
     lengths = [(one, one.audio.duration_s or 0.0) for one in utterances]
     short = [f"{one.id}: {length_s:.3f} s" for one, length_s in lengths if length_s < SHORT_S]
     long = [
         f"{one.id}: {length_s:.1f} s" for one, length_s in lengths if length_s > LONG_UTTERANCE_S
     ]
     yield judge(
-        "too_short", short, len(lengths), f"Under {SHORT_S} s there is hardly a word: look at them."
+        "too_short", short, len(lengths), f"Under {SHORT_S} s there is hardly a word: inspect them."
     )
     yield judge(
         "too_long",
         long,
         len(lengths),
-        f"Over {LONG_UTTERANCE_S:.0f} s one utterance fills a batch's memory: cut at pauses.",
+        f"Over {LONG_UTTERANCE_S:.0f} s one utterance needs the memory of a batch: cut at pauses.",
     )
 
 
-_SOUND_TESTS: tuple[tuple[str, Severity, Callable[[AudioFacts], bool], str], ...] = (
+_AUDIO_TESTS: tuple[tuple[str, Severity, Callable[[AudioFacts], bool], str], ...] = (
     (
         "silent",
         "warns",
         lambda facts: facts.silent,
-        "The model would learn to invent this text: take these out, or find their sound.",
+        "The model would learn to hallucinate this text: remove these, or find their audio.",
     ),
     (
         "clipped",
@@ -202,8 +206,8 @@ _SOUND_TESTS: tuple[tuple[str, Severity, Callable[[AudioFacts], bool], str], ...
         "upsampled",
         "warns",
         lambda facts: facts.upsampled,
-        "Nothing above 4 kHz: 8 kHz recordings stored at a higher rate. Evaluate on the same kind, "
-        "and do not mix them up with wideband speech.",
+        "Nothing above 4 kHz: 8 kHz recordings stored at a higher rate. Evaluate on recordings of "
+        "the same kind, and do not mix them with wideband speech.",
     ),
     (
         "low_rate",
@@ -215,16 +219,17 @@ _SOUND_TESTS: tuple[tuple[str, Severity, Callable[[AudioFacts], bool], str], ...
 )
 
 
-def judge_audio(heard: InspectedAudio) -> Iterable[CheckFinding]:
-    for kind, severity, is_flawed, remedy in _SOUND_TESTS:
-        flawed = [utterance.id for utterance, facts in heard.facts if is_flawed(facts)]
-        yield judge(kind, flawed, len(heard.facts), remedy, severity)
+def judge_audio(inspected: InspectedAudio) -> Iterable[CheckFinding]:
+    """Find silent, clipped, upsampled and low-rate audio among the decoded utterances."""
+    for kind, severity, is_flawed, remedy in _AUDIO_TESTS:
+        flawed = [utterance.id for utterance, facts in inspected.facts if is_flawed(facts)]
+        yield judge(kind, flawed, len(inspected.facts), remedy, severity)
 
 
 def judge_splits(
     train: Sequence[Utterance], evaluation: Sequence[Utterance]
 ) -> Iterable[CheckFinding]:
-    """What training and evaluation share; nothing to say where only one of them is given."""
+    """Find audio, ids and speakers that training and evaluation share."""
     if not evaluation:
         return
     shared = partial(judge, of=len(evaluation))
@@ -232,19 +237,19 @@ def judge_splits(
     yield shared(
         "shared_audio",
         [_name_pair(pair) for pair in copies],
-        remedy="The score would flatter the model: take these out of training.",
+        remedy="The score would be too good: remove these from training.",
     )
     ids = {utterance.id for utterance in train}
     yield shared(
         "shared_ids",
         [one.id for one in evaluation if one.id in ids],
-        remedy="Make sure that the splits are not the same data under the same names.",
+        remedy="Make sure that the splits are not the same data.",
     )
     speakers = {utterance.speaker for utterance in train} - {None}
     yield shared(
         "shared_speakers",
         [f"{one.id}: {one.speaker}" for one in evaluation if one.speaker in speakers],
-        remedy="The score tells of these speakers, not of new ones; that may be what you want.",
+        remedy="The score holds for these speakers, not for new ones; that may be what you want.",
         severity="fine",
     )
 

@@ -1,4 +1,4 @@
-"""`check`: is this data trainable with this model? Told before any training."""
+"""`check`: report whether a model can be trained on data, before any training."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ __all__ = ["CheckFinding", "CheckReport", "CheckRequest", "check"]
 
 CHECK_STAGE = "inspect"
 
-USUAL_GEOMETRY = FrameGeometry(
+DEFAULT_GEOMETRY = FrameGeometry(
     tuple(
         Convolution(kernel, stride)
         for kernel, stride in zip((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), strict=True)
     )
 )
-"""wav2vec 2.0's frame of 20 ms, which nearly every CTC model shares: taken where none is named."""
+"""Frames of 20 ms as in wav2vec 2.0 and nearly every CTC model; used if no model is named."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRequest:
     """Data to train on, data to evaluate on, and the model that both are for.
 
-    `vocabulary` is a folder that `vocab` wrote; without it the model's own is taken. Sound is
-    decoded for at most `sample` utterances, spread evenly; headers and texts are read for all.
+    `vocabulary` is a folder that `vocab` wrote; the default is the model's own. Audio is decoded
+    for at most `sample` utterances, spread evenly; headers and texts are read for all.
     """
 
     train: tuple[str, ...]
@@ -78,7 +78,7 @@ class CheckRequest:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """Every test that was made, those without a finding too, in the order they are shown."""
+    """The results of all tests, also of those that found nothing, in the order they are shown."""
 
     findings: tuple[CheckFinding, ...]
     model: str | None
@@ -109,27 +109,27 @@ class CheckReport:
 
 
 def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
-    """Compare data with a model, without loading the network or changing anything.
+    """Check data against a model, without loading the network or changing anything.
 
     Raises:
         DataError: The data or the model cannot be read at all, or no utterance is usable.
-        UsageError: A vocabulary for a model that writes with a tokenizer.
-        UnreachableError: The model or the data is on the hub, and the hub is out of reach.
+        UsageError: A vocabulary for an encoder-decoder, which has a tokenizer.
+        UnreachableError: The model or the data is on the hub, and the hub cannot be reached.
     """
     target = _find_target(request)
     train = _read(request.train, request.read_train, observe)
     evaluation = _read(request.evaluation, request.read_evaluation, observe)
     utterances = (*train.utterances, *evaluation.utterances)
     texts = _read_texts(utterances, request.rules, target)
-    heard = _inspect(pick_evenly(utterances, request.sample), observe)
+    inspected = _inspect(pick_evenly(utterances, request.sample), observe)
     findings = (
-        judge_readable((train, evaluation), heard),
+        judge_readable((train, evaluation), inspected),
         judge_contradictions((train, evaluation)),
         judge_overlaps(utterances),
         judge_empty(utterances, texts),
         *_judge_texts(train.utterances, utterances, texts, target),
         *judge_lengths(utterances),
-        *judge_audio(heard),
+        *judge_audio(inspected),
         *judge_splits(train.utterances, evaluation.utterances),
     )
     return CheckReport(
@@ -138,7 +138,7 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
         utterances=len(train.utterances),
         evaluation_utterances=len(evaluation.utterances),
         audio_s=train.audio_s + evaluation.audio_s,
-        inspected=len(heard.facts) + len(heard.broken),
+        inspected=len(inspected.facts) + len(inspected.broken),
     )
 
 
@@ -148,19 +148,19 @@ def _judge_texts(
     texts: Sequence[str],
     target: Target | Seq2SeqTask,
 ) -> Iterator[CheckFinding]:
-    """Texts against what the model can learn: frames for labels, or places for tokens."""
-    to_learn = texts[: len(train)]
+    """Compare texts with the limits of the model: frames for labels, positions for tokens."""
+    train_texts = texts[: len(train)]
     if not isinstance(target, Target):
-        yield from judge_seq2seq(train, to_learn, texts, target)
+        yield from judge_seq2seq(train, train_texts, texts, target)
         return
-    yield judge_alignment(train, to_learn, target)
+    yield judge_alignment(train, train_texts, target)
     yield from judge_characters(utterances, texts, target.vocabulary)
 
 
 def _read_texts(
     utterances: Sequence[Utterance], rules: TextRules, target: Target | Seq2SeqTask
 ) -> list[str]:
-    """Cleaned texts, as phonemes where the model knows those."""
+    """Return the cleaned texts, as phonemes if the model recognises phonemes."""
     vocabulary = target.vocabulary if isinstance(target, Target) else None
     language = None if vocabulary is None else vocabulary.phonemes_of
     if language is None:
@@ -171,12 +171,12 @@ def _read_texts(
 def _find_target(request: CheckRequest) -> Target | Seq2SeqTask:
     vocabulary = None if request.vocabulary is None else read_vocabulary(request.vocabulary)
     if request.model is None:
-        return Target(USUAL_GEOMETRY, vocabulary)
+        return Target(DEFAULT_GEOMETRY, vocabulary)
     folder = find_model(request.model, kind=None)
     if kind_of(folder.read_config()) == "seq2seq":
         if vocabulary is not None:
             raise UsageError(
-                f"{request.model} writes with a tokenizer of its own, and has no vocabulary.",
+                f"{request.model} is an encoder-decoder: it has a tokenizer of its own.",
                 remedy="Leave --vocab out.",
             )
         return outline_task(request.model)
@@ -193,7 +193,7 @@ def _read(sources: Sequence[str], options: ReadOptions, observe: Observer) -> Me
 
 
 def _inspect(utterances: Sequence[Utterance], observe: Observer) -> InspectedAudio:
-    """Decode and measure; a file that cannot be decoded is a finding, not the end."""
+    """Decode and measure; a file that cannot be decoded is a finding, not an error."""
     facts: list[tuple[Utterance, AudioFacts]] = []
     broken: list[str] = []
     started_s = time.monotonic()

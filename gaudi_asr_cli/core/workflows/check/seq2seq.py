@@ -1,4 +1,4 @@
-"""What `check` judges of data for a model that writes: does training take it, can it be spelt?"""
+"""The tests of `check` for encoder-decoders: limits of the model, unknown tokens."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from gaudi_asr_cli.core.workflows.check.findings import (
     SHOWN_EXAMPLES,
     CheckFinding,
     Severity,
-    judge_refused,
+    judge_skipped,
 )
 
 if TYPE_CHECKING:
     from gaudi_asr_cli.core.training.tasks.seq2seq import Seq2SeqTask
 
 ANY_LANGUAGE = "english"
-"""Prompts of a multilingual Whisper are of one length, whatever the language."""
+"""The prompt of a multilingual Whisper has the same length for every language."""
 
 
 def outline_task(name: str) -> Seq2SeqTask:
-    """What would be trained, without its weights: its tokenizer and its limits.
+    """Open the tokenizer and the limits of the model that would be trained, without weights.
 
     Raises:
-        DataError: The folder holds no such model, or one whose decoder does not listen.
-        UnreachableError: A hub id that is neither cached nor reachable.
+        DataError: The folder holds no such model, or its decoder has no cross-attention.
+        UnreachableError: A hub id is neither cached nor reachable.
     """
     from gaudi_asr_cli.core.models.seq2seq.generation import Generation, is_multilingual
     from gaudi_asr_cli.core.models.seq2seq.labels import open_labeller
@@ -34,46 +34,41 @@ def outline_task(name: str) -> Seq2SeqTask:
     from gaudi_asr_cli.core.training.tasks.seq2seq import Seq2SeqTask
 
     model = outline_seq2seq_model(name)
-    asked = model.is_whisper and is_multilingual(model.settings)
-    how = Generation(language=ANY_LANGUAGE if asked else None)
-    return Seq2SeqTask(model, open_labeller(model, how), how)
+    multilingual = model.is_whisper and is_multilingual(model.settings)
+    generation = Generation(language=ANY_LANGUAGE if multilingual else None)
+    return Seq2SeqTask(model, open_labeller(model, generation), generation)
 
 
 def judge_limits(
     utterances: Sequence[Utterance], texts: Sequence[str], task: Seq2SeqTask
 ) -> CheckFinding:
-    """Cleaned texts and sounds of training against the decoder's places and the model's window."""
-    refused = [
-        f"{one.id}: {rejection_reason[0]}, {rejection_reason[1]}"
+    """Find training texts over the decoder's positions and audio over the model's window."""
+    skipped = [
+        f"{one.id}: {reason[0]}, {reason[1]}"
         for one, text in zip(utterances, texts, strict=True)
-        if (
-            rejection_reason := task.rejection_reason(one.audio.duration_s or 0.0, task.label(text))
-        )
+        if (reason := task.rejection_reason(one.audio.duration_s or 0.0, task.label(text)))
     ]
-    remedy = (
-        "Training refuses these, for half a text or half a sound teaches what is wrong: cut them "
-        "at pauses."
-    )
-    return judge_refused("over_limits", refused, len(texts), remedy)
+    remedy = "Training skips these, because truncated text or audio would be wrong: cut at pauses."
+    return judge_skipped("over_limits", skipped, len(texts), remedy)
 
 
 def judge_tokenisation(texts: Sequence[str], task: Seq2SeqTask) -> CheckFinding:
-    """Tokens that the tokenizer does not know."""
+    """Find tokens that the tokenizer does not know."""
     from gaudi_asr_cli.core.models.seq2seq.labels import TOKENISATION_REMEDY, count_tokenisation
 
-    spelling = count_tokenisation(task.labeller, texts)
+    tokenisation = count_tokenisation(task.labeller, texts)
     severity: Severity = "fine"
-    if spelling.unknown:
-        many = spelling.unknown > UNKNOWN_LIMIT * spelling.tokens
+    if tokenisation.unknown:
+        many = tokenisation.unknown > UNKNOWN_LIMIT * tokenisation.tokens
         severity = "stops" if many else "warns"
     return CheckFinding(
         "unknown_tokens",
         severity,
-        spelling.unknown,
-        spelling.tokens,
+        tokenisation.unknown,
+        tokenisation.tokens,
         unit="tokens",
-        examples=spelling.texts[:SHOWN_EXAMPLES],
-        remedy=TOKENISATION_REMEDY if spelling.unknown else "",
+        examples=tokenisation.texts[:SHOWN_EXAMPLES],
+        remedy=TOKENISATION_REMEDY if tokenisation.unknown else "",
     )
 
 
@@ -83,6 +78,6 @@ def judge_seq2seq(
     everything: Sequence[str],
     task: Seq2SeqTask,
 ) -> Iterable[CheckFinding]:
-    """Limits for what would be trained on, spelling for `everything`, evaluation included."""
+    """Check the limits of the training data, and the tokens of `everything`, with evaluation."""
     yield judge_limits(utterances, texts, task)
     yield judge_tokenisation(everything, task)

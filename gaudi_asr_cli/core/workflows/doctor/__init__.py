@@ -1,1 +1,1 @@
-"""`doctor`."""
+"""`doctor`: report what works on this machine."""

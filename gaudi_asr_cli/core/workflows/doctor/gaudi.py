@@ -1,4 +1,4 @@
-"""What the doctor looks at where there is something of a Gaudi."""
+"""`doctor` on a machine with a Gaudi: driver, devices, software, trainer, launchers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import shutil
 from collections.abc import Iterator
 
 from gaudi_asr_cli.core.devices.gaudi_host import GaudiHost, docker_line, read_gaudi_host
-from gaudi_asr_cli.core.workflows.doctor.run import DoctorFinding, State
+from gaudi_asr_cli.core.workflows.doctor.findings import DoctorFinding, State
 
 GROUP = "gaudi"
 
 
 def examine_gaudi() -> Iterator[DoctorFinding]:
-    """Driver, cards, software and launchers; nothing elsewhere, where `devices` says why."""
+    """Yield findings on a Gaudi host; none elsewhere, where the group `devices` says why."""
     host = read_gaudi_host()
     if host is None:
         return
@@ -33,9 +33,9 @@ def _examine_driver(host: GaudiHost) -> DoctorFinding:
 
 def _examine_cards(host: GaudiHost) -> DoctorFinding:
     if host.cards == 0:
-        remedy = f"In a container they must be let in: {docker_line(host.driver)}"
+        remedy = f"A container must be given the devices: {docker_line(host.driver)}"
         return DoctorFinding(GROUP, "cards", State.absent, "none in /dev/accel", remedy)
-    listing = "; ".join(host.listing) or "hl-smi, which names them, is not here"
+    listing = "; ".join(host.listing) or "hl-smi, which lists them, is not installed"
     return DoctorFinding(GROUP, "cards", State.works, f"{host.cards}: {listing}")
 
 
@@ -45,29 +45,32 @@ def _examine_software(host: GaudiHost) -> DoctorFinding:
         return DoctorFinding(
             GROUP, "software", State.absent, "habana-torch-plugin is missing", remedy
         )
-    has = f"habana-torch-plugin {host.bridge}, torch {host.torch}"
+    installed = f"habana-torch-plugin {host.bridge}, torch {host.torch}"
     if not host.fits:
-        remedy = f"Take the container of the driver's release: {docker_line(host.driver)}"
-        detail = f"{has}: of another release than the driver, {host.driver}"
+        remedy = f"Use the container of the driver's release: {docker_line(host.driver)}"
+        detail = f"{installed}: not the release of the driver, {host.driver}"
         return DoctorFinding(GROUP, "software", State.broken, detail, remedy)
-    return DoctorFinding(GROUP, "software", State.works, has)
+    return DoctorFinding(GROUP, "software", State.works, installed)
 
 
 def _examine_trainer(host: GaudiHost) -> DoctorFinding:
     if host.optimum is None:
-        detail = "transformers' own (eager, compile)"
+        detail = "the Trainer of transformers (eager, compile)"
         remedy = "For lazy mode with graphs: pip install 'gaudi-asr[gaudi]'"
         return DoctorFinding(GROUP, "trainer", State.works, detail, remedy)
-    detail = f"optimum-habana {host.optimum} in lazy mode, transformers' own otherwise"
+    detail = f"optimum-habana {host.optimum} in lazy mode, the Trainer of transformers otherwise"
     return DoctorFinding(GROUP, "trainer", State.works, detail)
 
 
 def _examine_launchers() -> DoctorFinding:
-    there = {
+    available = {
         "torchrun": True,
         "mpirun": shutil.which("mpirun") is not None,
         "deepspeed": importlib.util.find_spec("deepspeed") is not None,
     }
     return DoctorFinding(
-        GROUP, "launchers", State.works, ", ".join(name for name, has in there.items() if has)
+        GROUP,
+        "launchers",
+        State.works,
+        ", ".join(name for name, found in available.items() if found),
     )

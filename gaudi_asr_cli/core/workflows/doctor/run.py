@@ -1,4 +1,4 @@
-"""What works on this machine: devices, versions, audio decoders, hub, caches, space."""
+"""`doctor`: report devices, versions, audio decoders, hub access, caches and free space."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.errors import AsrError, MachineError
+from gaudi_asr_cli.core.workflows.doctor.findings import DoctorFinding, State
+from gaudi_asr_cli.core.workflows.doctor.gaudi import examine_gaudi
 
 if TYPE_CHECKING:
     from gaudi_asr_cli.core.devices.base import Device
@@ -41,32 +42,14 @@ _PACKAGES = (
 _OPTIONAL_PACKAGES = {"optimum-habana"}
 _AUDIO_SUFFIXES = ("wav", "flac", "mp3")
 _IMPORT_ERRORS = (ImportError, OSError, RuntimeError, AttributeError, ValueError)
-"""What an import ends in where a package, or a library that it leans on, is missing or broken."""
+"""Raised by the import of a package that is missing or broken, or whose dependency is."""
 _GIB = 1024**3
 _LITTLE_DISK_BYTES = 2 * _GIB
 
 
-class State(str, Enum):
-    works = "works"
-    absent = "absent"
-    """Not there, and nothing that the program does everywhere needs it."""
-    broken = "broken"
-
-
-@dataclass(frozen=True, slots=True)
-class DoctorFinding:
-    """One thing that was looked at; `remedy` says how to have it where it does not work."""
-
-    group: str
-    name: str
-    state: State
-    detail: str
-    remedy: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class DoctorReport:
-    """What was found, in the order it is shown."""
+    """All findings, in the order they are shown."""
 
     findings: tuple[DoctorFinding, ...]
 
@@ -88,9 +71,11 @@ class DoctorReport:
 
 
 def doctor(*, hub_timeout_s: float = PROBE_TIMEOUT_S) -> DoctorReport:
-    """Look at everything; takes seconds, and never longer for want of a network."""
-    from gaudi_asr_cli.core.workflows.doctor.gaudi import examine_gaudi
+    """Examine everything; takes seconds, also without a network.
 
+    Args:
+        hub_timeout_s: How long to wait for the hub.
+    """
     return DoctorReport(
         (
             *examine_devices(),
@@ -104,7 +89,7 @@ def doctor(*, hub_timeout_s: float = PROBE_TIMEOUT_S) -> DoctorReport:
 
 
 def examine_devices() -> Iterator[DoctorFinding]:
-    """Each device in the order of `--device auto`, opened for a moment."""
+    """Yield a finding for each device, opened briefly, in the order of `--device auto`."""
     from gaudi_asr_cli.core.devices import OPENERS
 
     for name, opener in OPENERS.items():
@@ -129,21 +114,21 @@ def _cpu_features() -> str:
     from gaudi_asr_cli.core.devices.cpu import BF16_FLAGS, read_cpu_flags
 
     flags = read_cpu_flags()
-    wide = [name for name in ("avx2", "avx512f", "amx_tile", "asimd") if name in flags]
+    vector = [name for name in ("avx2", "avx512f", "amx_tile", "asimd") if name in flags]
     native = sorted(flags & BF16_FLAGS)
     bf16 = f"native bf16 ({', '.join(native)})" if native else "no native bf16"
-    return ", ".join([f"{_usable_cpus()} of {os.cpu_count()} cores usable", *wide, bf16])
+    return ", ".join([f"{_usable_cpus()} of {os.cpu_count()} cores usable", *vector, bf16])
 
 
 def _usable_cpus() -> int:
-    # What this process may use, which a container or a scheduler can make fewer than there are.
+    # A container or a scheduler can give this process fewer cores than the machine has.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def examine_versions() -> Iterator[DoctorFinding]:
-    """Python and each package that the work leans on."""
+    """Yield the versions of Python and of each package in use."""
     yield DoctorFinding("versions", "python", State.works, platform.python_version())
     for package in _PACKAGES:
         yield _examine_package(package)
@@ -177,7 +162,7 @@ def _why_not_importable(package: str) -> str | None:
 
 
 def examine_audio() -> Iterator[DoctorFinding]:
-    """Write a second of sound in each format and decode it as the commands do."""
+    """Write a second of audio in each format and decode it as the commands do."""
     with tempfile.TemporaryDirectory() as folder:
         for suffix in _AUDIO_SUFFIXES:
             yield _examine_decoder(Path(folder) / f"tone.{suffix}")
@@ -188,16 +173,16 @@ def _examine_decoder(path: Path) -> DoctorFinding:
     name = path.suffix[1:]
     remedy = "pip install --force-reinstall soundfile av soxr"
     try:
-        detail, heard = _decode_tone(path)
+        detail, correct = _decode_tone(path)
     except (AsrError, *_IMPORT_ERRORS) as error:
         return DoctorFinding("audio", name, State.broken, str(error), remedy)
     return DoctorFinding(
-        "audio", name, State.works if heard else State.broken, detail, remedy * (not heard)
+        "audio", name, State.works if correct else State.broken, detail, remedy * (not correct)
     )
 
 
 def _decode_tone(path: Path) -> tuple[str, bool]:
-    """A second of a 440 Hz stereo tone at 44.1 kHz, written, decoded and listened to."""
+    """Decode a second of a 440 Hz stereo tone; return the result and whether it is correct."""
     import numpy as np
     import soundfile
 
@@ -209,8 +194,9 @@ def _decode_tone(path: Path) -> tuple[str, bool]:
     soundfile.write(path, np.stack([tone, tone], axis=1), 44_100)
     samples = load_audio(AudioSpan(path)).samples
     peak_hz = int(np.abs(np.fft.rfft(samples)).argmax()) * SAMPLE_RATE_HZ / len(samples)
-    heard = abs(len(samples) / SAMPLE_RATE_HZ - 1.0) < 0.1 and abs(peak_hz - 440) < 5
-    return f"decoded {len(samples) / SAMPLE_RATE_HZ:.2f} s, heard {peak_hz:.0f} Hz of 440", heard
+    correct = abs(len(samples) / SAMPLE_RATE_HZ - 1.0) < 0.1 and abs(peak_hz - 440) < 5
+    duration_s = len(samples) / SAMPLE_RATE_HZ
+    return f"decoded {duration_s:.2f} s, peak at {peak_hz:.0f} Hz (expected 440)", correct
 
 
 def _examine_espeak() -> DoctorFinding:
@@ -228,12 +214,14 @@ def _examine_espeak() -> DoctorFinding:
 
 
 def examine_reach(timeout_s: float) -> Iterator[DoctorFinding]:
-    """Whether the hub answers, and where models and datasets are kept."""
+    """Yield whether the hub answers, and where models and datasets are cached."""
     try:
         from huggingface_hub import constants
     except _IMPORT_ERRORS as error:
         remedy = "pip install --force-reinstall huggingface_hub"
-        yield DoctorFinding("reach", "hub", State.broken, f"cannot be asked: {error}", remedy)
+        yield DoctorFinding(
+            "reach", "hub", State.broken, f"huggingface_hub cannot be imported: {error}", remedy
+        )
         return
     yield _examine_hub(constants.ENDPOINT, timeout_s, offline=bool(constants.HF_HUB_OFFLINE))
     yield _examine_cache("model cache", Path(constants.HF_HUB_CACHE))
@@ -247,10 +235,10 @@ def _examine_hub(endpoint: str, timeout_s: float, *, offline: bool) -> DoctorFin
             "reach", "hub", State.absent, "HF_HUB_OFFLINE is set: only the cache is used"
         )
     answers: list[str] = []
-    # A thread that nobody waits for longer than this: looking a name up cannot be timed out.
-    asking = threading.Thread(target=_ask, args=(endpoint, timeout_s, answers), daemon=True)
-    asking.start()
-    asking.join(timeout_s)
+    # In a thread, because a DNS lookup has no timeout of its own.
+    request = threading.Thread(target=_ping, args=(endpoint, timeout_s, answers), daemon=True)
+    request.start()
+    request.join(timeout_s)
     answer = answers[0] if answers else f"no answer within {timeout_s:g} s"
     if answer == "":
         return DoctorFinding("reach", "hub", State.works, f"{endpoint} answers")
@@ -258,8 +246,8 @@ def _examine_hub(endpoint: str, timeout_s: float, *, offline: bool) -> DoctorFin
     return DoctorFinding("reach", "hub", State.absent, f"{endpoint}: {answer}", remedy)
 
 
-def _ask(endpoint: str, timeout_s: float, answers: list[str]) -> None:
-    """Append "" where the hub answers, otherwise why it does not."""
+def _ping(endpoint: str, timeout_s: float, answers: list[str]) -> None:
+    """Append "" to `answers` if the hub answers, otherwise the reason."""
     if not endpoint.startswith(("http://", "https://")):
         answers.append("not a web address (HF_ENDPOINT)")
         return
@@ -280,11 +268,11 @@ def _examine_cache(name: str, folder: Path) -> DoctorFinding:
         remedy = "Set HF_HOME to a folder that can be written."
         return DoctorFinding("reach", name, State.broken, f"{folder} cannot be written", remedy)
     entries = sum(1 for path in folder.glob("*--*")) if folder.exists() else 0
-    return DoctorFinding("reach", name, State.works, f"{folder} ({entries} kept)")
+    return DoctorFinding("reach", name, State.works, f"{folder} ({entries} cached)")
 
 
 def examine_space() -> Iterator[DoctorFinding]:
-    """Free disk here, and memory."""
+    """Yield the free disk space of the current folder, and the memory."""
     here = Path.cwd()
     free_bytes = shutil.disk_usage(here).free
     state = State.works if free_bytes > _LITTLE_DISK_BYTES else State.broken
@@ -309,7 +297,7 @@ def _describe_memory() -> str:
 
 
 def _memory_bytes() -> tuple[int | None, int | None]:
-    """(available, total), held down by the limit of a container where there is one."""
+    """Return (available, total), at most the limit of the container."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:

@@ -1,1 +1,1 @@
-"""`finetune-ctc` and `finetune-seq2seq`."""
+"""`finetune-ctc` and `finetune-seq2seq`: train, score and save a model."""

@@ -1,4 +1,4 @@
-"""Everything that is decided before the first step of training: data, labels, model, batches."""
+"""Preparation of training before the first step: data, labels, model, batches."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from gaudi_asr_cli.core.workflows.finetune.tasks import open_task
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """The data of a run, measured; None where the recipe names none."""
+    """The measured data of a run; None for a split that the recipe does not name."""
 
     train: Measured
     eval: Measured | None
@@ -49,44 +49,44 @@ class Splits:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything that is known before the first step."""
+    """Everything that training needs."""
 
     recipe: TrainingRecipe
     splits: Splits
     task: Task
     training_set: TrainingSet
-    refused: tuple[RejectedExample, ...]
+    skipped: tuple[RejectedExample, ...]
     settings: TrainingSettings
 
 
 def prepare(
     recipe: TrainingRecipe, device: Device, observe: Observer, handover: Path | None = None
 ) -> Job:
-    """Data read, model opened, texts labelled, batches planned; nothing is written.
+    """Read the data, open the model, label the texts and plan the batches; write nothing.
 
     Args:
-        recipe: What to train.
-        device: What trains.
-        observe: Told of progress, and of what will not be trained on.
-        handover: Where another process has left the data as it measured it (`hand_over`).
+        recipe: The model, the data and the settings.
+        device: The device of the model.
+        observe: Receives progress, and the examples that are skipped.
+        handover: The folder where another process wrote the measured data (`write_splits`).
 
     Raises:
-        DataError: The data cannot be read, or nothing of it can be learnt.
+        DataError: The data cannot be read, or no example of it can be used.
         RecipeError: A setting does not fit the model or the trainer.
     """
     check_extra(recipe.trainer, device)
-    note_not_obeyed(recipe, observe)
-    splits = take_over(handover) or read_splits(recipe, observe)
-    refuse_unusable(splits.train)
+    note_ignored_settings(recipe, observe)
+    splits = load_splits(handover) or read_splits(recipe, observe)
+    require_readable(splits.train)
     report_overlaps(splits.train, observe)
     rules = rules_of(recipe)
-    task = open_made_task(recipe, texts_of(splits.train, rules), device, observe)
+    task = open_recipe_task(recipe, texts_of(splits.train, rules), device, observe)
     limits = Limits(recipe.batching.min_seconds, recipe.batching.max_seconds)
     examples = select_examples(splits.train.utterances, rules, task, limits)
-    refused = (*broken_files(splits.train), *examples.skipped)
-    report_skipped(refused, observe)
+    skipped = (*broken_files(splits.train), *examples.skipped)
+    report_skipped(skipped, observe)
     durations_s = [one.audio.duration_s or 0.0 for one in examples.utterances]
-    # Where every sound takes up a whole window there is one bucket.
+    # A model with a fixed window has one bucket.
     edges_s = (
         [task.window_s] if task.window_s else choose_edges(durations_s, recipe.batching.buckets)
     )
@@ -103,26 +103,26 @@ def prepare(
     )
     batches = len(training_set.plan(0).batches)
     return Job(
-        recipe, splits, task, training_set, refused, training_settings(recipe, task, batches)
+        recipe, splits, task, training_set, skipped, training_settings(recipe, task, batches)
     )
 
 
-def note_not_obeyed(recipe: TrainingRecipe, observe: Observer) -> None:
-    """Say which settings are accepted without effect."""
+def note_ignored_settings(recipe: TrainingRecipe, observe: Observer) -> None:
+    """Report settings that are accepted without effect."""
     for name, reason in NOT_OBEYED.items():
         if recipe.trainer.get(name):
-            observe(Noticed(f"trainer.{name} is not obeyed: {reason}.", remedy="Leave it out."))
+            observe(Noticed(f"trainer.{name} is ignored: {reason}.", remedy="Leave it out."))
 
 
-def open_made_task(
+def open_recipe_task(
     recipe: TrainingRecipe, texts: list[str], device: Device, observe: Observer
 ) -> Task:
-    """The recipe's task; a local model that is missing is told with how to make it.
+    """Open the task of a recipe; the remedy for a missing local model says how to create it.
 
     Raises:
-        DataError: The model is not there, or cannot write what the data says.
+        DataError: The model does not exist, or its labels do not cover the texts.
         RecipeError: A setting does not fit the model.
-        UnreachableError: A hub id that is neither cached nor reachable.
+        UnreachableError: A hub id is neither cached nor reachable.
     """
     try:
         return open_task(recipe, texts, device, observe)
@@ -133,38 +133,38 @@ def open_made_task(
 
 
 def read_splits(recipe: TrainingRecipe, observe: Observer) -> Splits:
-    """All utterances of the recipe's data, with durations from headers."""
+    """Read all utterances of the recipe's data, with durations from headers."""
 
     def read(data: DataSection | None) -> Measured | None:
         if data is None:
             return None
         options = ReadOptions(split=data.split, config=data.config, text_column=data.text_column)
         measured = read_measured(data.sources, options, observe, data.limit)
-        return pronounced(measured, recipe)
+        return with_phonemes(measured, recipe)
 
     train = read(recipe.train)
     assert train is not None  # noqa: S101 - the schema requires it
     return Splits(train, read(recipe.eval), read(recipe.test))
 
 
-def pronounced(measured: Measured, recipe: TrainingRecipe) -> Measured:
-    """The same with phonemes for texts, where that is what the recipe learns."""
+def with_phonemes(measured: Measured, recipe: TrainingRecipe) -> Measured:
+    """Return the data with phonemes as texts, if the recipe trains on phonemes."""
     language = recipe.text.phonemes_of
     if language is None:
         return measured
-    spoken = pronounce_texts(measured.utterances, language, written_rules(recipe).clean)
-    return replace(measured, utterances=spoken)
+    pronounced = pronounce_texts(measured.utterances, language, text_rules(recipe).clean)
+    return replace(measured, utterances=pronounced)
 
 
-def hand_over(splits: Splits, folder: Path) -> None:
-    """Leave the data as measured for other processes."""
+def write_splits(splits: Splits, folder: Path) -> None:
+    """Write the measured data for other processes (see `load_splits`)."""
     for name, measured in (("train", splits.train), ("eval", splits.eval), ("test", splits.test)):
         if measured is not None:
             write_index(folder / f"{name}.jsonl", measured)
 
 
-def take_over(folder: Path | None) -> Splits | None:
-    """What `hand_over` left; None where nothing was, or where it cannot be seen from this host."""
+def load_splits(folder: Path | None) -> Splits | None:
+    """Load the data of `write_splits`; None if there is none, or on a host without the folder."""
     if folder is None or not (folder / "train.jsonl").is_file():
         return None
     found = {path.stem: read_index(path) for path in folder.glob("*.jsonl")}
@@ -172,12 +172,12 @@ def take_over(folder: Path | None) -> Splits | None:
 
 
 def rules_of(recipe: TrainingRecipe) -> TextRules:
-    """How the recipe cleans the texts of its splits; phonemes are clean when they are read."""
-    return written_rules(recipe) if recipe.text.phonemes_of is None else TextRules()
+    """Return the text rules of the splits as read; phonemes are clean already."""
+    return text_rules(recipe) if recipe.text.phonemes_of is None else TextRules()
 
 
-def written_rules(recipe: TrainingRecipe) -> TextRules:
-    """How the recipe cleans text as it is written."""
+def text_rules(recipe: TrainingRecipe) -> TextRules:
+    """Return the text rules of the recipe."""
     text = recipe.text
     return TextRules(
         strip_chars=text.strip_chars,
@@ -188,30 +188,30 @@ def written_rules(recipe: TrainingRecipe) -> TextRules:
 
 
 def texts_of(measured: Measured, rules: TextRules) -> list[str]:
-    """Cleaned texts, where there are any."""
+    """Return the cleaned texts of the utterances that have one."""
     return [rules.clean(one.text) for one in measured.utterances if one.text]
 
 
 def broken_files(measured: Measured) -> tuple[RejectedExample, ...]:
-    """Utterances whose audio cannot be read, as refusals."""
+    """Return the utterances whose audio cannot be read as skipped examples."""
     return tuple(unreadable(one.utterance.id, one.reason) for one in measured.broken)
 
 
 def unreadable(utterance_id: str, reason: str) -> RejectedExample:
-    """The refusal of an utterance that nobody can listen to."""
+    """Return the skipped example of an utterance whose audio cannot be read."""
     return RejectedExample(utterance_id, "audio cannot be read", reason)
 
 
-def count_reasons(refused: tuple[RejectedExample, ...]) -> dict[str, int]:
-    """How many were refused for each reason, commonest first."""
-    return dict(Counter(refusal.reason for refusal in refused).most_common())
+def count_reasons(skipped: tuple[RejectedExample, ...]) -> dict[str, int]:
+    """Return the number of skipped examples by reason, most common first."""
+    return dict(Counter(example.reason for example in skipped).most_common())
 
 
-def refuse_unusable(measured: Measured) -> None:
-    """Stop where not one utterance can be trained on, with the first reason.
+def require_readable(measured: Measured) -> None:
+    """Check that at least one utterance can be read.
 
     Raises:
-        DataError: All audio is unreadable.
+        DataError: No audio can be read; the message names the first file.
     """
     if measured.utterances or not measured.broken:
         return
@@ -238,20 +238,20 @@ def report_overlaps(measured: Measured, observe: Observer) -> None:
         )
 
 
-def report_skipped(refused: tuple[RejectedExample, ...], observe: Observer) -> None:
-    """Say before the first step what will not be trained on."""
-    for reason, count in count_reasons(refused).items():
-        shown = name_some([one for one in refused if one.reason == reason])
+def report_skipped(skipped: tuple[RejectedExample, ...], observe: Observer) -> None:
+    """Report before the first step which examples are skipped, by reason."""
+    for reason, count in count_reasons(skipped).items():
+        shown = name_some([one for one in skipped if one.reason == reason])
         observe(
             Noticed(
                 f"Not trained on, {reason}: {count} ({shown}).",
-                remedy="refused.jsonl in the run folder lists all.",
+                remedy="refused.jsonl in the run folder lists all of them.",
             )
         )
 
 
 def training_settings(recipe: TrainingRecipe, task: Task, batches: int) -> TrainingSettings:
-    """The recipe's numbers as steps."""
+    """Convert the settings of the recipe to steps."""
     updates = count_updates(batches, recipe.batching.accumulate)
     steps = count_steps(updates, recipe.epochs, recipe.max_steps)
     scored = recipe.eval is not None

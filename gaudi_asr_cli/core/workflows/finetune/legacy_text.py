@@ -1,4 +1,4 @@
-"""What an old script would have taken out of this data's text besides the characters named."""
+"""Characters that an old script would also have removed from the text of this data."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from gaudi_asr_cli.core.recipes.schema import TrainingRecipe
 from gaudi_asr_cli.core.workflows.finetune.job import Splits
 
 
-def report_formerly_removed(
+def report_legacy_removals(
     pattern: str | None, recipe: TrainingRecipe, splits: Splits, observe: Observer
 ) -> None:
-    """Say it with counts, if there was such a pattern and it took anything."""
+    """Report with counts which characters the script's pattern matches besides the named ones."""
     if pattern is None:
         return
-    learnt = [one for one in (splits.train, splits.eval) if one is not None]
-    texts = [text for split in learnt for text in _texts(split)]
+    splits_used = [one for one in (splits.train, splits.eval) if one is not None]
+    texts = [text for split in splits_used for text in _texts(split)]
     counts = count_unnamed_removals(pattern, recipe.text.strip_chars, texts)
     if not counts:
-        observe(Noticed("The old script would have removed nothing else from this data's text."))
+        observe(
+            Noticed("The old script would have removed nothing else from the text of this data.")
+        )
         return
     shown = ", ".join(f"{character} {count:,}x" for character, count in counts.items())
     observe(
         Noticed(
-            f"The old script would also have removed from this data's text: {shown}. They stay.",
-            remedy="Name those that shall go with --strip-chars.",
+            f"The old script would also have removed from the text of this data: {shown}. "
+            "They are kept.",
+            remedy="Name those to remove with --strip-chars.",
         )
     )
 

@@ -1,4 +1,4 @@
-"""A training run's folder and recipe: new, or taken up again only if it is still the same run."""
+"""The folder and the recipe of a training run, new or resumed."""
 
 from __future__ import annotations
 
@@ -42,19 +42,18 @@ from gaudi_asr_cli.core.training.examples import RejectedExample
 from gaudi_asr_cli.core.workflows.finetune.job import Job
 
 SPLIT_KEYS = ("train", "eval", "test")
-"""The data of a recipe."""
+"""The keys of a recipe that name data."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinetuneRequest:
-    """What to train: a recipe by name or file with settings on top, and where.
+    """A recipe by name or file with settings on top, and the run folder.
 
-    With `resume` the recipe is the run's own; one that is given beside it must say the same.
-    `kind` is the command, which takes recipes of its kind alone.
-    `in_place` stands for models and data that are named. `former_pattern` is what an old script
-    would have removed from the text: what that is in the data is told.
-    `handover` is the folder in which a launch left what it prepared for its ranks; the run folder
-    is there already then, and what was begun in it is gone on with.
+    With `resume` the recipe is that of the run; one that is given too must be equal. `kind` is the
+    command, which only accepts recipes of its kind. `in_place` replaces models and data that the
+    recipe names. `former_pattern` is the regular expression of characters that an old script
+    removed: how often they occur in the data is reported. `handover` is the folder with the
+    prepared data of a launcher; the run folder exists then, and a started run is continued.
     """
 
     recipe: str | None = None
@@ -68,51 +67,51 @@ class FinetuneRequest:
 
 
 def require_new_run(request: FinetuneRequest) -> None:
-    """Say that the run folder is taken before any work is done for it.
+    """Check that the folder of a new run does not exist, before any work is done.
 
     Raises:
-        UsageError: A new run's folder exists.
+        UsageError: The folder exists.
     """
     if request.run is not None and not request.resume and request.handover is None:
         RunFolder.reject_existing(request.run)
 
 
 def resolve_recipe(request: FinetuneRequest) -> TrainingRecipe:
-    """The recipe of the request; bare, the demo; resumed, the run's own.
+    """Return the recipe of the request: the demo by default, that of the run if resumed.
 
     Raises:
-        RecipeError: The recipe is wrong, or says something else than the run that is resumed.
+        RecipeError: The recipe is invalid, or differs from that of the resumed run.
     """
     handed = handed_secrets() if request.handover is not None else {}
     if not request.resume:
-        return with_secrets(of_kind(absolute(asked_recipe(request)), request.kind), handed)
+        return with_secrets(of_kind(absolute(requested_recipe(request)), request.kind), handed)
     if request.run is None:
         raise UsageError("--resume needs the run's folder.", remedy="Name it with --run DIR.")
     folder = RunFolder.existing(request.run)
     stored = check_recipe(read_recipe(folder.recipe), origin=str(folder.recipe))
     of_kind(stored, request.kind)
     if request.recipe is not None:
-        asked = absolute(asked_recipe(request))
+        requested = absolute(requested_recipe(request))
     else:
         values = with_settings(stored.model_dump(mode="json"), request.settings)
-        asked = absolute(check_recipe(values, origin="the settings"))
-    # Secrets were not written: those of this command line are taken.
-    old, new = (without_secrets(one.model_dump(mode="json")) for one in (stored, asked))
+        requested = absolute(check_recipe(values, origin="the settings"))
+    # Secrets were not written: use those of this command line.
+    old, new = (without_secrets(one.model_dump(mode="json")) for one in (stored, requested))
     different = [key for key in type(stored).model_fields if new.get(key) != old.get(key)]
     if different:
         raise RecipeError(
             f"The run in {folder.root} was started with another {', '.join(different)}.",
-            remedy="Resume it without options of its own, or start a new run with another --run.",
+            remedy="Resume it without other options, or start a new run with another --run.",
         )
-    return with_secrets(stored, {**only_secrets(asked.model_dump(mode="json")), **handed})
+    return with_secrets(stored, {**only_secrets(requested.model_dump(mode="json")), **handed})
 
 
-def asked_recipe(request: FinetuneRequest) -> TrainingRecipe:
-    """The new recipe with local models and data in place of those that it names.
+def requested_recipe(request: FinetuneRequest) -> TrainingRecipe:
+    """Return the new recipe with models and data replaced by `in_place`.
 
     Raises:
-        RecipeError: The recipe is wrong.
-        UsageError: A replacement is of nothing that it names.
+        RecipeError: The recipe is invalid.
+        UsageError: A replacement is for a name that the recipe does not have.
     """
     recipe = new_recipe(request)
     parts = {name: part for name in SPLIT_KEYS if (part := getattr(recipe, name)) is not None}
@@ -127,7 +126,7 @@ def asked_recipe(request: FinetuneRequest) -> TrainingRecipe:
 
 
 def new_recipe(request: FinetuneRequest) -> TrainingRecipe:
-    """The recipe that is named; without a name the demo, or with data of one's own the defaults."""
+    """Load the named recipe; without a name, the defaults if data is given, else the demo."""
     if request.recipe is not None:
         return load_recipe(request.recipe, request.settings)
     has_data = any(setting.startswith(("train=", "train.data=")) for setting in request.settings)
@@ -138,40 +137,42 @@ def new_recipe(request: FinetuneRequest) -> TrainingRecipe:
 
 
 def of_kind(recipe: TrainingRecipe, kind: str) -> TrainingRecipe:
-    """The recipe, if it is what the command trains.
+    """Return the recipe, if the command trains its kind.
 
     Raises:
-        RecipeError: It is another command's.
+        RecipeError: The recipe is for another command.
     """
     if recipe.kind != kind:
         raise RecipeError(
             f"{kind} does not train a recipe of kind {recipe.kind}.",
-            remedy=f"Give it to gaudi-asr {recipe.kind}.",
+            remedy=f"Use gaudi-asr {recipe.kind}.",
         )
     return recipe
 
 
 def absolute(recipe: TrainingRecipe) -> TrainingRecipe:
-    """The recipe with local paths spelt out, so that it means the same from any folder."""
+    """Return the recipe with absolute local paths, so that it is valid from any folder."""
 
     def expanded(source: str) -> str:
         path, mark, split = source.partition("#")
         return f"{Path(path).resolve()}{mark}{split}" if Path(path).exists() else source
 
-    def moved(data: DataSection | None) -> DataSection | None:
+    def with_absolute_paths(data: DataSection | None) -> DataSection | None:
         if data is None:
             return None
         return data.model_copy(update={"data": [expanded(source) for source in data.sources]})
 
-    return recipe.model_copy(update={name: moved(getattr(recipe, name)) for name in SPLIT_KEYS})
+    return recipe.model_copy(
+        update={name: with_absolute_paths(getattr(recipe, name)) for name in SPLIT_KEYS}
+    )
 
 
 def open_folder(request: FinetuneRequest, job: Job) -> RunFolder:
-    """A new run folder with the run's description, or the one that is resumed.
+    """Create the run folder with recipe and environment, or check the one that is resumed.
 
     Raises:
-        UsageError: The folder exists, or cannot be made.
-        RecipeError: The data or the vocabulary is not what the run was started with.
+        UsageError: The folder exists, or cannot be created.
+        RecipeError: The data or the vocabulary has changed since the run was started.
     """
     recipe_text = dump_recipe(job.recipe)
     identity = {
@@ -179,32 +180,32 @@ def open_folder(request: FinetuneRequest, job: Job) -> RunFolder:
         "vocabulary": job.task.vocabulary_hash,
         "recipe": fingerprint_text(recipe_text),
     }
-    folder = place_run(request, job.recipe.name)
+    folder = find_run_folder(request, job.recipe.name)
     if folder.recipe.is_file():
         check_identity(folder, identity, job.task.device.ranks.count)
         return folder
     folder.checkpoints.mkdir(exist_ok=True)
     environment = describe_environment(job.task.device, hide_in_words(given_command(request)))
     write_json(folder.environment, {**environment, "seed": job.recipe.seed, "hashes": identity})
-    write_refused(folder, job.refused)
-    # Last: a folder with a recipe in it is one that can be resumed.
+    write_skipped(folder, job.skipped)
+    # Last: a folder with a recipe can be resumed.
     write_whole(folder.recipe, recipe_text)
     return folder
 
 
 def given_command(request: FinetuneRequest) -> list[str]:
-    """What the user typed, here or where this rank was launched."""
+    """Return the command line of the user, also in a rank that was launched by it."""
     if request.handover is None:
         return sys.argv
     words: list[str] = json.loads(Handover(request.handover).command.read_text(encoding="utf-8"))
     return words
 
 
-def place_run(request: FinetuneRequest, name: str) -> RunFolder:
-    """The folder itself: made if it is a new run's, else the one that is there.
+def find_run_folder(request: FinetuneRequest, name: str) -> RunFolder:
+    """Create the folder of a new run, or find that of a resumed one.
 
     Raises:
-        UsageError: A new one exists, or cannot be made; or there is none to resume.
+        UsageError: A new folder exists or cannot be created; or there is none to resume.
     """
     if request.run is None:
         return RunFolder.create_numbered(name)
@@ -213,35 +214,39 @@ def place_run(request: FinetuneRequest, name: str) -> RunFolder:
     return RunFolder.create(request.run) if request.handover is None else RunFolder(request.run)
 
 
-def write_refused(folder: RunFolder, refused: tuple[RejectedExample, ...]) -> None:
-    """List what is not trained on, and why."""
-    lines = [json_text(asdict(one)) + "\n" for one in refused]
+def write_skipped(folder: RunFolder, skipped: tuple[RejectedExample, ...]) -> None:
+    """Write the skipped examples with their reasons to refused.jsonl."""
+    lines = [json_text(asdict(one)) + "\n" for one in skipped]
     write_whole(folder.skipped, "".join(lines))
 
 
 def check_identity(folder: RunFolder, identity: dict[str, str], ranks: int = 1) -> None:
-    """Refuse to go on with a run whose data, vocabulary or number of ranks has changed under it."""
+    """Check that data, vocabulary and number of ranks of a resumed run are unchanged.
+
+    Raises:
+        RecipeError: One of them has changed.
+    """
     environment = json.loads(folder.environment.read_text(encoding="utf-8"))
     before, stored = environment.get("ranks", 1), environment["hashes"]
     if ranks != before:
         raise RecipeError(
-            f"The run in {folder.root} was started on {before} cards, not on {ranks}.",
-            remedy=f"Go on with as many (--cards {before} on one node): steps would not be the "
-            "same with others.",
+            f"The run in {folder.root} was started on {before} devices, not on {ranks}.",
+            remedy=f"Resume it on as many (--cards {before} on one node): steps would differ with "
+            "another number.",
         )
     changed = [name for name, value in identity.items() if stored.get(name) != value]
     if changed:
         raise RecipeError(
             f"The run in {folder.root} was started with other {' and '.join(changed)}.",
-            remedy="Bring back what it was started with, or start a new run.",
+            remedy="Restore what it was started with, or start a new run.",
         )
 
 
 def recording(observe: Observer, folder: RunFolder) -> Observer:
-    """Tell the observer and write it down."""
+    """Return an observer that passes events on and records them in the run folder."""
 
-    def told(event: Event) -> None:
+    def record(event: Event) -> None:
         observe(event)
         folder.record(event)
 
-    return told
+    return record

@@ -1,4 +1,4 @@
-"""`finetune-ctc` and `finetune-seq2seq`: from speech to a model and its word error rate."""
+"""`finetune-ctc` and `finetune-seq2seq`: train a model and score it."""
 
 from __future__ import annotations
 
@@ -35,33 +35,33 @@ from gaudi_asr_cli.core.workflows.finetune.job import (
     rules_of,
     unreadable,
 )
-from gaudi_asr_cli.core.workflows.finetune.legacy_text import report_formerly_removed
+from gaudi_asr_cli.core.workflows.finetune.legacy_text import report_legacy_removals
 from gaudi_asr_cli.core.workflows.finetune.opening import (
     FinetuneRequest,
     open_folder,
     recording,
     require_new_run,
     resolve_recipe,
-    write_refused,
+    write_skipped,
 )
 
 BYTES_PER_WEIGHT_ON_DISK = 12
 """A checkpoint holds the weight and AdamW's two moments, 4 bytes each."""
 
 BYTES_PER_WEIGHT_IN_MEMORY = 16
-"""In memory there is the gradient besides."""
+"""In memory there is also the gradient."""
 
 
-LEARNING = {
+PROGRESS_METRICS = {
     "finetune-ctc": ("blank_first", "blank_last"),
     "finetune-seq2seq": ("accuracy_first", "accuracy_last"),
 }
-"""What tells beside the loss whether a model of a kind learns."""
+"""Metrics besides the loss that show whether a model of a kind is training well."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinetunePlan:
-    """What a run would do (`--dry-run`); sizes are forecasts, in MB."""
+    """The plan of a run (`--dry-run`); sizes are estimates in MB."""
 
     kind: str
     model: str
@@ -89,7 +89,7 @@ class FinetunePlan:
 
 @dataclass(frozen=True, slots=True)
 class FinetuneReport:
-    """The closing account of a run; `eval` and `test` are None where nothing was scored."""
+    """The final report of a run; `eval` and `test` are None if nothing was scored."""
 
     kind: str
     run: Path
@@ -110,7 +110,7 @@ class FinetuneReport:
             key: trained[key]
             for key in (
                 "audio_s_per_s", "utterances_per_s", "padding",
-                "loss_first", "loss_last", *LEARNING[self.kind],
+                "loss_first", "loss_last", *PROGRESS_METRICS[self.kind],
             )
         }  # fmt: skip
         return {
@@ -135,17 +135,17 @@ class FinetuneReport:
 def finetune(
     request: FinetuneRequest, device: Device, observe: Observer = ignore
 ) -> FinetuneReport | None:
-    """Train as the recipe says, keep the best weights, score them, write the run folder.
+    """Train a recipe, keep the best weights, score them, and write the run folder.
 
-    Of several ranks all train, and the first scores, writes, tells and reports.
+    In distributed training all ranks train; the first also scores, writes and reports.
 
     Returns:
-        The account of the run; None on every rank but the first.
+        The report of the run; None on every rank but the first.
 
     Raises:
         UsageError: The run folder exists, or there is none to resume.
-        RecipeError: The recipe is wrong, or a resumed run is not the one that was started.
-        DataError: The data cannot be read, or nothing of it can be learnt.
+        RecipeError: The recipe is invalid, or a resumed run has changed.
+        DataError: The data cannot be read, or no example of it can be used.
         TrainingError: The loss is not finite, or the disk is full.
         StoppedError: Ctrl-C or SIGTERM; the run can be resumed.
     """
@@ -153,31 +153,31 @@ def finetune(
     observe = observe if ranks.first else ignore
     ranks.broadcast(lambda: require_new_run(request))
     job = prepare(resolve_recipe(request), device, observe, request.handover)
-    report_formerly_removed(request.former_pattern, job.recipe, job.splits, observe)
+    report_legacy_removals(request.former_pattern, job.recipe, job.splits, observe)
     folder = RunFolder(Path(ranks.broadcast(lambda: str(open_folder(request, job).root))))
-    told = recording(observe, folder) if ranks.first else ignore
+    recorded = recording(observe, folder) if ranks.first else ignore
     score = scorer(job) if job.splits.eval else None
     with fitting_threads(job.task):
-        outcome = train(job.task, job.training_set, score, job.settings, folder, told)
-        return finish(job, folder, outcome, told, started) if ranks.first else None
+        outcome = train(job.task, job.training_set, score, job.settings, folder, recorded)
+        return finish(job, folder, outcome, recorded, started) if ranks.first else None
 
 
 def plan_finetune(
     request: FinetuneRequest, device: Device, observe: Observer = ignore
 ) -> FinetunePlan:
-    """Read and check everything, and say what training would do, without a step of it.
+    """Read and check everything, and plan the training without a step of it.
 
     Raises:
-        RecipeError: The recipe is wrong.
-        DataError: The data cannot be read, or nothing of it can be learnt.
+        RecipeError: The recipe is invalid.
+        DataError: The data cannot be read, or no example of it can be used.
     """
     job = prepare(resolve_recipe(request), device, observe)
-    report_formerly_removed(request.former_pattern, job.recipe, job.splits, observe)
+    report_legacy_removals(request.former_pattern, job.recipe, job.splits, observe)
     plan = job.training_set.plan(0)
     durations_s = job.training_set.durations_s
     edges_s = job.training_set.batching.edges_s
     weights, trained = count_weights(job.task.network)
-    held = Counter(edge_of(one, edges_s) for one in durations_s)
+    counts = Counter(edge_of(one, edges_s) for one in durations_s)
     return FinetunePlan(
         kind=job.task.kind,
         model=job.task.name,
@@ -185,10 +185,10 @@ def plan_finetune(
         dtype=job.task.dtype,
         utterances=len(job.training_set.utterances),
         hours=job.training_set.audio_s / 3600,
-        refused=count_reasons(job.refused),
+        refused=count_reasons(job.skipped),
         tokens=job.task.vocabulary_size,
         edges_s=edges_s,
-        utterances_per_bucket=tuple(held[edge] for edge in edges_s),
+        utterances_per_bucket=tuple(counts[edge] for edge in edges_s),
         batches_per_epoch=len(plan.batches),
         padding=padded_ratio(plan, durations_s),
         steps=job.settings.steps,
@@ -201,23 +201,23 @@ def plan_finetune(
 
 
 def count_weights(network: Any) -> tuple[int, int]:
-    """How many weights there are, and how many of them learn."""
+    """Return the number of weights, and of those that are trained."""
     sizes = [(one.numel(), one.requires_grad) for one in network.parameters()]
-    return sum(size for size, _ in sizes), sum(size for size, learns in sizes if learns)
+    return sum(size for size, _ in sizes), sum(size for size, is_trained in sizes if is_trained)
 
 
 def memory_mb(weights: int, trained: int) -> float:
-    """What weights, gradients and optimiser take in fp32; what is computed comes on top."""
+    """Return MB of weights, gradients and optimiser in fp32; activations come on top."""
     return (4 * weights + (BYTES_PER_WEIGHT_IN_MEMORY - 4) * trained) / 1e6
 
 
 def disk_mb(weights: int) -> float:
-    """What is written at most: the newest checkpoint, the best, the next, and the model itself."""
+    """Return the largest MB on disk: latest, best and next checkpoint, and the model."""
     return (3 * BYTES_PER_WEIGHT_ON_DISK + 4) * weights / 1e6
 
 
 def edge_of(duration_s: float, edges_s: Sequence[float]) -> float:
-    """The bucket of a sound: the shortest that holds it."""
+    """Return the edge of the shortest bucket that holds the clip."""
     return next(edge for edge in edges_s if edge + 1e-6 >= duration_s)
 
 
@@ -228,41 +228,41 @@ def score_split(
     rules, language = rules_of(job.recipe), job.recipe.text.phonemes_of
     name = "none" if language else job.recipe.evaluation.normalizer
     normalize = open_normalizer(name, rules.language)
-    heard = task.score(
+    result = task.score(
         scorable(split),
         lambda text: normalize(rules.clean(text)),
         stage=stage,
         observe=observe,
     )
     score = summarize(
-        heard.scored,
+        result.scored,
         normalizer=label_phonemes(language) if language else label_normalizer(name, rules.language),
         utterances_total=len(split.utterances) + len(split.broken),
         audio_s_total=split.audio_s,
-        rtfx=heard.rtfx,
-        phases_s=heard.phases_s,
+        rtfx=result.rtfx,
+        phases_s=result.phases_s,
         seed=job.recipe.seed,
         unit="phoneme" if language else "word",
-        notes=find_notes(heard.scored, name, rules),
+        notes=find_notes(result.scored, name, rules),
     )
-    return heard, score
+    return result, score
 
 
 def scorable(split: Measured) -> list[Utterance]:
-    """Those with text; the score says of how many."""
+    """Return the utterances with text; the score also counts the others."""
     return [one for one in split.utterances if one.text is not None]
 
 
 def scorer(job: Job) -> Callable[[Task, int], Evaluated]:
-    """Scores a model on the evaluation split while it is trained."""
+    """Return a function that scores the model on the evaluation split during training."""
     split = job.splits.eval
     shown = job.recipe.evaluation.samples
 
     def score(task: Task, step: int) -> Evaluated:
         assert split is not None  # noqa: S101 - no scorer is made without it
-        heard, found = score_split(job, task, split, "evaluate")
+        result, found = score_split(job, task, split, "evaluate")
         samples = tuple(
-            SamplePrediction(one.reference, one.hypothesis) for one in heard.scored[:shown]
+            SamplePrediction(one.reference, one.hypothesis) for one in result.scored[:shown]
         )
         return Evaluated(step, found, None, samples, best=False)
 
@@ -272,14 +272,14 @@ def scorer(job: Job) -> Callable[[Task, int], Evaluated]:
 def finish(
     job: Job, folder: RunFolder, outcome: TrainingOutcome, observe: Observer, started: float
 ) -> FinetuneReport:
-    """Score the final weights, write model, predictions, card, and last the report."""
-    refused = (*job.refused, *(unreadable(name, why) for name, why in outcome.broken.items()))
-    write_refused(folder, refused)
+    """Score the final weights; write model, predictions, model card, and last the report."""
+    skipped = (*job.skipped, *(unreadable(name, why) for name, why in outcome.broken.items()))
+    write_skipped(folder, skipped)
     scores: dict[str, Score] = {}
     for name, split in (("eval", job.splits.eval), ("test", job.splits.test)):
         if split is not None:
-            heard, scores[name] = score_split(job, job.task, split, f"score {name}", observe)
-            lines = [json_text(prediction_json(one)) for one in heard.scored]
+            result, scores[name] = score_split(job, job.task, split, f"score {name}", observe)
+            lines = [json_text(prediction_json(one)) for one in result.scored]
             write_whole(folder.predictions, "".join(f"{line}\n" for line in lines))
     job.task.save(folder.model)
     card = write_card(
@@ -302,7 +302,7 @@ def finish(
         device=job.task.device.name,
         dtype=job.task.dtype,
         outcome=outcome,
-        refused=count_reasons(refused),
+        refused=count_reasons(skipped),
         eval=scores.get("eval"),
         test=scores.get("test"),
         wall_s=time.perf_counter() - started,

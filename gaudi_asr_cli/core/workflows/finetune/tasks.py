@@ -1,4 +1,4 @@
-"""The model that a recipe trains, opened and made ready to learn, by the recipe's kind."""
+"""Opening of the model that a recipe trains, by the kind of the recipe."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from gaudi_asr_cli.core.training.tasks.seq2seq import Seq2SeqTask
 
 
 def open_task(recipe: TrainingRecipe, texts: list[str], device: Device, observe: Observer) -> Task:
-    """What the recipe trains; `texts` are the cleaned ones of the training data.
+    """Open the task of a recipe; `texts` are the cleaned texts of the training data.
 
     Raises:
-        DataError: The model cannot write what the data says.
+        DataError: The labels of the model do not cover the texts.
         RecipeError: A setting does not fit the model.
-        UnreachableError: A hub id that is neither cached nor reachable.
+        UnreachableError: A hub id is neither cached nor reachable.
     """
     if isinstance(recipe, CtcRecipe):
         return open_ctc_task(recipe, texts, device, observe)
@@ -51,11 +51,11 @@ def open_task(recipe: TrainingRecipe, texts: list[str], device: Device, observe:
 def open_ctc_task(
     recipe: CtcRecipe, texts: list[str], device: Device, observe: Observer
 ) -> CtcTask:
-    """The CTC model to train, with the vocabulary that the recipe asks for.
+    """Open the CTC model to train, with the vocabulary of the recipe.
 
     Raises:
         DataError: The vocabulary lacks the data's characters.
-        RecipeError: `scratch` without an architecture, or the other way round.
+        RecipeError: `model: scratch` has no architecture or no vocabulary.
     """
     vocabulary = choose_vocabulary(recipe, texts)
     if recipe.model == "scratch":
@@ -92,7 +92,7 @@ def open_ctc_task(
 
 
 def choose_vocabulary(recipe: CtcRecipe, texts: list[str]) -> Vocabulary | None:
-    """The vocabulary to give the model; None keeps its own."""
+    """Return the vocabulary for the model; None keeps its own."""
     choice = recipe.vocab
     if choice == "auto":
         own = recipe.model != "scratch" and has_trained_head(find_model(recipe.model))
@@ -105,7 +105,7 @@ def choose_vocabulary(recipe: CtcRecipe, texts: list[str]) -> Vocabulary | None:
     counts = count_units(texts, phonemes=text.unit == "phoneme")
     if not counts:
         raise DataError(
-            "The training data has no text to learn from.",
+            "The training data has no text.",
             remedy="Name the column that holds it with --text-column.",
         )
     return build_vocabulary(
@@ -121,10 +121,10 @@ def choose_vocabulary(recipe: CtcRecipe, texts: list[str]) -> Vocabulary | None:
 def open_seq2seq_task(
     recipe: Seq2SeqRecipe, texts: list[str], device: Device, observe: Observer
 ) -> Seq2SeqTask:
-    """The encoder-decoder to train, with the parts that the recipe freezes.
+    """Open the encoder-decoder to train, with the parts frozen that the recipe freezes.
 
     Raises:
-        DataError: Its tokenizer cannot spell what the data says.
+        DataError: The tokenizer does not know too many tokens of the texts.
         RecipeError: A setting does not fit the model.
     """
     model = open_seq2seq_for_training(
@@ -134,14 +134,14 @@ def open_seq2seq_task(
         decoder=recipe.network.decoder,
         dtype=recipe.dtype,
     )
-    how = Generation(
+    generation = Generation(
         language=recipe.language,
         task=recipe.task,
         max_tokens=recipe.generation.max_tokens,
         beams=recipe.generation.beams,
     )
-    labeller = open_labeller(model, how)
-    store_generation(model, how)
+    labeller = open_labeller(model, generation)
+    store_generation(model, generation)
     report_unknown(labeller, texts, observe)
     if recipe.lora.rank is not None:
         lora = recipe.lora
@@ -149,29 +149,29 @@ def open_seq2seq_task(
         low_rank = LowRank(recipe.lora.rank, alpha, lora.dropout, tuple(lora.targets), recipe.seed)
         add_low_rank(model, low_rank)
     freeze_parts(model, recipe.freeze)
-    return Seq2SeqTask(model, labeller, how)
+    return Seq2SeqTask(model, labeller, generation)
 
 
 def report_unknown(labeller: Labeller, texts: list[str], observe: Observer) -> None:
-    """Say how much of the data the tokenizer cannot spell.
+    """Report how many tokens of the texts the tokenizer does not know.
 
     Raises:
-        DataError: So much that the tokenizer cannot be meant for this data.
+        DataError: So many that the tokenizer does not match the data.
     """
-    spelling = count_tokenisation(labeller, texts)
-    unknown, tokens = spelling.unknown, spelling.tokens
+    tokenisation = count_tokenisation(labeller, texts)
+    unknown, tokens = tokenisation.unknown, tokenisation.tokens
     if not unknown:
         return
-    worst = spelling.texts[0]
+    worst = tokenisation.texts[0]
     if unknown > UNKNOWN_LIMIT * tokens:
         raise DataError(
-            f"The model's tokenizer cannot spell this data: {unknown} of {tokens} tokens are "
-            f"unknown, such as in {worst!r}.",
+            f"The model's tokenizer does not cover this data: {unknown} of {tokens} tokens are "
+            f"unknown, for example in {worst!r}.",
             remedy=TOKENISATION_REMEDY,
         )
     observe(
         Noticed(
-            f"{unknown} of {tokens} tokens are trained as unknown, such as in {worst!r}.",
-            remedy="Strip what the tokenizer does not know with --strip-chars.",
+            f"{unknown} of {tokens} tokens are trained as unknown, for example in {worst!r}.",
+            remedy="Remove characters that the tokenizer does not know with --strip-chars.",
         )
     )

@@ -1,1 +1,1 @@
-"""`results`."""
+"""`results`: compare runs with published results."""

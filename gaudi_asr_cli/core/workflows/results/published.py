@@ -1,4 +1,4 @@
-"""A run beside what was published: which rows it can be laid against, and in what it differs."""
+"""Comparison of a run with published results: which rows apply, and how the run differs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from gaudi_asr_cli.core.workflows.results.runs import RunResult
 
 Verdict = Literal["comparable", "with care", "not comparable"]
 DECISIVE = frozenset({"unit", "model", "training data", "split", "coverage"})
-"""Where one of these differs, two error rates say nothing of each other."""
+"""If one of these differs, two error rates cannot be compared."""
 _ABOUT = frozenset(
     {"name", "requires", "published", "kind", "model", "eval", "test"}
     | {"data", "config", "text_column"}
 )
-"""Keys that say nothing of how a model is trained, or are an aspect of their own."""
+"""Recipe keys that are not training settings, or have an aspect of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Aspect:
-    """Something that two results may have in common; `same` is None where one does not say."""
+    """A property of two results; `same` is None if one of them does not state it."""
 
     name: str
     here: str
@@ -33,7 +33,7 @@ class Aspect:
 
 @dataclass(frozen=True, slots=True)
 class PublishedComparison:
-    """A run laid against the published result of a recipe; `difference` is ours less theirs."""
+    """A run compared with the published result of a recipe; `difference` is ours minus theirs."""
 
     recipe: RecipeInfo
     difference: float | None
@@ -41,12 +41,12 @@ class PublishedComparison:
 
     @property
     def published(self) -> PublishedSection:
-        assert self.recipe.published is not None  # noqa: S101 - only such are laid beside
+        assert self.recipe.published is not None  # noqa: S101 - only recipes with one are compared
         return self.recipe.published
 
     @property
     def verdict(self) -> Verdict:
-        """Of the error rates; hardware bears on the time alone."""
+        """Whether the error rates can be compared; hardware only affects time."""
         judged = [one for one in self.aspects if one.name != "hardware"]
         if any(one.same is False and one.name in DECISIVE for one in judged):
             return "not comparable"
@@ -63,16 +63,16 @@ class PublishedComparison:
 
 
 def published_rate(published: PublishedSection) -> float | None:
-    """The phoneme error rate where that was published, else the word error rate."""
+    """Return the published phoneme error rate, else the word error rate."""
     return published.wer if published.per is None else published.per
 
 
 def find_comparisons(
     result: RunResult, recipes: Sequence[RecipeInfo]
 ) -> tuple[PublishedComparison, ...]:
-    """The row that the run's recipe was published for; else rows of its model and training data.
+    """Return the published row of the run's recipe, else rows of its model and training data.
 
-    Rows without an error rate are not laid beside anything.
+    Rows without an error rate are left out.
     """
     rated = [
         one
@@ -81,20 +81,20 @@ def find_comparisons(
         if ("seq2seq" in one.kind) == (result.task == "seq2seq")
     ]
     own = [one for one in rated if _is_own(result, one)]
-    alike = [
+    similar = [
         one for one in rated if one.model == result.base and _same_training(result, one) is True
     ]
-    return tuple(_compare_with_published(result, one) for one in own or alike)
+    return tuple(_compare_with_published(result, one) for one in own or similar)
 
 
 def _is_own(result: RunResult, recipe: RecipeInfo) -> bool:
-    told = (result.recipe or {}).get("published") or {}
+    stated = (result.recipe or {}).get("published") or {}
     published = recipe.published
     return (
         published is not None
         and bool(published.lines)
-        and told.get("document") == published.document
-        and tuple(told.get("lines", ())) == published.lines
+        and stated.get("document") == published.document
+        and tuple(stated.get("lines", ())) == published.lines
     )
 
 
@@ -133,7 +133,7 @@ def _compare(
 
 
 def _same_training(result: RunResult, recipe: RecipeInfo) -> bool | None:
-    """Whether both learnt from the same data; None where a local path may well be a copy of it."""
+    """Return whether the training data is the same; None if a local path may be a copy of it."""
     if not result.train:
         return None
     if result.train == recipe.data:
@@ -142,8 +142,8 @@ def _same_training(result: RunResult, recipe: RecipeInfo) -> bool | None:
 
 
 def _is_local(data: str) -> bool:
-    place = data.split()[0]
-    return place.startswith(("/", ".")) or ":" in place
+    path = data.split()[0]
+    return path.startswith(("/", ".")) or ":" in path
 
 
 def _compare_split(result: RunResult, published: PublishedSection) -> Aspect:
@@ -165,7 +165,7 @@ def _compare_coverage(result: RunResult) -> Aspect:
 
 
 def _compare_settings(result: RunResult, recipe: RecipeInfo, published: PublishedSection) -> Aspect:
-    """Which keys of the run's recipe are not those of the published one."""
+    """Compare the settings of the run with those of the published recipe."""
     unknown = ", ".join(published.unknown)
     there = f"not published: {unknown}" if unknown else "as the recipe has them"
     if result.recipe is None:
@@ -177,7 +177,7 @@ def _compare_settings(result: RunResult, recipe: RecipeInfo, published: Publishe
 
 
 def _find_changes(ours: Mapping[str, Any], written: Mapping[str, Any]) -> Iterator[str]:
-    """Dotted keys whose value in our recipe is not the one of theirs, data apart."""
+    """Yield the dotted keys, other than data, whose values differ."""
     for key, value in written.items():
         mine = ours.get(key)
         if key in _ABOUT:

@@ -1,4 +1,4 @@
-"""`results`: the runs of a folder beside what was published."""
+"""`results`: compare the runs of a folder with published results."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gaudi_asr_cli.core.workflows.results.runs import Found, RunResult, read_run
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A score of a run, and the published rows it can be laid beside."""
+    """A score of a run, and the published rows that it is compared with."""
 
     result: RunResult
-    beside: tuple[PublishedComparison, ...]
+    comparisons: tuple[PublishedComparison, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ResultsReport:
-    """Every run of the folder, every published row, and what could not be read."""
+    """Every run of the folder, every published row, and reports that could not be read."""
 
     folder: Path
     entries: tuple[Entry, ...]
@@ -34,11 +34,11 @@ class ResultsReport:
     found: Found
 
     def runs_of(self, recipe: RecipeInfo) -> tuple[Entry, ...]:
-        """The runs that are laid beside what was published for the recipe."""
+        """Return the runs that are compared with the published result of the recipe."""
         return tuple(
             entry
             for entry in self.entries
-            if any(one.recipe.name == recipe.name for one in entry.beside)
+            if any(one.recipe.name == recipe.name for one in entry.comparisons)
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class ResultsReport:
             "schema": "results/1",
             "folder": str(self.folder),
             "runs": [
-                {**one.result.to_json(), "beside": [row.to_json() for row in one.beside]}
+                {**one.result.to_json(), "beside": [row.to_json() for row in one.comparisons]}
                 for one in self.entries
             ],
             "published": [
@@ -62,9 +62,9 @@ DEFAULT_FOLDER = Path("runs")
 
 
 def collect_results(folder: Path | None = None) -> ResultsReport:
-    """Read the reports below `folder` and lay each beside the published rows it belongs to.
+    """Read the reports below `folder` and compare each with the matching published rows.
 
-    Without a folder those of `runs/` here, of which there may be none yet.
+    The default folder is `runs/`, which may not exist yet.
 
     Raises:
         DataError: There is no such folder.
@@ -72,7 +72,7 @@ def collect_results(folder: Path | None = None) -> ResultsReport:
     if folder is not None and not folder.is_dir():
         raise DataError(
             f"There is no folder {folder}.",
-            remedy="Name one that holds runs: gaudi-asr results DIR. Runs go to runs/ unless told.",
+            remedy="Name a folder of runs: gaudi-asr results DIR. The default is runs/.",
         )
     recipes = describe_recipes()
     found = read_runs(folder or DEFAULT_FOLDER)

@@ -1,4 +1,4 @@
-"""What the runs of a folder achieved: read from their reports, whatever command wrote them."""
+"""Results of the runs of a folder, read from the reports of all commands."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import yaml
 from gaudi_asr_cli.core.recipes.catalogue import name_data
 from gaudi_asr_cli.core.runs import RunFolder
 
-DEEPEST = 4
-"""Folders below the one that is asked for; what lies deeper is nobody's run."""
+MAX_DEPTH = 4
+"""Levels of folders below the given one that are searched for runs."""
 BENCH, TRAINING = "bench", ("finetune-ctc", "finetune-seq2seq")
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """One score of one run; None where the report does not say.
+    """One score of one run; None if the report does not state a value.
 
-    `part` is `eval` or `test` of a training; `base` is the model that was trained, or that the
-    scored model was trained from; `train` and `data` are what it learnt from and was scored on.
-    `rate` is of `unit`s: words or phonemes. `recipe` holds the run's resolved recipe.
+    `part` is `eval` or `test` of a training run; `base` is the model that was fine-tuned; `train`
+    and `data` are the training data and the scored data. `rate` is the error rate of `unit`, word
+    or phoneme. `recipe` is the resolved recipe of the run.
     """
 
     run: Path
@@ -70,7 +70,7 @@ class Found:
 
 
 def read_runs(folder: Path) -> Found:
-    """Every run in `folder` or below it, by path; `folder` may be a run itself."""
+    """Read every run in or below `folder`, by path; `folder` may be a run itself."""
     results: list[RunResult] = []
     unfinished: list[Path] = []
     unreadable: list[Path] = []
@@ -81,20 +81,20 @@ def read_runs(folder: Path) -> Found:
         try:
             results += _read_report(path)
         except (ValueError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError):
-            # A report of another version, or cut off by a full disk: told, not fatal.
+            # A report of another version, or truncated by a full disk: listed, not fatal.
             unreadable.append(path)
     return Found(tuple(results), tuple(unfinished), tuple(unreadable))
 
 
 def _find_reports(folder: Path) -> Iterator[Path]:
-    """Reports of runs, files of `bench --save`, and folders of runs that have no report."""
-    for place, inner, files in os.walk(folder):
-        here = RunFolder(Path(place))
+    """Yield reports of runs, files of `bench --save`, and run folders without a report."""
+    for path, inner, files in os.walk(folder):
+        here = RunFolder(Path(path))
         if here.report.name in files or here.recipe.name in files:
             inner.clear()
             yield here.report if here.report.name in files else here.root
             continue
-        if len(here.root.relative_to(folder).parts) >= DEEPEST:
+        if len(here.root.relative_to(folder).parts) >= MAX_DEPTH:
             inner.clear()
         yield from (here.root / name for name in files if _is_saved_bench(here.root / name))
 
@@ -187,7 +187,7 @@ def _of_evaluation(root: Path, kind: str, report: Mapping[str, Any]) -> RunResul
 
 
 def _name_split(section: Mapping[str, Any]) -> str | None:
-    """The split that is named, beside the data or in it: `demo#test`."""
+    """Return the split, named by its key or in the data: `demo#test`."""
     data = section.get("data") or ""
     sources = [data] if isinstance(data, str) else data
     written = {str(source).partition("#")[2] for source in sources}
@@ -219,7 +219,7 @@ def _read_environment(run: RunFolder) -> dict[str, Any]:
 
 
 def _trained_by(model: str) -> Mapping[str, Any] | None:
-    """The recipe of the run that a scored model comes from, where its folder is still there."""
+    """Return the recipe of the run that trained the model, if its folder still exists."""
     for root in (Path(model), Path(model).parent):
         recipe = RunFolder(root).recipe
         if recipe.is_file():

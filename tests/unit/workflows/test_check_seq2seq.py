@@ -16,9 +16,9 @@ from gaudi_asr_cli.core.workflows.check.run import CheckRequest, check
 
 @pytest.fixture
 def write_data(tmp_path):
-    def write(*said):
+    def write(*utterances):
         lines = []
-        for number, (text, duration_s) in enumerate(said):
+        for number, (text, duration_s) in enumerate(utterances):
             samples = np.random.default_rng(number).standard_normal(round(duration_s * 16_000))
             soundfile.write(tmp_path / f"{number}.wav", 0.1 * samples, 16_000, subtype="PCM_16")
             lines.append(json.dumps({"audio_filepath": f"{number}.wav", "text": text}))
@@ -45,10 +45,10 @@ def kinds(report):
     return {finding.kind for finding in report.findings}
 
 
-def test_words_that_the_tokenizer_lacks_stop_and_are_shown(write_data, joined):
-    said = write_data(("one two", 1.0), ("nine two", 1.0))
+def test_words_that_the_tokenizer_lacks_stop_training_and_are_shown(write_data, joined):
+    data = write_data(("one two", 1.0), ("nine two", 1.0))
 
-    report = check(CheckRequest(said, model=joined))
+    report = check(CheckRequest(data, model=joined))
 
     found = find(report, "unknown_tokens")
     assert (found.severity, found.count, found.of, found.unit) == ("stops", 1, 4, "tokens")
@@ -56,10 +56,10 @@ def test_words_that_the_tokenizer_lacks_stop_and_are_shown(write_data, joined):
     assert find(report, "over_limits").severity == "fine"
 
 
-def test_texts_over_the_decoders_places_are_counted(write_data, joined):
-    said = write_data(("one two", 1.0), (" ".join([WORDS[0]] * 30), 9.0), ("two", 1.0))
+def test_texts_over_the_positions_of_the_decoder_are_counted(write_data, joined):
+    data = write_data(("one two", 1.0), (" ".join([WORDS[0]] * 30), 9.0), ("two", 1.0))
 
-    report = check(CheckRequest(said, model=joined))
+    report = check(CheckRequest(data, model=joined))
 
     found = find(report, "over_limits")
     assert (found.severity, found.count, found.of) == ("warns", 1, 3)
@@ -69,11 +69,11 @@ def test_texts_over_the_decoders_places_are_counted(write_data, joined):
     assert not report.stops
 
 
-def test_sound_over_the_window_of_a_whisper_is_counted(write_data, tmp_path):
+def test_audio_over_the_window_of_a_whisper_is_counted(write_data, tmp_path):
     whisper = save_tiny_whisper(tmp_path / "whisper")
-    said = write_data(("one", 1.0), ("two", 2.5), ("three", 3.0))
+    data = write_data(("one", 1.0), ("two", 2.5), ("three", 3.0))
 
-    report = check(CheckRequest(said, model=str(whisper)))
+    report = check(CheckRequest(data, model=str(whisper)))
 
     found = find(report, "over_limits")
     assert (found.severity, found.count) == ("stops", 2)
@@ -87,7 +87,7 @@ def test_no_weights_are_read(write_data, joined):
     assert not check(CheckRequest(write_data(("one two", 1.0)), model=joined)).stops
 
 
-def test_a_vocabulary_is_not_for_a_model_that_writes(write_data, joined, tmp_path):
+def test_a_vocabulary_for_an_encoder_decoder_is_rejected(write_data, joined, tmp_path):
     write_tokenizer_files(build_vocabulary({"o": 1}), tmp_path / "vocab")
 
     with pytest.raises(UsageError, match="a tokenizer of its own"):
