@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write what of docs/ the code says itself: commands.md, recipes.md and old-commands.md."""
+"""Write the generated documents: docs/commands.md, recipes.md and old-commands.md."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from gaudi_asr_cli.ui.help import help_panels, subcommands, usage
 
 DOCS = Path(__file__).parent.parent / "docs"
 OLD_COMMANDS = Path(__file__).parent / "old-commands.md"
-"""What stands above the tables of docs/old-commands.md."""
+"""Text above the tables of docs/old-commands.md."""
 OLD_TABLES = {
     "run_speech_recognition_ctc.py": CTC_FLAGS,
     "run_speech_recognition_seq2seq.py": SEQ2SEQ_FLAGS,
@@ -51,14 +51,17 @@ def main() -> None:
 
 
 def commands_markdown() -> str:
-    """Every command with its options, in the order of `--help`."""
+    """Return every command with its options, in the order of `--help`."""
     program = typer.main.get_command(app)
     lines = ["# Commands", "", NOTICE, "", *_paragraphs(program.help)]
     for name, command in program.commands.items():
         lines += _command_lines(f"gaudi-asr {name}", command)
-    lines += ["## Other spellings", ""]
-    lines += ["Underscores may stand for hyphens. `finetune-ctc` also takes:", ""]
-    lines += ["| spelling | means |", "|---|---|"]
+    lines += ["## Other names of options", ""]
+    lines += [
+        "Underscores may stand for hyphens. `finetune-ctc` and `finetune-seq2seq` also take:",
+        "",
+    ]
+    lines += ["| name | same as |", "|---|---|"]
     lines += [f"| `{alias}` | `{option}` |" for alias, option in ALIASES.items()]
     return "\n".join(lines) + "\n"
 
@@ -79,7 +82,7 @@ def _command_lines(path: str, command: Any) -> Iterator[str]:
 
 
 def recipes_markdown() -> str:
-    """Every key of a recipe with type, default and meaning, section by section."""
+    """Return every key of a recipe with type, default and meaning, section by section."""
     lines = ["# Recipes", "", NOTICE, ""]
     lines += [
         "A recipe is a YAML file; `gaudi-asr recipes` lists those that come with the package.",
@@ -99,7 +102,7 @@ def recipes_markdown() -> str:
 
 
 def old_commands_markdown() -> str:
-    """Every flag of the old scripts and what became of it; the prose is in OLD_COMMANDS."""
+    """Return every flag of the old scripts with its translation; the prose is in OLD_COMMANDS."""
     lines = [*OLD_COMMANDS.read_text(encoding="utf-8").rstrip().splitlines(), ""]
     lines.insert(2, f"{NOTICE}\n")
     for title, flags in OLD_TABLES.items():

@@ -55,7 +55,8 @@ def read_espeak_version() -> str:
     except importlib.metadata.PackageNotFoundError:
         raise MachineError(
             "espeak-ng, which speaks the demo and knows phonemes, is not installed.",
-            remedy="Run pip install 'gaudi-asr[demo]', or bring your own data with --train.",
+            remedy="Run pip install 'gaudi-asr[demo]' (espeak-ng's licence is the GPL, "
+            "version 3), or use your own data with --train.",
         ) from None
 
 

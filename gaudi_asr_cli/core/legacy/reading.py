@@ -186,7 +186,7 @@ class _Reader:
         near = nearest(spelling, (flag.spelling for flag in self.table.values()))
         return UsageError(
             f"Neither the old script nor gaudi-asr has an option {spelling}.",
-            remedy=f"{near}docs/old-commands.md lists every flag of the scripts.",
+            remedy=f"{near}gaudi-asr help old-commands lists every flag of the scripts.",
         )
 
 

@@ -278,7 +278,7 @@ def _check_unknown(recipe: Recipe, origin: str) -> None:
         if key not in known:
             raise RecipeError(
                 f"{origin}: published.unknown names {key!r}, which is no key of a recipe.",
-                remedy=_suggest(key, known) + "docs/recipes.md lists every key.",
+                remedy=_suggest(key, known) + "gaudi-asr help recipes lists every key.",
             )
 
 
@@ -305,7 +305,9 @@ def _as_recipe_error(
             given = without_secrets({dotted.rpartition(".")[2]: problem["input"]})
             shown = repr(next(iter(given.values()), HIDDEN))
             problems.append(f"{dotted!r}: {problem['msg']} (it is {shown})")
-    advice = "".join(dict.fromkeys(remedies)) + "docs/recipes.md lists every key and its type."
+    advice = (
+        "".join(dict.fromkeys(remedies)) + "gaudi-asr help recipes lists every key and its type."
+    )
     return RecipeError(f"{origin}: {'; '.join(problems)}.", remedy=advice)
 
 

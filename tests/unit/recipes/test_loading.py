@@ -93,7 +93,7 @@ def test_a_recipe_that_extends_itself_is_refused(tmp_path):
             "Did you mean 'optimizer.learning_rate'?",
         ),
         ({"train": {"data": "x", "spilt": "y"}}, "train.spilt", "Did you mean 'train.split'?"),
-        ({"train": "x", "epochs": "many"}, "'epochs'", "docs/recipes.md"),
+        ({"train": "x", "epochs": "many"}, "'epochs'", "gaudi-asr help recipes"),
         ({"kind": "finetune-cct", "train": "x"}, "unknown kind", "finetune-ctc"),
         ({}, "'train' is missing", "--set train="),
     ],
