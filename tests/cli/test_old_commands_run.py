@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import pytest
 from helpers.old_commands import local_words, read_commands, write_local
 from helpers.run import run_here
+from helpers.slow import slow_after_first
 
 # DeepSpeed is a package that neither environment of the tests has.
 TRAINED = [one for one in read_commands() if one.trains and "deepspeed" not in one.flags]
@@ -26,7 +27,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("old", TRAINED, ids=lambda one: one.id)
+@pytest.mark.parametrize("old", slow_after_first(TRAINED), ids=lambda one: one.id)
 def test_a_training_command_trains_two_steps(old, local, tmp_path):
     words = local_words(old, local, tmp_path / "run", "cpu")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.run import clean_environment
+from helpers.slow import slow_after_first
 
 PROGRAM = f"{sys.executable} -m gaudi_asr_cli"
 TIMEOUT_S = 300
@@ -83,7 +84,7 @@ def test_without_any_stream_a_command_ends_by_itself(infer):
     assert shell(f"{infer} <&- >&- 2>&-").returncode == 1
 
 
-@pytest.mark.parametrize("redirection", [">&-", "> /dev/full"])
+@pytest.mark.parametrize("redirection", slow_after_first([">&-", "> /dev/full"]))
 def test_files_are_written_though_standard_output_is_lost(
     corpus, tiny_model, tmp_path, redirection
 ):
