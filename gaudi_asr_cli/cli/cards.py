@@ -116,7 +116,7 @@ def starts_ranks(launch: Launch) -> bool:
     return launch.needs_launcher and read_world().size == 1
 
 
-def settings_of(parameters: Mapping[str, Any]) -> list[str]:
+def launch_settings(parameters: Mapping[str, Any]) -> list[str]:
     """Return settings of the launch that the trainer itself needs."""
     config = parameters["deepspeed"]
     return [] if config is None else [f"trainer.deepspeed={config.resolve()}"]

@@ -14,7 +14,7 @@ from gaudi_asr_cli.cli import cards, options
 from gaudi_asr_cli.core.legacy.scripts import SCRIPTS
 from gaudi_asr_cli.core.recipes.keys import RECIPE_KEYS, SECTION_NAMES, RecipeKey, keys_of
 
-Command = Callable[..., None]
+CommandFunction = Callable[..., None]
 PANELS = (
     *(None, options.DATA, options.MODEL, "Training"),
     *(cards.PANEL, options.MACHINE, options.OUTPUT),
@@ -78,23 +78,25 @@ ALIASES: dict[str, str] = {
 """Names that options have in the example scripts; they work in any command line that trains."""
 
 
-def training_command(kind: str) -> Callable[[Command], Command]:
+def training_command(kind: str) -> Callable[[CommandFunction], CommandFunction]:
     """Give a command the options of every training run and of the keys of its recipes."""
     options_of_keys = _parameters_of(keys_of(kind))
     parameters = [*_parameters(_FIRST), *options_of_keys, *_parameters(_LAST)]
     return with_options(sorted(parameters, key=_panel_order))
 
 
-def key_options(kind: str, *keys: str) -> Callable[[Command], Command]:
+def key_options(kind: str, *keys: str) -> Callable[[CommandFunction], CommandFunction]:
     """Give a command the options of these keys of a recipe that it names; no defaults are shown."""
     chosen = [record for record in keys_of(kind) if record.key in keys]
     return with_options(_parameters_of(replace(record, default=None) for record in chosen))
 
 
-def with_options(parameters: Sequence[inspect.Parameter]) -> Callable[[Command], Command]:
+def with_options(
+    parameters: Sequence[inspect.Parameter],
+) -> Callable[[CommandFunction], CommandFunction]:
     """Show Typer these options of a command, which takes them as `**given`, before its own."""
 
-    def decorate(command: Command) -> Command:
+    def decorate(command: CommandFunction) -> CommandFunction:
         declared = inspect.signature(command, eval_str=True).parameters.values()
         own = [
             parameter.replace(kind=parameter.KEYWORD_ONLY)

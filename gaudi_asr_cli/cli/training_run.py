@@ -73,7 +73,7 @@ def request_of(context: typer.Context, kind: str, device: Device | None = None) 
     given = fitting_parameters(context, device)
     settings = (
         *training.settings_of(given),
-        *cards.settings_of(given),
+        *cards.launch_settings(given),
         *extra,
         *(given["set_"] or ()),
     )
