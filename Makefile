@@ -4,12 +4,13 @@ PYTHON ?= python3
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 ARGS ?=
 
-.PHONY: help setup setup-gaudi demo test test-gaudi docs clean
+.PHONY: help setup setup-gaudi demo test test-slow test-gaudi docs clean
 
 help:
 	@echo 'make demo        train a small recogniser from nothing and print its word error rate'
-	@echo 'make test        format, lint, types, import contracts, docs and tests'
-	@echo 'make test-gaudi  the tests with optimum-habana and its transformers'
+	@echo 'make test        format, lint, types, import contracts, docs and quick tests'
+	@echo 'make test-slow   the slow tests'
+	@echo 'make test-gaudi  quick tests and those of the Gaudi stand-in, with optimum-habana'
 	@echo 'make setup       only create .venv; make setup-gaudi: only .venv-gaudi'
 	@echo 'make docs        write docs/commands.md, recipes.md and old-commands.md anew'
 
@@ -30,8 +31,12 @@ demo: setup
 test: setup
 	PATH="$(CURDIR)/.venv/bin:$$PATH" scripts/check
 
+test-slow: setup
+	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python -m pytest -n 2 -m slow $(ARGS)
+
 test-gaudi: setup-gaudi
-	PATH="$(CURDIR)/.venv-gaudi/bin:$$PATH" .venv-gaudi/bin/python -m pytest -n 2 $(ARGS)
+	PATH="$(CURDIR)/.venv-gaudi/bin:$$PATH" .venv-gaudi/bin/python -m pytest -n 2 $(or $(ARGS),-m 'not slow')
+	$(if $(ARGS),,PATH="$(CURDIR)/.venv-gaudi/bin:$$PATH" .venv-gaudi/bin/python -m pytest -n 2 -m slow tests/device)
 
 docs: setup
 	.venv/bin/python scripts/write_docs.py

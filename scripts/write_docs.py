@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write what of docs/ the code says itself: commands.md, recipes.md and old-commands.md."""
+"""Write the generated documents: docs/commands.md, recipes.md and old-commands.md."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from gaudi_asr_cli.ui.help import help_panels, subcommands, usage
 
 DOCS = Path(__file__).parent.parent / "docs"
 OLD_COMMANDS = Path(__file__).parent / "old-commands.md"
-"""What stands above the tables of docs/old-commands.md."""
+"""Text above the tables of docs/old-commands.md."""
 OLD_TABLES = {
     "run_speech_recognition_ctc.py": CTC_FLAGS,
     "run_speech_recognition_seq2seq.py": SEQ2SEQ_FLAGS,
@@ -52,14 +52,17 @@ def main() -> None:
 
 
 def commands_markdown() -> str:
-    """Every command with its options, in the order of `--help`."""
+    """Return every command with its options, in the order of `--help`."""
     program = typer.main.get_command(app)
     lines = ["# Commands", "", NOTICE, "", *_paragraphs(program.help)]
     for name, command in program.commands.items():
         lines += _command_lines(f"gaudi-asr {name}", command)
-    lines += ["## Other spellings", ""]
-    lines += ["Underscores may stand for hyphens. `finetune-ctc` also takes:", ""]
-    lines += ["| spelling | means |", "|---|---|"]
+    lines += ["## Other names of options", ""]
+    lines += [
+        "Underscores may stand for hyphens. `finetune-ctc` and `finetune-seq2seq` also take:",
+        "",
+    ]
+    lines += ["| name | same as |", "|---|---|"]
     lines += [f"| `{alias}` | `{option}` |" for alias, option in ALIASES.items()]
     return "\n".join(lines) + "\n"
 
@@ -80,7 +83,7 @@ def _command_lines(path: str, command: Any) -> Iterator[str]:
 
 
 def recipes_markdown() -> str:
-    """Every key of a recipe with type, default and meaning, section by section."""
+    """Return every key of a recipe with type, default and meaning, section by section."""
     lines = ["# Recipes", "", NOTICE, ""]
     lines += [
         "A recipe is a YAML file; `gaudi-asr recipes` lists those that come with the package.",

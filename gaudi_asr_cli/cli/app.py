@@ -25,6 +25,7 @@ from gaudi_asr_cli.cli import (
     eval_seq2seq,
     finetune_ctc,
     finetune_seq2seq,
+    help_command,
     import_command,
     infer,
     recipes,
@@ -43,8 +44,7 @@ from gaudi_asr_cli.ui.messages import show_error, show_line
 
 app = typer.Typer(
     name="gaudi-asr",
-    add_completion=False,
-    # A bug shows Python's own traceback, short and without the values of variables.
+    # A bug shows Python's own traceback: short, and without the values of variables.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -65,6 +65,7 @@ add_command(app, "bench", bench.command, bench.BenchCommand)
 add_command(app, "import-command", import_command.command, import_command.ImportCommand)
 add_command(app, "results", results.command)
 add_command(app, "doctor", doctor.command)
+add_command(app, "help", help_command.command)
 
 recipes_app = typer.Typer()
 recipes_app.callback(invoke_without_command=True)(recipes.list_without_command)
@@ -74,6 +75,8 @@ add_command(recipes_app, "copy", recipes.copy_command)
 add_command(recipes_app, "forecast", recipes.forecast_command)
 app.add_typer(recipes_app, name="recipes")
 
+COMPLETION = "_GAUDI_ASR_COMPLETE"
+"""Variable by which a shell requests completions."""
 FAILED = 1
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
@@ -100,6 +103,7 @@ def program(
     """Train, evaluate and run speech recognition on Intel Gaudi, CUDA and plain CPUs.
 
     Begin with doctor, then finetune-ctc without options: it trains a small model in minutes.
+    Documents on scoring, devices, recipes and more: gaudi-asr help.
     """
 
 
@@ -110,41 +114,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _prepare_process()
         only_results = separate_results() if asks_for_json(words) else nullcontext()
         with rank_streams(), only_results:
-            code = _run(words or ["--help"])
-    # Where nothing else went wrong: somebody will look for messages that are not there.
+            code = _run(words)
+    # Lost messages are an error of their own where nothing else failed.
     sys.exit(FAILED if code == 0 and messages is not None and messages.lost else code)
 
 
 def asks_for_json(words: Sequence[str]) -> bool:
-    """Whether standard output is to hold nothing that a program cannot read."""
+    """Return whether standard output must be machine-readable."""
     end = words.index("--") if "--" in words else len(words)
     return "--json" in words[:end]
 
 
 def _run(words: list[str]) -> int:
     try:
-        if asked := asked_for_help(words, typer.main.get_command(app)):
+        completing = COMPLETION in os.environ
+        asked = asked_for_help(words or ["--help"], typer.main.get_command(app))
+        if asked and not completing:
             print_result(render_help(*asked))
             return 0
         code = app(args=words, prog_name="gaudi-asr", standalone_mode=False) or 0
     except AsrError as error:
-        return _refuse(error, words)
+        return _report(error, words)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe has all it wanted.
+        # The reader of a pipe has closed it.
         return FAILED
     except Exception as error:
-        mended = as_user_error(error)
-        if mended is None:
+        user_error = as_user_error(error)
+        if user_error is None:
             raise
-        return _refuse(mended, words)
+        return _report(user_error, words)
     if code == INTERRUPTED:
         show_line("Stopped.")
     return int(code)
 
 
-def _refuse(error: AsrError, words: list[str]) -> int:
+def _report(error: AsrError, words: list[str]) -> int:
     secrets = known_secrets() | known_secrets(words)
     error.message = hide_in_text(error.message, secrets)
     error.remedy = hide_in_text(error.remedy, secrets)
@@ -169,9 +175,9 @@ def _show_bug(kind: type[BaseException], error: BaseException, at: TracebackType
 
 
 def quiet_environment(*, terminal: bool) -> dict[str, str]:
-    """What keeps libraries from sending telemetry and from drawing between our own lines.
+    """Return variables that disable telemetry and the progress bars of libraries.
 
-    The hub's bars stay where somebody watches: a model can take minutes to come.
+    Download bars of the hub stay on a terminal: a model can take minutes.
     """
     quiet = {
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -184,5 +190,5 @@ def quiet_environment(*, terminal: bool) -> dict[str, str]:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """End as if the work had raised: files are closed and workers joined on the way out."""
+    """Exit by an exception, so that files are closed and workers joined."""
     raise SystemExit(TERMINATED)

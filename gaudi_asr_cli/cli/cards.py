@@ -1,4 +1,4 @@
-"""Options of training on many cards, and the way from a command to its ranks."""
+"""Options of distributed training, and the launch of a command's ranks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.distributed.launchers import Launch
     from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
 
-PANEL = "Many cards"
+PANEL = "Distributed"
 
 
 class LauncherName(str, Enum):
@@ -25,78 +25,83 @@ class LauncherName(str, Enum):
     DEEPSPEED = "deepspeed"
 
 
-Cards = Annotated[
-    int,
-    typer.Option(
-        "--cards", rich_help_panel=PANEL, metavar="N", min=1, help="A process for each of N cards."
+def _option(name: str, metavar: str | None, help: str, **settings: Any) -> Any:
+    return typer.Option(name, rich_help_panel=PANEL, metavar=metavar, help=help, **settings)
+
+
+_COUNT: dict[str, Any] = {"min": 1}
+_FILE: dict[str, Any] = {"show_default": False, "exists": True, "dir_okay": False}
+OPTIONS: dict[str, tuple[Any, Any]] = {
+    "cards": (
+        Annotated[int, _option("--cards", "N", "Number of devices, one process each.", **_COUNT)],
+        1,
     ),
-]
-Nodes = Annotated[
-    int, typer.Option("--nodes", rich_help_panel=PANEL, metavar="N", min=1, help="Machines.")
-]
-NodeRank = Annotated[
-    int,
-    typer.Option(
-        "--node-rank",
-        rich_help_panel=PANEL,
-        metavar="N",
-        min=0,
-        show_default=False,
-        help="Which of them this is; give the command on each.",
+    "nodes": (Annotated[int, _option("--nodes", "N", "Number of nodes.", **_COUNT)], 1),
+    "node_rank": (
+        Annotated[
+            int,
+            _option(
+                "--node-rank",
+                "N",
+                "Rank of this node, from 0; run the command on each node.",
+                min=0,
+                show_default=False,
+            ),
+        ],
+        0,
     ),
-]
-Master = Annotated[
-    str | None,
-    typer.Option(
-        "--master",
-        rich_help_panel=PANEL,
-        metavar="HOST:PORT",
-        show_default=False,
-        help="Where all nodes reach node 0.",
+    "master": (
+        Annotated[
+            str | None,
+            _option(
+                "--master",
+                "HOST:PORT",
+                "Address of node 0, the same on every node.",
+                show_default=False,
+            ),
+        ],
+        None,
     ),
-]
-Hostfile = Annotated[
-    Path | None,
-    typer.Option(
-        "--hostfile",
-        rich_help_panel=PANEL,
-        metavar="FILE",
-        show_default=False,
-        exists=True,
-        dir_okay=False,
-        help="The nodes, for mpi and deepspeed; give the command once.",
+    "hostfile": (
+        Annotated[
+            Path | None,
+            _option(
+                "--hostfile", "FILE", "Nodes for mpi and deepspeed; run the command once.", **_FILE
+            ),
+        ],
+        None,
     ),
-]
-Launcher = Annotated[
-    LauncherName,
-    typer.Option("--launcher", rich_help_panel=PANEL, help="auto is torchrun."),
-]
-MaxRestarts = Annotated[
-    int,
-    typer.Option(
-        "--max-restarts",
-        rich_help_panel=PANEL,
-        metavar="N",
-        min=0,
-        help="Go on from the last checkpoint if a process dies, so often.",
+    "launcher": (
+        Annotated[LauncherName, _option("--launcher", None, "auto is torchrun.")],
+        LauncherName.AUTO,
     ),
-]
-DeepSpeed = Annotated[
-    Path | None,
-    typer.Option(
-        "--deepspeed",
-        rich_help_panel=PANEL,
-        metavar="FILE",
-        show_default=False,
-        exists=True,
-        dir_okay=False,
-        help="DeepSpeed's configuration; takes its launcher.",
+    "max_restarts": (
+        Annotated[
+            int,
+            _option(
+                "--max-restarts",
+                "N",
+                "Restarts from the last checkpoint after a process has died.",
+                min=0,
+            ),
+        ],
+        0,
     ),
-]
+    "deepspeed": (
+        Annotated[
+            Path | None,
+            _option(
+                "--deepspeed", "FILE", "DeepSpeed configuration; implies its launcher.", **_FILE
+            ),
+        ],
+        None,
+    ),
+}
+"""Annotation and default of each option."""
 
 
 def launch_of(parameters: Mapping[str, Any]) -> Launch:
-    """How many processes a command's parameters ask for, and how they are started."""
+    """Return how many processes to start, and how."""
     from gaudi_asr_cli.core.distributed.launchers import Launch
 
     names = ("cards", "nodes", "node_rank", "master", "hostfile", "max_restarts", "deepspeed")
@@ -105,20 +110,20 @@ def launch_of(parameters: Mapping[str, Any]) -> Launch:
 
 
 def starts_ranks(launch: Launch) -> bool:
-    """Whether to start processes for it; no process does that which is one of several itself."""
+    """Return whether to start processes; a process that is itself one of several starts none."""
     from gaudi_asr_cli.core.distributed.world import read_world
 
     return launch.needs_launcher and read_world().size == 1
 
 
-def settings_of(parameters: Mapping[str, Any]) -> list[str]:
-    """What the trainer itself must know of the launch."""
+def launch_settings(parameters: Mapping[str, Any]) -> list[str]:
+    """Return settings of the launch that the trainer itself needs."""
     config = parameters["deepspeed"]
     return [] if config is None else [f"trainer.deepspeed={config.resolve()}"]
 
 
 def find_handover() -> Path | None:
-    """The folder that a launch has left its ranks, this one among them."""
+    """Return the folder of the launch that started this process, if one did."""
     from gaudi_asr_cli.core.distributed.handover import Handover
 
     handover = Handover.from_environment()
@@ -131,13 +136,14 @@ def start_ranks(
     launch: Launch,
     parameters: Mapping[str, Any],
 ) -> None:
-    """Have ranks do what the command was asked to do, and speak for it.
+    """Start ranks that run the command, and show their progress.
 
     Args:
-        words: The command, with options that are no part of its recipe beside those below.
-        make_request: Says what to train, once the device has been looked for.
-        launch: How many ranks, and how they are started.
-        parameters: All of the command's.
+        words: The command, with those of its options that set no key of the recipe and are not
+            added below.
+        make_request: Makes the request, once the device is known to be present.
+        launch: How many ranks, and how to start them.
+        parameters: All parameters of the command.
     """
     from gaudi_asr_cli.core.devices import check_present
     from gaudi_asr_cli.core.distributed.launchers import check_launch

@@ -1,4 +1,4 @@
-"""Failures that come from below as other exceptions, yet are a user's to mend."""
+"""Exceptions of libraries and the system that a user can fix, as errors with a remedy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DISK_FULL_WORDS = ("No space left on device", "Disk quota exceeded")
 
 
 def as_user_error(error: Exception) -> AsrError | None:
-    """The error in the user's terms, or None where it is a bug."""
+    """Return the error in the user's terms, or None where it is a bug."""
     if isinstance(error, CommandLineError):
         return usage_error(error)
     for cause in _causes(error):
@@ -27,7 +27,7 @@ def as_user_error(error: Exception) -> AsrError | None:
 
 
 def disk_full_error(cause: BaseException) -> AsrError:
-    """Names the file that could not be written, where the system told."""
+    """Return an error that names the file, where the system gives its name."""
     path = getattr(cause, "filename", None)
     return AsrError(
         f"The disk is full: {path} could not be written." if path else "The disk is full.",
@@ -37,7 +37,7 @@ def disk_full_error(cause: BaseException) -> AsrError:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # torch's class is known by name: this file is read before torch is.
+    # By name: this module is imported before torch.
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
@@ -45,17 +45,17 @@ def _memory_error(cause: BaseException) -> AsrError:
     first_line = str(cause).partition("\n")[0]
     return AsrError(
         f"Memory ran out. {first_line}".strip(),
-        remedy="Train with a smaller --batch-seconds and more --accumulate, or end other programs.",
+        remedy="Use a smaller --batch-seconds with a larger --accumulate, or end other programs.",
     )
 
 
 def _refused_path(error: BaseException) -> AsrError | None:
-    """A file or folder that the system will not let us use as we were told to."""
+    """Return an error for a file or folder that the system does not let us use."""
     if not isinstance(error, OSError) or error.errno not in _REFUSED or not error.filename:
         return None
     return AsrError(
         f"{error.filename}: {error.strerror}.",
-        remedy="Name another place, or change who may use this one.",
+        remedy="Choose another path, or change its permissions.",
     )
 
 

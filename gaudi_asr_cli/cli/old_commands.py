@@ -167,7 +167,7 @@ def fitting_parameters(context: Any, device: Device | None) -> dict[str, Any]:
     replaced as well where no device is open, because other processes will train.
     """
     parameters: dict[str, Any] = dict(context.params)
-    is_fp16 = _TRANSLATION in context.meta and parameters.get("dtype") is DtypeName.FP16
+    is_fp16 = _TRANSLATION in context.meta and parameters.get("dtype") == "fp16"
     if is_fp16 and (device is None or not _supports_fp16(device)):
         parameters["dtype"] = DtypeName.AUTO
     return parameters

@@ -1,4 +1,4 @@
-"""How words become options: underscores count as hyphens, and a misspelling gets a suggestion."""
+"""From command-line words to options: underscores mean hyphens, unknown names get suggestions."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CommandLineError = cast(type[Exception], typer.BadParameter.__mro__[1])
 
 
 class KebabCommand(TyperCommand):
-    """A command whose long options may be written with underscores, as scripts write them.
+    """A command whose long options may be written with underscores, as in the old scripts.
 
-    `aliases` are other names of its options, which `--help` need not be full of; `old_script` is
-    the script whose command lines it takes as they are, one of `SCRIPTS`.
+    `aliases` are other names of its options, which `--help` does not list; `old_script` is the
+    script of `SCRIPTS` whose command lines the command accepts.
     """
 
     aliases: Mapping[str, str] = MappingProxyType({})
@@ -53,16 +53,16 @@ def add_command(
     command: Callable[..., None],
     cls: type[TyperCommand] = KebabCommand,
 ) -> None:
-    """Register a command; its docstring is its help, a paragraph a line, as Typer wants it."""
+    """Register a command; its docstring is its help, one line per paragraph as Typer expects."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     app.command(name, cls=cls, help=text)(with_converted_parameters(command))
 
 
 def with_converted_parameters(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, whose `context.params` hold what its arguments are: enumerations and paths.
+    """Return the command with `context.params` converted as its arguments are: enums and paths.
 
-    Typers before 0.27 convert the arguments alone and leave plain words in the context.
+    Typer before 0.27 converts only the arguments and leaves strings in the context.
     """
 
     @functools.wraps(command)
@@ -78,9 +78,10 @@ def with_converted_parameters(command: Callable[..., None]) -> Callable[..., Non
 
 
 def asked_for_help(words: Sequence[str], program: Any) -> tuple[Any, str] | None:
-    """The command whose help is asked for, and its full name.
+    """Return the command whose help is requested, and its full name; None: no help is shown.
 
-    Found before anything is parsed: to parse even `--help`, Typer imports pydantic.
+    Found before anything is parsed: to parse even `--help`, Typer imports pydantic. A word that
+    is no command of a group is left to the parser, which reports it.
     """
     command, path = program, "gaudi-asr"
     for word in words:
@@ -89,16 +90,19 @@ def asked_for_help(words: Sequence[str], program: Any) -> tuple[Any, str] | None
         if word == "--":
             return None
         if getattr(command, "foreign_words", False):
-            # Of another command's words, only a --help at the end is meant for this one.
+            # The words belong to another command: only a last --help is for this one.
             return (command, path) if words[-1] in {"-h", "--help"} else None
-        inner = getattr(command, "commands", {}).get(word)
-        if inner is not None:
-            command, path = inner, f"{path} {word}"
+        commands = getattr(command, "commands", None)
+        if not commands or word.startswith("-"):
+            continue
+        if word not in commands:
+            return None
+        command, path = commands[word], f"{path} {word}"
     return None
 
 
 def format_as_declared(words: Sequence[str], aliases: Mapping[str, str]) -> list[str]:
-    """`--num_train_epochs=5` becomes `--epochs=5`; values stay, and what follows `--`."""
+    """Turn `--num_train_epochs=5` into `--epochs=5`; keep values, and everything after `--`."""
     end = words.index("--") if "--" in words else len(words)
     return [*(_format_as_declared(word, aliases) for word in words[:end]), *words[end:]]
 
@@ -112,13 +116,13 @@ def _format_as_declared(word: str, aliases: Mapping[str, str]) -> str:
 
 
 def suggest(word: str, candidates: Sequence[str]) -> str:
-    """`Did you mean ...?`, or nothing where nothing is near."""
+    """Return `Did you mean ...?`, or an empty string where no candidate is similar."""
     close = difflib.get_close_matches(word, candidates, n=3, cutoff=0.6)
     return f"Did you mean {' or '.join(close)}?" if close else ""
 
 
 def usage_error(error: Any) -> UsageError:
-    """The parser's complaint in the shape of ours: what is wrong, and what to do."""
+    """Return an error of the parser as one of ours, with a remedy."""
     context = error.ctx
     command = context.command_path if context else "gaudi-asr"
     wrong = getattr(error, "option_name", None)
@@ -134,7 +138,7 @@ def usage_error(error: Any) -> UsageError:
 
 
 def known_options(command: Any) -> list[str]:
-    """Every spelling that the command's own options have."""
+    """Return all long names of the command's own options."""
     names = [[*option.opts, *option.secondary_opts] for option in command.params]
     return [name for group in names for name in group if name.startswith("--")]
 

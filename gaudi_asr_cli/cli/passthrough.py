@@ -1,4 +1,4 @@
-"""Options that no command declares but transformers' TrainingArguments know."""
+"""Options that no command declares, but transformers' TrainingArguments has as fields."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NUMBER = re.compile(r"-[\d.]")
 
 
 def trainer_settings(words: Sequence[str], context: Any) -> list[str]:
-    """`--foo-bar VALUE` as `trainer.foo_bar=VALUE`; an option without a value is true.
+    """Return `--foo-bar VALUE` as `trainer.foo_bar=VALUE`; an option without a value is true.
 
     Raises:
-        UsageError: TrainingArguments have no such field either; near names are suggested.
+        UsageError: TrainingArguments has no such field either; similar names are suggested.
     """
     if not words:
         return []
@@ -32,7 +32,7 @@ def trainer_settings(words: Sequence[str], context: Any) -> list[str]:
 
 
 def unknown_option(option: str, context: Any, fields: Sequence[str]) -> UsageError:
-    """Neither ours nor transformers'."""
+    """Return the error for an option that neither we nor transformers have."""
     known = [*known_options(context.command), *(f"--{name.replace('_', '-')}" for name in fields)]
     near = suggest(option, list(dict.fromkeys(known)))
     return UsageError(
@@ -60,7 +60,7 @@ def _pairs(words: Sequence[str], context: Any) -> Iterator[tuple[str, str]]:
 
 
 def _field_names() -> list[str]:
-    # Only where there is something to look up: transformers takes seconds to import.
+    # Only when needed: transformers takes seconds to import.
     from transformers import TrainingArguments
 
     from gaudi_asr_cli.core.training.settings import NOT_OBEYED

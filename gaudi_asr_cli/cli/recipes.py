@@ -7,6 +7,7 @@ import typer
 
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli import training_options as training
+from gaudi_asr_cli.core.recipes.keys import CTC_KIND
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="As listed.")]
 
@@ -56,11 +57,10 @@ def copy_command(
     print_result(str(copy_recipe(name, file)))
 
 
+@training.key_options(CTC_KIND, "train.data", "model")
 def forecast_command(  # noqa: PLR0913 - a parameter is an option
     name: Name,
-    train: training.Train = None,
-    model: training.Model = None,
-    set_: training.Set = None,
+    set_: training.SetOption = None,
     cards: Annotated[
         int,
         typer.Option("--cards", metavar="N", min=1, help="Cards like the one of this machine."),
@@ -69,6 +69,7 @@ def forecast_command(  # noqa: PLR0913 - a parameter is an option
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     json: options.Json = False,
     quiet: options.Quiet = False,
+    **given: Any,
 ) -> None:
     """Say what training a recipe would cost here: steps, padding, hours, memory, disk.
 
@@ -85,7 +86,6 @@ def forecast_command(  # noqa: PLR0913 - a parameter is an option
     # First: a Gaudi's software must be imported before transformers.
     opened = open_device(device.value, hpu_mode=hpu_mode.value)
     configure(opened)
-    given = {"train": train, "model": model}
     settings = (*training.settings_of(given), *(set_ or ()))
     with opened_view(quiet=quiet) as observe:
         report = forecast(ForecastRequest(name, settings, cards), opened, observe)

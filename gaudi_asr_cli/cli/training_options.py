@@ -1,59 +1,27 @@
-"""Options of training: each is short for a key of the recipe, named in `SETTINGS`."""
+"""Options of the commands that train, most of them built from the keys of a recipe."""
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, get_args
 
 import typer
 
-from gaudi_asr_cli.cli.options import (
-    DATA,
-    MACHINE,
-    MODEL,
-    NO_VALUE,
-    OUTPUT,
-    CaseName,
-    DtypeName,
-    UnicodeName,
-)
+from gaudi_asr_cli.cli import cards, options
 from gaudi_asr_cli.core.legacy.scripts import SCRIPTS
+from gaudi_asr_cli.core.recipes.keys import RECIPE_KEYS, SECTION_NAMES, RecipeKey, keys_of
 
-TRAINING = "Training"
+CommandFunction = Callable[..., None]
+PANELS = (
+    *(None, options.DATA, options.MODEL, "Training"),
+    *(cards.PANEL, options.MACHINE, options.OUTPUT),
+)
+"""The order of `--help`; None is at the top."""
 
-
-class TaskName(str, Enum):
-    TRANSCRIBE = "transcribe"
-    TRANSLATE = "translate"
-
-
-class FreezeName(str, Enum):
-    NONE = "none"
-    FEATURE_ENCODER = "feature-encoder"
-    ENCODER = "encoder"
-    ALL_BUT_ADAPTER = "all-but-adapter"
-
-
-def _option(panel: str | None, *names: str, metavar: str | None, help: str) -> Any:
-    # No default is shown: what is not given stays as the recipe has it.
-    return typer.Option(
-        *names, rich_help_panel=panel, metavar=metavar, show_default=False, help=help
-    )
-
-
-Recipe = Annotated[
-    str | None,
-    typer.Option(
-        "--recipe",
-        "-r",
-        metavar="NAME|FILE",
-        show_default=False,
-        help="What to train and how; gaudi-asr recipes lists those that there are.",
-    ),
-]
-Set = Annotated[
+SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
@@ -62,292 +30,40 @@ Set = Annotated[
         help="Any key of the recipe, such as trainer.save_steps=20; may be repeated.",
     ),
 ]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        rich_help_panel=OUTPUT,
-        metavar=NO_VALUE,
-        help="Go on with the run in --run DIR.",
-    ),
-]
-DryRun = Annotated[
-    bool,
-    typer.Option(
-        "--dry-run",
-        rich_help_panel=OUTPUT,
-        metavar=NO_VALUE,
-        help="Show the plan and do no work.",
-    ),
-]
+_RECIPE = typer.Option(
+    "--recipe",
+    "-r",
+    metavar="NAME|FILE",
+    show_default=False,
+    help="What to train and how; see gaudi-asr recipes.",
+)
 
-NoTrain = Annotated[
-    bool,
-    typer.Option(
-        "--no-train",
-        metavar=NO_VALUE,
-        help="Only score --model on --eval.",
-    ),
-]
 
-_SOURCES = list[str] | None
-Train = Annotated[
-    _SOURCES,
-    _option(None, "--train", metavar="DATA", help="Data to learn from; may be repeated."),
-]
-Eval = Annotated[
-    _SOURCES,
-    _option(None, "--eval", metavar="DATA", help="Data that chooses the weights that are kept."),
-]
-Test = Annotated[
-    _SOURCES, _option(None, "--test", metavar="DATA", help="Data that is scored once, at the end.")
-]
-Model = Annotated[
-    str | None,
-    _option(
-        None,
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="Hub id, model or run folder, demo, or scratch.",
-    ),
-]
-TrainSplit = Annotated[
-    str | None, _option(DATA, "--train-split", metavar="NAME", help="Split to learn from.")
-]
-EvalSplit = Annotated[
-    str | None, _option(DATA, "--eval-split", metavar="NAME", help="Split that chooses.")
-]
-TestSplit = Annotated[
-    str | None, _option(DATA, "--test-split", metavar="NAME", help="Split scored at the end.")
-]
-Config = Annotated[
-    str | None,
-    _option(
-        DATA,
-        "--config",
-        metavar="NAME",
-        help="Configuration of a hub data set.",
-    ),
-]
-TextColumn = Annotated[
-    str | None,
-    _option(
-        DATA,
-        "--text-column",
-        metavar="NAME",
-        help="Column that holds the text.",
-    ),
-]
-TrainLimit = Annotated[
-    int | None,
-    _option(
-        DATA,
-        "--train-limit",
-        metavar="N",
-        help="Take only the first N utterances.",
-    ),
-]
-EvalLimit = Annotated[
-    int | None,
-    _option(DATA, "--eval-limit", metavar="N", help="The same for --eval."),
-]
-StripChars = Annotated[
-    str | None,
-    _option(DATA, "--strip-chars", metavar="CHARS", help="Remove exactly these characters."),
-]
-Case = Annotated[
-    CaseName | None,
-    _option(DATA, "--case", metavar="keep|lower|upper", help="Fold the case of the text."),
-]
-Unicode = Annotated[
-    UnicodeName | None,
-    _option(DATA, "--unicode", metavar="nfc|nfkc", help="Unicode form of the text."),
-]
-MaxSeconds = Annotated[
-    float | None,
-    _option(
-        DATA,
-        "--max-seconds",
-        metavar="S",
-        help="Leave longer training utterances out, and say so.",
-    ),
-]
-MinSeconds = Annotated[
-    float | None,
-    _option(DATA, "--min-seconds", metavar="S", help="The same for short."),
-]
-Vocab = Annotated[
-    str | None,
-    _option(
-        MODEL,
-        "--vocab",
-        metavar="WHICH",
-        help="auto (the model's, if it was trained), model, data, or a folder that vocab wrote.",
-    ),
-]
-Language = Annotated[
-    str | None, _option(MODEL, "--language", metavar="CODE", help="Adapter to train (MMS).")
-]
-Freeze = Annotated[
-    FreezeName | None,
-    _option(
-        MODEL,
-        "--freeze",
-        metavar="PART",
-        help="none, feature-encoder, encoder or all-but-adapter keep their weights.",
-    ),
-]
-SpecAugment = Annotated[
-    float | None,
-    _option(
-        MODEL,
-        "--spec-augment",
-        metavar="SHARE",
-        help="Share of the frames that SpecAugment masks.",
-    ),
-]
-WriterModel = Annotated[
-    str | None,
-    _option(
-        None, "--model", "-m", metavar="MODEL", help="Whisper or encoder-decoder: hub id or folder."
-    ),
-]
-Spoken = Annotated[
-    str | None,
-    _option(MODEL, "--language", metavar="NAME", help="Of the speech, such as hindi (Whisper)."),
-]
-Task = Annotated[
-    TaskName | None,
-    _option(MODEL, "--task", metavar="transcribe|translate", help="What is written (Whisper)."),
-]
-FreezeHalf = Annotated[
-    FreezeName | None,
-    _option(
-        MODEL,
-        "--freeze",
-        metavar="PART",
-        help="none, feature-encoder or encoder keep their weights.",
-    ),
-]
-LoraRank = Annotated[
-    int | None,
-    _option(
-        MODEL,
-        "--lora-rank",
-        metavar="N",
-        help="Learn low-rank updates instead of all weights (extra lora).",
-    ),
-]
-MaxTokens = Annotated[
-    int | None,
-    _option(MODEL, "--max-tokens", metavar="N", help="Most tokens of a text while scoring."),
-]
-Beams = Annotated[
-    int | None,
-    _option(MODEL, "--beams", metavar="N", help="Hypotheses followed while scoring (1)."),
-]
-Epochs = Annotated[
-    float | None,
-    _option(TRAINING, "--epochs", metavar="N", help="Passes over the data."),
-]
-MaxSteps = Annotated[
-    int | None, _option(TRAINING, "--max-steps", metavar="N", help="Steps in all instead.")
-]
-LearningRate = Annotated[
-    float | None,
-    _option(TRAINING, "--lr", metavar="RATE", help="Its highest value."),
-]
-Warmup = Annotated[
-    str | None,
-    _option(TRAINING, "--warmup", metavar="N|%", help="Steps, or a share of all such as 10%."),
-]
-BatchSeconds = Annotated[
-    float | None,
-    _option(TRAINING, "--batch-seconds", metavar="S", help="Padded audio in a batch."),
-]
-Batch = Annotated[
-    int | None,
-    _option(
-        TRAINING,
-        "--batch",
-        metavar="N",
-        help="Utterances in a batch instead.",
-    ),
-]
-Accumulate = Annotated[
-    int | None,
-    _option(
-        TRAINING,
-        "--accumulate",
-        metavar="N",
-        help="Batches whose gradients make one step.",
-    ),
-]
-Buckets = Annotated[
-    int | None, _option(TRAINING, "--buckets", metavar="N", help="Lengths that batches come in.")
-]
-Patience = Annotated[
-    int | None,
-    _option(TRAINING, "--patience", metavar="N", help="Stop after N scores without a better one."),
-]
-Dtype = Annotated[
-    DtypeName | None,
-    _option(
-        MACHINE, "--dtype", metavar="auto|fp32|bf16|fp16", help="auto is bf16 where it is native."
-    ),
-]
-Seed = Annotated[
-    int | None, _option(MACHINE, "--seed", metavar="N", help="Of all that is random (42).")
-]
+def _switch(name: str, help: str, panel: str | None = None) -> tuple[Any, Any]:
+    option = typer.Option(name, rich_help_panel=panel, metavar=options.NO_VALUE, help=help)
+    return Annotated[bool, option], False
 
-SETTINGS: dict[str, tuple[str, ...]] = {
-    "train": ("train.data",),
-    "eval_data": ("eval.data",),
-    "test": ("test.data",),
-    "train_split": ("train.split",),
-    "eval_split": ("eval.split",),
-    "test_split": ("test.split",),
-    "train_limit": ("train.limit",),
-    "eval_limit": ("eval.limit",),
-    "strip_chars": ("text.strip_chars",),
-    "case": ("text.case",),
-    "unicode": ("text.unicode",),
-    "max_seconds": ("batching.max_seconds",),
-    "min_seconds": ("batching.min_seconds",),
-    "model": ("model",),
-    "vocab": ("vocab",),
-    "language": ("language",),
-    "freeze": ("freeze",),
-    "spec_augment": ("network.mask_time_prob",),
-    "task": ("task",),
-    "lora_rank": ("lora.rank",),
-    "max_tokens": ("generation.max_tokens",),
-    "beams": ("generation.beams",),
-    "epochs": ("epochs",),
-    "max_steps": ("max_steps",),
-    "lr": ("optimizer.learning_rate",),
-    "warmup": ("optimizer.warmup",),
-    "batch_seconds": ("batching.batch_seconds",),
-    "batch": ("batching.batch",),
-    "accumulate": ("batching.accumulate",),
-    "buckets": ("batching.buckets",),
-    "patience": ("evaluation.patience",),
-    "dtype": ("dtype",),
-    "seed": ("seed",),
+
+_FIRST: dict[str, tuple[Any, Any]] = {
+    "recipe": (Annotated[str | None, _RECIPE], None),
+    "device": (options.Device, options.DeviceName.AUTO),
+    "hpu_mode": (options.HpuMode, options.HpuModeName.AUTO),
 }
-"""Which keys of the recipe a parameter sets."""
-
-OPTION_OF: dict[str, str] = {
-    **{
-        key: f"--{name.removesuffix('_data').replace('_', '-')}"
-        for name, keys in SETTINGS.items()
-        for key in keys
-    },
-    "*.config": "--config",
-    "*.text_column": "--text-column",
+_LAST: dict[str, tuple[Any, Any]] = {
+    "set_": (SetOption, None),
+    "no_train": _switch("--no-train", "Only score --model on --eval."),
+    "in_place": (options.InPlace, None),
+    **cards.OPTIONS,
+    "run": (options.Run, None),
+    "resume": _switch("--resume", "Continue the run in --run DIR.", options.OUTPUT),
+    "dry_run": _switch("--dry-run", "Show the plan and do no work.", options.OUTPUT),
+    "json": (options.Json, False),
+    "quiet": (options.Quiet, False),
 }
-"""The option that sets a key of the recipe; `*` stands for each part of the data."""
+"""Options that set no key of the recipe, before and after those that do: annotation, default."""
+
+OPTION_OF: dict[str, str] = {record.key: record.option for record in RECIPE_KEYS}
+"""The option that sets a key of the recipe; `*` stands for each data section."""
 
 _OLD_NAMES = {
     f"--{flag.name.replace('_', '-')}": OPTION_OF[flag.key]
@@ -359,29 +75,79 @@ ALIASES: dict[str, str] = {
     "--text-column-name": "--text-column",
     **{name: option for name, option in _OLD_NAMES.items() if name != option},
 }
-"""Spellings of the example scripts that mean the same here, in any command line."""
-
-_OF_EVERY_SPLIT = ("config", "text_column")
-_SPLITS = {"train": "train", "eval": "eval_data", "test": "test"}
+"""Names that options have in the example scripts; they work in any command line that trains."""
 
 
-def settings_of(parameters: Mapping[str, Any]) -> Iterator[str]:
-    """`key=value` for each option that was given, in the order of `SETTINGS`."""
-    for name, keys in SETTINGS.items():
-        value = parameters.get(name)
-        if value is not None and value not in ((), []):
-            yield from (f"{key}={_spell(value)}" for key in keys)
-    for name in _OF_EVERY_SPLIT:
-        value = parameters.get(name)
-        if value is not None:
-            given = [split for split, data in _SPLITS.items() if parameters.get(data)]
-            yield from (f"{split}.{name}={_spell(value)}" for split in given or ["train", "eval"])
+def training_command(kind: str) -> Callable[[CommandFunction], CommandFunction]:
+    """Give a command the options of every training run and of the keys of its recipes."""
+    options_of_keys = _parameters_of(keys_of(kind))
+    parameters = [*_parameters(_FIRST), *options_of_keys, *_parameters(_LAST)]
+    return with_options(sorted(parameters, key=_panel_order))
 
 
-def _spell(value: Any) -> str:
-    """The value as JSON, which YAML reads back as it was, whatever characters it holds."""
-    if isinstance(value, Enum):
-        return json.dumps(value.value)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return json.dumps([str(item) for item in value], ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False)
+def key_options(kind: str, *keys: str) -> Callable[[CommandFunction], CommandFunction]:
+    """Give a command the options of these keys of a recipe that it names; no defaults are shown."""
+    chosen = [record for record in keys_of(kind) if record.key in keys]
+    return with_options(_parameters_of(replace(record, default=None) for record in chosen))
+
+
+def with_options(
+    parameters: Sequence[inspect.Parameter],
+) -> Callable[[CommandFunction], CommandFunction]:
+    """Show Typer these options of a command, which takes them as `**given`, before its own."""
+
+    def decorate(command: CommandFunction) -> CommandFunction:
+        declared = inspect.signature(command, eval_str=True).parameters.values()
+        own = [
+            parameter.replace(kind=parameter.KEYWORD_ONLY)
+            for parameter in declared
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        signature = inspect.Signature([*parameters, *own])
+        command.__signature__ = signature  # type: ignore[attr-defined]  # inspect reads it
+        command.__annotations__ = {
+            name: parameter.annotation for name, parameter in signature.parameters.items()
+        }
+        return command
+
+    return decorate
+
+
+def settings_of(given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield `key=value` for each option that was given, in the order of `RECIPE_KEYS`."""
+    sections = [section for section in SECTION_NAMES if given.get(section)]
+    for option, key in {record.parameter: record.key for record in RECIPE_KEYS}.items():
+        value = given.get(option)
+        if value is None or value in ((), []):
+            continue
+        for section in (sections or ["train", "eval"]) if key.startswith("*") else [""]:
+            yield f"{key.replace('*', section)}={json.dumps(value, ensure_ascii=False)}"
+
+
+def _parameters_of(records: Iterable[RecipeKey]) -> list[inspect.Parameter]:
+    return list(_parameters({record.parameter: (_annotate(record), None) for record in records}))
+
+
+def _parameters(declared: Mapping[str, tuple[Any, Any]]) -> Iterator[inspect.Parameter]:
+    for name, (annotation, default) in declared.items():
+        yield inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+        )
+
+
+def _annotate(record: RecipeKey) -> Any:
+    """The option's type; None is an option that was not given, where the recipe decides."""
+    repeats = " May be repeated." if record.type == list[str] else ""
+    option = typer.Option(
+        record.option,
+        *record.aliases,
+        rich_help_panel=record.panel,
+        metavar=record.metavar or "|".join(get_args(record.type)),
+        show_default=False if record.default in (None, "") else str(record.default),
+        help=record.help + repeats,
+    )
+    return Annotated[record.type | None, option]
+
+
+def _panel_order(parameter: inspect.Parameter) -> int:
+    return PANELS.index(parameter.annotation.__metadata__[0].rich_help_panel)

@@ -1,4 +1,4 @@
-"""What the commands that train have in common: a request from the options, a plan or a run."""
+"""What the commands that train share: a request from the options, then a plan or a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run_training(context: typer.Context, kind: str) -> None:
-    """Train as the command line says, or show the plan, or only score; `kind` is the command."""
+    """Train, or show the plan, or only score; `kind` is the command's name."""
     from gaudi_asr_cli.core.devices import open_device
     from gaudi_asr_cli.core.runtime import configure
 
@@ -26,8 +26,8 @@ def run_training(context: typer.Context, kind: str) -> None:
     if cards.starts_ranks(launch) and not (given["dry_run"] or given["no_train"]):
         cards.start_ranks([kind], partial(request_of, context, kind), launch, given)
         return
-    # First: a Gaudi's software must be imported before transformers, and who lacks a device should
-    # not wait for all the rest.
+    # First: a Gaudi's software must be imported before transformers, and a missing device should be
+    # reported before the slow imports.
     opened = open_device(given["device"].value, hpu_mode=given["hpu_mode"].value)
     configure(opened)
     from gaudi_asr_cli.core.devices.process_group import join_ranks
@@ -51,19 +51,19 @@ def run_training(context: typer.Context, kind: str) -> None:
             plan = plan_finetune(request, opened.with_ranks(SingleProcess(launch.ranks)), observe)
         show_result(plan, show_plan, json=json)
         return
-    with join_ranks(opened) as together, view() as observe:
-        report = finetune(request, together, observe)
+    with join_ranks(opened) as distributed, view() as observe:
+        report = finetune(request, distributed, observe)
     if report is not None:
         show_result(report, show_finetune, json=json)
 
 
 def request_of(context: typer.Context, kind: str, device: Device | None = None) -> FinetuneRequest:
-    """What the command line asks for; transformers is imported for options that only it knows.
+    """Return the request of a command line; imports transformers for options that only it knows.
 
     Args:
         context: Of the command.
         kind: The command's name.
-        device: What will train; None where ranks will open it.
+        device: The device that trains; None where ranks will open it.
     """
     from gaudi_asr_cli.cli.passthrough import trainer_settings
     from gaudi_asr_cli.core.recipes.in_place import read_in_place
@@ -73,7 +73,7 @@ def request_of(context: typer.Context, kind: str, device: Device | None = None) 
     given = fitting_parameters(context, device)
     settings = (
         *training.settings_of(given),
-        *cards.settings_of(given),
+        *cards.launch_settings(given),
         *extra,
         *(given["set_"] or ()),
     )

@@ -1,14 +1,14 @@
-"""What `--help` shows: usage, then the options in panels, in two columns.
+"""Text of `--help`: usage, then the options in panels, in two columns.
 
-Drawn here, not by Typer, whose drawing takes longer to import than all else that `--help` needs
-and changes from version to version.
+Typer's own takes longer to import than everything else that `--help` needs, and changes from
+version to version.
 """
 
 from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -19,7 +19,7 @@ _LEFT_MOST_COLUMNS = 30
 
 @dataclass(frozen=True, slots=True)
 class HelpRow:
-    """An option or argument: its spellings, what a value is called, what it does."""
+    """An option or argument: its names, the placeholder of its value, its help and default."""
 
     names: str
     placeholder: str
@@ -36,7 +36,7 @@ class HelpRow:
 
 
 def render_help(command: Any, path: str, columns: int | None = None) -> str:
-    """The whole text; `command` is what `typer.main.get_command` gives, `path` its full name."""
+    """Return the whole text of a command of `typer.main.get_command`; `path` is its full name."""
     width = min(columns or shutil.get_terminal_size((80, 24)).columns, MOST_COLUMNS)
     parts = [f"Usage: {usage(command, path)}", ""]
     for paragraph in (command.help or "").split("\n\n"):
@@ -50,8 +50,15 @@ def render_help(command: Any, path: str, columns: int | None = None) -> str:
     return "\n".join(parts).rstrip()
 
 
+def render_topics(topics: Mapping[str, str]) -> str:
+    """Return the list of `gaudi-asr help`: each topic with its title."""
+    width = max(map(len, topics), default=0)
+    rows = [f"  {name:<{width}}  {title}" for name, title in topics.items()]
+    return "\n".join(["Topics (gaudi-asr help TOPIC):", *rows])
+
+
 def usage(command: Any, path: str) -> str:
-    """One line: the command, and what it takes."""
+    """Return one line: the command and its arguments."""
     words = ["COMMAND"] if subcommands(command) else []
     for argument in _parameters(command, "argument"):
         words.append(_argument_name(argument) if argument.required else f"[{argument.metavar}]")
@@ -59,7 +66,7 @@ def usage(command: Any, path: str) -> str:
 
 
 def help_panels(command: Any) -> dict[str, list[HelpRow]]:
-    """Arguments, then options by their panel, then subcommands; all in the order of the code."""
+    """Return arguments, options by panel, then subcommands, all in the order of the code."""
     panels: dict[str, list[HelpRow]] = {}
     for argument in _parameters(command, "argument"):
         row = HelpRow(_argument_name(argument), "", argument.help or "", "")
@@ -74,7 +81,7 @@ def help_panels(command: Any) -> dict[str, list[HelpRow]]:
 
 
 def subcommands(command: Any) -> dict[str, Any]:
-    """The commands below a group; none below a command."""
+    """Return the commands of a group; a command has none."""
     found: dict[str, Any] = getattr(command, "commands", {})
     return found
 
@@ -88,8 +95,12 @@ def _argument_name(argument: Any) -> str:
 
 
 def _option_row(option: Any) -> HelpRow:
-    names = ", ".join(sorted(option.opts, key=len))
-    return HelpRow(names, _placeholder(option), option.help or "", _default(option))
+    short = [name for name in option.opts if not name.startswith("--")]
+    long, *aliases = [name for name in option.opts if name.startswith("--")]
+    about = option.help or ""
+    if aliases:
+        about = f"{about} Also {', '.join(aliases)}."
+    return HelpRow(", ".join([*short, long]), _placeholder(option), about, _default(option))
 
 
 def _placeholder(option: Any) -> str:
@@ -103,6 +114,8 @@ def _placeholder(option: Any) -> str:
 def _default(option: Any) -> str:
     if option.required:
         return "required"
+    if isinstance(option.show_default, str):
+        return f"default: {option.show_default}"
     value = option.default.value if isinstance(option.default, Enum) else option.default
     return "" if callable(value) or value in (None, False, "", ()) else f"default: {value}"
 
@@ -113,7 +126,7 @@ def _fits(row: HelpRow) -> bool:
 
 def _render_row(row: HelpRow, left_columns: int, width: int) -> str:
     indent = " " * (left_columns + 4)
-    # Glued for the wrapping, so that "[default: auto]" stays in one piece.
+    # Joined by a no-break space, so that "[default: auto]" stays in one piece.
     text = row.right.replace("default: ", "default:\u00a0")
     lines = textwrap.wrap(text, width - len(indent), break_on_hyphens=False)
     right = f"\n{indent}".join(lines).replace("\u00a0", " ")

@@ -24,6 +24,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_that_was_written(small_disk, tmp_path):
     place, enlarge = small_disk
     corpus = write_corpus(tmp_path / "corpus", utterances=4)

@@ -1,17 +1,20 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import typer
-from helpers.run import clean_environment, run
+from helpers.run import clean_environment, run, run_here
 
 from gaudi_asr_cli.cli.app import app
 from gaudi_asr_cli.cli.parsing import asked_for_help
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "help"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+GOLDEN = ROOT / "tests" / "golden" / "help"
 COMMANDS = {
     "": [],
     "vocab": ["vocab"],
@@ -31,6 +34,7 @@ COMMANDS = {
     "recipes-forecast": ["recipes", "forecast"],
     "results": ["results"],
     "doctor": ["doctor"],
+    "help": ["help"],
 }
 HEAVY = ("torch", "transformers", "datasets", "pydantic", "numpy", "yaml", "accelerate", "jiwer")
 TELL_MODULES = """
@@ -83,6 +87,96 @@ def test_help_may_stand_anywhere_but_behind_two_hyphens():
     assert asked_for_help(["recipes", "show", "--help"], program)[1] == "gaudi-asr recipes show"
     assert asked_for_help(["infer", "--", "--help"], program) is None
     assert asked_for_help(["infer", "a.wav"], program) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [(["infre", "--help"], "'infer'"), (["recipes", "shwo", "-h"], "'show'")],
+)
+def test_help_on_an_unknown_command_is_an_error_with_a_suggestion(words, suggestion):
+    result = run_here(*words)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"Did you mean {suggestion}" in result.stderr
+
+
+def test_help_on_a_command_ignores_its_other_words():
+    program = typer.main.get_command(app)
+
+    assert asked_for_help(["infer", "NONSENSE", "--help"], program)[1] == "gaudi-asr infer"
+
+
+def test_help_shows_the_defaults_of_the_recipe_and_aliases_after_the_text():
+    shown = " ".join(run_here("finetune-seq2seq", "--help").stdout.split())
+
+    assert "--epochs N Passes over the training data. [default: 3.0]" in shown
+    assert "--lr RATE Peak learning rate. [default: 0.0003]" in shown
+    assert "--beam-size N" in shown
+    assert "Also --beams, --beam-width. [default: 1]" in shown
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["scoring", "devices", "recipes", "old-commands", "run-folder", "batching", "security"],
+)
+def test_a_topic_is_printed_as_plain_text(topic):
+    result = run_here("help", topic)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("# ")
+    assert "<!--" not in result.stdout
+
+
+def test_help_alone_lists_every_topic_with_its_title():
+    result = run_here("help")
+
+    listed = [line.split()[0] for line in result.stdout.splitlines()[1:]]
+    assert listed == sorted(path.stem for path in DOCS.glob("*.md"))
+    assert "  devices       Devices\n" in result.stdout
+
+
+@pytest.mark.parametrize("topic", ["run_folder", "Run-Folder", "run-folder.md"])
+def test_a_topic_may_be_named_as_its_file(topic):
+    assert run_here("help", topic).stdout == run_here("help", "run-folder").stdout
+
+
+def test_a_command_is_a_topic_too():
+    assert run_here("help", "vocab").stdout == run_here("vocab", "--help").stdout
+
+
+def test_an_unknown_topic_is_an_error_with_a_suggestion():
+    result = run_here("help", "scorng")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Did you mean scoring?" in result.stderr
+
+
+def test_every_pointer_to_a_topic_leads_to_one():
+    sources = (ROOT / "gaudi_asr_cli").rglob("*.py")
+    named = {
+        topic
+        for source in sources
+        for topic in re.findall(r"gaudi-asr help ([a-z][a-z-]+)", source.read_text("utf-8"))
+    }
+
+    assert named - {"lists"} <= {path.stem for path in DOCS.glob("*.md")}
+    assert "recipes" in named
+
+
+def test_completion_scripts_are_offered():
+    script = run(env={"_GAUDI_ASR_COMPLETE": "source_bash"})
+
+    assert script.exit_code == 0
+    assert "_GAUDI_ASR_COMPLETE=complete_bash" in script.stdout
+
+
+def test_a_shell_completes_commands_and_options():
+    def complete(line, number):
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(number)}
+        return run(env={"_GAUDI_ASR_COMPLETE": "complete_bash", **words}).stdout.split()
+
+    assert complete("gaudi-asr inf", 1) == ["infer"]
+    assert complete("gaudi-asr finetune-ctc --see", 2) == ["--seed"]
 
 
 def test_without_words_the_help_is_shown():

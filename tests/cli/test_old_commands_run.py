@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import pytest
 from helpers.old_commands import local_words, read_commands, write_local
 from helpers.run import run_here
+from helpers.slow import slow_after_first
 
 # DeepSpeed is a package that neither environment of the tests has.
 TRAINED = [old for old in read_commands() if old.trains and "deepspeed" not in old.flags]
@@ -26,7 +27,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("old", TRAINED, ids=lambda old: old.id)
+@pytest.mark.parametrize("old", slow_after_first(TRAINED), ids=lambda old: old.id)
 def test_a_training_command_trains_two_steps(old, local, tmp_path):
     words = local_words(old, local, tmp_path / "run", "cpu")
 

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 import typer
 
@@ -5,8 +7,9 @@ from gaudi_asr_cli.cli.app import app
 from gaudi_asr_cli.cli.options import DeviceName
 from gaudi_asr_cli.cli.parsing import format_as_declared, with_converted_parameters
 from gaudi_asr_cli.cli.passthrough import trainer_settings
-from gaudi_asr_cli.cli.training_options import ALIASES, SETTINGS, settings_of
+from gaudi_asr_cli.cli.training_options import ALIASES, settings_of
 from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.recipes.keys import RECIPE_KEYS, keys_of
 from gaudi_asr_cli.core.recipes.loading import check_recipe, with_settings
 
 
@@ -40,46 +43,48 @@ def test_the_scripts_names_are_ours():
 
 
 def test_every_alias_leads_to_an_option_that_exists():
-    import typer
-
-    from gaudi_asr_cli.cli.app import app
-
     command = typer.main.get_command(app).commands["finetune-ctc"]
 
     assert set(ALIASES.values()) <= {name for one in command.params for name in one.opts}
 
 
-@pytest.mark.parametrize("name", ["finetune-ctc", "finetune-seq2seq"])
-def test_every_setting_belongs_to_a_parameter_and_to_the_recipe(name):
-    import typer
+@pytest.mark.parametrize("kind", ["finetune-ctc", "finetune-seq2seq"])
+def test_every_option_of_a_key_sets_that_key_of_the_recipe(kind):
+    parameters = {one.name for one in typer.main.get_command(app).commands[kind].params}
+    samples = {list[str]: ["x"], str: "y", int: 1, float: 1.0}
+    given = {
+        record.parameter: samples.get(record.type) or get_args(record.type)[-1]
+        for record in keys_of(kind)
+    }
 
-    from gaudi_asr_cli.cli.app import app
+    assert given.keys() <= parameters
 
-    parameters = {one.name for one in typer.main.get_command(app).commands[name].params}
-    sample = {"case": "lower", "unicode": "nfc", "freeze": "none", "dtype": "fp32", "warmup": "10%"}
-    sample["task"] = "translate"
-    values = {name: sample.get(name, 1) for name in SETTINGS}
-    for part in ("train", "eval_data", "test"):
-        values[part] = ["x"]
-    text = ("model", "vocab", "language", "strip_chars", "config", "text_column")
-    values.update(dict.fromkeys([*text, "train_split", "eval_split", "test_split"], "y"))
-    given = {key: value for key, value in values.items() if key in parameters}
+    settings = list(settings_of(given))
+    recipe = check_recipe(with_settings({"kind": kind}, settings), origin="test")
 
-    recipe = check_recipe(with_settings({"kind": name}, settings_of(given)), origin="test")
-
+    assert (
+        len(settings) == len(given) + 2 * 2
+    )  # --config and --text-column count for three sections
     assert (recipe.train.data, recipe.train.config, recipe.eval.text_column) == (["x"], "y", "y")
-    assert (recipe.batching.batch, recipe.text.strip_chars) == (1, "y")
+    assert (recipe.batching.batch, recipe.text.strip_chars, recipe.dtype) == (1, "y", "fp16")
 
 
-def test_no_setting_is_without_a_command():
-    import typer
+@pytest.mark.parametrize("name", ["--beam-size", "--beams", "--beam-width"])
+def test_a_beam_size_has_three_names(name):
+    command = typer.main.get_command(app).commands["finetune-seq2seq"]
+    context = command.make_context("finetune-seq2seq", [name, "4"])
 
-    from gaudi_asr_cli.cli.app import app
+    assert list(settings_of(context.params)) == ["generation.beams=4"]
 
-    commands = typer.main.get_command(app).commands
-    training = [commands[name] for name in ("finetune-ctc", "finetune-seq2seq")]
 
-    assert set(SETTINGS) <= {one.name for command in training for one in command.params}
+def test_no_key_has_two_options_in_a_command():
+    for kind in ("finetune-ctc", "finetune-seq2seq"):
+        keys = [record.key for record in keys_of(kind)]
+        assert len(keys) == len(set(keys))
+    assert {kind for record in RECIPE_KEYS for kind in record.kinds} == {
+        "finetune-ctc",
+        "finetune-seq2seq",
+    }
 
 
 @pytest.mark.parametrize("characters", [",?.!-;:", '"', "- ", "#", "[x", "{", "'"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.run import clean_environment
+from helpers.slow import slow_after_first
 
 PROGRAM = f"{sys.executable} -m gaudi_asr_cli"
 TIMEOUT_S = 300
@@ -83,7 +84,7 @@ def test_without_any_stream_a_command_ends(infer):
     assert shell(f"{infer} <&- >&- 2>&-").returncode == 1
 
 
-@pytest.mark.parametrize("redirection", [">&-", "> /dev/full"])
+@pytest.mark.parametrize("redirection", slow_after_first([">&-", "> /dev/full"]))
 def test_files_are_written_when_standard_output_fails(corpus, tiny_model, tmp_path, redirection):
     done = shell(
         f"{PROGRAM} eval-ctc {tiny_model} --data {corpus} --run {tmp_path}/run --json {redirection}"

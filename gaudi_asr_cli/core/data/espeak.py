@@ -55,7 +55,8 @@ def read_espeak_version() -> str:
     except importlib.metadata.PackageNotFoundError:
         raise MachineError(
             "espeak-ng, which the demo and phoneme models need, is not installed.",
-            remedy="Run pip install 'gaudi-asr[demo]', or bring your own data with --train.",
+            remedy="Run pip install 'gaudi-asr[demo]' (the licence of espeak-ng is GPL-3), "
+            "or use your own data with --train.",
         ) from None
 
 

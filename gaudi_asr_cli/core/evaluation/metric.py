@@ -3,8 +3,8 @@
     from gaudi_asr_cli.core.evaluation.metric import WordErrorRate
     WordErrorRate().compute(predictions=["one too"], references=["one two"])  # {"wer": 0.5, ...}
 
-Nothing in this package uses it: `evaluate` takes seconds to import, so the class is created on
-first access.
+Needs the extra `metric`. Nothing in this package uses it: `evaluate` takes seconds to import, so
+the class is created on first access.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from gaudi_asr_cli.core.errors import MachineError
 from gaudi_asr_cli.core.evaluation.counts import count_errors
 from gaudi_asr_cli.core.evaluation.utterances import count_words
 from gaudi_asr_cli.core.records import ErrorCounts
@@ -43,7 +44,13 @@ def compute_rates(predictions: Sequence[str], references: Sequence[str]) -> dict
 
 @cache
 def _make_metric() -> type[Any]:
-    import evaluate
+    try:
+        import evaluate
+    except ImportError as error:
+        raise MachineError(
+            "The metric needs the package evaluate, which is not installed.",
+            remedy="Run pip install 'gaudi-asr[metric]'.",
+        ) from error
 
     # Imported from evaluate: scoring itself may not import datasets.
     from evaluate.module import Features, Value

@@ -1,6 +1,7 @@
 """What a recipe may say: pydantic models, strict about names and types.
 
-Every field is described here; docs/recipes.md is written from these descriptions.
+Keys that have an option of their own are described in `keys`, all others here; docs/recipes.md is
+written from these descriptions.
 """
 
 from __future__ import annotations
@@ -15,6 +16,18 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     model_validator,
+)
+
+from gaudi_asr_cli.core.recipes.keys import (
+    CTC_KIND,
+    SEQ2SEQ_KIND,
+    CtcFrozenPart,
+    FrozenPart,
+    LetterCase,
+    Precision,
+    SpeechTask,
+    UnicodeForm,
+    describe_key,
 )
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -32,10 +45,10 @@ class DataSection(Section):
         description="Hub id, path, LAYOUT:PATH or PATH#SPLIT; a list is joined. "
         "That of train, where eval or test only name a split."
     )
-    config: str | None = Field(None, description="Configuration of a hub data set.")
-    split: str | None = Field(None, description="Split, or several joined with +.")
-    text_column: str | None = Field(None, description="Column that holds the text.")
-    limit: PositiveInt | None = Field(None, description="Take only the first so many utterances.")
+    config: str | None = Field(None, description=describe_key("*.config"))
+    split: str | None = Field(None, description=describe_key("*.split"))
+    text_column: str | None = Field(None, description=describe_key("*.text_column"))
+    limit: PositiveInt | None = Field(None, description=describe_key("*.limit"))
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -43,9 +56,9 @@ class DataSection(Section):
 
 
 class TextSection(Section):
-    strip_chars: str = Field("", description="Exactly these characters are removed from the text.")
-    case: Literal["keep", "lower", "upper"] = Field("keep", description="Case of the labels.")
-    unicode: Literal["nfc", "nfkc"] = Field("nfc", description="Unicode normal form.")
+    strip_chars: str = Field("", description=describe_key("text.strip_chars"))
+    case: LetterCase = Field("keep", description=describe_key("text.case"))
+    unicode: UnicodeForm = Field("nfc", description=describe_key("text.unicode"))
     min_count: PositiveInt = Field(1, description="Rarer characters become the unknown token.")
     word_delimiter_token: str = Field("|", description="Token that stands for a space.")
     unk_token: str = Field("[UNK]", description="Token for characters outside the vocabulary.")
@@ -71,16 +84,14 @@ class TextSection(Section):
 
 
 class BatchingSection(Section):
-    buckets: PositiveInt = Field(
-        8, description="Buckets of similar length, edges chosen to pad least."
-    )
-    batch_seconds: PositiveFloat = Field(120.0, description="Padded audio in one batch, seconds.")
-    batch: PositiveInt | None = Field(None, description="Utterances in one batch instead.")
-    accumulate: PositiveInt = Field(1, description="Batches whose gradients make one step.")
+    buckets: PositiveInt = Field(8, description=describe_key("batching.buckets"))
+    batch_seconds: PositiveFloat = Field(120.0, description=describe_key("batching.batch_seconds"))
+    batch: PositiveInt | None = Field(None, description=describe_key("batching.batch"))
+    accumulate: PositiveInt = Field(1, description=describe_key("batching.accumulate"))
     max_seconds: PositiveFloat | None = Field(
-        30.0, description="Longer training utterances are left out, and counted."
+        30.0, description=describe_key("batching.max_seconds")
     )
-    min_seconds: float = Field(0.0, ge=0.0, description="Shorter training utterances are left out.")
+    min_seconds: float = Field(0.0, ge=0.0, description=describe_key("batching.min_seconds"))
 
 
 class NetworkSection(Section):
@@ -92,7 +103,7 @@ class NetworkSection(Section):
     hidden_dropout: Share | None = None
     final_dropout: Share | None = None
     layerdrop: Share | None = Field(None, description="Chance to skip a layer; keep 0 for graphs.")
-    mask_time_prob: Share | None = Field(None, description="SpecAugment: share of masked frames.")
+    mask_time_prob: Share | None = Field(None, description=describe_key("network.mask_time_prob"))
     mask_time_length: PositiveInt | None = None
     mask_feature_prob: Share | None = Field(None, description="SpecAugment over features.")
     mask_feature_length: PositiveInt | None = None
@@ -111,7 +122,7 @@ class HalvesSection(Section):
     A Whisper has one configuration for both: there it does not matter which part names a field.
     """
 
-    mask_time_prob: Share | None = Field(None, description="SpecAugment: share of masked frames.")
+    mask_time_prob: Share | None = Field(None, description=describe_key("network.mask_time_prob"))
     mask_time_length: PositiveInt | None = None
     mask_feature_prob: Share | None = Field(None, description="SpecAugment over features.")
     mask_feature_length: PositiveInt | None = None
@@ -131,16 +142,14 @@ class HalvesSection(Section):
 class GenerationSection(Section):
     """How text is generated for scores; training itself needs none of it."""
 
-    max_tokens: PositiveInt | None = Field(None, description="The model's own limit without it.")
-    beams: NonNegativeInt = Field(
-        1, description="Hypotheses followed at once; 1 is the fastest, 0 the model's own number."
-    )
+    max_tokens: PositiveInt | None = Field(None, description=describe_key("generation.max_tokens"))
+    beams: NonNegativeInt = Field(1, description=describe_key("generation.beams"))
 
 
 class LoraSection(Section):
     """Low-rank updates instead of all weights (extra `lora`); merged into them when saved."""
 
-    rank: PositiveInt | None = Field(None, description="Without it all weights learn.")
+    rank: PositiveInt | None = Field(None, description=describe_key("lora.rank"))
     alpha: PositiveFloat | None = Field(None, description="Scale of the update; twice the rank.")
     dropout: Share = 0.0
     targets: list[str] = Field(
@@ -155,8 +164,10 @@ class AugmentSection(Section):
 
 
 class OptimizerSection(Section):
-    learning_rate: PositiveFloat = 3.0e-4
-    warmup: int | str = Field("10%", description="Steps, or a share of all steps such as 10%.")
+    learning_rate: PositiveFloat = Field(
+        3.0e-4, description=describe_key("optimizer.learning_rate")
+    )
+    warmup: int | str = Field("10%", description=describe_key("optimizer.warmup"))
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: PositiveFloat = 1.0e-8
@@ -175,9 +186,7 @@ class EvaluationSection(Section):
         "best", description="Weights that are kept: of the best score, or of the last step."
     )
     log_every: PositiveInt = Field(10, description="Steps between log lines.")
-    patience: PositiveInt | None = Field(
-        None, description="Stop after so many scores without a better word error rate."
-    )
+    patience: PositiveInt | None = Field(None, description=describe_key("evaluation.patience"))
     normalizer: Normalizer = Field(
         "basic", description="Of both texts before scoring; basic is its newest version, basic/2."
     )
@@ -227,19 +236,19 @@ class TrainingRecipe(Recipe):
     model: str
     language: str | None = None
     freeze: str = "none"
-    train: DataSection
-    eval: DataSection | None = Field(None, description="Chooses the checkpoint that is kept.")
-    test: DataSection | None = Field(None, description="Scored once, at the end.")
+    train: DataSection = Field(description=describe_key("train.data"))
+    eval: DataSection | None = Field(None, description=describe_key("eval.data"))
+    test: DataSection | None = Field(None, description=describe_key("test.data"))
     text: TextSection = TextSection()
     batching: BatchingSection = BatchingSection()
     augment: AugmentSection = AugmentSection()
     optimizer: OptimizerSection = OptimizerSection()
     evaluation: EvaluationSection = EvaluationSection()
-    epochs: PositiveFloat = 3.0
-    max_steps: PositiveInt | None = Field(None, description="Steps in all; then epochs follow.")
+    epochs: PositiveFloat = Field(3.0, description=describe_key("epochs"))
+    max_steps: PositiveInt | None = Field(None, description=describe_key("max_steps"))
     gradient_checkpointing: bool = False
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    seed: int = 42
+    dtype: Precision = Field("auto", description=describe_key("dtype"))
+    seed: int = Field(42, description=describe_key("seed"))
     trainer: dict[str, Any] = Field(
         default_factory=dict, description="Any other field of transformers' TrainingArguments."
     )
@@ -254,16 +263,14 @@ class CtcRecipe(TrainingRecipe):
     )
     model: str = Field(
         "facebook/wav2vec2-base",
-        description="Hub id, folder, `demo`, or `scratch` with an `architecture`.",
+        description=describe_key("model", CTC_KIND),
     )
-    language: str | None = Field(None, description="Adapter to load and train (MMS).")
-    freeze: Literal["none", "feature-encoder", "encoder", "all-but-adapter"] = Field(
-        "feature-encoder", description="Parts whose weights stay."
-    )
+    language: str | None = Field(None, description=describe_key("language", CTC_KIND))
+    freeze: CtcFrozenPart = Field("feature-encoder", description=describe_key("freeze", CTC_KIND))
     architecture: dict[str, Any] | None = Field(
         None, description="With `model: scratch`: fields of Wav2Vec2Config, and first_convolution."
     )
-    vocab: str = Field("auto", description="auto, model, data, or a folder that `vocab` wrote.")
+    vocab: str = Field("auto", description=describe_key("vocab"))
     network: NetworkSection = NetworkSection()
 
 
@@ -274,16 +281,10 @@ class Seq2SeqRecipe(TrainingRecipe):
     name: str = Field(
         "finetune-seq2seq", description="Prefix of the run folder's name; of a file, its own name."
     )
-    model: str = Field(
-        "openai/whisper-small", description="Hub id or folder of a model that writes."
-    )
-    language: str | None = Field(None, description="Of the speech, such as hindi or hi (Whisper).")
-    task: Literal["transcribe", "translate"] | None = Field(
-        None, description="What is written (Whisper); transcribe where a language is given."
-    )
-    freeze: Literal["none", "feature-encoder", "encoder"] = Field(
-        "none", description="Parts whose weights stay."
-    )
+    model: str = Field("openai/whisper-small", description=describe_key("model", SEQ2SEQ_KIND))
+    language: str | None = Field(None, description=describe_key("language", SEQ2SEQ_KIND))
+    task: SpeechTask | None = Field(None, description=describe_key("task"))
+    freeze: FrozenPart = Field("none", description=describe_key("freeze", SEQ2SEQ_KIND))
     network: HalvesSection = HalvesSection()
     generation: GenerationSection = GenerationSection()
     lora: LoraSection = LoraSection()

@@ -1,7 +1,9 @@
+import sys
 import warnings
 
 import pytest
 
+from gaudi_asr_cli.core.errors import MachineError
 from gaudi_asr_cli.core.evaluation import metric
 
 
@@ -32,3 +34,13 @@ def test_batches_may_be_added(word_error_rate):
 def test_an_unknown_name_is_no_metric():
     with pytest.raises(AttributeError):
         _ = metric.SentenceErrorRate
+
+
+def test_without_evaluate_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "evaluate", None)
+    metric._make_metric.cache_clear()
+
+    with pytest.raises(MachineError) as caught:
+        metric.__getattr__("WordErrorRate")
+
+    assert "pip install 'gaudi-asr[metric]'" in caught.value.remedy

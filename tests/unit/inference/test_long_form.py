@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from helpers.slow import slow_after_first
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -109,7 +110,7 @@ def test_file_without_audio_is_an_error():
         read_all(FakeFile(0, header_s=700.0))
 
 
-@pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("form", slow_after_first(["wav", "flac", "ogg", "mp3"]))
 @pytest.mark.parametrize("rate_hz", [16_000, 44_100, 8_000])
 def test_blocks_of_a_real_file_are_those_of_the_file_loaded_whole(tmp_path, capfd, form, rate_hz):
     path = tmp_path / f"long.{form}"

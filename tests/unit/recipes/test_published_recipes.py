@@ -4,6 +4,7 @@ import re
 
 import pytest
 from helpers import standins
+from helpers.slow import slow_after_first
 from helpers.tiny_models import save_tiny_model
 from helpers.tiny_seq2seq import save_tiny_whisper
 from helpers.tiny_text_models import save_tiny_text_model
@@ -103,7 +104,7 @@ def test_every_row_of_the_tables_is_a_recipe_with_the_published_result():
     assert rates == ROWS
 
 
-@pytest.mark.parametrize("name", CTC)
+@pytest.mark.parametrize("name", slow_after_first(CTC))
 def test_a_published_recipe_plans_on_data_with_the_columns_and_splits_of_its_own(
     name, data, models
 ):

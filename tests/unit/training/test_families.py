@@ -1,6 +1,7 @@
 """End to end for every CTC model family: train, save, transcribe."""
 
 import pytest
+from helpers.slow import slow_after_first
 from helpers.tiny_corpus import write_corpus
 from helpers.tiny_models import FAMILIES, save_tiny_model
 
@@ -18,7 +19,7 @@ def corpus(tmp_path_factory):
     return write_corpus(tmp_path_factory.mktemp("corpus"), utterances=4)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", slow_after_first(FAMILIES))
 def test_a_pretrained_model_is_trained_saved_and_used_for_inference(family, corpus, tmp_path):
     model = save_tiny_model(tmp_path / "pretrained", family, head=False)
     settings = (
