@@ -6,6 +6,7 @@ from gaudi_asr_cli.cli import cards as many
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli import training_options as training
 from gaudi_asr_cli.cli.parsing import TrainingCommand
+from gaudi_asr_cli.core.devices import AUTO
 
 
 class FinetuneSeq2SeqCommand(TrainingCommand):
@@ -60,7 +61,7 @@ def command(  # noqa: PLR0913 - a parameter is an option, most of them a key of 
     launcher: many.Launcher = many.LauncherName.AUTO,
     max_restarts: many.MaxRestarts = 0,
     deepspeed: many.DeepSpeed = None,
-    device: options.Device = options.DeviceName.AUTO,
+    device: options.Device = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: training.Dtype = None,
     seed: training.Seed = None,

@@ -11,7 +11,8 @@ from itertools import dropwhile, takewhile
 from typing import Any, BinaryIO
 
 from gaudi_asr_cli.core.data.paths import shorten_path
-from gaudi_asr_cli.core.decoding import DECODERS, Decoder
+from gaudi_asr_cli.core.decoding import DECODERS, DEFAULT_DECODER, make_decoder
+from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, UsageError
@@ -63,7 +64,7 @@ class InferRequest:
     language: str | None = None
     channel: int | None = None
     timestamps: str = "word"
-    decoder: str = "greedy"
+    decoder: str = DEFAULT_DECODER
     check_batching: int = 0
     how: Generation = DEFAULT_GENERATION
     long: str = "auto"
@@ -209,8 +210,8 @@ def _open_ctc(request: InferRequest, inputs: AudioInputs, device: Device) -> Ope
         request.model, device=device, dtype=request.dtype, language=request.language
     )
     listener = accelerate(opened, InferenceOptions(int8=request.int8))
-    decoder = DECODERS[request.decoder](
-        listener.vocabulary, characters=request.timestamps == "char"
+    decoder = make_decoder(
+        request.decoder, listener.vocabulary, characters=request.timestamps == "char"
     )
     if not request.check_batching:
         return listener, decoder, None
@@ -225,6 +226,11 @@ def _open_seq2seq(request: InferRequest, inputs: AudioInputs, device: Device) ->
         raise UsageError(
             f"{request.model} writes with a decoder, which is not computed in 8 bits here.",
             remedy="Leave --int8 out; --dtype bf16 is the fastest.",
+        )
+    if request.decoder != DEFAULT_DECODER:
+        raise UsageError(
+            f"{request.model} is an encoder-decoder model, and {request.decoder} decodes CTC.",
+            remedy="Leave --decoder out, or choose a CTC model.",
         )
     if request.timestamps == "char":
         raise UsageError(
@@ -304,11 +310,7 @@ def _check(request: InferRequest) -> None:
             f"There are no timestamps of kind '{request.timestamps}'.",
             remedy=f"Choose one of {', '.join(TIMESTAMPS)}.",
         )
-    if request.decoder not in DECODERS:
-        raise UsageError(
-            f"There is no decoder '{request.decoder}'.",
-            remedy=f"Choose one of {', '.join(DECODERS)}.",
-        )
+    DECODERS.find(request.decoder)
 
 
 def _notice_passed_over(inputs: AudioInputs, observe: Observer) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaudi_asr_cli.core.data.layouts import READERS
+from gaudi_asr_cli.core.data.layouts import LAYOUTS
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.sources import _with_unique_ids, parse_source, read_utterances
 from gaudi_asr_cli.core.errors import DataError, UnreachableError
@@ -170,8 +170,8 @@ def test_a_long_manifest_is_planned_without_opening_audio(tmp_path):
     assert sum(u.audio.duration_s or 0 for u in utterances) == 250_000
 
 
-def test_every_layout_of_the_contract_has_a_reader():
-    assert set(READERS) == {
+def test_every_layout_of_the_contract_is_registered():
+    assert set(LAYOUTS) == {
         "folder", "audiofolder", "manifest", "table", "librispeech", "commonvoice", "kaldi",
         "parquet", "hub", "demo", "ljspeech", "mls", "spontaneous",
     }  # fmt: skip
