@@ -2,7 +2,7 @@ import pytest
 import typer
 
 from gaudi_asr_cli.cli.app import app
-from gaudi_asr_cli.cli.options import DeviceName
+from gaudi_asr_cli.cli.options import HpuModeName
 from gaudi_asr_cli.cli.parsing import format_as_declared, with_converted_parameters
 from gaudi_asr_cli.cli.passthrough import trainer_settings
 from gaudi_asr_cli.cli.training_options import ALIASES, SETTINGS, settings_of
@@ -119,13 +119,13 @@ def test_a_stray_word_is_refused():
 def test_the_context_holds_parameters_as_the_command_gets_them():
     seen = {}
 
-    def command(context: typer.Context, device: DeviceName = DeviceName.AUTO) -> None:
+    def command(context: typer.Context, hpu_mode: HpuModeName = HpuModeName.AUTO) -> None:
         seen.update(context.params)
 
     context = typer.Context(typer.main.get_command(app))
-    context.params = {"device": "cpu"}
+    context.params = {"hpu_mode": "lazy"}
 
-    with_converted_parameters(command)(context=context, device=DeviceName.CPU)
+    with_converted_parameters(command)(context=context, hpu_mode=HpuModeName.LAZY)
 
-    assert seen == {"device": DeviceName.CPU}
-    assert isinstance(seen["device"], DeviceName)
+    assert seen == {"hpu_mode": HpuModeName.LAZY}
+    assert isinstance(seen["hpu_mode"], HpuModeName)
