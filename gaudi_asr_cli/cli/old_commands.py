@@ -14,16 +14,6 @@ from typing import TYPE_CHECKING, Any
 from gaudi_asr_cli.cli.options import DtypeName
 from gaudi_asr_cli.cli.training_options import OPTION_OF, settings_of
 from gaudi_asr_cli.core.errors import MachineError, UsageError
-from gaudi_asr_cli.core.legacy.flags import FlagStatus, Table
-from gaudi_asr_cli.core.legacy.launchers import read_launcher
-from gaudi_asr_cli.core.legacy.lines import (
-    find_old_command,
-    is_expandable,
-    set_aside_unknown,
-)
-from gaudi_asr_cli.core.legacy.reading import is_flag, underscored
-from gaudi_asr_cli.core.legacy.scripts import SCRIPTS, translate
-from gaudi_asr_cli.core.legacy.translating import OldNotice, Translation
 from gaudi_asr_cli.core.secret_values import (
     hide_in_line,
     hide_in_text,
@@ -34,6 +24,8 @@ from gaudi_asr_cli.core.secret_values import (
 
 if TYPE_CHECKING:
     from gaudi_asr_cli.core.devices.base import Device
+    from gaudi_asr_cli.core.legacy.flags import Table
+    from gaudi_asr_cli.core.legacy.translating import OldNotice, Translation
 
 EVAL_OPTION_OF: dict[str, str] = {
     "model": "--model",
@@ -203,6 +195,8 @@ def read_old(script: str, words: Sequence[str], command: Any) -> Translation | N
     Raises:
         UsageError: It is one, but wrong.
     """
+    from gaudi_asr_cli.core.legacy.scripts import SCRIPTS
+
     if not SCRIPTS[script].looks_old(words):
         return None
     return translate_for(script, words, command)
@@ -214,6 +208,8 @@ def translate_for(script: str, words: Sequence[str], command: Any) -> Translatio
     Raises:
         UsageError: They are wrong.
     """
+    from gaudi_asr_cli.core.legacy.scripts import SCRIPTS, translate
+
     names = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
     translation = translate(
         SCRIPTS[script],
@@ -231,6 +227,8 @@ def translate_for(script: str, words: Sequence[str], command: Any) -> Translatio
 
 def _noted_to_scorers(notice: OldNotice, table: Table) -> OldNotice:
     """The notice for a command that only scores: its own options, and nothing of training."""
+    from gaudi_asr_cli.core.legacy.flags import FlagStatus
+
     flag = table.get(notice.flag.removeprefix("--"))
     if flag is None or notice.fate != FlagStatus.RENAMED.value or flag.name in _ALIKE:
         return notice
@@ -274,6 +272,10 @@ def import_line(line: Sequence[str], program: Any) -> Imported:
         UsageError: No command of an old script, or a wrong one.
         RecipeError: Its values make no recipe.
     """
+    from gaudi_asr_cli.core.legacy.launchers import read_launcher
+    from gaudi_asr_cli.core.legacy.lines import find_old_command, set_aside_unknown
+    from gaudi_asr_cli.core.legacy.scripts import SCRIPTS
+
     old = find_old_command(line)
     today = choose_command(old.script, [word.text for word in old.words])
     command = program.commands[today]
@@ -330,6 +332,8 @@ def refuse_strays(rest: Sequence[str], words: Sequence[str], command: Any) -> No
     Raises:
         UsageError: Names the first of them and what stands before it.
     """
+    from gaudi_asr_cli.core.legacy.reading import is_flag
+
     # Arguments, which have no such attribute, are no switches.
     switches = [one for one in command.params if getattr(one, "is_flag", False)]
     names = {name for one in switches for name in (*one.opts, *one.secondary_opts)}
@@ -342,6 +346,8 @@ def refuse_strays(rest: Sequence[str], words: Sequence[str], command: Any) -> No
 
 
 def _stray(word: str, words: list[str]) -> UsageError:
+    from gaudi_asr_cli.core.legacy.reading import is_flag
+
     place = words.index(word) if word in words else 0
     start = next((at for at in range(place, -1, -1) if is_flag(words[at])), None)
     near = f", behind {hide_in_line(' '.join(words[start:place]))}" if start is not None else ""
@@ -363,6 +369,8 @@ def join_words(words: Sequence[str], unknown: Sequence[str] = ()) -> str:
 
 
 def _quoted(word: str, unknown: Sequence[str]) -> str:
+    from gaudi_asr_cli.core.legacy.lines import is_expandable
+
     if not unknown or not all(map(is_expandable, unknown)):
         return word if _HOME.fullmatch(word) else shlex.quote(word)
     escaped = re.sub(r'["\\`]', lambda found: f"\\{found.group()}", word)
@@ -371,6 +379,8 @@ def _quoted(word: str, unknown: Sequence[str]) -> str:
 
 def choose_command(script: str, words: Sequence[str]) -> str:
     """Today's command for an old script's words."""
+    from gaudi_asr_cli.core.legacy.reading import underscored
+
     trains = "do_train" in map(underscored, words)
     return "eval-seq2seq" if script == "seq2seq" and not trains else COMMANDS[script]
 
