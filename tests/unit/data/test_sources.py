@@ -184,3 +184,42 @@ def test_text_may_be_left_out_where_nobody_needs_it(tmp_path):
     (utterance,) = read_utterances(str(path), ReadOptions(needs_text=False))
 
     assert utterance.text is None
+
+
+def test_a_layout_that_finds_no_text_does_not_lose_it_silently(tmp_path, monkeypatch):
+    (tmp_path / "captions").write_text("a=one\nb=two\n")
+    monkeypatch.setitem(LAYOUTS.paths, "textless", "helpers.fake_plugins:TEXTLESS")
+    source = f"textless:{tmp_path}"
+
+    with pytest.raises(DataError, match=r"not one of its 2 utterances has a text.* as textless"):
+        list(read_utterances(source))
+    assert len(list(read_utterances(source, ReadOptions(needs_text=False)))) == 2
+
+
+def test_a_text_column_that_a_folder_cannot_have_is_an_error(tmp_path):
+    (tmp_path / "a.wav").touch()
+
+    assert len(list(read_utterances(str(tmp_path)))) == 1
+    with pytest.raises(DataError, match="read as folder"):
+        list(read_utterances(str(tmp_path), ReadOptions(text_column="words")))
+
+
+def test_a_layout_without_detect_is_reached_only_by_its_name(tmp_path, monkeypatch):
+    (tmp_path / "captions").write_text("a=one\n")
+    (tmp_path / "a.wav").touch()
+    monkeypatch.setitem(LAYOUTS.paths, "captions", "helpers.fake_plugins:UNDETECTED")
+
+    (bare,) = read_utterances(str(tmp_path))
+    (named,) = read_utterances(f"captions:{tmp_path}")
+
+    assert (bare.text, named.text) == (None, "one")
+
+
+def test_a_layout_with_detect_is_asked_before_the_plain_folder(tmp_path, monkeypatch):
+    (tmp_path / "captions").write_text("a=one\n")
+    (tmp_path / "a.wav").touch()
+    monkeypatch.setitem(LAYOUTS.paths, "captions", "helpers.fake_plugins:CAPTIONS")
+
+    (utterance,) = read_utterances(str(tmp_path))
+
+    assert utterance.text == "one"
