@@ -30,8 +30,8 @@ from gaudi_asr_cli.core.benchmarking.shapes import SHAPES, open_random_model
 from gaudi_asr_cli.core.benchmarking.workload import Workload, make_workload
 from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
-from gaudi_asr_cli.core.devices import Device, open_device
-from gaudi_asr_cli.core.devices.base import torch_dtype
+from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.devices.base import Device, torch_dtype
 from gaudi_asr_cli.core.inference.ctc import InferenceOptions, accelerate, open_full_precision
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Utterance

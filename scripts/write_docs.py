@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from gaudi_asr_cli.cli.app import app
 from gaudi_asr_cli.cli.old_commands import format_key
-from gaudi_asr_cli.cli.training_options import ALIASES
+from gaudi_asr_cli.cli.training_options import script_aliases
 from gaudi_asr_cli.core.legacy.flags import (
     CTC_FLAGS,
     SEQ2SEQ_FLAGS,
@@ -63,7 +63,7 @@ def commands_markdown() -> str:
         "",
     ]
     lines += ["| name | same as |", "|---|---|"]
-    lines += [f"| `{alias}` | `{option}` |" for alias, option in ALIASES.items()]
+    lines += [f"| `{alias}` | `{option}` |" for alias, option in script_aliases().items()]
     return "\n".join(lines) + "\n"
 
 

@@ -1,15 +1,15 @@
 """`gaudi-asr bench`: how fast a model hears."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
 
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli.parsing import KebabCommand
+from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.errors import UsageError
 
 TIMING = "Timing"
@@ -18,7 +18,9 @@ TIMING = "Timing"
 class BenchCommand(KebabCommand):
     """The command, which also takes the words that Habana's wav2vec.py took."""
 
-    aliases = MappingProxyType({"--use-graphs": "--graphs", "--data-path": "--data"})
+    def aliases(self) -> Mapping[str, str]:
+        return {"--use-graphs": "--graphs", "--data-path": "--data"}
+
     old_script = "wav2vec"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -238,7 +240,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     accuracy: Accuracy = False,
     perf: Perf = False,
     profile: Profile = False,
-    device: options.Device = options.DeviceName.AUTO,
+    device: options.Device = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.Dtype = options.DtypeName.AUTO,
     int8: options.Int8 = False,
@@ -262,7 +264,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
 
     # First: a Gaudi's software reads its environment when torch is imported, and who lacks a device
     # should not wait for all the rest.
-    opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    opened = open_device(device, hpu_mode=hpu_mode.value)
     configure(opened)
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
@@ -274,7 +276,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     asked = Reading(
         model,
         tuple(data or ()),
-        ReadOptions(split=split, config=config, text_column=text_column),
+        ReadOptions(split=split, config=config, text_column=text_column, needs_text=accuracy),
     )
     reading = place_reading(asked, in_place or ())
     request = BenchRequest(

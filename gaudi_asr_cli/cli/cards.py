@@ -148,7 +148,7 @@ def start_ranks(
     from gaudi_asr_cli.core.devices import check_present
     from gaudi_asr_cli.core.distributed.launchers import check_launch
 
-    device, quiet = parameters["device"].value, parameters["quiet"]
+    device, quiet = parameters["device"], parameters["quiet"]
     check_launch(launch)
     check_present(device, launch.cards)
     # After the checks: these take seconds.

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from gaudi_asr_cli.cli import options
-from gaudi_asr_cli.cli.old_commands import fitting_parameters
 from gaudi_asr_cli.cli.parsing import KebabCommand
+from gaudi_asr_cli.core.decoding import DEFAULT_DECODER
+from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.errors import DataError, UsageError
 
 
@@ -33,7 +34,8 @@ def command(  # noqa: PLR0913 - a parameter is an option
     unicode: options.Unicode = options.UnicodeName.NFC,
     normalizer: options.Normalizer = options.NormalizerName.BASIC,
     language: options.ScoredLanguage = None,
-    device: options.Device = options.DeviceName.AUTO,
+    decoder: options.Decoder = DEFAULT_DECODER,
+    device: options.Device = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.Dtype = options.DtypeName.AUTO,
     int8: options.Int8 = False,
@@ -47,6 +49,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
 
     Nothing is left out silently; each utterance stands in predictions.jsonl of the run folder.
     """
+    from gaudi_asr_cli.cli.old_commands import fitting_parameters
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.devices import open_device
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
@@ -57,7 +60,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     from gaudi_asr_cli.ui.results import show_result
     from gaudi_asr_cli.ui.score import show_evaluation
 
-    opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    opened = open_device(device, hpu_mode=hpu_mode.value)
     configure(opened)
     reading = place_reading(
         Reading(
@@ -74,6 +77,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         normalizer=normalizer.value,
         rules=TextRules(strip_chars=strip_chars, case=case.value, unicode=unicode.value),
         language=language,
+        decoder=decoder,
         dtype=fitting_parameters(context, opened)["dtype"].value,
         int8=int8,
         run=run,

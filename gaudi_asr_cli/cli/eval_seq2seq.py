@@ -6,8 +6,8 @@ import typer
 
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli.eval_ctc import one_model
-from gaudi_asr_cli.cli.old_commands import fitting_parameters
 from gaudi_asr_cli.cli.parsing import KebabCommand
+from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.errors import DataError
 
 EXAMPLE = "gaudi-asr eval-seq2seq openai/whisper-tiny --data FOLDER"
@@ -41,7 +41,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     beams: options.Beams = 1,
     long: options.Long = options.LongName.AUTO,
     batch: options.WrittenTogether = None,
-    device: options.Device = options.DeviceName.AUTO,
+    device: options.Device = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.Dtype = options.DtypeName.AUTO,
     seed: options.Seed = 42,
@@ -54,6 +54,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
 
     Nothing is left out silently: texts that did not end or turn round and round are listed.
     """
+    from gaudi_asr_cli.cli.old_commands import fitting_parameters
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.devices import open_device
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
@@ -64,7 +65,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     from gaudi_asr_cli.ui.results import show_result
     from gaudi_asr_cli.ui.score import show_evaluation
 
-    opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    opened = open_device(device, hpu_mode=hpu_mode.value)
     configure(opened)
     reading = place_reading(
         Reading(

@@ -8,16 +8,9 @@ from typing import Annotated
 import typer
 
 from gaudi_asr_cli.cli import options
-
-
-class FormatName(str, Enum):
-    TXT = "txt"
-    JSON = "json"
-    JSONL = "jsonl"
-    SRT = "srt"
-    VTT = "vtt"
-    TSV = "tsv"
-    CTM = "ctm"
+from gaudi_asr_cli.core.decoding import DEFAULT_DECODER
+from gaudi_asr_cli.core.devices import AUTO
+from gaudi_asr_cli.core.formats import FORMATS
 
 
 class TimestampsName(str, Enum):
@@ -35,14 +28,14 @@ Files = Annotated[
     ),
 ]
 Formats = Annotated[
-    list[FormatName] | None,
+    list[str] | None,
     typer.Option(
         "--format",
         "-f",
-        metavar="|".join(FormatName),
         rich_help_panel=options.OUTPUT,
         show_default=False,
         help="Format of the text; may be repeated with --out-dir.",
+        **options.name_settings("format", [*FORMATS]),
     ),
 ]
 OutDir = Annotated[
@@ -105,12 +98,13 @@ def command(  # noqa: PLR0913 - a parameter is an option
     channel: Channel = None,
     raw: Raw = None,
     language: options.Language = None,
+    decoder: options.Decoder = DEFAULT_DECODER,
     task: options.Task = None,
     max_tokens: options.MaxTokens = None,
     beams: options.Beams = 1,
     long: options.Long = options.LongName.AUTO,
     batch: options.WrittenTogether = None,
-    device: options.Device = options.DeviceName.AUTO,
+    device: options.Device = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.Dtype = options.DtypeName.AUTO,
     int8: options.Int8 = False,
@@ -134,16 +128,16 @@ def command(  # noqa: PLR0913 - a parameter is an option
 
     # First: a Gaudi's software reads its environment when torch is imported, and who lacks a device
     # should not wait for all the rest.
-    opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    opened = open_device(device, hpu_mode=hpu_mode.value)
     configure(opened)
     from gaudi_asr_cli.core.models.seq2seq.generation import Generation
     from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
     from gaudi_asr_cli.ui.live import both, opened_view
     from gaudi_asr_cli.ui.transcripts import transcript_observer
 
-    chosen = ("jsonl",) if json else tuple(name.value for name in formats or ())
-    # A decoder writes times only where somebody reads them.
-    timeless = set(chosen) <= {"txt"}
+    chosen = ("jsonl",) if json else tuple(formats or ("txt",))
+    # Word times are computed only if a format shows them.
+    timeless = not any(FORMATS[name].uses_word_times for name in chosen)
     request = InferRequest(
         sources=tuple(files),
         model=model,
@@ -152,6 +146,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         language=language,
         channel=channel,
         timestamps="none" if timeless else timestamps.value,
+        decoder=decoder,
         check_batching=check_batching,
         generation=Generation(
             task=None if task is None else task.value, max_tokens=max_tokens, beams=beams

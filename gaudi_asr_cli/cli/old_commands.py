@@ -29,7 +29,7 @@ from gaudi_asr_cli.core.secret_values import (
 )
 
 if TYPE_CHECKING:
-    from gaudi_asr_cli.core.devices import Device
+    from gaudi_asr_cli.core.devices.base import Device
 
 EVAL_OPTION_OF: dict[str, str] = {
     "model": "--model",

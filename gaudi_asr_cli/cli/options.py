@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from gaudi_asr_cli.core.data.layouts import LAYOUTS
+from gaudi_asr_cli.core.decoding import DECODERS
+from gaudi_asr_cli.core.devices import AUTO, DEVICES
+from gaudi_asr_cli.core.registry import check_name
 
 DATA, MODEL, MACHINE, OUTPUT = "Data", "Model", "Machine", "Output"
 """Panels of `--help`; what a command cannot do without stands above them."""
@@ -15,11 +21,22 @@ NO_VALUE = ""
 """The placeholder of a switch: newer Typers would write <bool>."""
 
 
-class DeviceName(str, Enum):
-    AUTO = "auto"
-    HPU = "hpu"
-    CUDA = "cuda"
-    CPU = "cpu"
+def name_settings(kind: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return settings of a Typer option whose value, or each of them, is one of `names`.
+
+    The names are those of a registry: `--help` lists them, completion offers them, and another
+    word is a usage error with a suggestion.
+    """
+
+    def check(value: Any) -> Any:
+        for name in [value] if isinstance(value, str) else value or ():
+            check_name(kind, name, names)
+        return value
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return {"metavar": "|".join(names), "callback": check, "autocompletion": complete}
 
 
 class HpuModeName(str, Enum):
@@ -105,12 +122,14 @@ Recipe = Annotated[
         help="Take the options that are not given from a recipe; see gaudi-asr recipes.",
     ),
 ]
+_DATA_HELP = "Hub id, path, LAYOUT:PATH or PATH#SPLIT;"
+_LAYOUT_HELP = f"A layout, recognised if not named, is {', '.join(LAYOUTS)}."
 DataArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="DATA",
         show_default=False,
-        help="Hub id, path, LAYOUT:PATH or PATH#SPLIT; several are joined.",
+        help=f"{_DATA_HELP} several are joined. {_LAYOUT_HELP}",
     ),
 ]
 Data = Annotated[
@@ -119,7 +138,7 @@ Data = Annotated[
         "--data",
         metavar="DATA",
         show_default=False,
-        help="Hub id, path, LAYOUT:PATH or PATH#SPLIT; may be repeated.",
+        help=f"{_DATA_HELP} may be repeated. {_LAYOUT_HELP}",
     ),
 ]
 Split = Annotated[
@@ -285,6 +304,15 @@ WrittenTogether = Annotated[
         help="Utterances written at once.",
     ),
 ]
+Decoder = Annotated[
+    str,
+    typer.Option(
+        "--decoder",
+        rich_help_panel=MODEL,
+        help="How the output of a CTC model becomes text.",
+        **name_settings("decoder", [*DECODERS]),
+    ),
+]
 Normalizer = Annotated[
     NormalizerName,
     typer.Option(
@@ -295,9 +323,13 @@ Normalizer = Annotated[
     ),
 ]
 Device = Annotated[
-    DeviceName,
+    str,
     typer.Option(
-        "--device", "-d", rich_help_panel=MACHINE, help="auto takes the first that opens."
+        "--device",
+        "-d",
+        rich_help_panel=MACHINE,
+        help="auto takes the first that opens.",
+        **name_settings("device", [AUTO, *DEVICES]),
     ),
 ]
 HpuMode = Annotated[

@@ -6,14 +6,11 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, cast
 
 import typer
 from typer.core import TyperCommand
 
-from gaudi_asr_cli.cli.old_commands import translate_words
-from gaudi_asr_cli.cli.training_options import ALIASES
 from gaudi_asr_cli.core.errors import UsageError
 
 # The parser's own error class, found without naming click: Typer carries its own since 0.26.
@@ -23,23 +20,31 @@ CommandLineError = cast(type[Exception], typer.BadParameter.__mro__[1])
 class KebabCommand(TyperCommand):
     """A command whose long options may be written with underscores, as in the old scripts.
 
-    `aliases` are other names of its options, which `--help` does not list; `old_script` is the
-    script of `SCRIPTS` whose command lines the command accepts.
+    `old_script` is the script of `SCRIPTS` whose command lines the command accepts.
     """
 
-    aliases: Mapping[str, str] = MappingProxyType({})
     old_script: str | None = None
+
+    def aliases(self) -> Mapping[str, str]:
+        """Return other names of the options, which `--help` does not list."""
+        return {}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if self.old_script is not None and not ctx.resilient_parsing:
+            # Here, not above: `--help` does not need the tables of the old scripts.
+            from gaudi_asr_cli.cli.old_commands import translate_words
+
             args = translate_words(self.old_script, args, ctx)
-        return super().parse_args(ctx, format_as_declared(args, self.aliases))
+        return super().parse_args(ctx, format_as_declared(args, self.aliases()))
 
 
 class TrainingCommand(KebabCommand):
     """A command that leaves the options that it does not declare in `context.args`."""
 
-    aliases = ALIASES
+    def aliases(self) -> Mapping[str, str]:
+        from gaudi_asr_cli.cli.training_options import script_aliases
+
+        return script_aliases()
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)

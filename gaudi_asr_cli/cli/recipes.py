@@ -7,6 +7,7 @@ import typer
 
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli import training_options as training
+from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.recipes.keys import CTC_KIND
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="As listed.")]
@@ -65,7 +66,7 @@ def forecast_command(  # noqa: PLR0913 - a parameter is an option
         int,
         typer.Option("--cards", metavar="N", min=1, help="Cards like the one of this machine."),
     ] = 1,
-    device: options.Device = options.DeviceName.AUTO,
+    device: options.Device = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -84,7 +85,7 @@ def forecast_command(  # noqa: PLR0913 - a parameter is an option
     from gaudi_asr_cli.ui.results import show_result
 
     # First: a Gaudi's software must be imported before transformers.
-    opened = open_device(device.value, hpu_mode=hpu_mode.value)
+    opened = open_device(device, hpu_mode=hpu_mode.value)
     configure(opened)
     settings = (*training.settings_of(given), *(set_ or ()))
     with opened_view(quiet=quiet) as observe:

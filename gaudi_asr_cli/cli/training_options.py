@@ -6,12 +6,13 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Annotated, Any, get_args
 
 import typer
 
 from gaudi_asr_cli.cli import cards, options
-from gaudi_asr_cli.core.legacy.scripts import SCRIPTS
+from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.recipes.keys import RECIPE_KEYS, SECTION_NAMES, RecipeKey, keys_of
 
 CommandFunction = Callable[..., None]
@@ -46,7 +47,7 @@ def _switch(name: str, help: str, panel: str | None = None) -> tuple[Any, Any]:
 
 _FIRST: dict[str, tuple[Any, Any]] = {
     "recipe": (Annotated[str | None, _RECIPE], None),
-    "device": (options.Device, options.DeviceName.AUTO),
+    "device": (options.Device, AUTO),
     "hpu_mode": (options.HpuMode, options.HpuModeName.AUTO),
 }
 _LAST: dict[str, tuple[Any, Any]] = {
@@ -65,17 +66,25 @@ _LAST: dict[str, tuple[Any, Any]] = {
 OPTION_OF: dict[str, str] = {record.key: record.option for record in RECIPE_KEYS}
 """The option that sets a key of the recipe; `*` stands for each data section."""
 
-_OLD_NAMES = {
-    f"--{flag.name.replace('_', '-')}": OPTION_OF[flag.key]
-    for flag in SCRIPTS["ctc"].table.values()
-    if flag.key in OPTION_OF and flag.value_kind != "switch"
-}
-ALIASES: dict[str, str] = {
-    "--dataset-config-name": "--config",
-    "--text-column-name": "--text-column",
-    **{name: option for name, option in _OLD_NAMES.items() if name != option},
-}
-"""Names that options have in the example scripts; they work in any command line that trains."""
+
+@cache
+def script_aliases() -> dict[str, str]:
+    """Return the names that options have in the example scripts; every training command takes them.
+
+    Computed on use: `--help` does not need the tables of the scripts.
+    """
+    from gaudi_asr_cli.core.legacy.scripts import SCRIPTS
+
+    names = {
+        f"--{flag.name.replace('_', '-')}": OPTION_OF[flag.key]
+        for flag in SCRIPTS["ctc"].table.values()
+        if flag.key in OPTION_OF and flag.value_kind != "switch"
+    }
+    return {
+        "--dataset-config-name": "--config",
+        "--text-column-name": "--text-column",
+        **{name: option for name, option in names.items() if name != option},
+    }
 
 
 def training_command(kind: str) -> Callable[[CommandFunction], CommandFunction]:

@@ -12,7 +12,7 @@ from gaudi_asr_cli.cli.old_commands import fitting_parameters, removal_pattern
 if TYPE_CHECKING:
     import typer
 
-    from gaudi_asr_cli.core.devices import Device
+    from gaudi_asr_cli.core.devices.base import Device
     from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
 
 
@@ -28,7 +28,7 @@ def run_training(context: typer.Context, kind: str) -> None:
         return
     # First: a Gaudi's software must be imported before transformers, and a missing device should be
     # reported before the slow imports.
-    opened = open_device(given["device"].value, hpu_mode=given["hpu_mode"].value)
+    opened = open_device(given["device"], hpu_mode=given["hpu_mode"].value)
     configure(opened)
     from gaudi_asr_cli.core.devices.process_group import join_ranks
     from gaudi_asr_cli.core.distributed.ranks import SingleProcess

@@ -9,7 +9,7 @@ from pathlib import Path
 from gaudi_asr_cli.core.data.paths import shorten_path
 from gaudi_asr_cli.core.errors import AsrError, UsageError
 from gaudi_asr_cli.core.events import Event, Observer, StageStarted, UtteranceDone
-from gaudi_asr_cli.core.formats import DOCUMENTS, FORMATS
+from gaudi_asr_cli.core.formats import FORMATS
 from gaudi_asr_cli.core.formats.jsonl import transcript_json
 from gaudi_asr_cli.core.runs import write_whole
 from gaudi_asr_cli.ui.console import print_result
@@ -53,6 +53,7 @@ class FormatPrinter:
 
     def __init__(self, format_name: str) -> None:
         self.format_name = format_name
+        self.format = FORMATS.find(format_name)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageStarted) and event.unit == "files":
@@ -60,10 +61,10 @@ class FormatPrinter:
         elif isinstance(event, UtteranceDone) and event.transcript is None:
             show_failure(event)
         elif isinstance(event, UtteranceDone):
-            print_result("".join(FORMATS[self.format_name]([event])).removesuffix("\n"))
+            print_result("".join(self.format.write([event])).removesuffix("\n"))
 
     def _refuse_several(self, files: float | None) -> None:
-        if self.format_name in DOCUMENTS and files != 1:
+        if self.format.one_document and files != 1:
             raise UsageError(
                 f"{self.format_name} is one document for each file.",
                 remedy="Name a folder with --out-dir, which gets a document for each.",
@@ -75,7 +76,7 @@ class FileWriter:
 
     def __init__(self, folder: Path, formats: tuple[str, ...]) -> None:
         self.folder = folder
-        self.formats = formats
+        self.formats = {name: FORMATS.find(name) for name in formats}
         self._taken: set[str] = set()
         self._last: dict[str, int] = {}
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -91,11 +92,10 @@ class FileWriter:
             show_failure(event)
         self.folder.mkdir(parents=True, exist_ok=True)
         name = self._take_name(Path(event.path).stem)
-        for format_name in self.formats:
-            # A line that says what failed belongs to JSON lines; other formats have no such thing.
-            if event.transcript is not None or format_name == "jsonl":
-                text = "".join(FORMATS[format_name]([event]))
-                write_whole(self.folder / f"{name}.{format_name}", text, errors="surrogateescape")
+        for suffix, one in self.formats.items():
+            if event.transcript is not None or one.writes_failures:
+                text = "".join(one.write([event]))
+                write_whole(self.folder / f"{name}.{suffix}", text, errors="surrogateescape")
 
     def _take_name(self, stem: str) -> str:
         """The stem, or the first of "STEM-2", "STEM-3" that no input before has taken."""
@@ -110,14 +110,16 @@ class FileWriter:
         return name
 
 
-LONGEST_NAME_BYTES = 255 - len("..jsonl.4194304.part")
-"""What a file system takes, less what `write_whole` puts around it."""
+MAX_NAME_BYTES = 255
+"""The longest file name that common file systems accept."""
 
 
 def _fit(stem: str, ending: str) -> str:
-    """The stem and its ending as a file name that no file system finds too long."""
+    """Return the stem and its ending, shortened so that no file system rejects the file's name."""
     stem = stem or "unnamed"
-    while len(os.fsencode(stem + ending)) > LONGEST_NAME_BYTES:
+    # `write_whole` writes to .NAME.SUFFIX.PID.part first.
+    added = len("...4194304.part") + max(map(len, FORMATS))
+    while len(os.fsencode(stem + ending)) + added > MAX_NAME_BYTES:
         stem = stem[:-1]
     return stem + ending
 
@@ -125,10 +127,6 @@ def _fit(stem: str, ending: str) -> str:
 def _fold(name: str) -> str:
     """What two names share that are one on some file system: case, composed and decomposed."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-NEED_TIMES = frozenset({"srt", "vtt", "tsv", "ctm"})
-"""Formats that are nothing without the times of words."""
 
 
 def transcript_observer(
@@ -144,10 +142,10 @@ def transcript_observer(
         UsageError: Several formats without a folder, a folder that is in use, or a format that
             needs the times that were not asked for.
     """
-    timeless = NEED_TIMES.intersection(formats) if timestamps == "none" else set()
-    if timeless:
+    timed = [name for name in formats if FORMATS.find(name).needs_word_times]
+    if timed and timestamps == "none":
         raise UsageError(
-            f"{', '.join(sorted(timeless))} cannot be written without the times of words.",
+            f"{', '.join(sorted(set(timed)))} cannot be written without the times of words.",
             remedy="Leave --timestamps out.",
         )
     if out_dir is not None:

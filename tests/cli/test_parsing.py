@@ -4,10 +4,10 @@ import pytest
 import typer
 
 from gaudi_asr_cli.cli.app import app
-from gaudi_asr_cli.cli.options import DeviceName
+from gaudi_asr_cli.cli.options import HpuModeName
 from gaudi_asr_cli.cli.parsing import format_as_declared, with_converted_parameters
 from gaudi_asr_cli.cli.passthrough import trainer_settings
-from gaudi_asr_cli.cli.training_options import ALIASES, settings_of
+from gaudi_asr_cli.cli.training_options import script_aliases, settings_of
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.recipes.keys import RECIPE_KEYS, keys_of
 from gaudi_asr_cli.core.recipes.loading import check_recipe, with_settings
@@ -39,13 +39,13 @@ def test_underscores_in_names_are_hyphens_and_values_stay():
 def test_the_scripts_names_are_ours():
     words = ["--model_name_or_path", "x", "--num_train_epochs=3"]
 
-    assert format_as_declared(words, ALIASES) == ["--model", "x", "--epochs=3"]
+    assert format_as_declared(words, script_aliases()) == ["--model", "x", "--epochs=3"]
 
 
 def test_every_alias_leads_to_an_option_that_exists():
     command = typer.main.get_command(app).commands["finetune-ctc"]
 
-    assert set(ALIASES.values()) <= {name for one in command.params for name in one.opts}
+    assert set(script_aliases().values()) <= {name for one in command.params for name in one.opts}
 
 
 @pytest.mark.parametrize("kind", ["finetune-ctc", "finetune-seq2seq"])
@@ -124,13 +124,13 @@ def test_a_stray_word_is_refused():
 def test_the_context_holds_parameters_as_the_command_gets_them():
     seen = {}
 
-    def command(context: typer.Context, device: DeviceName = DeviceName.AUTO) -> None:
+    def command(context: typer.Context, hpu_mode: HpuModeName = HpuModeName.AUTO) -> None:
         seen.update(context.params)
 
     context = typer.Context(typer.main.get_command(app))
-    context.params = {"device": "cpu"}
+    context.params = {"hpu_mode": "lazy"}
 
-    with_converted_parameters(command)(context=context, device=DeviceName.CPU)
+    with_converted_parameters(command)(context=context, hpu_mode=HpuModeName.LAZY)
 
-    assert seen == {"device": DeviceName.CPU}
-    assert isinstance(seen["device"], DeviceName)
+    assert seen == {"hpu_mode": HpuModeName.LAZY}
+    assert isinstance(seen["hpu_mode"], HpuModeName)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaudi_asr_cli.core.benchmarking.workload import Workload
-from gaudi_asr_cli.core.decoding import Decoder
+from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.events import Observer, StageAdvanced, StageFinished, StageStarted, ignore
 from gaudi_asr_cli.core.inference.features import time_features

@@ -13,7 +13,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from gaudi_asr_cli.core.data.layouts import READERS
+from gaudi_asr_cli.core.data.layouts import LAYOUTS, PLAIN_FOLDER
 from gaudi_asr_cli.core.data.layouts.leftovers import Source, note_leftovers
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.layouts.recognise import recognise_layout
@@ -24,12 +24,8 @@ from gaudi_asr_cli.core.records import Utterance
 
 __all__ = ["ReadOptions", "Source", "parse_source", "read_utterances"]
 
-_ALIASES = {"hf": "hub", "cv": "commonvoice", "jsonl": "manifest", "csv": "table", "tsv": "table"}
-"""Other names of layouts."""
-
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 _LAYOUT_PREFIX = re.compile(r"^([a-z]{2,}):(?!//)(.*)$", re.DOTALL)
-_NEED_NO_PATH = {"hub", "demo"}
 
 
 _DEFAULTS = ReadOptions()
@@ -57,11 +53,13 @@ def read_utterances(
         UnreachableError: A hub dataset cannot be reached.
     """
     parsed = parse_source(source, options.split)
-    reader = READERS[parsed.layout]
-    parts = (reader(parsed.place, replace(options, split=split)) for split in parsed.splits)
+    layout = LAYOUTS[parsed.layout]
+    parts = (layout.read(parsed.place, replace(options, split=split)) for split in parsed.splits)
     joined = (utterance for part in parts for utterance in part)
     unique = _not_empty(_with_unique_ids(joined, parsed.place), source)
-    if parsed.layout in _NEED_NO_PATH or not parsed.place.is_dir():
+    if options.text_column or (options.needs_text and parsed.layout != PLAIN_FOLDER):
+        unique = _with_some_text(unique, source, parsed.layout)
+    if not layout.needs_path or not parsed.place.is_dir():
         return unique
     return note_leftovers(unique, parsed, note)
 
@@ -79,7 +77,7 @@ def parse_source(source: str, split: str | None = None) -> Source:
     path = expand_home(place)
     recognised = layout is None
     layout = layout or _find_layout(place, path)
-    if layout not in _NEED_NO_PATH and not _exists(place):
+    if LAYOUTS[layout].needs_path and not _exists(place):
         raise _no_such_file(place, path)
     if split and path.is_file():
         raise DataError(
@@ -96,15 +94,20 @@ def _split_layout(source: str) -> tuple[str | None, str]:
     match = _LAYOUT_PREFIX.match(source)
     if match is None or _exists(source):
         return None, source
-    named = _ALIASES.get(match[1], match[1])
-    if named in READERS:
+    named = match[1] if match[1] in LAYOUTS else _find_alias(match[1])
+    if named is not None:
         return named, match[2]
-    near = get_close_matches(named, READERS, n=1)
+    near = get_close_matches(match[1], LAYOUTS, n=1)
     hint = f" Did you mean {near[0]}:{match[2]}?" if near else ""
     raise DataError(
         f"{source}: there is no layout {match[1]!r}.{hint}",
-        remedy=f"Layouts are {', '.join(READERS)}; a path needs none where it is recognised.",
+        remedy=f"Layouts are {', '.join(LAYOUTS)}; a path needs none where it is recognised.",
     )
+
+
+def _find_alias(name: str) -> str | None:
+    """Return the layout of which `name` is an alias."""
+    return next((layout for layout, one in LAYOUTS.items() if name in one.aliases), None)
 
 
 def _find_layout(place: str, path: Path) -> str:
@@ -176,4 +179,25 @@ def _not_empty(utterances: Iterator[Utterance], source: str) -> Iterator[Utteran
         raise DataError(
             f"{source}: there is no utterance in it.",
             remedy="Check that it is the right file or split, and that it is complete.",
+        )
+
+
+def _with_some_text(
+    utterances: Iterator[Utterance], source: str, layout: str
+) -> Iterator[Utterance]:
+    """Yield the utterances; a layout that finds no text at all must not lose it silently.
+
+    Raises:
+        DataError: At the end, if not one of the utterances that can be used has a text.
+    """
+    found, usable = False, 0
+    for utterance in utterances:
+        found = found or utterance.text is not None
+        usable += not utterance.rejection
+        yield utterance
+    if usable and not found:
+        raise DataError(
+            f"{source}: not one of its {usable} utterances has a text; it was read as {layout}.",
+            remedy="Name the layout, LAYOUT:PATH, or the column that holds the text with "
+            "--text-column NAME where the layout has columns.",
         )

@@ -1,37 +1,38 @@
-"""Decoding of network outputs into transcripts."""
+"""CTC decoders: a new one is a file that defines a `DecoderSpec`, and a line here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
-from gaudi_asr_cli.core.records import Transcript, Utterance, Vocabulary
+from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.registry import Registry
+
+if TYPE_CHECKING:
+    from gaudi_asr_cli.core.decoding.base import Decoder, DecoderSpec
+    from gaudi_asr_cli.core.records import Vocabulary
+
+DECODERS: Registry[DecoderSpec] = Registry(
+    "decoder",
+    {"greedy": "gaudi_asr_cli.core.decoding.greedy:GREEDY"},
+)
+"""Value of `--decoder` -> its record."""
+
+DEFAULT_DECODER = "greedy"
 
 
-class Decoder(Protocol):
-    """Turns a row of a network's output into a transcript.
+def make_decoder(name: str, vocabulary: Vocabulary, **options: Any) -> Decoder:
+    """Make the decoder of that name; an option that is None or False is left out.
 
-    The kind of output (`Emissions`, `Generated`) is that of the model it is used with.
+    Raises:
+        UsageError: The name is unknown, or the decoder does not take an option that is given.
     """
-
-    def decode(self, output: Any, index: int, utterance: Utterance) -> Transcript:
-        """Decode row `index` of the batch."""
-        ...
-
-    def condense(self, output: Any, index: int) -> Any:
-        """Reduce row `index` to what `assemble` needs: small enough to keep for hours of audio."""
-        ...
-
-    def assemble(self, parts: Sequence[Any], utterance: Utterance) -> Transcript:
-        """Assemble the transcript of condensed parts, in the order of their frames."""
-        ...
-
-
-class DecoderMaker(Protocol):
-    """Makes a decoder for a vocabulary; with `characters`, they are timed as well."""
-
-    def __call__(self, vocabulary: Vocabulary, *, characters: bool = False) -> Decoder: ...
-
-
-DECODERS: dict[str, DecoderMaker] = {"greedy": GreedyDecoder}
+    spec = DECODERS.find(name)
+    given = {option: value for option, value in options.items() if value not in (None, False)}
+    unknown = [option for option in given if option not in spec.options]
+    if unknown:
+        raise UsageError(
+            f"The decoder {name} does not take the option {unknown[0]!r}.",
+            remedy=f"It takes {', '.join(spec.options) or 'no option'}; choose another --decoder, "
+            "or leave the option out.",
+        )
+    return spec.make(vocabulary, **given)

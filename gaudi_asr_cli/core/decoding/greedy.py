@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gaudi_asr_cli.core.decoding.base import DecoderSpec
 from gaudi_asr_cli.core.records import (
     AudioSpan,
     Emissions,
@@ -208,3 +209,6 @@ def _average_words(
     # Rounding errors of cumulative sums may leave the unit interval.
     clipped: NDArray[np.float64] = np.clip(means, 0.0, 1.0)
     return clipped
+
+
+GREEDY = DecoderSpec(GreedyDecoder, options=("characters",))

@@ -1,52 +1,47 @@
-"""Devices: a new one is a file with `open_x() -> Device` and a line in `OPENERS`."""
+"""Devices: a new one is a file that defines a `DeviceSpec`, and a line here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from typing import TYPE_CHECKING
 
-from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.devices.cpu import open_cpu
-from gaudi_asr_cli.core.devices.cuda import open_cuda
-from gaudi_asr_cli.core.devices.hpu import MODES, block_bridge, check_hpu, explain_hpu, open_hpu
-from gaudi_asr_cli.core.errors import MachineError, UsageError
+from gaudi_asr_cli.core.errors import MachineError
+from gaudi_asr_cli.core.registry import Registry, check_name
 
-__all__ = ["MODES", "OPENERS", "Device", "check_present", "explain_hpu", "open_device"]
+if TYPE_CHECKING:
+    from gaudi_asr_cli.core.devices.base import Device, DeviceSpec
 
-OPENERS: dict[str, Callable[[], Device]] = {"hpu": open_hpu, "cuda": open_cuda, "cpu": open_cpu}
-"""The function that opens each device, in the order in which `auto` tries them."""
+DEVICES: Registry[DeviceSpec] = Registry(
+    "device",
+    {
+        "hpu": "gaudi_asr_cli.core.devices.hpu:HPU",
+        "cuda": "gaudi_asr_cli.core.devices.cuda:CUDA",
+        "cpu": "gaudi_asr_cli.core.devices.cpu:CPU",
+    },
+)
+"""Value of `--device` -> its record, in the order in which `auto` tries them."""
+
+AUTO = "auto"
+"""Value of `--device` that opens the first device of `DEVICES` that is present."""
 
 
-def open_device(name: str = "auto", *, hpu_mode: str = "auto") -> Device:
-    """Open the device of that name, or for `auto` the first of `OPENERS` that opens.
+def open_device(name: str = AUTO, *, hpu_mode: str = "auto") -> Device:
+    """Open the device of that name, or for `auto` the first of `DEVICES` that opens.
 
     Call it before transformers is imported: the Gaudi software must be imported first.
 
     Args:
-        name: `auto` or one of `OPENERS`.
+        name: `auto` or one of `DEVICES`.
         hpu_mode: Execution mode of a Gaudi, one of `MODES`; other devices have no modes.
 
     Raises:
         MachineError: The device or a part of its software is missing on this machine.
         UsageError: The name or the mode is unknown.
     """
-    if hpu_mode not in MODES:
-        raise UsageError(
-            f"There is no HPU mode '{hpu_mode}'.", remedy=f"Choose one of {', '.join(MODES)}."
-        )
-    openers = {**OPENERS}
-    if openers.get("hpu") is open_hpu:
-        openers["hpu"] = partial(open_hpu, hpu_mode)
-    if name == "auto":
-        return _open_first(openers)
-    if name not in openers:
-        raise UsageError(
-            f"There is no device '{name}'.",
-            remedy=f"Choose one of auto, {', '.join(openers)}.",
-        )
-    if name != "hpu":
-        block_bridge()
-    return openers[name]()
+    from gaudi_asr_cli.core.devices.base import MODES
+
+    check_name("device", name, [AUTO, *DEVICES])
+    check_name("HPU mode", hpu_mode, MODES)
+    return _open_first(hpu_mode) if name == AUTO else _open(name, hpu_mode)
 
 
 def check_present(name: str, count: int) -> None:
@@ -55,19 +50,30 @@ def check_present(name: str, count: int) -> None:
     Raises:
         MachineError: The Gaudi software is missing, or there are fewer devices than `count`.
     """
-    if name == "hpu":
-        check_hpu(count)
+    from gaudi_asr_cli.core.devices.hpu import block_bridge
+
+    check = DEVICES[name].check_count if name in DEVICES else None
+    if check is not None:
+        check(count)
     # The devices are for the ranks, not for this process and the launcher.
     block_bridge()
 
 
-def _open_first(openers: dict[str, Callable[[], Device]]) -> Device:
+def _open(name: str, hpu_mode: str) -> Device:
+    spec = DEVICES[name]
+    if spec.takes_mode:
+        return spec.open(hpu_mode)
+    from gaudi_asr_cli.core.devices.hpu import block_bridge
+
+    block_bridge()
+    return spec.open()
+
+
+def _open_first(hpu_mode: str) -> Device:
     failures = []
-    for name, opener in openers.items():
-        if name != "hpu":
-            block_bridge()
+    for name in DEVICES:
         try:
-            return opener()
+            return _open(name, hpu_mode)
         except MachineError as error:
             failures.append(error.message)
     raise MachineError(

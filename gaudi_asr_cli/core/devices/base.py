@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gaudi_asr_cli.core.errors import UsageError
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.devices.graphs import GraphCounts
     from gaudi_asr_cli.core.devices.kits import TrainerKit
     from gaudi_asr_cli.core.distributed.ranks import Ranks
+
+MODES = ("auto", "lazy", "eager", "compile")
+"""Execution modes of a Gaudi."""
 
 DTYPES = ("fp32", "bf16", "fp16")
 
@@ -124,6 +129,24 @@ class Device(Protocol):
 
     def peak_memory_mb(self) -> float:
         """Return the peak memory in MiB: of the device, or of the process on a CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """A kind of device of the registry.
+
+    Args:
+        open: Opens the device, or raises `MachineError` if it or its software is missing. It must
+            not be in use by this process already. Called with the mode if `takes_mode`.
+        describe: Returns a line for `doctor` on the hardware, whether or not it opens.
+        takes_mode: It has execution modes, of which `open` is given one of `MODES`.
+        check_count: Raises `MachineError` if fewer devices are present, without opening one.
+    """
+
+    open: Callable[..., Device]
+    describe: Callable[[], str] | None = None
+    takes_mode: bool = False
+    check_count: Callable[[int], None] | None = None
 
 
 def torch_dtype(dtype: str) -> torch.dtype:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
+from gaudi_asr_cli.core.devices.base import DeviceSpec, check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.convolutions import use_fast_convolutions
 from gaudi_asr_cli.core.devices.copies import HostCopier
 from gaudi_asr_cli.core.devices.kits import NativeKit
@@ -144,6 +145,22 @@ def read_cpu_name(path: Path = CPUINFO) -> str:
     return platform.machine()
 
 
+def describe_cpu() -> str:
+    """Return how many cores may be used, the wide instructions, and whether bf16 is native."""
+    flags = read_cpu_flags()
+    wide = [name for name in ("avx2", "avx512f", "amx_tile", "asimd") if name in flags]
+    native = sorted(flags & BF16_FLAGS)
+    bf16 = f"native bf16 ({', '.join(native)})" if native else "no native bf16"
+    return ", ".join([f"{_usable_cores()} of {os.cpu_count()} cores usable", *wide, bf16])
+
+
+def _usable_cores() -> int:
+    # A container or a scheduler may allow this process fewer cores than the machine has.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _read_lines(path: Path) -> list[str]:
     if not path.exists():
         return []
@@ -153,3 +170,6 @@ def _read_lines(path: Path) -> list[str]:
 def _keep_on_cpu(storage: Any, location: str) -> Any:
     """Return the storage if its location is a CPU, else None, as `torch.load` expects."""
     return storage if location.startswith("cpu:") else None
+
+
+CPU = DeviceSpec(open_cpu, describe_cpu)

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
+from gaudi_asr_cli.core.devices.base import DeviceSpec, check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.copies import StreamCopier
 from gaudi_asr_cli.core.devices.cuda_graphs import CudaGraphs
 from gaudi_asr_cli.core.devices.graphs import GraphCounts, graph_counts
@@ -158,3 +158,6 @@ def open_cuda() -> CudaDevice:
         description=torch.cuda.get_device_name(index),
         index=index,
     )
+
+
+CUDA = DeviceSpec(open_cuda)

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaudi_asr_cli.core.devices.base import check_dtype, torch_dtype
+from gaudi_asr_cli.core.devices.base import DeviceSpec, check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.copies import StreamCopier
 from gaudi_asr_cli.core.devices.graphs import GraphCounts, count_calls, graph_counts
 from gaudi_asr_cli.core.devices.kits import NativeKit, TrainerKit
@@ -28,7 +28,6 @@ from gaudi_asr_cli.core.errors import MachineError
 if TYPE_CHECKING:
     import torch
 
-MODES = ("auto", "lazy", "eager", "compile")
 LAZY_MODE = "PT_HPU_LAZY_MODE"
 BRIDGE = "habana_frameworks"
 CARDS = Path("/dev/accel")
@@ -363,3 +362,6 @@ def _compile(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     compiled: Callable[..., Any] = torch.compile(forward, backend="hpu_backend", dynamic=False)
     return compiled
+
+
+HPU = DeviceSpec(open_hpu, takes_mode=True, check_count=check_hpu)

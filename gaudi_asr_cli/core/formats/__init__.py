@@ -1,29 +1,24 @@
-"""Transcripts as text files of several formats."""
+"""Output formats: a new one is a file that defines a `Format`, and a line here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from gaudi_asr_cli.core.events import UtteranceDone
-from gaudi_asr_cli.core.formats.ctm import format_ctm
-from gaudi_asr_cli.core.formats.json_document import format_json
-from gaudi_asr_cli.core.formats.jsonl import format_jsonl
-from gaudi_asr_cli.core.formats.srt import format_srt
-from gaudi_asr_cli.core.formats.tsv import format_tsv
-from gaudi_asr_cli.core.formats.txt import format_txt
-from gaudi_asr_cli.core.formats.vtt import format_vtt
+from gaudi_asr_cli.core.registry import Registry
 
-Format = Callable[[Iterable[UtteranceDone]], Iterator[str]]
+if TYPE_CHECKING:
+    from gaudi_asr_cli.core.formats.record import Format
 
-FORMATS: dict[str, Format] = {
-    "txt": format_txt,
-    "json": format_json,
-    "jsonl": format_jsonl,
-    "srt": format_srt,
-    "vtt": format_vtt,
-    "tsv": format_tsv,
-    "ctm": format_ctm,
-}
-
-DOCUMENTS = frozenset({"json", "srt", "vtt", "tsv"})
-"""Formats of which a file holds one utterance; lines of the others may follow one another."""
+FORMATS: Registry[Format] = Registry(
+    "format",
+    {
+        "txt": "gaudi_asr_cli.core.formats.txt:TXT",
+        "json": "gaudi_asr_cli.core.formats.json_document:JSON_DOCUMENT",
+        "jsonl": "gaudi_asr_cli.core.formats.jsonl:JSON_LINES",
+        "srt": "gaudi_asr_cli.core.formats.srt:SRT",
+        "vtt": "gaudi_asr_cli.core.formats.vtt:VTT",
+        "tsv": "gaudi_asr_cli.core.formats.tsv:TSV",
+        "ctm": "gaudi_asr_cli.core.formats.ctm:CTM",
+    },
+)
+"""Value of `--format`, which is also the suffix of a file -> its record."""

@@ -10,6 +10,7 @@ from pathlib import PurePath
 
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.formats.placing import PlacedWord, place_words
+from gaudi_asr_cli.core.formats.record import Format
 
 CHANNEL = "1"
 """Sound is mixed down to one channel, or one was picked."""
@@ -29,3 +30,6 @@ def _format_word(name: str, word: PlacedWord) -> str:
     # The column may be left out.
     sure = "" if word.confidence is None else f" {word.confidence:.4f}"
     return f"{name} {CHANNEL} {start_s:.3f} {length_s:.3f} {word.text}{sure}\n"
+
+
+CTM = Format(format_ctm, one_document=False)

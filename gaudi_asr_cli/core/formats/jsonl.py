@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.formats.record import Format
 from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.records import WordTiming
 
@@ -49,3 +50,6 @@ def _times_json(word: WordTiming) -> dict[str, Any]:
         "end_s": round(word.end_s, 3),
         "confidence": None if word.confidence is None else round(word.confidence, 4),
     }
+
+
+JSON_LINES = Format(format_jsonl, one_document=False, needs_word_times=False, writes_failures=True)

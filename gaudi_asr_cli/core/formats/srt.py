@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.formats.cues import Cue, group_cues
+from gaudi_asr_cli.core.formats.record import Format
 
 
 def format_srt(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
@@ -28,3 +29,6 @@ def format_time(milliseconds: int, *, mark: str = ",") -> str:
     minutes, rest_s = divmod(seconds, 60)
     hours, rest_minutes = divmod(minutes, 60)
     return f"{hours:02d}:{rest_minutes:02d}:{rest_s:02d}{mark}{rest_ms:03d}"
+
+
+SRT = Format(format_srt)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.formats.cues import group_cues
+from gaudi_asr_cli.core.formats.record import Format
 
 HEAD = "start\tend\ttext\n"
 
@@ -18,3 +19,6 @@ def format_tsv(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
                 f"{cue.start_ms}\t{cue.end_ms}\t{' '.join(cue.lines)}\n" for cue in group_cues(done)
             )
             yield HEAD + "".join(lines)
+
+
+TSV = Format(format_tsv)

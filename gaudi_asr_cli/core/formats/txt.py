@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.formats.record import Format
 
 
 def format_txt(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
@@ -12,3 +13,6 @@ def format_txt(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
     for done in utterances:
         if done.transcript is not None:
             yield f"{done.transcript.text}\n"
+
+
+TXT = Format(format_txt, one_document=False, needs_word_times=False, uses_word_times=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.formats.cues import Cue, group_cues
+from gaudi_asr_cli.core.formats.record import Format
 from gaudi_asr_cli.core.formats.srt import format_time
 
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -22,3 +23,6 @@ def _format_cue(cue: Cue) -> str:
     start, end = (format_time(time, mark=".") for time in (cue.start_ms, cue.end_ms))
     lines = (line.translate(_ESCAPES) for line in cue.lines)
     return "\n".join(["", f"{start} --> {end}", *lines, ""])
+
+
+VTT = Format(format_vtt)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gaudi_asr_cli.core.data.buckets import Batching
-from gaudi_asr_cli.core.decoding import Decoder
+from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.inference.batched import BATCH_S, BatchedModel
 from gaudi_asr_cli.core.inference.prefetch import Loader

@@ -12,7 +12,7 @@ import numpy as np
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio, load_audio, read_duration_s
 from gaudi_asr_cli.core.data.streaming import is_mp3, stream_mp3
-from gaudi_asr_cli.core.decoding import Decoder
+from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.inference.chunks import infer_chunks
 from gaudi_asr_cli.core.models.geometry import FrameGeometry

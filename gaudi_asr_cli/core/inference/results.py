@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gaudi_asr_cli.core.decoding import Decoder
+from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.inference.prefetch import Clip

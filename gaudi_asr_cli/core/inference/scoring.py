@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gaudi_asr_cli.core.decoding import Decoder
+from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.evaluation.utterances import score_utterance
 from gaudi_asr_cli.core.events import (

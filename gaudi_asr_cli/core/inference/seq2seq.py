@@ -11,7 +11,7 @@ import numpy as np
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.data.buckets import Batching
-from gaudi_asr_cli.core.decoding import Decoder
+from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.inference.ahead import RunAhead

@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 
 from gaudi_asr_cli.core.data.audio import load_audio, read_duration_s
-from gaudi_asr_cli.core.decoding import Decoder
+from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Noticed, Observer, UtteranceDone, ignore
 from gaudi_asr_cli.core.inference.batched import BatchRecognizer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
-from gaudi_asr_cli.core.decoding import Decoder
+from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.inference.ahead import RunAhead

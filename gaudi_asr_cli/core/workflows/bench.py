@@ -36,7 +36,7 @@ from gaudi_asr_cli.core.benchmarking.saved import SCHEMA, require_new_files, sav
 from gaudi_asr_cli.core.benchmarking.workload import Workload, make_workload, read_workload
 from gaudi_asr_cli.core.data.buckets import RULES, choose_edges_auto
 from gaudi_asr_cli.core.data.sources import ReadOptions
-from gaudi_asr_cli.core.decoding import DECODERS
+from gaudi_asr_cli.core.decoding import DEFAULT_DECODER, make_decoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.evaluation.notes import find_notes
@@ -179,7 +179,8 @@ def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> 
     options = _choose_options(request, edges_s, device, observe)
     model_under_test = open_model_under_test(_source(request), device, request.dtype, options)
     model, graphs = model_under_test.model, model_under_test.graphs
-    repeats = Repeats(model, DECODERS["greedy"](model.vocabulary), workload, device)
+    decoder = make_decoder(DEFAULT_DECODER, model.vocabulary)
+    repeats = Repeats(model, decoder, workload, device)
     compile_s = repeats.warm_up(pick_warm_up(workload.durations_s, edges_s))
     run = _run(request, repeats, device, observe)
     report = BenchReport(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gaudi_asr_cli.core.decoding import DECODERS
+from gaudi_asr_cli.core.decoding import DEFAULT_DECODER, make_decoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
 from gaudi_asr_cli.core.models.folder import find_model
@@ -32,7 +32,7 @@ class EvalCtcRequest(EvalRequest):
     """See `EvalRequest`; `language` is also the adapter of a multilingual model."""
 
     int8: bool = False
-    decoder: str = "greedy"
+    decoder: str = DEFAULT_DECODER
 
 
 def eval_ctc(request: EvalCtcRequest, device: Device, observe: Observer = ignore) -> EvalReport:
@@ -41,7 +41,7 @@ def eval_ctc(request: EvalCtcRequest, device: Device, observe: Observer = ignore
     def open_model(data: ScorableData) -> OpenedModel:
         model = open_ctc(request, device)
         _warn_of_case(request, model.vocabulary, data.utterances, observe)
-        decoder = DECODERS[request.decoder](model.vocabulary)
+        decoder = make_decoder(request.decoder, model.vocabulary)
         return OpenedModel(model, decoder, model.vocabulary.phonemes_of)
 
     return evaluate(request, device, observe, command="eval-ctc", open_model=open_model)

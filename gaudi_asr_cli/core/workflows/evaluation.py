@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gaudi_asr_cli.core.data.phonemes import label_phonemes, pronounce_texts
 from gaudi_asr_cli.core.data.reading import read_measured
 from gaudi_asr_cli.core.data.sources import ReadOptions
-from gaudi_asr_cli.core.decoding import Decoder
+from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError

@@ -11,7 +11,8 @@ from itertools import dropwhile, takewhile
 from typing import Any, BinaryIO
 
 from gaudi_asr_cli.core.data.paths import shorten_path
-from gaudi_asr_cli.core.decoding import DECODERS, Decoder
+from gaudi_asr_cli.core.decoding import DECODERS, DEFAULT_DECODER, make_decoder
+from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, UsageError
@@ -64,7 +65,7 @@ class InferRequest:
     language: str | None = None
     channel: int | None = None
     timestamps: str = "word"
-    decoder: str = "greedy"
+    decoder: str = DEFAULT_DECODER
     check_batching: int = 0
     generation: Generation = DEFAULT_GENERATION
     long: str = "auto"
@@ -212,8 +213,8 @@ def _open_ctc(request: InferRequest, inputs: AudioInputs, device: Device) -> Ope
         request.model, device=device, dtype=request.dtype, language=request.language
     )
     recognizer = accelerate(opened, InferenceOptions(int8=request.int8))
-    decoder = DECODERS[request.decoder](
-        recognizer.vocabulary, characters=request.timestamps == "char"
+    decoder = make_decoder(
+        request.decoder, recognizer.vocabulary, characters=request.timestamps == "char"
     )
     if not request.check_batching:
         return recognizer, decoder, None
@@ -228,6 +229,11 @@ def _open_seq2seq(request: InferRequest, inputs: AudioInputs, device: Device) ->
         raise UsageError(
             f"{request.model} is an encoder-decoder; int8 is for CTC models only.",
             remedy="Leave --int8 out; --dtype bf16 is the fastest.",
+        )
+    if request.decoder != DEFAULT_DECODER:
+        raise UsageError(
+            f"{request.model} is an encoder-decoder model, and {request.decoder} decodes CTC.",
+            remedy="Leave --decoder out, or choose a CTC model.",
         )
     if request.timestamps == "char":
         raise UsageError(
@@ -308,11 +314,7 @@ def _check(request: InferRequest) -> None:
             f"There are no timestamps of kind '{request.timestamps}'.",
             remedy=f"Choose one of {', '.join(TIMESTAMPS)}.",
         )
-    if request.decoder not in DECODERS:
-        raise UsageError(
-            f"There is no decoder '{request.decoder}'.",
-            remedy=f"Choose one of {', '.join(DECODERS)}.",
-        )
+    DECODERS.find(request.decoder)
 
 
 def _notice_skipped(inputs: AudioInputs, observe: Observer) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaudi_asr_cli.core.data.layouts import READERS
+from gaudi_asr_cli.core.data.layouts import LAYOUTS
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.sources import _with_unique_ids, parse_source, read_utterances
 from gaudi_asr_cli.core.errors import DataError, UnreachableError
@@ -170,8 +170,8 @@ def test_a_long_manifest_is_planned_without_opening_audio(tmp_path):
     assert sum(u.audio.duration_s or 0 for u in utterances) == 250_000
 
 
-def test_every_layout_of_the_contract_has_a_reader():
-    assert set(READERS) == {
+def test_every_layout_of_the_contract_is_registered():
+    assert set(LAYOUTS) == {
         "folder", "audiofolder", "manifest", "table", "librispeech", "commonvoice", "kaldi",
         "parquet", "hub", "demo", "ljspeech", "mls", "spontaneous",
     }  # fmt: skip
@@ -184,3 +184,42 @@ def test_text_may_be_missing_where_it_is_not_needed(tmp_path):
     (utterance,) = read_utterances(str(path), ReadOptions(needs_text=False))
 
     assert utterance.text is None
+
+
+def test_a_layout_that_finds_no_text_does_not_lose_it_silently(tmp_path, monkeypatch):
+    (tmp_path / "captions").write_text("a=one\nb=two\n")
+    monkeypatch.setitem(LAYOUTS.paths, "textless", "helpers.fake_plugins:TEXTLESS")
+    source = f"textless:{tmp_path}"
+
+    with pytest.raises(DataError, match=r"not one of its 2 utterances has a text.* as textless"):
+        list(read_utterances(source))
+    assert len(list(read_utterances(source, ReadOptions(needs_text=False)))) == 2
+
+
+def test_a_text_column_that_a_folder_cannot_have_is_an_error(tmp_path):
+    (tmp_path / "a.wav").touch()
+
+    assert len(list(read_utterances(str(tmp_path)))) == 1
+    with pytest.raises(DataError, match="read as folder"):
+        list(read_utterances(str(tmp_path), ReadOptions(text_column="words")))
+
+
+def test_a_layout_without_detect_is_reached_only_by_its_name(tmp_path, monkeypatch):
+    (tmp_path / "captions").write_text("a=one\n")
+    (tmp_path / "a.wav").touch()
+    monkeypatch.setitem(LAYOUTS.paths, "captions", "helpers.fake_plugins:UNDETECTED")
+
+    (bare,) = read_utterances(str(tmp_path))
+    (named,) = read_utterances(f"captions:{tmp_path}")
+
+    assert (bare.text, named.text) == (None, "one")
+
+
+def test_a_layout_with_detect_is_asked_before_the_plain_folder(tmp_path, monkeypatch):
+    (tmp_path / "captions").write_text("a=one\n")
+    (tmp_path / "a.wav").touch()
+    monkeypatch.setitem(LAYOUTS.paths, "captions", "helpers.fake_plugins:CAPTIONS")
+
+    (utterance,) = read_utterances(str(tmp_path))
+
+    assert utterance.text == "one"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaudi_asr_cli.core.decoding import DECODERS
+from gaudi_asr_cli.core.decoding import make_decoder
 from gaudi_asr_cli.core.decoding.greedy import BOUNDARY, MAX_BOUNDARY_S, GreedyDecoder
 from gaudi_asr_cli.core.records import AudioSpan, Emissions, Utterance, Vocabulary
 
@@ -218,4 +218,4 @@ def test_character_lasts_from_its_spike_to_the_next():
 
 
 def test_greedy_decoder_is_registered():
-    assert DECODERS["greedy"](VOCABULARY) == GreedyDecoder(VOCABULARY)
+    assert make_decoder("greedy", VOCABULARY) == GreedyDecoder(VOCABULARY)

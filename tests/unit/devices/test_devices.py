@@ -7,7 +7,7 @@ import torch
 
 from gaudi_asr_cli.core import devices
 from gaudi_asr_cli.core.devices import open_device
-from gaudi_asr_cli.core.devices.base import Device, torch_dtype
+from gaudi_asr_cli.core.devices.base import Device, DeviceSpec, torch_dtype
 from gaudi_asr_cli.core.devices.cpu import CpuDevice, read_cpu_flags, read_cpu_name
 from gaudi_asr_cli.core.devices.cuda import CudaDevice, open_cuda
 from gaudi_asr_cli.core.devices.kits import NativeKit
@@ -22,21 +22,27 @@ def fail():
     raise MachineError("No such device.", remedy="Buy one.")
 
 
+def register(monkeypatch, **openers):
+    """Replace the registry by devices that open so."""
+    specs = {name: DeviceSpec(opener) for name, opener in openers.items()}
+    monkeypatch.setattr(devices, "DEVICES", specs)
+
+
 def test_auto_opens_the_first_available_device(monkeypatch):
-    monkeypatch.setattr(devices, "OPENERS", {"cuda": fail, "cpu": lambda: PLAIN})
+    register(monkeypatch, cuda=fail, cpu=lambda: PLAIN)
 
     assert open_device("auto") is PLAIN
 
 
 def test_auto_reports_why_no_device_opens(monkeypatch):
-    monkeypatch.setattr(devices, "OPENERS", {"cuda": fail})
+    register(monkeypatch, cuda=fail)
 
     with pytest.raises(MachineError, match=r"No such device\."):
         open_device()
 
 
 def test_a_named_device_is_never_replaced_by_another(monkeypatch):
-    monkeypatch.setattr(devices, "OPENERS", {"cuda": fail, "cpu": lambda: PLAIN})
+    register(monkeypatch, cuda=fail, cpu=lambda: PLAIN)
 
     with pytest.raises(MachineError, match="No such device"):
         open_device("cuda")

@@ -15,7 +15,7 @@ WORDS = st.lists(st.builds(WordTiming, st.text("ab\u00e9' \t"), SECONDS, SECONDS
 def write(*words, path="talk.wav", duration_s=10.0):
     text = " ".join(word.word for word in words)
     return list(
-        FORMATS["ctm"]([UtteranceDone("a", path, duration_s, Transcript("a", text, words))])
+        FORMATS["ctm"].write([UtteranceDone("a", path, duration_s, Transcript("a", text, words))])
     )
 
 

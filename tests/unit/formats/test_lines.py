@@ -11,11 +11,11 @@ FAILED = UtteranceDone("b", "b.wav", 0.0, None, error="b.wav is not audio.")
 
 
 def test_plain_text_has_a_line_for_what_was_heard():
-    assert list(FORMATS["txt"]([HEARD, FAILED, HEARD])) == ["h\u00e9 you\n"] * 2
+    assert list(FORMATS["txt"].write([HEARD, FAILED, HEARD])) == ["h\u00e9 you\n"] * 2
 
 
 def test_json_lines_hold_the_words_and_the_failures():
-    heard, failed = map(json.loads, FORMATS["jsonl"]([HEARD, FAILED]))
+    heard, failed = map(json.loads, FORMATS["jsonl"].write([HEARD, FAILED]))
 
     assert heard == {
         "schema": "infer/1",
@@ -35,5 +35,5 @@ def test_lines_come_as_soon_as_their_utterance_does():
         yield HEARD
         raise AssertionError("asked for more than was needed")
 
-    for name, write in FORMATS.items():
-        assert next(write(utterances())), name
+    for name, one in FORMATS.items():
+        assert next(one.write(utterances())), name

@@ -52,7 +52,7 @@ def speak(text, *, start_s=0.0, word_s=0.3, pause_s=0.1):
 
 
 def write(name, done):
-    return "".join(FORMATS[name]([done]))
+    return "".join(FORMATS[name].write([done]))
 
 
 @given(WORDS, st.floats(1, 20_000))
@@ -191,13 +191,13 @@ def test_silence_is_a_document_without_words_and_a_failure_none(name, empty):
     failed = UtteranceDone("b", "b.wav", 0.0, None, error="b.wav is not audio.")
 
     assert write(name, hear()) == empty
-    assert list(FORMATS[name]([failed])) == []
+    assert list(FORMATS[name].write([failed])) == []
 
 
 def test_each_utterance_is_a_document_of_its_own():
     first, second = hear(*speak("one")), hear(*speak("two"))
 
-    documents = list(FORMATS["srt"]([first, second]))
+    documents = list(FORMATS["srt"].write([first, second]))
 
     assert documents == [write("srt", first), write("srt", second)]
     assert all(re.match(r"1\n00:00:00,000 --> 00:00:01,000\n", text) for text in documents)

@@ -6,7 +6,7 @@ from helpers.fake_models import name_utterances
 from helpers.tiny_models import save_tiny_model
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
-from gaudi_asr_cli.core.decoding import GreedyDecoder
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.inference.batching_check import check_batching

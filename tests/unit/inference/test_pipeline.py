@@ -9,7 +9,7 @@ from helpers.tiny_models import save_tiny_model
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.data.buckets import Batching
-from gaudi_asr_cli.core.decoding import GreedyDecoder
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.copies import HostCopier
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError, MachineError

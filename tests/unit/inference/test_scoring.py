@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.tiny_models import save_tiny_model
 
-from gaudi_asr_cli.core.decoding import GreedyDecoder
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.inference.ctc import accelerate

@@ -7,7 +7,7 @@ from helpers.fake_models import FakeDecoder, FakeLoader, FakeModel, name_utteran
 from helpers.tiny_models import make_batch, save_tiny_model
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
-from gaudi_asr_cli.core.decoding import GreedyDecoder
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Noticed

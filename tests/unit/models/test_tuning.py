@@ -12,7 +12,7 @@ from helpers.tiny_models import (
 )
 from safetensors.torch import load_file
 
-from gaudi_asr_cli.core.decoding import GreedyDecoder
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError, RecipeError
 from gaudi_asr_cli.core.models.ctc.adapters import save_adapter

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gaudi_asr_cli.core.data.layouts.columns import read_rows
 from gaudi_asr_cli.core.data.layouts.manifest import read_json_lines
-from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
 from gaudi_asr_cli.core.data.layouts.table import read_table_rows
 from gaudi_asr_cli.core.records import Utterance
@@ -49,3 +49,11 @@ def _names_files(file: Path) -> bool:
     """Return whether the first line names columns: LJSpeech's metadata.csv has no header."""
     with file.open("rb") as opened:
         return b"file_name" in opened.readline(65_536)
+
+
+def detect_audiofolder(path: Path) -> bool:
+    """Return whether a directory holds metadata that names files."""
+    return path.is_dir() and bool(find_metadata(path))
+
+
+AUDIOFOLDER = Layout(read_audiofolder, detect_audiofolder, lists_all_audio=True)

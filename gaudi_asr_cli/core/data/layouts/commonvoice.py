@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.data.layouts.columns import Row, read_rows
-from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
 from gaudi_asr_cli.core.data.layouts.table import read_table_rows
 from gaudi_asr_cli.core.errors import DataError
@@ -95,3 +95,14 @@ def _read_durations_ms(path: Path) -> dict[str, float]:
             f"{path}: {error} where clip and {_DURATION_COLUMN} should be.",
             remedy="Remove the file: durations are then read from the clips, which takes longer.",
         ) from error
+
+
+def detect_commonvoice(path: Path) -> bool:
+    """Return whether a directory is a release or holds some, or a file is a split of one."""
+    if path.is_dir():
+        return holds_release(path)
+    in_release = path.suffix.lower() == ".tsv" and (path.parent / "clips").is_dir()
+    return in_release and has_sentences(path)
+
+
+COMMONVOICE = Layout(read_commonvoice, detect_commonvoice, aliases=("cv",))

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gaudi_asr_cli.core.data.layouts.options import Layout
 from gaudi_asr_cli.core.data.synthesis import (
     CONTENTS_NAME,
     DEMO_SPLITS,
@@ -212,3 +213,6 @@ def _cannot_write(directory: Path, reason: str) -> AsrError:
         f"The demo set could not be written under {directory.parent}: {reason}.",
         remedy="It takes 160 MB. Free some space, or set GAUDI_ASR_CACHE to another folder.",
     )
+
+
+DEMO = Layout(read_demo, needs_path=False)

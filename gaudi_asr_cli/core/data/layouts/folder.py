@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
-from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import find_split_name
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
@@ -81,3 +81,13 @@ def _read_text(file: Path) -> str | None:
     if not text_file.is_file():
         return None
     return "\n".join(line for _, line in read_lines(text_file)).strip()
+
+
+def detect_folder(path: Path) -> bool:
+    """Return whether a directory holds audio files, or a file is named like one."""
+    if path.is_dir():
+        return next(find_audio_files(path), None) is not None
+    return path.suffix.lower() in AUDIO_SUFFIXES
+
+
+FOLDER = Layout(read_folder, detect_folder)

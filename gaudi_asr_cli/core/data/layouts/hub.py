@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.parquet import read_shard
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
 from gaudi_asr_cli.core.data.moved_ids import find_replacement
@@ -123,3 +123,6 @@ def _is_reachable(endpoint: str) -> bool:
     thread.start()
     thread.join(_CONNECT_S)
     return connected.is_set()
+
+
+HUB = Layout(read_hub, aliases=("hf",), needs_path=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
-from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
 from gaudi_asr_cli.core.data.layouts.times import LONGEST_S
 from gaudi_asr_cli.core.data.listed_paths import find_file
@@ -202,3 +202,11 @@ def _reject_texts_without_audio(
             f"{directory / 'text'}: {len(orphans)} utterances have no audio, {orphans[0]} first.",
             remedy="Kaldi's utils/fix_data_dir.sh removes them.",
         )
+
+
+def detect_kaldi(path: Path) -> bool:
+    """Return whether a directory, or directories in it, have a wav.scp."""
+    return path.is_dir() and bool(find_kaldi(path))
+
+
+KALDI = Layout(read_kaldi, detect_kaldi, lists_all_audio=True)

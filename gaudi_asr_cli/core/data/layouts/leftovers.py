@@ -8,14 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gaudi_asr_cli.core.data.layouts import LAYOUTS, PLAIN_FOLDER
 from gaudi_asr_cli.core.data.layouts.audiofolder import find_other_metadata
 from gaudi_asr_cli.core.data.layouts.folder import find_audio_files
 from gaudi_asr_cli.core.data.layouts.lists import find_lists
 from gaudi_asr_cli.core.data.layouts.recognise import find_layouts
 from gaudi_asr_cli.core.records import Utterance
-
-_WHOLE_FOLDER = frozenset({"audiofolder", "kaldi", "ljspeech", "mls"})
-"""Layouts whose list should name every audio file in its folder."""
 
 _LINE = re.compile(r", line \d+$")
 
@@ -57,7 +55,7 @@ def note_leftovers(
 
 def _describe_leftovers(source: Source, named: set[Path], lists: set[Path]) -> Iterator[str]:
     layout, place = source.layout, source.place
-    others = [name for name in find_layouts(place) if name not in (layout, "folder")]
+    others = [name for name in find_layouts(place) if name not in (layout, PLAIN_FOLDER)]
     if others and source.recognised:
         yield (
             f"{place} was read as {layout}; it also holds {', '.join(others)}, which was not read "
@@ -69,7 +67,8 @@ def _describe_leftovers(source: Source, named: set[Path], lists: set[Path]) -> I
             f"{place} was read as {layout}; {_list(unread)} also names audio and was not read "
             "(give its path to read it)"
         )
-    for folder in sorted({file.parent for file in lists} if layout in _WHOLE_FOLDER else ()):
+    complete = LAYOUTS[layout].lists_all_audio
+    for folder in sorted({file.parent for file in lists} if complete else ()):
         # Resolved: paths in a list may contain `..` or links.
         known = {path.resolve() for path in named}
         left = [file for file in find_audio_files(folder) if file.resolve() not in known]
@@ -81,7 +80,7 @@ def _describe_leftovers(source: Source, named: set[Path], lists: set[Path]) -> I
 
 
 def _find_lists(layout: str, place: Path, lists: set[Path]) -> list[Path]:
-    if layout == "folder":
+    if layout == PLAIN_FOLDER:
         return find_lists(place)
     return [other for file in lists for other in find_other_metadata(file)]
 

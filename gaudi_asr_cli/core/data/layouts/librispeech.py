@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gaudi_asr_cli.core.data.layouts.folder import AUDIO_SUFFIXES
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
-from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
@@ -55,3 +55,11 @@ def _read_chapter(transcript: Path) -> Iterator[Utterance]:
         yield Utterance(name, AudioSpan(path), text=text.strip(), speaker=speaker)
     for name, path in sorted(files.items()):
         yield Utterance(name, AudioSpan(path), speaker=name.partition("-")[0])
+
+
+def detect_librispeech(path: Path) -> bool:
+    """Return whether a directory is a split or holds some."""
+    return path.is_dir() and bool(find_librispeech(path))
+
+
+LIBRISPEECH = Layout(read_librispeech, detect_librispeech)

@@ -8,7 +8,7 @@ from pathlib import Path
 from gaudi_asr_cli.core.data.layouts.columns import AUDIO_COLUMNS
 from gaudi_asr_cli.core.data.layouts.folder import AUDIO_SUFFIXES
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
-from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
 from gaudi_asr_cli.core.data.listed_paths import find_file
 from gaudi_asr_cli.core.data.rejected import reject_row
@@ -97,3 +97,13 @@ def _find_audio(folder: Path, name: str) -> Path:
         path = find_file(folder.parent, name)
         return path if path.exists() else find_file(folder, name)
     return find_file(folder, f"{name}.wav")
+
+
+def detect_ljspeech(path: Path) -> bool:
+    """Return whether a directory holds metadata of this kind, or a file is one."""
+    if path.is_dir():
+        return bool(find_ljspeech(path))
+    return path.suffix.lower() == ".csv" and is_ljspeech(path)
+
+
+LJSPEECH = Layout(read_ljspeech, detect_ljspeech, lists_all_audio=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from gaudi_asr_cli.core.data.layouts.columns import AUDIO_COLUMNS, Row, read_rows
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
-from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
 from gaudi_asr_cli.core.data.rejected import make_printable
 from gaudi_asr_cli.core.errors import DataError
@@ -89,3 +89,13 @@ def _reject_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if not name.isascii() and make_printable(name) != name:
             raise ValueError(f"the key {make_printable(name)} holds a lone surrogate")
     return found
+
+
+def detect_manifest(path: Path) -> bool:
+    """Return whether a directory holds manifests, or a file is called like one."""
+    if path.is_dir():
+        return bool(find_manifests(path))
+    return path.suffix.lower() in MANIFEST_SUFFIXES
+
+
+MANIFEST = Layout(read_manifest, detect_manifest, aliases=("jsonl",))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gaudi_asr_cli.core.data.layouts.folder import AUDIO_SUFFIXES
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
-from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
@@ -60,3 +60,11 @@ def _list_book(book: Path) -> dict[str, Path]:
     except OSError:
         # Missing, no permission, or too long a name: measuring reports it for each of its files.
         return {}
+
+
+def detect_mls(path: Path) -> bool:
+    """Return whether a directory is a split or holds some."""
+    return path.is_dir() and bool(find_mls(path))
+
+
+MLS = Layout(read_mls, detect_mls, lists_all_audio=True)

@@ -27,4 +27,24 @@ class ReadOptions:
 
 
 Reader = Callable[[Path, ReadOptions], Iterator[Utterance]]
-"""Read one split at a path, lazily and without opening audio."""
+"""Reads one split of what lies at a path, lazily and without opening audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A dataset layout of the registry. The defaults are safe for one that says no more.
+
+    Args:
+        read: Reads one split; it raises where text is needed and cannot be found.
+        detect: Returns whether a file or directory, which exists, has this layout; None if only
+            LAYOUT:PATH selects it.
+        aliases: Other names of the layout in LAYOUT:PATH.
+        needs_path: Its place is a file or directory that must exist.
+        lists_all_audio: Its list should name every audio file beside it; others are reported.
+    """
+
+    read: Reader
+    detect: Callable[[Path], bool] | None = None
+    aliases: tuple[str, ...] = ()
+    needs_path: bool = True
+    lists_all_audio: bool = False

@@ -19,7 +19,7 @@ from gaudi_asr_cli.core.data.layouts.columns import (
     find_text_column,
     read_text,
 )
-from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
 from gaudi_asr_cli.core.data.layouts.times import TimeColumns, read_times, reject_unclear
 from gaudi_asr_cli.core.data.rejected import RowError, reject_row
@@ -194,3 +194,13 @@ def _read_row(cells: dict[str, Any], file: Path, number: int, columns: Columns) 
     except RowError as error:
         text = cells.get(columns.text or "")
         return reject_row(origin, error, span, name, text if isinstance(text, str) else None)
+
+
+def detect_parquet(path: Path) -> bool:
+    """Return whether a directory holds Parquet or Arrow files, or a file is called like one."""
+    if path.is_dir():
+        return bool(find_shards(path))
+    return path.suffix.lower() in PARQUET_SUFFIXES
+
+
+PARQUET = Layout(read_parquet, detect_parquet)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.data.layouts.columns import Row, read_rows
-from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import find_split_name, pick_split
 from gaudi_asr_cli.core.data.layouts.table import read_table_rows
 from gaudi_asr_cli.core.records import Utterance
@@ -61,3 +61,13 @@ def _of_split(rows: Collection[Row], wanted: str, file: Path) -> Iterator[Row]:
     counts = Counter(str(cells.get("split") or "") for _, cells in rows)
     split = find_split_name([name for name in counts if name], wanted, file)
     return (row for row in rows if row[1].get("split") == split)
+
+
+def detect_spontaneous(path: Path) -> bool:
+    """Return whether a directory holds corpus files, or a file is one."""
+    if path.is_dir():
+        return bool(find_spontaneous(path))
+    return path.suffix.lower() == ".tsv" and is_spontaneous(path)
+
+
+SPONTANEOUS = Layout(read_spontaneous, detect_spontaneous)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gaudi_asr_cli.core.data.layouts.columns import Row, read_rows
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
-from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import Utterance
 
@@ -133,3 +133,11 @@ def _name_cells(
         f"columns ({', '.join(names)}).",
         remedy="Correct the line: look for a missing or extra separator or quotation mark.",
     )
+
+
+def detect_table(path: Path) -> bool:
+    """Return whether a file is called like a table; a directory of tables is not recognised."""
+    return path.is_file() and path.suffix.lower() in TABLE_SUFFIXES
+
+
+TABLE = Layout(read_table, detect_table, aliases=("csv", "tsv"))

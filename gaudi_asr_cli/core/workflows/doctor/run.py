@@ -12,7 +12,7 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from gaudi_asr_cli.core.workflows.doctor.findings import DoctorFinding, State
 from gaudi_asr_cli.core.workflows.doctor.gaudi import examine_gaudi
 
 if TYPE_CHECKING:
-    from gaudi_asr_cli.core.devices.base import Device
+    from gaudi_asr_cli.core.devices.base import DeviceSpec
 
 PROBE_TIMEOUT_S = 3.0
 _PACKAGES = (
@@ -90,16 +90,17 @@ def doctor(*, hub_timeout_s: float = PROBE_TIMEOUT_S) -> DoctorReport:
 
 def examine_devices() -> Iterator[DoctorFinding]:
     """Yield a finding for each device, opened briefly, in the order of `--device auto`."""
-    from gaudi_asr_cli.core.devices import OPENERS
+    from gaudi_asr_cli.core.devices import DEVICES
 
-    for name, opener in OPENERS.items():
-        yield _examine_device(name, opener)
-    yield DoctorFinding("devices", "cpu features", State.works, _cpu_features())
+    for name, spec in DEVICES.items():
+        yield _examine_device(name, spec)
+        if spec.describe is not None:
+            yield DoctorFinding("devices", f"{name} features", State.works, spec.describe())
 
 
-def _examine_device(name: str, opener: Callable[[], Device]) -> DoctorFinding:
+def _examine_device(name: str, spec: DeviceSpec) -> DoctorFinding:
     try:
-        device = opener()
+        device = spec.open()
     except MachineError as error:
         return DoctorFinding("devices", name, State.absent, error.message, error.remedy)
     except _IMPORT_ERRORS as error:
@@ -108,23 +109,6 @@ def _examine_device(name: str, opener: Callable[[], Device]) -> DoctorFinding:
         return DoctorFinding("devices", name, State.broken, f"cannot be opened: {error}", remedy)
     detail = f"{device.description}, --dtype auto is {device.choose_dtype('auto')}"
     return DoctorFinding("devices", name, State.works, detail)
-
-
-def _cpu_features() -> str:
-    from gaudi_asr_cli.core.devices.cpu import BF16_FLAGS, read_cpu_flags
-
-    flags = read_cpu_flags()
-    vector = [name for name in ("avx2", "avx512f", "amx_tile", "asimd") if name in flags]
-    native = sorted(flags & BF16_FLAGS)
-    bf16 = f"native bf16 ({', '.join(native)})" if native else "no native bf16"
-    return ", ".join([f"{_usable_cpus()} of {os.cpu_count()} cores usable", *vector, bf16])
-
-
-def _usable_cpus() -> int:
-    # A container or a scheduler can give this process fewer cores than the machine has.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def examine_versions() -> Iterator[DoctorFinding]:
