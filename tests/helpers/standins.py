@@ -57,8 +57,9 @@ def write_multilingual_librispeech(root: Path) -> Path:
             {
                 "audio": {"bytes": make_clip(number), "path": f"3-4-{number:06}.opus"},
                 "original_path": "http://example.org/book.mp3",
-                "begin_time": 0.0,
-                "end_time": 1.2,
+                # Of the whole book, from which the audio was cut.
+                "begin_time": 100.0,
+                "end_time": 101.2 + 0.3 * number,
                 "transcript": text,
                 "audio_duration": 1.2 + 0.3 * number,
                 "speaker_id": "3",
