@@ -57,7 +57,7 @@ def evaluate(tmp_path, monkeypatch):
             lines.append(json.dumps({"audio_filepath": path.name, "text": reference}))
         (tmp_path / "data.jsonl").write_text("\n".join(lines) + "\n")
         model = FakeModel({stem: heard for stem, (_, heard) in cases.items()})
-        monkeypatch.setattr(workflow, "open_model", lambda request, device: model)
+        monkeypatch.setattr(workflow, "open_ctc", lambda request, device: model)
         wanted = {"run": tmp_path / "run", **request}
         return eval_ctc(
             EvalCtcRequest("fake", (str(tmp_path / "data.jsonl"),), **wanted), DEVICE, observe
@@ -116,6 +116,20 @@ def test_nothing_is_left_out_silently(evaluate):
     assert (report.score.audio_s, report.score.audio_s_total) == (0.5, 1.0)
     assert ["b.wav" in report.without_text[0].path, len(report.without_text)] == [True, 1]
     assert ["c.wav" in report.broken[0].path, len(report.broken)] == [True, 1]
+
+
+def test_references_that_overlap_in_one_recording_are_noted(evaluate, tmp_path):
+    evaluate({"a": ("one", "ONE")})
+    rows = (
+        '{"audio_filepath": "a.wav", "text": "one"}\n{"audio_filepath": "a.wav", "text": "two"}\n'
+    )
+    (tmp_path / "twice.jsonl").write_text(rows)
+
+    report = eval_ctc(
+        EvalCtcRequest("fake", (str(tmp_path / "twice.jsonl"),), run=tmp_path / "again"), DEVICE
+    )
+
+    assert "1 of 2 utterances overlap another of their recording" in report.score.notes[0]
 
 
 def test_the_word_error_rate_can_be_computed_from_the_predictions_alone(evaluate):
@@ -218,6 +232,6 @@ def test_a_model_without_adapters_takes_a_turkic_language_for_its_texts(
         lambda name, **settings: opened.update(settings),
     )
 
-    workflow.open_model(EvalCtcRequest("demo", ("x",), language=language), DEVICE)
+    workflow.open_ctc(EvalCtcRequest("demo", ("x",), language=language), DEVICE)
 
     assert opened["language"] == adapter

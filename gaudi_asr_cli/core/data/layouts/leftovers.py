@@ -11,11 +11,15 @@ from pathlib import Path
 from gaudi_asr_cli.core.data.layouts.audiofolder import find_rivals
 from gaudi_asr_cli.core.data.layouts.folder import find_audio_files
 from gaudi_asr_cli.core.data.layouts.lists import find_lists
+from gaudi_asr_cli.core.data.layouts.manifest import find_manifests
 from gaudi_asr_cli.core.data.layouts.recognise import find_layouts
 from gaudi_asr_cli.core.records import Utterance
 
 _WHOLE_FOLDER = frozenset({"audiofolder", "kaldi", "ljspeech", "mls"})
 """Layouts whose list should name every audio file that lies beside it."""
+
+_OF_SPLITS = frozenset({"commonvoice", "spontaneous"})
+"""Layouts whose other tables are splits of the same data."""
 
 _LINE = re.compile(r", line \d+$")
 
@@ -81,9 +85,12 @@ def _describe_leftovers(source: Source, named: set[Path], lists: set[Path]) -> I
 
 
 def _find_lists(layout: str, place: Path, lists: set[Path]) -> list[Path]:
-    if layout == "folder":
-        return find_lists(place)
-    return [rival for file in lists for rival in find_rivals(file)] if lists else []
+    if layout in _OF_SPLITS:
+        return []
+    # Manifests beside the one that is read are other splits.
+    splits = set(find_manifests(place).values()) if layout == "manifest" else set()
+    found = [rival for file in lists for rival in find_rivals(file)]
+    return sorted({*found, *find_lists(place)} - splits)
 
 
 def _list(files: list[Path]) -> str:
