@@ -63,7 +63,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     from gaudi_asr_cli.core.workflows.eval_seq2seq import EvalSeq2SeqRequest, eval_seq2seq
     from gaudi_asr_cli.ui.live import opened_view
     from gaudi_asr_cli.ui.results import show_result
-    from gaudi_asr_cli.ui.score import show_evaluation
+    from gaudi_asr_cli.ui.score import show_evaluation, show_not_scored
 
     opened = open_device(device, hpu_mode=hpu_mode.value)
     configure(opened)
@@ -94,6 +94,8 @@ def command(  # noqa: PLR0913 - a parameter is an option
     )
     with opened_view(quiet=quiet) as observe:
         report = eval_seq2seq(request, opened, observe)
+    if json:
+        show_not_scored(report)
     show_result(report, show_evaluation, json=json)
     if report.broken:
         raise typer.Exit(DataError.exit_code)

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Any
 
 HIDDEN = "***"
@@ -40,13 +41,13 @@ _KNOWN_TOKENS = re.compile(
 )
 
 
-def is_secret_name(name: str) -> bool:
+def is_secret_name(name: object) -> bool:
     """Return whether a field, option or variable of this name contains a secret.
 
     `hub_token`, `HF_TOKEN`, `--api-key` and `db.password` do; `pad_token`, `eos_token_id`,
-    `max_tokens`, `tokenizer` and `monkey` do not.
+    `max_tokens`, `tokenizer` and `monkey` do not. A key of YAML may also be a number or null.
     """
-    words = [word.lower() for word in _WORDS.findall(name)]
+    words = [word.lower() for word in _WORDS.findall(str(name))]
     if not words:
         return False
     if any(part in "".join(words) for part in ALWAYS):
@@ -129,8 +130,7 @@ def _hide_word(word: str, before: Sequence[str], secrets: set[str]) -> str:
 
 def secrets_of_words(words: Sequence[str]) -> Iterator[str]:
     """Yield the secrets of a command line: `--name VALUE`, `name=VALUE`, `{name: VALUE}`."""
-    for place, word in enumerate(words):
-        following = words[place + 1] if place + 1 < len(words) else ""
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
         match = _ASSIGNMENT.fullmatch(word)
         if match is not None and is_secret_name(match[1]):
             yield match[2].strip("'\"")

@@ -20,6 +20,7 @@ from gaudi_asr_cli.ui.tables import new_table, show_facts, show_table
 MOST_SLICES = 12
 MOST_WORST = 5
 MOST_CONFUSIONS = 10
+MOST_NOT_SCORED = 5
 
 
 def show_evaluation(report: EvalReport) -> None:
@@ -29,14 +30,25 @@ def show_evaluation(report: EvalReport) -> None:
     show_slices(report.score.slices, report.score.rate_name, cer_first=report.score.cer_first)
     show_score(report.score, f"{report.model} on {report.device}, {report.dtype}")
     show_repetition(report.repetition, report.run)
-    left_out = [*report.broken, *report.without_text]
-    if left_out:
-        first = left_out[0]
-        show_notice(
-            f"{count(len(left_out), 'utterance')} not scored; the first, {describe_first(first)}",
-            f"All are listed in {report.run}/report.json.",
-        )
+    show_not_scored(report)
     show_line(f"Written: {report.run}", "dim")
+
+
+def show_not_scored(report: EvalReport) -> None:
+    """Show the first utterances that the score leaves out, with the reasons."""
+    left_out = [*report.broken, *report.without_text]
+    if not left_out:
+        return
+    first, *more = left_out[:MOST_NOT_SCORED]
+    remedy = f"All are listed in {report.run}/report.json."
+    show_notice(
+        f"{count(len(left_out), 'utterance')} not scored; the first, {describe_first(first)}",
+        "" if more else remedy,
+    )
+    for number, utterance in enumerate(more, start=1):
+        show_notice(
+            f"not scored, {describe_first(utterance)}", remedy if number == len(more) else ""
+        )
 
 
 def show_repetition(repetition: RepetitionReport | None, run: Path) -> None:

@@ -56,6 +56,8 @@ BAD = {
     "loop.wav": lambda path: path.symlink_to("loop.wav"),
     "pipe.wav": lambda path: os.mkfifo(path),
     "socket.wav": make_socket,
+    "samples.raw": lambda path: path.write_bytes(bytes(8000)),
+    "samples.PCM": lambda path: path.write_bytes(bytes(8000)),
     "device.wav": lambda path: path.symlink_to("/dev/zero"),
     "packed.mp3": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(3000)),
     "playlist.m4a": lambda path: path.write_text("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n"),
@@ -125,6 +127,7 @@ def test_an_evaluation_scores_all_but_the_bad_path(folder, layout, tiny_model, t
     (broken,) = json.loads((run_folder / "report.json").read_text())["broken"]
     assert (result.exit_code, answer["utterances"], answer["utterances_total"]) == (4, 2, 3)
     assert broken["path"] == str(bad)
+    assert "1 utterance not scored; the first, " in result.stderr
 
 
 @pytest.mark.parametrize(

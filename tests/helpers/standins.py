@@ -57,9 +57,9 @@ def write_multilingual_librispeech(root: Path) -> Path:
             {
                 "audio": {"bytes": make_clip(number), "path": f"3-4-{number:06}.opus"},
                 "original_path": "http://example.org/book.mp3",
-                # In the whole book, of which the audio is already the segment.
-                "begin_time": 10.0 * number,
-                "end_time": 10.0 * number + 1.2 + 0.3 * number,
+                # Of the whole book, from which the audio was cut.
+                "begin_time": 100.0,
+                "end_time": 101.2 + 0.3 * number,
                 "transcript": text,
                 "audio_duration": 1.2 + 0.3 * number,
                 "speaker_id": "3",

@@ -60,6 +60,14 @@ def test_a_command_line_is_shown_without_its_secrets(words):
     ]
 
 
+def test_a_command_without_words_has_no_secrets():
+    assert hide_in_words([]) == []
+
+
+def test_keys_of_yaml_that_are_no_strings_are_kept():
+    assert without_secrets({None: 1, 2: {None: 3, "api_key": "k"}}) == {None: 1, 2: {None: 3}}
+
+
 def test_what_is_secret_is_taken_apart_and_put_together_again():
     values = {"seed": 1, "trainer": {"hub_token": 12345678, "nested": {"api_key": "k", "n": 2}}}
 

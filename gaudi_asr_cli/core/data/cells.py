@@ -124,8 +124,19 @@ def _to_float(array: Any, span: AudioSpan) -> NDArray[np.float32]:
     if numbers.dtype.kind not in "fi" or len(numbers) == 0:
         raise _no_audio(span, f"it holds {len(numbers)} samples of {numbers.dtype}")
     if numbers.dtype.kind == "i":
-        return np.asarray(numbers / (np.iinfo(numbers.dtype).max + 1), dtype=np.float32)
+        return np.asarray(numbers / _full_scale(numbers), dtype=np.float32)
     return np.asarray(numbers, dtype=np.float32)
+
+
+def _full_scale(samples: NDArray[Any]) -> int:
+    """Return the value of full scale: of 16 bits, unless the type is smaller or a sample larger.
+
+    Python's integers become int64 in Arrow, so that the type says nothing of the samples' width.
+    """
+    of_type = int(np.iinfo(samples.dtype).max) + 1
+    peak = max(abs(int(samples.min())), abs(int(samples.max())))
+    wide = (scale for scale in (2**15, 2**23, 2**31) if peak <= scale)
+    return min(of_type, next(wide, of_type))
 
 
 def _find_rate(struct: Any, span: AudioSpan) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 from gaudi_asr_cli.core.data.paths import expand_home
 
 _LISTED_FOLDERS = 256
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://|file:/", re.IGNORECASE)
+_WINDOWS = re.compile(r"[a-z]:[\\/]|\\\\\w", re.IGNORECASE)
 
 
 def find_file(base: Path, written: str) -> Path:
@@ -32,7 +35,14 @@ def find_file(base: Path, written: str) -> Path:
     if "\\" in location and not _exists(base / location):
         location = location.replace("\\", "/")
     path = base / location
-    return path if _exists(path) else _find_composed(path)
+    if _exists(path):
+        return path
+    if _WINDOWS.match(written.strip()):
+        raise ValueError(
+            f"{written!r} is a path of another system (a Windows drive or share); write paths "
+            "relative to the list, or absolute ones of this machine"
+        )
+    return _find_composed(path)
 
 
 def _is_plain(written: str) -> bool:
@@ -42,8 +52,8 @@ def _is_plain(written: str) -> bool:
 
 
 def _from_url(location: str) -> str:
-    scheme, colon, _ = location.partition("://")
-    if not colon or not scheme.isalnum():
+    # file:/a.wav is one too.
+    if not _URL.match(location):
         return location
     url = urlsplit(location)
     if url.scheme != "file" or url.netloc not in ("", "localhost"):

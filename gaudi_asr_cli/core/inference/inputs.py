@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-from gaudi_asr_cli.core.data.layouts.folder import AUDIO_SUFFIXES
+from gaudi_asr_cli.core.data.layouts.folder import AUDIO_SUFFIXES, LISTED_SUFFIXES
 from gaudi_asr_cli.core.data.paths import expand_home, find_path_problem, shorten_path
 from gaudi_asr_cli.core.data.raw import RAW_SUFFIXES
 from gaudi_asr_cli.core.errors import DataError
@@ -76,7 +76,7 @@ def opened_inputs(
     Raises:
         DataError: There are only folders without audio, and globs that match nothing.
     """
-    suffixes = AUDIO_SUFFIXES if raw is None else AUDIO_SUFFIXES | RAW_SUFFIXES
+    suffixes = LISTED_SUFFIXES if raw is None else AUDIO_SUFFIXES | RAW_SUFFIXES
     with TemporaryDirectory(prefix="gaudi-asr-") as scratch:
         entries: dict[str, _Entry] = {}
         skipped = 0

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaudi_asr_cli.core.data.overlaps import find_overlaps
 from gaudi_asr_cli.core.data.phonemes import label_phonemes, pronounce_texts
 from gaudi_asr_cli.core.data.reading import read_measured
 from gaudi_asr_cli.core.data.sources import ReadOptions
@@ -241,10 +242,19 @@ def read_scorable(request: EvalRequest, observe: Observer) -> ScorableData:
         ),
         utterances_total=len(measured.utterances) + len(measured.broken),
         audio_s_total=measured.audio_s,
-        notes=measured.notes,
+        notes=(*measured.notes, *_note_overlaps(measured.utterances)),
     )
     _require_scorable(data)
     return data
+
+
+def _note_overlaps(utterances: Sequence[Utterance]) -> Iterator[str]:
+    overlaps = find_overlaps(utterances)
+    if overlaps:
+        yield (
+            f"{len(overlaps)} of {len(utterances)} utterances overlap another of their recording "
+            f"with a different reference, so that not both can be right; the first: {overlaps[0]}."
+        )
 
 
 def _require_scorable(data: ScorableData) -> None:

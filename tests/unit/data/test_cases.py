@@ -376,6 +376,8 @@ def test_an_id_column_names_the_utterance_and_may_not_repeat(tmp_path):
         "  sub/deep/a b.wav ",
         "file://{root}/sub/deep/a%20b.wav",
         "file://localhost{root}/sub/deep/a%20b.wav",
+        "file:{root}/sub/deep/a%20b.wav",
+        "FILE://{root}/sub/deep/a%20b.wav",
         "~/sub/deep/a b.wav",
     ],
 )
@@ -404,6 +406,38 @@ def test_accents_in_names_of_folders_and_files_may_be_composed_or_decomposed(tmp
     path = put(tmp_path / "t.csv", f"path,text\n{unicodedata.normalize(other, 'é/Việt.wav')},hi\n")
 
     assert spans(read(path)) == [(0.0, 2.0)]
+
+
+@pytest.mark.parametrize(
+    "written", ["C:\\data\\a.wav", "d:/data/a.wav", "\\\\server\\share\\a.wav"]
+)
+def test_an_absolute_path_of_windows_is_named_as_one(tmp_path, written):
+    make(tmp_path / "a.wav")
+    path = put(tmp_path / "t.csv", f"path,text\n{written},x\na.wav,y\n")
+
+    (broken,) = read(path).broken
+
+    assert f"line 2: 'path': {written!r} is a path of another system" in broken.reason
+
+
+@pytest.mark.parametrize(
+    ("content", "says", "remedy"),
+    [
+        ("path,text\na.wav,x\n".encode("utf-16"), "looks like UTF-16", "iconv -f utf-16"),
+        ("path,text\na.wav,x\n".encode("utf-16-be"), "looks like UTF-16", "iconv -f utf-16"),
+        (b"path,text\ra.wav,x\r", "carriage return alone", "tr"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_a_list_of_another_encoding_or_line_end_says_how_to_convert_it(
+    tmp_path, content, says, remedy, suffix
+):
+    (tmp_path / f"t.{suffix}").write_bytes(content)
+
+    with pytest.raises(DataError, match=says) as caught:
+        read(tmp_path / f"t.{suffix}")
+
+    assert remedy in caught.value.remedy
 
 
 @pytest.mark.parametrize("url", ["https://x.org/a.wav", "s3://bucket/a.wav", "file://host/a.wav"])
@@ -481,12 +515,15 @@ def test_spontaneous_speech_has_splits_and_answers_without_a_transcription(tmp_p
     assert "no split 'dev'" in error_of(f"{tmp_path}#dev")
 
 
-@pytest.mark.parametrize("kind", ["struct", "list", "int16", "stereo"])
+@pytest.mark.parametrize("kind", ["struct", "list", "int16", "python", "int32", "stereo"])
 def test_samples_in_a_parquet_file_are_read_as_they_are(tmp_path, kind):
     samples = np.sin(np.arange(8_000) / 9).astype(np.float32) / 2
     values = {
         "struct": pa.array([{"array": samples.tolist(), "sampling_rate": 16_000}]),
         "list": pa.array([samples], pa.list_(pa.float32())),
+        # Python's own integers are 64 bits wide in Arrow, whatever the samples were.
+        "python": pa.array([np.round(samples * 32_768).astype(int).tolist()]),
+        "int32": pa.array([np.round(samples * 2.0**31).astype(np.int32)], pa.list_(pa.int32())),
         "int16": pa.array([np.round(samples * 32_768).astype(np.int16)], pa.list_(pa.int16())),
         "stereo": pa.array([[samples.tolist()] * 2], pa.list_(pa.list_(pa.float32()))),
     }[kind]
@@ -543,6 +580,17 @@ def test_an_unread_table_among_audio_files_is_noted(tmp_path):
     (note,) = read(tmp_path).notes
 
     assert "was read as folder; train.csv also names audio and was not read" in note
+
+
+def test_a_table_beside_the_manifests_of_several_splits_is_pointed_out(tmp_path):
+    make(tmp_path / "a.wav")
+    for split in ("train", "dev"):
+        put(tmp_path / f"{split}.jsonl", '{"audio_filepath": "a.wav", "text": "x"}\n')
+    put(tmp_path / "more.csv", "path,text\na.wav,y\n")
+
+    (note,) = read(f"{tmp_path}#train").notes
+
+    assert "was read as manifest; more.csv also names audio and was not read" in note
 
 
 # --- overlaps -----------------------------------------------------------------------------------

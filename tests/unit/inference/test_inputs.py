@@ -120,6 +120,16 @@ def test_headerless_files_are_found_where_their_format_is_given(folder):
     }  # fmt: skip
 
 
+def test_files_without_a_header_are_given_to_be_rejected_by_name(folder):
+    for name in ("c.raw", "d.PCM", "e.al"):
+        (folder / name).write_bytes(b"1234")
+
+    found, others = paths_of(folder)
+
+    assert {str(folder / "c.raw"), str(folder / "d.PCM")} < set(found)
+    assert others == 3
+
+
 def test_ten_thousand_files_are_found_in_seconds(tmp_path):
     for number in range(100):
         inner = tmp_path / f"f{number}.wav"

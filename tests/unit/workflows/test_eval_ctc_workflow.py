@@ -118,6 +118,20 @@ def test_utterances_that_are_not_scored_are_listed(evaluate):
     assert ["c.wav" in report.broken[0].path, len(report.broken)] == [True, 1]
 
 
+def test_references_that_overlap_in_one_recording_are_noted(evaluate, tmp_path):
+    evaluate({"a": ("one", "ONE")})
+    rows = (
+        '{"audio_filepath": "a.wav", "text": "one"}\n{"audio_filepath": "a.wav", "text": "two"}\n'
+    )
+    (tmp_path / "twice.jsonl").write_text(rows)
+
+    report = eval_ctc(
+        EvalCtcRequest("fake", (str(tmp_path / "twice.jsonl"),), run=tmp_path / "again"), DEVICE
+    )
+
+    assert "1 of 2 utterances overlap another of their recording" in report.score.notes[0]
+
+
 def test_the_word_error_rate_can_be_computed_from_the_predictions_alone(evaluate):
     report = evaluate({"a": ("one two", "ONE"), "b": ("three", "THREE TWO")})
 

@@ -105,4 +105,4 @@ def detect_commonvoice(path: Path) -> bool:
     return in_release and has_sentences(path)
 
 
-COMMONVOICE = Layout(read_commonvoice, detect_commonvoice, aliases=("cv",))
+COMMONVOICE = Layout(read_commonvoice, detect_commonvoice, aliases=("cv",), has_split_tables=True)

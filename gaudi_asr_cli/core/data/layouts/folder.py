@@ -20,6 +20,9 @@ AUDIO_SUFFIXES = frozenset(
 )
 """Suffixes that the `folder` layout takes for audio; decoders look at the content instead."""
 
+LISTED_SUFFIXES = AUDIO_SUFFIXES | {".raw", ".pcm"}
+"""What a folder gives: samples without a header too, so that they are rejected by name."""
+
 
 def read_folder(path: Path, options: ReadOptions) -> Iterator[Utterance]:
     """Read every audio file below `path` in order of names, or the file that `path` is.
@@ -50,7 +53,7 @@ def _walk(folder: Path, entries: list[Path]) -> Iterator[Path]:
     # Path.is_dir raises where a folder may not be searched.
     folders = [child for child in entries if os.path.isdir(child)]  # noqa: PTH112
     for child in entries:
-        if child.suffix.lower() in AUDIO_SUFFIXES and child not in folders:
+        if child.suffix.lower() in LISTED_SUFFIXES and child not in folders:
             yield child
     for child in folders:
         # A link to a parent folder would be followed for ever.

@@ -12,6 +12,7 @@ from gaudi_asr_cli.core.data.layouts import LAYOUTS, PLAIN_FOLDER
 from gaudi_asr_cli.core.data.layouts.audiofolder import find_other_metadata
 from gaudi_asr_cli.core.data.layouts.folder import find_audio_files
 from gaudi_asr_cli.core.data.layouts.lists import find_lists
+from gaudi_asr_cli.core.data.layouts.manifest import find_manifests
 from gaudi_asr_cli.core.data.layouts.recognise import find_layouts
 from gaudi_asr_cli.core.records import Utterance
 
@@ -80,9 +81,12 @@ def _describe_leftovers(source: Source, named: set[Path], lists: set[Path]) -> I
 
 
 def _find_lists(layout: str, place: Path, lists: set[Path]) -> list[Path]:
-    if layout == PLAIN_FOLDER:
-        return find_lists(place)
-    return [other for file in lists for other in find_other_metadata(file)]
+    if LAYOUTS[layout].has_split_tables:
+        return []
+    # Other manifests of the folder are other splits.
+    splits = set(find_manifests(place).values()) if layout == "manifest" else set()
+    found = [other for file in lists for other in find_other_metadata(file)]
+    return sorted({*found, *find_lists(place)} - splits)
 
 
 def _list(files: list[Path]) -> str:

@@ -41,6 +41,7 @@ class Layout:
         aliases: Other names of the layout in LAYOUT:PATH.
         needs_path: Its place is a file or directory that must exist.
         lists_all_audio: Its list should name every audio file beside it; others are reported.
+        has_split_tables: Other tables of its folder are splits of the same data.
     """
 
     read: Reader
@@ -48,3 +49,4 @@ class Layout:
     aliases: tuple[str, ...] = ()
     needs_path: bool = True
     lists_all_audio: bool = False
+    has_split_tables: bool = False

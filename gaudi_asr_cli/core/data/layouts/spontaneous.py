@@ -70,4 +70,4 @@ def detect_spontaneous(path: Path) -> bool:
     return path.suffix.lower() == ".tsv" and is_spontaneous(path)
 
 
-SPONTANEOUS = Layout(read_spontaneous, detect_spontaneous)
+SPONTANEOUS = Layout(read_spontaneous, detect_spontaneous, has_split_tables=True)

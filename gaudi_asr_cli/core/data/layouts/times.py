@@ -43,7 +43,7 @@ _SUSPICIOUS = {
     *("start", "starts", "starttime", "begin", "begins", "begintime", "onset"),
     *("end", "ends", "endtime", "stop", "stops", "stoptime", "finish", "offset", "offsets"),
     *("duration", "durations", "dur", "length", "len", "frame", "frames", "nframes"),
-    *("from", "to", "until", "till"),
+    *("from", "to", "until", "till", "seek", "skip"),
 }
 _RANGES = {
     *("segment", "segments", "span", "spans", "interval", "range", "time"),
