@@ -1,4 +1,4 @@
-"""`gaudi-asr bench`: how fast a model hears."""
+"""`gaudi-asr bench`: benchmark inference speed."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -29,15 +29,15 @@ class BenchCommand(KebabCommand):
 
 def format_compared(words: Sequence[str]) -> list[str]:
     """`--compare a b` becomes two options."""
-    spelt: list[str] = []
+    formatted: list[str] = []
     last = ""
     for word in words:
-        if last == "--compare" and spelt[-1] != "--compare" and not word.startswith("-"):
-            spelt += ["--compare", word]
+        if last == "--compare" and formatted[-1] != "--compare" and not word.startswith("-"):
+            formatted += ["--compare", word]
         else:
-            spelt.append(word)
+            formatted.append(word)
         last = word if word.startswith("-") else last
-    return spelt
+    return formatted
 
 
 class RuleName(str, Enum):
@@ -49,7 +49,7 @@ class BaselineName(str, Enum):
     TRANSFORMERS = "transformers"
 
 
-Data = Annotated[
+BenchDataOption = Annotated[
     list[str] | None,
     typer.Option(
         "--data",
@@ -59,7 +59,7 @@ Data = Annotated[
         help="As for eval-ctc; may be repeated. Without it: synthetic speech.",
     ),
 ]
-Limit = Annotated[
+BenchLimitOption = Annotated[
     int | None,
     typer.Option(
         "--limit",
@@ -68,7 +68,7 @@ Limit = Annotated[
         metavar="N",
         min=0,
         show_default=False,
-        help="Utterances; 0 takes all. Synthetic speech has 40 unless told.",
+        help="Utterances; 0 takes all. Default for synthetic speech: 40.",
     ),
 ]
 DevClean = Annotated[
@@ -136,7 +136,7 @@ BatchSeconds = Annotated[
         help="Most padded audio in one batch, where batches help.",
     ),
 ]
-Repeat = Annotated[
+RepeatOption = Annotated[
     int | None,
     typer.Option(
         "--repeat",
@@ -145,10 +145,10 @@ Repeat = Annotated[
         metavar="N",
         min=1,
         show_default=False,
-        help="Rounds; up to 3 in a short while unless told.",
+        help="Repeats; by default up to 3 in a short time.",
     ),
 ]
-Baseline = Annotated[
+BaselineOption = Annotated[
     BaselineName | None,
     typer.Option(
         "--baseline",
@@ -223,38 +223,39 @@ def command(  # noqa: PLR0913 - a parameter is an option
     model: options.OptionalModel = None,
     large: Large = False,
     language: options.Language = None,
-    data: Data = None,
+    data: BenchDataOption = None,
     split: options.Split = None,
     config: options.Config = None,
     text_column: options.TextColumn = None,
-    limit: Limit = None,
-    in_place: options.InPlace = None,
+    limit: BenchLimitOption = None,
+    in_place: options.InPlaceOption = None,
     dev_clean: DevClean = False,
     buckets: Buckets = "5",
     rule: Rule = RuleName.OPTIMAL,
     batch_s: BatchSeconds = None,
     graphs: Graphs = None,
     graph_async: GraphAsync = None,
-    repeat: Repeat = None,
-    baseline: Baseline = None,
+    repeat: RepeatOption = None,
+    baseline: BaselineOption = None,
     accuracy: Accuracy = False,
     perf: Perf = False,
     profile: Profile = False,
-    device: options.Device = AUTO,
+    device: options.DeviceOption = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
-    dtype: options.Dtype = options.DtypeName.AUTO,
+    dtype: options.DtypeOption = options.DtypeName.AUTO,
     int8: options.Int8 = False,
     seed: options.Seed = 42,
     save: Save = None,
     perf_csv: PerfCsv = None,
     compare: Compare = None,
-    recipe: options.Recipe = None,
+    recipe: options.RecipeOption = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure how fast a model hears: rate, latency, phases, memory.
+    """Benchmark inference speed: RTFx, latency, phases, memory.
 
-    Bare, a random wav2vec2-base shape hears synthetic speech: nothing is fetched.
+    Without options, a wav2vec2-base with random weights transcribes synthetic speech; nothing is
+    downloaded.
     """
     if compare:
         return _compare(compare, json=json)

@@ -15,7 +15,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
             "--encoder",
             metavar="MODEL",
             show_default=False,
-            help="Speech model that hears: hub id, model or run folder.",
+            help="Speech encoder: hub id, model or run folder.",
         ),
     ],
     decoder: Annotated[
@@ -84,7 +84,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         ),
     ] = None,
     seed: options.Seed = 42,
-    recipe: options.Recipe = None,
+    recipe: options.RecipeOption = None,
     json: options.Json = False,
 ) -> None:
     """Join a speech encoder and a text decoder into a model for finetune-seq2seq.

@@ -19,7 +19,7 @@ class EvalCtcCommand(KebabCommand):
 
 def command(  # noqa: PLR0913 - a parameter is an option
     context: typer.Context,
-    data: options.Data,
+    data: options.DataOption,
     model_argument: Annotated[
         str | None, typer.Argument(metavar="MODEL", show_default=False, help="The same as --model.")
     ] = None,
@@ -27,21 +27,21 @@ def command(  # noqa: PLR0913 - a parameter is an option
     split: options.Split = None,
     config: options.Config = None,
     text_column: options.TextColumn = None,
-    limit: options.Limit = None,
-    in_place: options.InPlace = None,
+    limit: options.LimitOption = None,
+    in_place: options.InPlaceOption = None,
     strip_chars: options.StripChars = "",
     case: options.Case = options.CaseName.KEEP,
     unicode: options.Unicode = options.UnicodeName.NFC,
-    normalizer: options.Normalizer = options.NormalizerName.BASIC,
+    normalizer: options.NormalizerOption = options.NormalizerName.BASIC,
     language: options.ScoredLanguage = None,
-    decoder: options.Decoder = DEFAULT_DECODER,
-    device: options.Device = AUTO,
+    decoder: options.DecoderOption = DEFAULT_DECODER,
+    device: options.DeviceOption = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
-    dtype: options.Dtype = options.DtypeName.AUTO,
+    dtype: options.DtypeOption = options.DtypeName.AUTO,
     int8: options.Int8 = False,
     seed: options.Seed = 42,
     run: options.Run = None,
-    recipe: options.Recipe = None,
+    recipe: options.RecipeOption = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -64,7 +64,7 @@ Channel = Annotated[
         metavar="N",
         min=0,
         show_default=False,
-        help="Listen to one channel, counted from 0; without it, to all mixed.",
+        help="Channel to transcribe, from 0 (default: downmix to mono).",
     ),
 ]
 
@@ -98,15 +98,15 @@ def command(  # noqa: PLR0913 - a parameter is an option
     channel: Channel = None,
     raw: Raw = None,
     language: options.Language = None,
-    decoder: options.Decoder = DEFAULT_DECODER,
-    task: options.Task = None,
+    decoder: options.DecoderOption = DEFAULT_DECODER,
+    task: options.TaskOption = None,
     max_tokens: options.MaxTokens = None,
     beams: options.Beams = 1,
     long: options.Long = options.LongName.AUTO,
     batch: options.WrittenTogether = None,
-    device: options.Device = AUTO,
+    device: options.DeviceOption = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
-    dtype: options.Dtype = options.DtypeName.AUTO,
+    dtype: options.DtypeOption = options.DtypeName.AUTO,
     int8: options.Int8 = False,
     check_batching: CheckBatching = 0,
     formats: Formats = None,
@@ -117,7 +117,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
 ) -> None:
     """Transcribe audio: the text of one file, or path, tab and text of several.
 
-    A file that cannot be heard never stops the others; the exit code is then 4.
+    A file that cannot be read never stops the others; the exit code is then 4.
     """
     from gaudi_asr_cli.core.data.raw import parse_raw_format
 

@@ -1,4 +1,4 @@
-"""Options that commands share, spelt once. Enumerations give the exit code 2 for a wrong word."""
+"""Options that several commands share. A wrong value is exit code 2."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ def _take_from_recipe(context: typer.Context, name: str | None) -> str | None:
         for parameter in context.command.params
         for option in parameter.opts
     }
-    told = load_options(name, str(context.info_name))
+    values = load_options(name, str(context.info_name))
     context.default_map = {
         parameters[key]: [value] if key == "data" and isinstance(value, str) else value
-        for key, value in told.items()
+        for key, value in values.items()
     }
     return name
 
@@ -110,7 +110,7 @@ def typed(context: typer.Context, other: str, name: str) -> Any:
     return None if from_recipe and context.params[other] is not None else context.params[name]
 
 
-Recipe = Annotated[
+RecipeOption = Annotated[
     str | None,
     typer.Option(
         "--recipe",
@@ -132,7 +132,7 @@ DataArgument = Annotated[
         help=f"{_DATA_HELP} several are joined. {_LAYOUT_HELP}",
     ),
 ]
-Data = Annotated[
+DataOption = Annotated[
     list[str],
     typer.Option(
         "--data",
@@ -171,7 +171,7 @@ TextColumn = Annotated[
         help="Column that holds the text.",
     ),
 ]
-Limit = Annotated[
+LimitOption = Annotated[
     int | None,
     typer.Option(
         "--limit",
@@ -182,7 +182,7 @@ Limit = Annotated[
         help="Take only the first N utterances.",
     ),
 ]
-InPlace = Annotated[
+InPlaceOption = Annotated[
     list[str] | None,
     typer.Option(
         "--in-place",
@@ -254,7 +254,7 @@ SpokenLanguage = Annotated[
         "tr and az have case rules of their own.",
     ),
 ]
-Task = Annotated[
+TaskOption = Annotated[
     TaskName | None,
     typer.Option(
         "--task",
@@ -304,7 +304,7 @@ WrittenTogether = Annotated[
         help="Utterances written at once.",
     ),
 ]
-Decoder = Annotated[
+DecoderOption = Annotated[
     str,
     typer.Option(
         "--decoder",
@@ -313,7 +313,7 @@ Decoder = Annotated[
         **name_settings("decoder", [*DECODERS]),
     ),
 ]
-Normalizer = Annotated[
+NormalizerOption = Annotated[
     NormalizerName,
     typer.Option(
         "--normalizer",
@@ -322,7 +322,7 @@ Normalizer = Annotated[
         help="For both texts before scoring: none, basic (basic/2), basic/1 or whisper-english.",
     ),
 ]
-Device = Annotated[
+DeviceOption = Annotated[
     str,
     typer.Option(
         "--device",
@@ -336,7 +336,7 @@ HpuMode = Annotated[
     HpuModeName,
     typer.Option("--hpu-mode", rich_help_panel=MACHINE, help="How a Gaudi runs; lazy has graphs."),
 ]
-Dtype = Annotated[
+DtypeOption = Annotated[
     DtypeName,
     typer.Option("--dtype", rich_help_panel=MACHINE, help="auto is bf16 where it is native."),
 ]

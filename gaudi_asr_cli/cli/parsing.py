@@ -120,7 +120,7 @@ def _format_as_declared(word: str, aliases: Mapping[str, str]) -> str:
     return aliases.get(hyphens, hyphens) + equals + value
 
 
-def suggest(word: str, candidates: Sequence[str]) -> str:
+def suggest_options(word: str, candidates: Sequence[str]) -> str:
     """Return `Did you mean ...?`, or an empty string where no candidate is similar."""
     close = difflib.get_close_matches(word, candidates, n=3, cutoff=0.6)
     return f"Did you mean {' or '.join(close)}?" if close else ""
@@ -135,7 +135,7 @@ def usage_error(error: Any) -> UsageError:
         return UsageError(
             _sentence(error.format_message()), remedy=f"{command} --help shows what it takes."
         )
-    near = suggest(wrong, known_options(context.command)) if context else ""
+    near = suggest_options(wrong, known_options(context.command)) if context else ""
     return UsageError(
         f"{command} has no option {wrong}.",
         remedy=" ".join([near, f"{command} --help shows them all."]).strip(),

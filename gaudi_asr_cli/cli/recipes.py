@@ -66,7 +66,7 @@ def forecast_command(  # noqa: PLR0913 - a parameter is an option
         int,
         typer.Option("--cards", metavar="N", min=1, help="Cards like the one of this machine."),
     ] = 1,
-    device: options.Device = AUTO,
+    device: options.DeviceOption = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     json: options.Json = False,
     quiet: options.Quiet = False,

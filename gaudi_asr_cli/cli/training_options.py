@@ -47,13 +47,13 @@ def _switch(name: str, help: str, panel: str | None = None) -> tuple[Any, Any]:
 
 _FIRST: dict[str, tuple[Any, Any]] = {
     "recipe": (Annotated[str | None, _RECIPE], None),
-    "device": (options.Device, AUTO),
+    "device": (options.DeviceOption, AUTO),
     "hpu_mode": (options.HpuMode, options.HpuModeName.AUTO),
 }
 _LAST: dict[str, tuple[Any, Any]] = {
     "set_": (SetOption, None),
     "no_train": _switch("--no-train", "Only score --model on --eval."),
-    "in_place": (options.InPlace, None),
+    "in_place": (options.InPlaceOption, None),
     **cards.OPTIONS,
     "run": (options.Run, None),
     "resume": _switch("--resume", "Continue the run in --run DIR.", options.OUTPUT),

@@ -8,7 +8,7 @@ from typing import Any
 
 from gaudi_asr_cli.core.errors import DataError
 
-MAX_DEPTH = 64
+MAX_JSON_DEPTH = 64
 """Maximum nesting depth. Files of models have ten levels at most, and libraries that copy a value
 recursively fail at a few hundred."""
 
@@ -39,7 +39,7 @@ def read_json_object(path: Path, *, remedy: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{path} does not hold a JSON object.", remedy=remedy)
     if _is_too_deep(value):
-        raise DataError(f"{path} is nested more than {MAX_DEPTH} levels deep.", remedy=remedy)
+        raise DataError(f"{path} is nested more than {MAX_JSON_DEPTH} levels deep.", remedy=remedy)
     return value
 
 
@@ -57,7 +57,7 @@ def _parse(content: bytes, path: Path, remedy: str) -> Any:
 
 def _is_too_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_JSON_DEPTH):
         if not level:
             return False
         level = [child for node in level for child in _children(node)]

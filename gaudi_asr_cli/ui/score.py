@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.text import Text
 
 from gaudi_asr_cli.core.evaluation.confusions import Confusion
-from gaudi_asr_cli.core.evaluation.notes import name_some
+from gaudi_asr_cli.core.evaluation.notes import name_ids
 from gaudi_asr_cli.core.evaluation.repetition import RepetitionReport
 from gaudi_asr_cli.core.records import Score, ScoredUtterance
 from gaudi_asr_cli.core.text.graphemes import shorten
@@ -99,7 +99,7 @@ def _facts(score: Score) -> Iterable[tuple[str, str]]:
         empty = score.empty_references
         yield (
             "empty",
-            f"{count(len(empty), 'reference')}, only insertions count: {name_some(empty, 5)}",
+            f"{count(len(empty), 'reference')}, only insertions count: {name_ids(empty, 5)}",
         )
     yield "normalizer", score.normalizer
     if score.rtfx is not None:

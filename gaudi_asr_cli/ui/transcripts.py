@@ -18,7 +18,7 @@ from gaudi_asr_cli.ui.messages import show_error
 
 
 class TextPrinter:
-    """One file: its text alone. Several: path, tab, text. What failed is told on standard error."""
+    """One file: its text alone. Several: path, tab, text. Failures go to standard error."""
 
     def __init__(self) -> None:
         self.several = True
@@ -49,7 +49,7 @@ class JsonPrinter:
 
 
 class FormatPrinter:
-    """One format on standard output; what failed is told on standard error."""
+    """One format on standard output; failures go to standard error."""
 
     def __init__(self, format_name: str) -> None:
         self.format_name = format_name

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LIBRISPEECH = "openslr/librispeech_asr"
+LIBRISPEECH_ID = "openslr/librispeech_asr"
 SHORTEST_S, LONGEST_S = 1.4, 24.5
 SPLIT_SEED = 0
 
@@ -43,7 +43,7 @@ class KnownSplit:
 
 
 KNOWN = {
-    (LIBRISPEECH, "clean", "train.100"): KnownSplit(28_539, 100.6),
+    (LIBRISPEECH_ID, "clean", "train.100"): KnownSplit(28_539, 100.6),
 }
 """(Dataset id, configuration, split) -> its size."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
-TOLERANCE_S = 0.05
+OVERLAP_TOLERANCE_S = 0.05
 """Rounded or slightly padded boundaries are no overlap."""
 
 
@@ -48,7 +48,7 @@ def _find_in_recording(segments: list[Utterance]) -> Iterator[Overlap]:
         other = next((earlier for earlier in latest if earlier.text != segment.text), None)
         if other is not None:
             shared_s = min(_end_s(other), _end_s(segment)) - segment.audio.start_s
-            if shared_s > TOLERANCE_S:
+            if shared_s > OVERLAP_TOLERANCE_S:
                 yield Overlap(other, segment, shared_s)
         # The segment that ends last, and the one that ends last among those of another text.
         latest = _keep_last_ending([*latest, segment])

@@ -254,7 +254,7 @@ def _report_to_parent(line: object) -> None:
     sys.stdout.flush()
 
 
-def main(arguments: Sequence[str]) -> int:
+def run_child(arguments: Sequence[str]) -> int:
     """Write the set, with progress on standard output, or one object with the error."""
     directory, *sizes = arguments
     try:
@@ -269,4 +269,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_child(sys.argv[1:]))

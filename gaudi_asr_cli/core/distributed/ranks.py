@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from gaudi_asr_cli.core.distributed.world import World
 
-T = TypeVar("T")
+ValueT = TypeVar("ValueT")
 
 TIMEOUT = timedelta(hours=2)
 """Timeout of collectives: another rank may be writing a large checkpoint."""
@@ -43,10 +43,10 @@ class Ranks(Protocol):
     def first(self) -> bool:
         """Whether this is rank 0, which scores, writes files and reports."""
 
-    def broadcast(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], ValueT]) -> ValueT:
         """Call `make` on the first rank and return its result, as JSON, on all ranks."""
 
-    def gather(self, value: T) -> list[T]:
+    def gather(self, value: ValueT) -> list[ValueT]:
         """Return the values of all ranks on the first rank, and only the own value on others."""
 
     def stop_due(self, step: int, requested: int | None) -> int | None:
@@ -65,10 +65,10 @@ class SingleProcess:
     def __init__(self, count: int = 1) -> None:
         self.count = count
 
-    def broadcast(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], ValueT]) -> ValueT:
         return make()
 
-    def gather(self, value: T) -> list[T]:
+    def gather(self, value: ValueT) -> list[ValueT]:
         return [value]
 
     def stop_due(self, step: int, requested: int | None) -> int | None:
@@ -91,16 +91,16 @@ class DistributedProcess:
         self._calls = 0
         self._has_requested = False
 
-    def broadcast(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], ValueT]) -> ValueT:
         key = self._next_key()
         if not self.first:
-            received: T = self._wait_for(key)
+            received: ValueT = self._wait_for(key)
             return received
         value = make()
         self._store.set(key, json.dumps(value))
         return value
 
-    def gather(self, value: T) -> list[T]:
+    def gather(self, value: ValueT) -> list[ValueT]:
         key = self._next_key()
         if not self.first:
             self._store.set(f"{key}/{self.index}", json.dumps(value))

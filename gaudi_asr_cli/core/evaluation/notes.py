@@ -45,7 +45,7 @@ def find_notes(
     )
 
 
-def name_some(ids: Sequence[str], most: int = MAX_IDS) -> str:
+def name_ids(ids: Sequence[str], most: int = MAX_IDS) -> str:
     """Return the first ids, and the number of further ones."""
     more = f" and {len(ids) - most:,} more" if len(ids) > most else ""
     return ", ".join(ids[:most]) + more
@@ -58,7 +58,7 @@ def _note_empty(scored: Sequence[ScoredUtterance]) -> Iterator[str]:
     insertions = sum(utterance.words.insertions for utterance in empty)
     yield (
         f"{_count(len(empty), 'reference')} {_is(len(empty))} empty after normalising "
-        f"({name_some([utterance.id for utterance in empty])}): only insertions are possible "
+        f"({name_ids([utterance.id for utterance in empty])}): only insertions are possible "
         f"there, {insertions:,} in total."
     )
 
@@ -133,7 +133,7 @@ def _note_numbers(scored: Sequence[ScoredUtterance]) -> Iterator[str]:
         shown = "; ".join(f"{number} in {odd[number]}" for number in list(odd)[:MAX_EXAMPLES])
         yield (
             f"whisper-english changes numbers of {_count(len(ids), 'utterance')} "
-            f"({name_some(ids)}) in an unexpected way, which may hide or cause errors: {shown}."
+            f"({name_ids(ids)}) in an unexpected way, which may hide or cause errors: {shown}."
         )
 
 

@@ -50,7 +50,7 @@ def group_cues(done: UtteranceDone) -> tuple[Cue, ...]:
 def _cut_long(word: PlacedWord) -> Iterator[PlacedWord]:
     """Pieces that fit on a line and are soon read, each with its share of the word's time.
 
-    Languages that write no spaces are heard as one word as long as the utterance.
+    In languages without spaces an utterance is one word.
     """
     length_ms = word.end_ms - word.start_ms
     width = max(columns(word.text), 1)
@@ -126,7 +126,7 @@ def _settle(cues: list[Cue], last_ms: int) -> tuple[Cue, ...]:
     rising = accumulate((cue.start_ms for cue in cues), lambda before, own: max(before + 1, own))
     settled: list[Cue] = []
     following_ms = last_ms
-    # From the last to the first, so that words heard at the very end still get a moment each.
+    # From the last to the first, so that words at the very end still get a duration.
     for cue, earliest_ms in reversed(list(zip(cues, rising, strict=True))):
         start_ms = max(0, min(earliest_ms, following_ms - 1))
         end_ms = min(max(cue.end_ms, start_ms + SHORTEST_MS), following_ms)

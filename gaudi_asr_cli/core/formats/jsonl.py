@@ -20,7 +20,7 @@ def format_jsonl(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
 def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict[str, Any]:
     """The JSON line of the command line contract; `text` is null where `error` is not.
 
-    `language` is what the model found, or else what it was told.
+    `language` is the detected language, or else the given one.
     """
     transcript = done.transcript
     return {

@@ -25,19 +25,19 @@ class PlacedWord:
 
 
 def place_words(done: UtteranceDone) -> tuple[PlacedWord, ...]:
-    """The words that were heard, in the order of the text.
+    """Return the words of a transcript in the order of the text.
 
     Players and scorers refuse what a decoder may well say: a word that reaches into the next one,
     or a few milliseconds beyond the end. A start never lies before the one in front of it, and an
     end neither behind the next start nor behind the end of the file, `done.duration_s`.
     """
     words = () if done.transcript is None else done.transcript.words
-    spelt = [("".join(word.word.split()), word) for word in words]
-    heard = [(text, word) for text, word in spelt if text]
-    starts, ends = _place_times([word for _, word in heard], end_of_file_ms(done))
+    stripped = [("".join(word.word.split()), word) for word in words]
+    placed = [(text, word) for text, word in stripped if text]
+    starts, ends = _place_times([word for _, word in placed], end_of_file_ms(done))
     return tuple(
         PlacedWord(text, start, end, _clamp(word.confidence))
-        for (text, word), start, end in zip(heard, starts, ends, strict=True)
+        for (text, word), start, end in zip(placed, starts, ends, strict=True)
     )
 
 

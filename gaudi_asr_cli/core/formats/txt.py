@@ -9,7 +9,7 @@ from gaudi_asr_cli.core.formats.record import Format
 
 
 def format_txt(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
-    """The text alone; what failed gives no line, its error is told elsewhere."""
+    """Format the text alone; a failed file has no line, its error is reported elsewhere."""
     for done in utterances:
         if done.transcript is not None:
             yield f"{done.transcript.text}\n"

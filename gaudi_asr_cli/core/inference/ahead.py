@@ -10,10 +10,10 @@ from typing import Generic, TypeVar
 JOIN_S = 5.0
 """Longest wait for the item in progress when the run is stopped."""
 
-T = TypeVar("T")
+ItemT = TypeVar("ItemT")
 
 
-class RunAhead(Generic[T]):
+class RunAhead(Generic[ItemT]):
     """The items of an iterator, in order, produced on a thread within a `budget`.
 
     Use it as a context manager; leaving it ends the thread. An exception of the iterator is raised
@@ -27,12 +27,12 @@ class RunAhead(Generic[T]):
     """
 
     def __init__(
-        self, items: Iterator[T], cost: Callable[[T], int], budget: int, name: str
+        self, items: Iterator[ItemT], cost: Callable[[ItemT], int], budget: int, name: str
     ) -> None:
         self._items = items
         self._cost = cost
         self._budget = budget
-        self._queue: deque[T] = deque()
+        self._queue: deque[ItemT] = deque()
         self._queued_cost = 0
         self._changed = Condition()
         self._finished = False
@@ -40,7 +40,7 @@ class RunAhead(Generic[T]):
         self._failure: BaseException | None = None
         self._thread = Thread(target=self._run, name=name, daemon=True)
 
-    def __enter__(self) -> RunAhead[T]:
+    def __enter__(self) -> RunAhead[ItemT]:
         self._thread.start()
         return self
 
@@ -54,7 +54,7 @@ class RunAhead(Generic[T]):
             self._closed = True
             self._changed.notify_all()
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[ItemT]:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._finished or self._closed)
@@ -83,7 +83,7 @@ class RunAhead(Generic[T]):
                 self._finished = True
                 self._changed.notify_all()
 
-    def _put(self, item: T) -> bool:
+    def _put(self, item: ItemT) -> bool:
         """Queue the item once it fits the budget; return False if the run was stopped."""
         cost = self._cost(item)
         with self._changed:
@@ -100,14 +100,14 @@ class RunAhead(Generic[T]):
         return not self._queue or self._queued_cost + cost <= self._budget
 
 
-def _close(items: Iterator[T]) -> None:
+def _close(items: Iterator[ItemT]) -> None:
     """Close a generator on the thread that ran it: it may have to end its own threads."""
     close = getattr(items, "close", None)
     if close is not None:
         close()
 
 
-def until_failure(items: Iterable[T], failures: list[Exception]) -> Iterator[T]:
+def until_failure(items: Iterable[ItemT], failures: list[Exception]) -> Iterator[ItemT]:
     """Yield the items up to an exception; append it to `failures`, to be raised after the items."""
     try:
         yield from items

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from gaudi_asr_cli.core.legacy.arguments import flag_name, is_flag
-from gaudi_asr_cli.core.legacy.programs import Program, Role, find_module, find_program
+from gaudi_asr_cli.core.legacy.programs import Program, ProgramRole, find_module, find_program
 from gaudi_asr_cli.core.legacy.translation import LegacyNotice
 from gaudi_asr_cli.core.secret_values import hide_in_line, hide_in_words
 
@@ -127,7 +127,7 @@ _ANY_LAUNCHER = Program("", "launcher", "", {
 
 class _LauncherParser:
     def __init__(self) -> None:
-        self.found: dict[Role, tuple[str, str]] = {}
+        self.found: dict[ProgramRole, tuple[str, str]] = {}
         """Role -> the option and its value."""
         self.launcher: tuple[str, str] | None = None
         self.mode: str | None = None
@@ -221,8 +221,8 @@ class _LauncherParser:
                     message = "an option of the container: paths in this line are those inside it"
             self.notices.append(LegacyNotice(hide_in_line(text), status, message))
 
-    def _set_role(self, role: Role, flag: str, value: str) -> None:
-        handlers: dict[Role, Callable[[str, str], None]] = {
+    def _set_role(self, role: ProgramRole, flag: str, value: str) -> None:
+        handlers: dict[ProgramRole, Callable[[str, str], None]] = {
             "launcher": self._set_launcher,
             "variable": self._set_variable,
             "module": self._set_module,
@@ -370,7 +370,7 @@ class _LauncherParser:
         flag, value = self.found.get("nodes", ("", "1"))
         if self._nodes() is None and value and flag:
             self._drop(f"{flag} {value}", "an unknown number: add --nodes N for several nodes")
-        roles: tuple[Role, ...] = ("node rank", "address", "port", "endpoint")
+        roles: tuple[ProgramRole, ...] = ("node rank", "address", "port", "endpoint")
         for role in roles:
             if role in self.found:
                 flag, value = self.found[role]
@@ -380,7 +380,7 @@ class _LauncherParser:
 
     def _plain_options(self) -> list[LaunchOption | None]:
         options: list[LaunchOption | None] = []
-        plain: dict[Role, str] = {
+        plain: dict[ProgramRole, str] = {
             "hostfile": "--hostfile",
             "max restarts": "--max-restarts",
             "deepspeed": "--deepspeed",

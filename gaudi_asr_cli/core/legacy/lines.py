@@ -20,7 +20,7 @@ _OPTION = re.compile(r"--?[\w-]+=")
 _SCRIPT_NAMES = re.compile("|".join(re.escape(script.name) for script in SCRIPTS.values()))
 _VARIABLE = re.compile(r"\$(\{[^`$]*\}|\w+|[@*#?!$-])")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
-MAX_DEPTH = 8
+MAX_SHELL_DEPTH = 8
 """Most nested shells, as in `ssh host "bash -c '...'"`."""
 _MAX_SHOWN = 100
 """Most characters of another command in a notice."""
@@ -86,7 +86,7 @@ def _find_nested(
 ) -> LegacyCall:
     """Find the call in a word that is shell text itself, as after `bash -c` and in `--wrap=`."""
     index = next(i for i, word in enumerate(words) if _SCRIPT_NAMES.search(word.text))
-    if depth == MAX_DEPTH:
+    if depth == MAX_SHELL_DEPTH:
         raise UsageError(
             "This line has too many nested shells.", remedy="Pass the innermost command alone."
         )

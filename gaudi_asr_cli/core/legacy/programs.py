@@ -9,14 +9,14 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Literal
 
-Role = Literal[
+ProgramRole = Literal[
     "local processes", "processes", "nodes", "node rank", "address", "port", "endpoint",
     "hostfile", "hosts", "include", "max restarts", "deepspeed", "launcher", "variable",
     "module", "precision", "directory",
 ]  # fmt: skip
 """The meaning of a launcher's option, where it matters here."""
 
-_NO_ROLES: Mapping[str, Role] = MappingProxyType({})
+_NO_ROLES: Mapping[str, ProgramRole] = MappingProxyType({})
 Family = Literal["launcher", "interpreter", "wrapper", "environment", "keyword"]
 """Starts ranks; runs the script; starts the rest here; starts it elsewhere; a shell keyword."""
 
@@ -37,7 +37,7 @@ class Program:
     name: str
     family: Family
     launcher: str = ""
-    roles: Mapping[str, Role] = field(default_factory=lambda: _NO_ROLES)
+    roles: Mapping[str, ProgramRole] = field(default_factory=lambda: _NO_ROLES)
     value_options: frozenset[str] = frozenset()
     operands: int = 0
 
@@ -46,7 +46,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_TORCHRUN: Mapping[str, Role] = {
+_TORCHRUN: Mapping[str, ProgramRole] = {
     "nproc_per_node": "local processes", "nnodes": "nodes", "node_rank": "node rank",
     "master_addr": "address", "master_port": "port", "rdzv_endpoint": "endpoint",
     "max_restarts": "max restarts", "m": "module", "module": "module",
@@ -55,29 +55,29 @@ _TORCHRUN_VALUE_OPTIONS = _words(
     "rdzv_backend rdzv_id rdzv_conf monitor_interval start_method role log_dir log_line_prefix r "
     "redirects t tee local_ranks_filter logs_specs local_addr event_log_handler"
 )
-_MPI: Mapping[str, Role] = {
+_MPI: Mapping[str, ProgramRole] = {
     "np": "processes", "n": "processes", "c": "processes", "npernode": "local processes",
     "N": "local processes", "ppn": "local processes", "perhost": "local processes",
     "hostfile": "hostfile", "machinefile": "hostfile", "f": "hostfile", "H": "hosts",
     "host": "hosts", "hosts": "hosts", "x": "variable", "wdir": "directory",
 }  # fmt: skip
-_DEEPSPEED: Mapping[str, Role] = {
+_DEEPSPEED: Mapping[str, ProgramRole] = {
     "num_gpus": "local processes", "num_accelerators": "local processes", "num_nodes": "nodes",
     "hostfile": "hostfile", "H": "hostfile", "include": "include", "i": "include",
     "node_rank": "node rank", "master_addr": "address", "master_port": "port", "module": "module",
 }  # fmt: skip
-_SPAWN: Mapping[str, Role] = {
+_SPAWN: Mapping[str, ProgramRole] = {
     "world_size": "local processes", "hostfile": "hostfile", "master_port": "port",
     "use_mpi": "launcher", "use_deepspeed": "launcher",
 }  # fmt: skip
-_ACCELERATE: Mapping[str, Role] = {
+_ACCELERATE: Mapping[str, ProgramRole] = {
     "num_processes": "processes", "num_machines": "nodes", "machine_rank": "node rank",
     "main_process_ip": "address", "main_process_port": "port", "use_deepspeed": "launcher",
     "deepspeed_config_file": "deepspeed", "deepspeed_hostfile": "hostfile",
     "mixed_precision": "precision", "max_restarts": "max restarts", "m": "module",
     "module": "module",
 }  # fmt: skip
-_CONTAINER: Mapping[str, Role] = {
+_CONTAINER: Mapping[str, ProgramRole] = {
     "e": "variable", "env": "variable", "w": "directory", "workdir": "directory",
     "pwd": "directory",
 }  # fmt: skip

@@ -15,7 +15,7 @@ from gaudi_asr_cli.core.errors import DataError, UnreachableError
 from gaudi_asr_cli.core.json_files import read_json_object
 from gaudi_asr_cli.core.models.own_code import refuse_own_code
 
-DEMO = "demo"
+DEMO_MODEL = "demo"
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "models" / "demo"
 """The model of the demo recipe, included in the wheel."""
 
@@ -87,7 +87,7 @@ def kind_of(config: Mapping[str, Any]) -> str:
 
 
 def _find_folder(name: str, language: str | None) -> ModelFolder:
-    if name == DEMO and not Path(name).is_dir():
+    if name == DEMO_MODEL and not Path(name).is_dir():
         return ModelFolder(name, DEMO_FOLDER)
     local = expand_home(name)
     if name and local.is_dir():

@@ -15,7 +15,7 @@ SECTION_NAMES = {"train": "training", "eval": "evaluation", "test": "test"}
 """Data section of a recipe -> what its data is called."""
 
 LetterCase = Literal["keep", "lower", "upper"]
-UnicodeForm = Literal["nfc", "nfkc"]
+UnicodeValue = Literal["nfc", "nfkc"]
 SpeechTask = Literal["transcribe", "translate"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 FrozenPart = Literal["none", "feature-encoder", "encoder"]
@@ -89,7 +89,7 @@ RECIPE_KEYS: tuple[RecipeKey, ...] = (
               "CHARS", default="", panel="Data"),
     RecipeKey("text.case", "--case", "Letter case of the text.", "", LetterCase, "keep",
               panel="Data"),
-    RecipeKey("text.unicode", "--unicode", "Unicode normal form of the text.", "", UnicodeForm,
+    RecipeKey("text.unicode", "--unicode", "Unicode normal form of the text.", "", UnicodeValue,
               "nfc", panel="Data"),
 
     RecipeKey("vocab", "--vocab",

@@ -9,10 +9,10 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from gaudi_asr_cli.core.recipes.schema import Normalizer, Recipe
+from gaudi_asr_cli.core.recipes.schema import NormalizerValue, Recipe
 
 Sources = str | list[str]
-Dtype = Literal["auto", "fp32", "bf16", "fp16"]
+DtypeValue = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class BenchRecipe(Recipe):
@@ -31,7 +31,7 @@ class BenchRecipe(Recipe):
     bucket_rule: Literal["optimal", "quantile"] | None = None
     graphs: bool | None = None
     repeat: PositiveInt | None = None
-    dtype: Dtype | None = None
+    dtype: DtypeValue | None = None
 
 
 class EvalRecipe(Recipe):
@@ -47,11 +47,11 @@ class EvalRecipe(Recipe):
     limit: PositiveInt | None = None
     strip_chars: str | None = None
     case: Literal["keep", "lower", "upper"] | None = None
-    normalizer: Normalizer | None = None
+    normalizer: NormalizerValue | None = None
     language: str | None = Field(
         None, description="Language adapter (MMS), or spoken language (Whisper)."
     )
-    dtype: Dtype | None = None
+    dtype: DtypeValue | None = None
 
 
 class EvalSeq2SeqRecipe(EvalRecipe):

@@ -26,12 +26,12 @@ from gaudi_asr_cli.core.recipes.keys import (
     LetterCase,
     Precision,
     SpeechTask,
-    UnicodeForm,
+    UnicodeValue,
     describe_key,
 )
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Normalizer = Literal["none", "basic", "basic/1", "basic/2", "whisper-english"]
+NormalizerValue = Literal["none", "basic", "basic/1", "basic/2", "whisper-english"]
 
 
 class Section(BaseModel):
@@ -58,7 +58,7 @@ class DataSection(Section):
 class TextSection(Section):
     strip_chars: str = Field("", description=describe_key("text.strip_chars"))
     case: LetterCase = Field("keep", description=describe_key("text.case"))
-    unicode: UnicodeForm = Field("nfc", description=describe_key("text.unicode"))
+    unicode: UnicodeValue = Field("nfc", description=describe_key("text.unicode"))
     min_count: PositiveInt = Field(1, description="Rarer characters become the unknown token.")
     word_delimiter_token: str = Field("|", description="Token that stands for a space.")
     unk_token: str = Field("[UNK]", description="Token for characters outside the vocabulary.")
@@ -187,7 +187,7 @@ class EvaluationSection(Section):
     )
     log_every: PositiveInt = Field(10, description="Steps between log lines.")
     patience: PositiveInt | None = Field(None, description=describe_key("evaluation.patience"))
-    normalizer: Normalizer = Field(
+    normalizer: NormalizerValue = Field(
         "basic", description="Of both texts before scoring; basic is its newest version, basic/2."
     )
     samples: int = Field(3, ge=0, description="Predictions to show with each score.")

@@ -5,7 +5,7 @@ from helpers import standins
 from helpers.tiny_corpus import write_corpus
 from helpers.tiny_models import TINY, save_tiny_model
 
-from gaudi_asr_cli.core.data.known_splits import LIBRISPEECH, find_known
+from gaudi_asr_cli.core.data.known_splits import LIBRISPEECH_ID, find_known
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import DataError, RecipeError, UnreachableError
 from gaudi_asr_cli.core.events import Noticed
@@ -76,7 +76,7 @@ def test_unreachable_data_has_its_published_size(model):
 
 
 def test_modelled_durations_have_the_published_count_and_sum():
-    known = find_known((LIBRISPEECH,), "clean", "train.100")
+    known = find_known((LIBRISPEECH_ID,), "clean", "train.100")
 
     drawn = known.draw_durations_s()
 

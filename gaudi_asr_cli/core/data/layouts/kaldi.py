@@ -10,7 +10,7 @@ from pathlib import Path
 from gaudi_asr_cli.core.data.layouts.lines import read_lines
 from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
-from gaudi_asr_cli.core.data.layouts.times import LONGEST_S
+from gaudi_asr_cli.core.data.layouts.times import LONGEST_RECORDING_S
 from gaudi_asr_cli.core.data.listed_paths import find_file
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
@@ -160,7 +160,7 @@ def _locate(path: Path, origin: str, start_s: float, end_s: float | None) -> _Fo
 def _find_time_problem(start_s: float, end_s: float | None) -> str:
     """Return what is wrong with a start and an end; an empty string where nothing is."""
     for name, value in (("start", start_s), ("end", end_s)):
-        if value is not None and not 0 <= value < LONGEST_S:
+        if value is not None and not 0 <= value < LONGEST_RECORDING_S:
             return f"its {name} is {value} s, not a number of seconds"
     if end_s is not None and end_s <= start_s:
         return f"it ends at {end_s} s, not after {start_s} s, so there is no audio in it"

@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from gaudi_asr_cli.core.errors import DataError
 
-T = TypeVar("T")
+PlaceT = TypeVar("PlaceT")
 
 _SAME = ({"dev", "valid", "val", "validation"}, {"test", "eval", "testing"}, {"train", "training"})
 """Names of the same split in different layouts."""
 
 
-def pick_split(splits: Mapping[str, T], wanted: str | None, source: object) -> T:
+def pick_split(splits: Mapping[str, PlaceT], wanted: str | None, source: object) -> PlaceT:
     """Return the split named `wanted`, or the only one.
 
     Raises:

@@ -11,23 +11,23 @@ from typing import Any, Literal
 from gaudi_asr_cli.core.data.rejected import RowError
 from gaudi_asr_cli.core.errors import DataError
 
-Role = Literal["start", "end", "duration"]
-Unit = Literal["s", "ms", "samples"]
+TimeRole = Literal["start", "end", "duration"]
+TimeUnit = Literal["s", "ms", "samples"]
 
 ROUNDING_S = 0.02
 """Start, end and duration rounded to hundredths may differ by this much."""
 
-LONGEST_S = 1e9
+LONGEST_RECORDING_S = 1e9
 """Thirty years: more is a broken number, not a time."""
 
-_ROLES: dict[str, Role] = {
+_ROLES: dict[str, TimeRole] = {
     **dict.fromkeys(
         ("start", "begin", "onset", "xmin", "tmin", "t0", "starttime", "begintime"), "start"
     ),
     **dict.fromkeys(("end", "stop", "finish", "xmax", "tmax", "t1", "endtime", "stoptime"), "end"),
     **dict.fromkeys(("duration", "dur", "length", "len"), "duration"),
 }
-_UNITS: dict[str, Unit] = {
+_UNITS: dict[str, TimeUnit] = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
     **dict.fromkeys(("ms", "msec", "msecs", "millis", "millisecond", "milliseconds"), "ms"),
     **dict.fromkeys(("sample", "samples"), "samples"),
@@ -63,8 +63,8 @@ class TimeColumn:
     """A column that limits audio: its role and unit."""
 
     name: str
-    role: Role
-    unit: Unit
+    role: TimeRole
+    unit: TimeUnit
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def read_times(
     Raises:
         RowError: A time is invalid, times contradict each other, or the duration is zero.
     """
-    found: dict[Role, list[tuple[str, float]]] = {"start": [], "end": [], "duration": []}
+    found: dict[TimeRole, list[tuple[str, float]]] = {"start": [], "end": [], "duration": []}
     for column in columns.known:
         value = _read_seconds(cells.get(column.name), column, rate_hz)
         if value is not None:
@@ -135,7 +135,7 @@ def reject_unclear(cells: Mapping[str, Any], columns: TimeColumns, where: str) -
 
 
 def _find_duration_s(
-    start_s: float, found: Mapping[Role, Sequence[tuple[str, float]]]
+    start_s: float, found: Mapping[TimeRole, Sequence[tuple[str, float]]]
 ) -> float | None:
     durations, ends = found["duration"], found["end"]
     if ends and ends[0][1] <= start_s:
@@ -167,7 +167,7 @@ def _recognise(name: str) -> TimeColumn | None:
     words = _words(name)
     units = [_UNITS[word] for word in words if word in _UNITS]
     rest = [word for word in words if word not in _UNITS]
-    roles: set[Role] = {_ROLES[word] for word in rest if word in _ROLES}
+    roles: set[TimeRole] = {_ROLES[word] for word in rest if word in _ROLES}
     if not roles and "offset" in rest:
         roles = {"start"}
     # num_samples, n_samples: a number of samples, so a duration.
@@ -234,7 +234,7 @@ def _read_seconds(value: Any, column: TimeColumn, rate_hz: Callable[[], int]) ->
         number /= 1000
     elif column.unit == "samples" and 0 <= number < math.inf:
         number /= rate_hz()
-    if not 0 <= number < LONGEST_S:
+    if not 0 <= number < LONGEST_RECORDING_S:
         raise RowError(
             f"{column.name!r} is {_shorten(value)}, not a number of "
             f"{ {'s': 'seconds', 'ms': 'milliseconds', 'samples': 'samples'}[column.unit] }"

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.events import Observer
 from gaudi_asr_cli.core.inference.scoring import ScoringResult
+from gaudi_asr_cli.core.models.seq2seq.labels import IGNORED_LABEL
 from gaudi_asr_cli.core.records import AudioBatch, PlannedBatch, Utterance
 
 if TYPE_CHECKING:
     import torch
 
 Labels = tuple[int, ...]
-
-IGNORED_LABEL = -100
-"""Padding value of labels, which transformers' losses ignore."""
 
 BATCH_METADATA = frozenset({"planned", "global_batch", "loss_scale"})
 """Entries of a batch that are not inputs of the network: the part planned for this rank, the batch

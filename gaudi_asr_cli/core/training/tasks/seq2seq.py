@@ -16,12 +16,11 @@ from gaudi_asr_cli.core.inference.scoring import ScoringResult, score_utterances
 from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqRecognizer, plan_batching
 from gaudi_asr_cli.core.models.log_mel import LogMel
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
-from gaudi_asr_cli.core.models.seq2seq.labels import Labeller, shift_right
+from gaudi_asr_cli.core.models.seq2seq.labels import IGNORED_LABEL, Labeller, shift_right
 from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel
 from gaudi_asr_cli.core.models.seq2seq.tuning import save_seq2seq
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, PlannedBatch, Utterance
 from gaudi_asr_cli.core.training.tasks.base import (
-    IGNORED_LABEL,
     Labels,
     add_dummy_rows,
     padded_labels,

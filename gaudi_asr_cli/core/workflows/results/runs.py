@@ -14,7 +14,7 @@ import yaml
 from gaudi_asr_cli.core.recipes.catalogue import name_data
 from gaudi_asr_cli.core.runs import RunFolder
 
-MAX_DEPTH = 4
+MAX_FOLDER_DEPTH = 4
 """Levels of folders below the given one that are searched for runs."""
 BENCH, TRAINING = "bench", ("finetune-ctc", "finetune-seq2seq")
 
@@ -94,7 +94,7 @@ def _find_reports(folder: Path) -> Iterator[Path]:
             inner.clear()
             yield here.report if here.report.name in files else here.root
             continue
-        if len(here.root.relative_to(folder).parts) >= MAX_DEPTH:
+        if len(here.root.relative_to(folder).parts) >= MAX_FOLDER_DEPTH:
             inner.clear()
         yield from (here.root / name for name in files if _is_saved_bench(here.root / name))
 
