@@ -3,6 +3,7 @@
 import pytest
 from helpers.run import run, run_here
 
+from gaudi_asr_cli.core.devices.base import DeviceSpec
 from gaudi_asr_cli.core.errors import MachineError, RecipeError
 from gaudi_asr_cli.core.training import settings
 from gaudi_asr_cli.core.workflows.doctor import run as doctor
@@ -30,7 +31,7 @@ def test_a_device_whose_package_is_missing_is_a_row_too():
     def open_without_torch():
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    row = doctor._examine_device("cpu", open_without_torch)
+    row = doctor._examine_device("cpu", DeviceSpec(open_without_torch))
 
     assert row.state is doctor.State.broken
     assert "torch" in row.detail

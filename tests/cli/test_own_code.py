@@ -8,7 +8,7 @@ import pytest
 from helpers.own_code import edit_json, plant_code
 from helpers.run import run, run_here
 from helpers.tiny_models import save_tiny_model
-from helpers.tiny_seq2seq import save_tiny_whisper, save_tiny_writer
+from helpers.tiny_seq2seq import save_tiny_seq2seq, save_tiny_whisper
 from helpers.tiny_text_models import save_tiny_text_model
 
 LETTERS = "efhnorstuw"
@@ -21,7 +21,7 @@ def originals(tmp_path_factory):
     root = tmp_path_factory.mktemp("originals")
     save_tiny_model(root / CTC, "wav2vec2-layer-norm", letters=LETTERS)
     save_tiny_whisper(root / WHISPER)
-    save_tiny_writer(root / JOINED, "speech-encoder-decoder")
+    save_tiny_seq2seq(root / JOINED, "speech-encoder-decoder")
     save_tiny_text_model(root / TEXT)
     return root
 

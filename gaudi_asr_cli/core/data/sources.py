@@ -197,7 +197,7 @@ def _with_some_text(
         yield utterance
     if usable and not found:
         raise DataError(
-            f"{source}: not one of its {usable} utterances has a text; it was read as {layout}.",
+            f"{source}: none of its {usable:,} utterances has a text (layout {layout}).",
             remedy="Name the layout, LAYOUT:PATH, or the column that holds the text with "
             "--text-column NAME where the layout has columns.",
         )

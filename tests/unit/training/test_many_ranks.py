@@ -152,4 +152,4 @@ def test_a_run_cannot_be_resumed_on_another_number_of_devices(two):
     resumed = run_here("finetune-ctc", "--resume", "--device", "cpu", "--run", two[1] / "random")
 
     assert resumed.exit_code == 3
-    assert "2 cards" in resumed.stderr
+    assert "2 devices" in resumed.stderr

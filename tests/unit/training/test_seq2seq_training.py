@@ -188,7 +188,7 @@ def test_audio_over_the_window_is_skipped_and_not_truncated(whisper, tmp_path):
 
     job = prepared(whisper, corpus, "language=en")
 
-    assert [(one.utterance_id, one.reason) for one in job.refused] == [
+    assert [(one.utterance_id, one.reason) for one in job.skipped] == [
         ("u00", "longer than the model's window")
     ]
 

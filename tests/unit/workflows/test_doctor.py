@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from gaudi_asr_cli.core.devices.base import DeviceSpec
 from gaudi_asr_cli.core.errors import MachineError
 from gaudi_asr_cli.core.workflows.doctor import run as module
 from gaudi_asr_cli.core.workflows.doctor.findings import DoctorFinding, State
@@ -47,7 +48,7 @@ def test_a_device_that_does_not_open_is_absent_with_its_reason():
     def refuse():
         raise MachineError("No card.", remedy="Plug one in.")
 
-    found = module._examine_device("hpu", refuse)
+    found = module._examine_device("hpu", DeviceSpec(refuse))
 
     assert (found.state, found.detail, found.remedy) == (State.absent, "No card.", "Plug one in.")
 

@@ -106,7 +106,7 @@ def test_empty_references_are_named_in_notes_and_report(evaluate):
     account = json.loads((report.run / "report.json").read_text())
     assert len(account["empty_references"]) == 1
     assert "1 reference is empty after normalising" in account["notes"][0]
-    assert "1 did" in account["notes"][0]
+    assert "1 in total" in account["notes"][0]
 
 
 def test_utterances_that_are_not_scored_are_listed(evaluate):
@@ -209,7 +209,7 @@ def test_a_run_folder_that_exists_is_rejected(evaluate, tmp_path):
 
 
 def test_a_run_that_fails_before_any_prediction_leaves_no_folder(evaluate, tmp_path):
-    with pytest.raises(DataError, match="Nothing can be scored"):
+    with pytest.raises(DataError, match="none of its 1 utterances has a text"):
         evaluate({"a": (None, "ONE")})
 
     assert not (tmp_path / "run").exists()
