@@ -347,3 +347,9 @@ def test_random_lines_end_in_a_translation_or_a_user_error():
 
     assert failures == []
     assert ends["translated"] > 10
+
+
+@pytest.mark.parametrize("flag", ["--bf16", "--fp16"])
+def test_a_precision_that_is_off_sets_no_dtype(flag):
+    assert added(f"{PLAIN} {flag} False") == ""
+    assert "is off" in notices(f"{PLAIN} {flag} False")[flag]["message"]

@@ -216,6 +216,9 @@ def precision_settings(draft: Draft) -> dict[str, Any]:
     for name in dtypes:
         draft.set_message(name, f"is --dtype {name}")
     draft.set_message("fp16", "is --dtype fp16; like --dtype auto on a device without fp16")
+    for name in ("bf16", "fp16"):
+        if name in draft.given.values and name not in dtypes:
+            draft.set_message(name, "is off: fp32 unless another flag sets the precision")
     return {"dtype": dtypes[0]} if dtypes else {}
 
 

@@ -91,8 +91,13 @@ class Draft:
         return {
             self.table[name].key: _parse_value(self.table[name], text)
             for name, text in self.given.values.items()
-            if self.table[name].key
+            if self.table[name].key and not self._is_precision_off(name)
         }
+
+    def _is_precision_off(self, name: str) -> bool:
+        """Return whether it is `--bf16 False` or `--fp16 False`, which choose no dtype."""
+        flag = self.table[name]
+        return (flag.key, flag.value_kind) == ("dtype", "switch") and not self.given.is_true(name)
 
     def notices(self, format_key: FormatKey) -> tuple[LegacyNotice, ...]:
         """Return the notices in the order of the command line, then the extra ones."""

@@ -35,6 +35,10 @@ class RecipeFile:
     about: str
 
 
+MAX_YAML_DEPTH = 100
+"""Open brackets; recipes need three."""
+
+
 def recipe_files() -> list[RecipeFile]:
     """List the recipes that the package ships, by name."""
     folder = PACKAGED if PACKAGED.is_dir() else CHECKED_OUT
@@ -71,7 +75,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         RecipeError: The file is not YAML, or not a mapping; names the line if known.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except RecursionError:
         raise RecipeError(
             f"{path} is not a recipe: its lists or sections are nested too deeply.",
@@ -88,6 +92,23 @@ def read_recipe(path: Path) -> dict[str, Any]:
             remedy="`gaudi-asr recipes show digits` prints one to start from.",
         )
     return values
+
+
+def load_yaml(text: str) -> Any:
+    """Parse YAML that is nested at most `MAX_YAML_DEPTH` brackets deep.
+
+    PyYAML takes seconds to minutes on thousands of brackets before it gives up.
+
+    Raises:
+        RecursionError: Deeper nesting.
+        yaml.YAMLError: Invalid YAML.
+    """
+    depth = 0
+    for character in text:
+        depth += (character in "[{") - (character in "]}")
+        if depth > MAX_YAML_DEPTH:
+            raise RecursionError
+    return yaml.safe_load(text)
 
 
 def with_settings(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
@@ -111,7 +132,7 @@ def with_settings(values: Mapping[str, Any], settings: Iterable[str]) -> dict[st
 def parse_value(text: str) -> Any:
     """Parse a value as YAML, with 3e-4 as a number too; the quoted "3e-4" stays text."""
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         return text
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(text.strip()) else value

@@ -151,3 +151,13 @@ def test_a_setting_of_the_wrong_form_is_rejected(setting):
 )
 def test_values_are_parsed_as_yaml_with_exponents(text, value):
     assert parse_value(text) == value
+
+
+def test_thousands_of_open_brackets_are_rejected_at_once(tmp_path):
+    path = tmp_path / "deep.yaml"
+    path.write_text("model: " + "[" * 20_000)
+
+    with pytest.raises(RecipeError, match="nested too deeply"):
+        read_recipe(path)
+
+    assert parse_value("[" * 20_000) == "[" * 20_000
