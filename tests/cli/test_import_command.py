@@ -146,7 +146,7 @@ def test_the_command_inside_a_slurm_job_is_translated():
 
 
 def test_too_many_nested_shells_are_rejected(monkeypatch):
-    monkeypatch.setattr("gaudi_asr_cli.core.legacy.lines.MAX_DEPTH", 2)
+    monkeypatch.setattr("gaudi_asr_cli.core.legacy.lines.MAX_SHELL_DEPTH", 2)
     line = f"sh -c {shlex.quote(PLAIN)}"
 
     assert added(line) == ""

@@ -271,7 +271,7 @@ def test_the_program_prints_an_error_as_one_object(monkeypatch, tmp_path):
         raise failure
 
     monkeypatch.setattr(synthesis, "open_espeak", fail)
-    status = synthesis.main([str(tmp_path), "train=1"])
+    status = synthesis.run_child([str(tmp_path), "train=1"])
 
     assert status == 5
     assert json.loads(out.getvalue()) == {"error": "no synthesiser", "remedy": "install it"}
