@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -336,20 +335,22 @@ def test_hyphens_underscores_equals_signs_and_repeats_are_accepted():
     assert any(one["fate"] == "repeated" for one in answer(line)["notices"])
 
 
-def test_random_lines_end_in_a_translation_or_a_user_error():
-    sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
-    try:
-        from fuzz_import_command import run
-    finally:
-        sys.path.pop(0)
+def test_random_lines_end_in_a_translation_or_a_user_error(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "fuzz"))
+    from fuzz_import_command import case
+    from fuzzing import fuzz
 
-    ends, failures = run(cases=150, seed=12)
+    tally = fuzz(case, seed=12, cases=150, seconds=60)
 
-    assert failures == []
-    assert ends["translated"] > 10
+    assert tally.faults == []
+    assert tally.read > 10
 
 
 @pytest.mark.parametrize("flag", ["--bf16", "--fp16"])
 def test_a_precision_that_is_off_sets_no_dtype(flag):
     assert added(f"{PLAIN} {flag} False") == ""
     assert "is off" in notices(f"{PLAIN} {flag} False")[flag]["message"]
+
+
+def test_a_line_that_is_not_utf8_is_rejected():
+    assert "not valid UTF-8 at character 8" in rejection("python \udcff wav2vec.py")

@@ -1,28 +1,19 @@
-"""Mutated lines of legacy commands: each is translated or rejected, and nothing in it is run.
-
-    python tests/fuzz/fuzz_import_command.py --cases 5000 --seed 0
-
-Prints each line with another outcome and its seed, and exits with 1 if there was one.
-"""
+"""Mutated lines of legacy commands: each is translated or rejected, and nothing in it is run."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
 import shlex
-import sys
-import tempfile
-import traceback
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import typer
 import yaml
+from fuzzing import main
 
 from gaudi_asr_cli.cli.app import app
 from gaudi_asr_cli.cli.failures import as_user_error
@@ -116,6 +107,7 @@ VALUES = (
 )
 
 
+@cache
 def read_lines() -> list[str]:
     listed = yaml.safe_load(GOLDEN.read_text(encoding="utf-8"))
     return [entry["command"] for entry in listed]
@@ -202,74 +194,32 @@ MUTATIONS: tuple[Callable[[str, list[str], random.Random], str], ...] = (
 )
 
 
-@contextmanager
-def _guarded() -> Iterator[None]:
-    """Run in an empty temporary folder, which must stay empty."""
+@cache
+def _program() -> Any:
+    return typer.main.get_command(app)
+
+
+def case(rng: random.Random, folder: Path) -> None:
+    """Translate a mutated line in an empty folder, which must stay empty."""
+    lines = read_lines()
+    line = mutate(rng.choice(lines), lines, rng)
     working_directory = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        try:
-            yield
-            assert not list(Path(folder).iterdir()), "something was run or written"
-        finally:
-            os.chdir(working_directory)
-
-
-def try_line(line: str, program: Any) -> str:
-    """Return `translated`, or the class name of the user error.
-
-    Raises:
-        Exception: Any other outcome.
-    """
+    os.chdir(folder)
     try:
-        imported = import_line([line], program)
-        json.dumps(imported.to_json())
-        words = shlex.split(imported.command)
-        assert words[0] == "gaudi-asr", imported.command
-    except AsrError as error:
-        if not error.remedy.strip():
-            raise RuntimeError("an error without a remedy") from error
-        return type(error).__name__
+        imported = import_line([line], _program())
+    except AsrError:
+        raise
     except Exception as error:
         known = as_user_error(error)
         if known is None:
             raise
-        return type(known).__name__
-    return "translated"
-
-
-def run(cases: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Translate a number of mutated lines.
-
-    Returns:
-        The count of each outcome, and a report of each line that ended in a bug.
-    """
-    lines = read_lines()
-    program = typer.main.get_command(app)
-    outcomes: Counter[str] = Counter()
-    failures: list[str] = []
-    with _guarded():
-        for case in range(cases):
-            dice = random.Random(f"{seed}/{case}")
-            line = mutate(dice.choice(lines), lines, dice)
-            try:
-                outcomes[try_line(line, program)] += 1
-            except Exception:  # noqa: BLE001 - each is reported
-                outcomes["bug"] += 1
-                failures.append(f"seed {seed}, case {case}: {line!r}\n{traceback.format_exc()}")
-    return outcomes, failures
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--cases", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    outcomes, failures = run(arguments.cases, arguments.seed)
-    print("\n".join(failures[:10]))
-    print(", ".join(f"{name} {count}" for name, count in outcomes.most_common()))
-    sys.exit(bool(failures))
+        raise known from error
+    finally:
+        os.chdir(working_directory)
+        assert not list(folder.iterdir()), f"something was run or written: {line!r}"
+    json.dumps(imported.to_json())
+    assert shlex.split(imported.command)[0] == "gaudi-asr", imported.command
 
 
 if __name__ == "__main__":
-    main()
+    main(case)

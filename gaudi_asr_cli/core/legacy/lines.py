@@ -43,6 +43,16 @@ class LegacyCall:
     notices: tuple[LegacyNotice, ...]
 
 
+def _check_characters(line: Sequence[str]) -> None:
+    try:
+        "".join(line).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"The line is not valid UTF-8 at character {error.start + 1}.",
+            remedy="Type the line again, or save the file that it comes from as UTF-8.",
+        ) from None
+
+
 def find_call(line: Sequence[str], depth: int = 0) -> LegacyCall:
     """Find the call of a legacy script.
 
@@ -53,6 +63,7 @@ def find_call(line: Sequence[str], depth: int = 0) -> LegacyCall:
     Raises:
         UsageError: No legacy script is called, or the text cannot be parsed.
     """
+    _check_characters(line)
     is_text = len(line) == 1
     commands = read_commands(line[0]) if is_text else [Command(tuple(map(Word, line)))]
     chosen = _choose(commands)
