@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gaudi_asr_cli.cli.parsing import suggest_options
 from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.registry import suggest_names
 
 
 def command(
@@ -32,7 +32,7 @@ def command(
     if text is None and topic in commands:
         text = render_help(commands[topic], f"gaudi-asr {topic}")
     if text is None:
-        near = suggest_options(topic, [*topics, *commands])
+        near = suggest_names(topic, [*topics, *commands]).strip()
         raise UsageError(
             f"There is no help on {topic!r}.",
             remedy=f"{near} gaudi-asr help lists the topics.".strip(),

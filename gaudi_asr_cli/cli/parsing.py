@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.registry import suggest_names
 
 # The parser's own error class, found without naming click: Typer carries its own since 0.26.
 CommandLineError = cast(type[Exception], typer.BadParameter.__mro__[1])
@@ -120,12 +120,6 @@ def _format_as_declared(word: str, aliases: Mapping[str, str]) -> str:
     return aliases.get(hyphens, hyphens) + equals + value
 
 
-def suggest_options(word: str, candidates: Sequence[str]) -> str:
-    """Return `Did you mean ...?`, or an empty string where no candidate is similar."""
-    close = difflib.get_close_matches(word, candidates, n=3, cutoff=0.6)
-    return f"Did you mean {' or '.join(close)}?" if close else ""
-
-
 def usage_error(error: Any) -> UsageError:
     """Return an error of the parser as one of ours, with a remedy."""
     context = error.ctx
@@ -135,7 +129,7 @@ def usage_error(error: Any) -> UsageError:
         return UsageError(
             _sentence(error.format_message()), remedy=f"{command} --help shows what it takes."
         )
-    near = suggest_options(wrong, known_options(context.command)) if context else ""
+    near = suggest_names(wrong, known_options(context.command)).strip() if context else ""
     return UsageError(
         f"{command} has no option {wrong}.",
         remedy=" ".join([near, f"{command} --help shows them all."]).strip(),

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gaudi_asr_cli.cli.parsing import known_options, suggest_options
+from gaudi_asr_cli.cli.parsing import known_options
 from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.registry import suggest_names
 
 _NUMBER = re.compile(r"-[\d.]")
 
@@ -34,7 +35,7 @@ def trainer_settings(words: Sequence[str], context: Any) -> list[str]:
 def unknown_option(option: str, context: Any, fields: Sequence[str]) -> UsageError:
     """Return the error for an option that neither we nor transformers have."""
     known = [*known_options(context.command), *(f"--{name.replace('_', '-')}" for name in fields)]
-    near = suggest_options(option, list(dict.fromkeys(known)))
+    near = suggest_names(option, dict.fromkeys(known)).strip()
     return UsageError(
         f"{context.command_path} has no option {option}.",
         remedy=f"{near} {context.command_path} --help shows them all.".strip(),
