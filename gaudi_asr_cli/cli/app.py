@@ -11,69 +11,59 @@ import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from types import FrameType, TracebackType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from gaudi_asr_cli import __version__
-from gaudi_asr_cli.cli import (
-    bench,
-    check,
-    create_seq2seq,
-    doctor,
-    eval_ctc,
-    eval_seq2seq,
-    finetune_ctc,
-    finetune_seq2seq,
-    help_command,
-    import_command,
-    infer,
-    recipes,
-    results,
-    vocab,
-)
 from gaudi_asr_cli.cli.failures import as_user_error
 from gaudi_asr_cli.cli.options import NO_VALUE
-from gaudi_asr_cli.cli.parsing import add_command, asked_for_help
+from gaudi_asr_cli.cli.parsing import CommandTable, asked_for_help
 from gaudi_asr_cli.core.distributed.rank import exit_code_of, rank_streams, report_to_launcher
 from gaudi_asr_cli.core.errors import AsrError
-from gaudi_asr_cli.core.secret_values import hide_in_text, known_secrets
+from gaudi_asr_cli.core.registry import Registry
 from gaudi_asr_cli.ui.console import guarded_streams, print_result, separate_results
 from gaudi_asr_cli.ui.help import render_help
 from gaudi_asr_cli.ui.messages import show_error, show_line
 
+REGISTERED_COMMANDS: Registry[Any] = Registry(
+    "command",
+    {
+        "vocab": "gaudi_asr_cli.cli.vocab:command",
+        "check": "gaudi_asr_cli.cli.check:command",
+        "finetune-ctc": "gaudi_asr_cli.cli.finetune_ctc:command",
+        "finetune-seq2seq": "gaudi_asr_cli.cli.finetune_seq2seq:command",
+        "eval-ctc": "gaudi_asr_cli.cli.eval_ctc:command",
+        "eval-seq2seq": "gaudi_asr_cli.cli.eval_seq2seq:command",
+        "create-seq2seq": "gaudi_asr_cli.cli.create_seq2seq:command",
+        "infer": "gaudi_asr_cli.cli.infer:command",
+        "bench": "gaudi_asr_cli.cli.bench:command",
+        "import-command": "gaudi_asr_cli.cli.import_command:command",
+        "results": "gaudi_asr_cli.cli.results:command",
+        "doctor": "gaudi_asr_cli.cli.doctor:command",
+        "help": "gaudi_asr_cli.cli.help_command:command",
+        "recipes": "gaudi_asr_cli.cli.recipes:recipes_app",
+    },
+)
+"""The commands, in the order of `--help`: a function, or the `typer.Typer` of several."""
+
+
+class ProgramGroup(TyperGroup):
+    """The group of all commands, each imported when it is looked up."""
+
+    def __init__(self, *, commands: Any = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = CommandTable(REGISTERED_COMMANDS, commands or {})
+
+
 app = typer.Typer(
     name="gaudi-asr",
+    cls=ProgramGroup,
     # A bug shows Python's own traceback: short, and without the values of variables.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-add_command(app, "vocab", vocab.command)
-add_command(app, "check", check.command)
-add_command(app, "finetune-ctc", finetune_ctc.command, finetune_ctc.FinetuneCtcCommand)
-add_command(
-    app,
-    "finetune-seq2seq",
-    finetune_seq2seq.command,
-    finetune_seq2seq.FinetuneSeq2SeqCommand,
-)
-add_command(app, "eval-ctc", eval_ctc.command, eval_ctc.EvalCtcCommand)
-add_command(app, "eval-seq2seq", eval_seq2seq.command, eval_seq2seq.EvalSeq2SeqCommand)
-add_command(app, "create-seq2seq", create_seq2seq.command)
-add_command(app, "infer", infer.command)
-add_command(app, "bench", bench.command, bench.BenchCommand)
-add_command(app, "import-command", import_command.command, import_command.ImportCommand)
-add_command(app, "results", results.command)
-add_command(app, "doctor", doctor.command)
-add_command(app, "help", help_command.command)
-
-recipes_app = typer.Typer()
-recipes_app.callback(invoke_without_command=True)(recipes.list_without_command)
-add_command(recipes_app, "list", recipes.list_command)
-add_command(recipes_app, "show", recipes.show_command)
-add_command(recipes_app, "copy", recipes.copy_command)
-add_command(recipes_app, "forecast", recipes.forecast_command)
-app.add_typer(recipes_app, name="recipes")
 
 COMPLETION = "_GAUDI_ASR_COMPLETE"
 """Variable by which a shell requests completions."""
@@ -151,6 +141,8 @@ def _run(words: list[str]) -> int:
 
 
 def _report(error: AsrError, words: list[str]) -> int:
+    from gaudi_asr_cli.core.secret_values import hide_in_text, known_secrets
+
     secrets = known_secrets() | known_secrets(words)
     error.message = hide_in_text(error.message, secrets)
     error.remedy = hide_in_text(error.remedy, secrets)
@@ -171,6 +163,8 @@ def _prepare_process() -> None:
 
 
 def _show_bug(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    from gaudi_asr_cli.core.secret_values import hide_in_text
+
     sys.stderr.write(hide_in_text("".join(traceback.format_exception(kind, error, at))))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gaudi_asr_cli.cli import options
-from gaudi_asr_cli.cli.parsing import KebabCommand
+from gaudi_asr_cli.cli.parsing import KebabCommand, parsed_by
 from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.errors import UsageError
 
@@ -219,6 +219,7 @@ Compare = Annotated[
 ]
 
 
+@parsed_by(BenchCommand)
 def command(  # noqa: PLR0913 - a parameter is an option
     model: options.OptionalModel = None,
     large: Large = False,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from gaudi_asr_cli.cli import options
-from gaudi_asr_cli.cli.parsing import KebabCommand
+from gaudi_asr_cli.cli.parsing import KebabCommand, parsed_by
 from gaudi_asr_cli.core.decoding import DEFAULT_DECODER
 from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.errors import DataError, UsageError
@@ -17,6 +17,7 @@ class EvalCtcCommand(KebabCommand):
     old_script = "ctc"
 
 
+@parsed_by(EvalCtcCommand)
 def command(  # noqa: PLR0913 - a parameter is an option
     context: typer.Context,
     data: options.DataOption,

@@ -6,7 +6,7 @@ import typer
 
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli.eval_ctc import one_model
-from gaudi_asr_cli.cli.parsing import KebabCommand
+from gaudi_asr_cli.cli.parsing import KebabCommand, parsed_by
 from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.errors import DataError
 
@@ -19,6 +19,7 @@ class EvalSeq2SeqCommand(KebabCommand):
     old_script = "seq2seq"
 
 
+@parsed_by(EvalSeq2SeqCommand)
 def command(  # noqa: PLR0913 - a parameter is an option
     context: typer.Context,
     data: options.DataOption,

@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from gaudi_asr_cli.cli.parsing import TrainingCommand
+from gaudi_asr_cli.cli.parsing import TrainingCommand, parsed_by
 from gaudi_asr_cli.cli.training_options import training_command
 from gaudi_asr_cli.core.recipes.keys import CTC_KIND
 
@@ -15,6 +15,7 @@ class FinetuneCtcCommand(TrainingCommand):
     old_script = "ctc"
 
 
+@parsed_by(FinetuneCtcCommand)
 @training_command(CTC_KIND)
 def command(context: typer.Context, **given: Any) -> None:
     """Train a CTC model on transcribed speech, evaluate it, and keep the best checkpoint.

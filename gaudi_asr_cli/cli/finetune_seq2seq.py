@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from gaudi_asr_cli.cli.parsing import TrainingCommand
+from gaudi_asr_cli.cli.parsing import TrainingCommand, parsed_by
 from gaudi_asr_cli.cli.training_options import training_command
 from gaudi_asr_cli.core.recipes.keys import SEQ2SEQ_KIND
 
@@ -15,6 +15,7 @@ class FinetuneSeq2SeqCommand(TrainingCommand):
     old_script = "seq2seq"
 
 
+@parsed_by(FinetuneSeq2SeqCommand)
 @training_command(SEQ2SEQ_KIND)
 def command(context: typer.Context, **given: Any) -> None:
     """Fine-tune Whisper or another encoder-decoder, evaluate it, and keep the best checkpoint.

@@ -6,6 +6,7 @@ import typer
 from typer.core import TyperCommand
 
 from gaudi_asr_cli.cli import options
+from gaudi_asr_cli.cli.parsing import parsed_by
 
 Line = Annotated[
     list[str],
@@ -30,6 +31,7 @@ class ImportCommand(TyperCommand):
         return super().parse_args(ctx, [*options, "--", *line])
 
 
+@parsed_by(ImportCommand)
 def command(
     context: typer.Context, line: Line, json: options.Json = False, quiet: options.Quiet = False
 ) -> None:

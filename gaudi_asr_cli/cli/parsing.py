@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, TypeVar, cast
 
 import typer
 from typer.core import TyperCommand
 
 from gaudi_asr_cli.core.errors import UsageError
-from gaudi_asr_cli.core.registry import suggest_names
+from gaudi_asr_cli.core.registry import Registry, suggest_names
+
+CommandT = TypeVar("CommandT", bound=Callable[..., None])
 
 # The parser's own error class, found without naming click: Typer carries its own since 0.26.
 CommandLineError = cast(type[Exception], typer.BadParameter.__mro__[1])
@@ -52,15 +54,79 @@ class TrainingCommand(KebabCommand):
         self.allow_extra_args = True
 
 
-def add_command(
-    app: typer.Typer,
-    name: str,
-    command: Callable[..., None],
-    cls: type[TyperCommand] = KebabCommand,
-) -> None:
+class CommandTable(MutableMapping[str, Any]):
+    """Commands by name; a command of the registry is imported and built when it is looked up.
+
+    A record of the registry is the function of a command, or a `typer.Typer` of several. The class
+    that parses a function's words is its attribute `parser` (`parsed_by`).
+    """
+
+    def __init__(self, registry: Registry[Any], others: Mapping[str, Any]) -> None:
+        self.registry = registry
+        self.built = dict(others)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.built:
+            self.built[name] = build_command(name, self.registry[name])
+        return self.built[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self.built[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self.built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self.registry.paths, **self.built})
+
+    def __len__(self) -> int:
+        return len({*self.registry.paths, *self.built})
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.registry or name in self.built
+
+    def summaries(self) -> dict[str, str]:
+        """Return the first paragraph of each command's help; builds no command."""
+        return {
+            name: summary_of(self.built[name] if name in self.built else self.registry[name])
+            for name in self
+        }
+
+
+def summary_of(command: Any) -> str:
+    """Return the first paragraph of the help of a command, built or as a record."""
+    if isinstance(command, typer.Typer):
+        command = command.registered_callback.callback if command.registered_callback else None
+    text = getattr(command, "help", None) or inspect.getdoc(command) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def build_command(name: str, record: Any) -> Any:
+    """Return the parser's command of a record of the registry of commands."""
+    if isinstance(record, typer.Typer):
+        group = typer.main.get_group(record)
+        group.name = name
+        return group
+    alone = typer.Typer(add_completion=False)
+    add_command(alone, name, record)
+    return typer.main.get_command(alone)
+
+
+def parsed_by(cls: type[TyperCommand]) -> Callable[[CommandT], CommandT]:
+    """Set the class that parses the words of a command."""
+
+    def with_parser(command: CommandT) -> CommandT:
+        cast(Any, command).parser = cls
+        return command
+
+    return with_parser
+
+
+def add_command(app: typer.Typer, name: str, command: Callable[..., None]) -> None:
     """Register a command; its docstring is its help, one line per paragraph as Typer expects."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    cls = getattr(command, "parser", KebabCommand)
     app.command(name, cls=cls, help=text)(with_converted_parameters(command))
 
 

@@ -7,6 +7,7 @@ import typer
 
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli import training_options as training
+from gaudi_asr_cli.cli.parsing import add_command
 from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.recipes.keys import CTC_KIND
 
@@ -98,3 +99,11 @@ def list_without_command(context: typer.Context, json: options.Json = False) -> 
     chosen: Any = context.invoked_subcommand
     if chosen is None:
         list_command(json=json)
+
+
+recipes_app = typer.Typer()
+recipes_app.callback(invoke_without_command=True)(list_without_command)
+add_command(recipes_app, "list", list_command)
+add_command(recipes_app, "show", show_command)
+add_command(recipes_app, "copy", copy_command)
+add_command(recipes_app, "forecast", forecast_command)

@@ -74,8 +74,7 @@ def help_panels(command: Any) -> dict[str, list[HelpRow]]:
     for option in _parameters(command, "option"):
         if option.name != "help":
             panels.setdefault(option.rich_help_panel or "Options", []).append(_option_row(option))
-    for name, inner in subcommands(command).items():
-        about = (inner.help or "").split("\n\n")[0]
+    for name, about in summaries(command).items():
         panels.setdefault("Commands", []).append(HelpRow(name, "", about, ""))
     return panels
 
@@ -84,6 +83,15 @@ def subcommands(command: Any) -> dict[str, Any]:
     """Return the commands of a group; a command has none."""
     found: dict[str, Any] = getattr(command, "commands", {})
     return found
+
+
+def summaries(command: Any) -> dict[str, str]:
+    """Return the first paragraph of the help of each subcommand."""
+    commands = subcommands(command)
+    if hasattr(commands, "summaries"):
+        found: dict[str, str] = commands.summaries()
+        return found
+    return {name: (one.help or "").split("\n\n")[0] for name, one in commands.items()}
 
 
 def _parameters(command: Any, kind: str) -> Iterator[Any]:

@@ -62,6 +62,20 @@ def test_help_waits_for_no_heavy_import(words):
     assert not [name for name in HEAVY if name in modules]
 
 
+def test_a_command_imports_no_other_command():
+    done = subprocess.run(
+        [sys.executable, "-c", TELL_MODULES, "infer", "--help"],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    modules = json.loads(done.stderr.splitlines()[-1])[1]
+    assert "gaudi_asr_cli.cli.infer" in modules
+    assert not {"gaudi_asr_cli.cli.bench", "gaudi_asr_cli.cli.finetune_ctc"} & set(modules)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_reads_as_agreed(name):
     golden = GOLDEN / f"{name or 'gaudi-asr'}.txt"
