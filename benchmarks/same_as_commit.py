@@ -5,8 +5,8 @@
 Checks the commit out into a temporary worktree and runs each command in both trees with this
 Python: texts, word times, scores, losses of training, final weights, and the keys of every JSON
 result must be equal but for sentences, places, and the changes that `DECLARED` names; numbers that
-measure time or memory only have to be there. Prints what differs; the exit code is then 1. With `--help-times` the CPU seconds of every `--help` are compared
-too (interleaved, median of seven).
+measure time or memory only have to be there. Prints what differs; the exit code is then 1. With
+`--help-times` the CPU seconds of every `--help` are compared too (interleaved, median of seven).
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ HERE = Path(__file__).resolve().parent.parent
 MEASURED = (
     *("_s", "_mb", "rtfx", "per_ms", "ms_per", "latency", "speed", "version", "percent", "hash"),
     *("wall", "seconds", "audio_s_per_s", "utterances_per_s", "run", "model", "environment"),
+    *("rtf", "spread", "phases"),
 )
 """Parts of the keys whose values depend on the moment, the folder or the machine."""
+PLACES = ("start_s", "end_s", "duration_s", "audio_s")
+"""Seconds in the audio: these are compared."""
 PROSE = (
     *("about", "detail", "remedy", "message", "note", "requires", "path", "license", "title"),
     *("status", "reason", "why"),
@@ -71,6 +74,7 @@ def results(done: subprocess.CompletedProcess[str]) -> list[Any]:
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
     """Yield where two JSON values differ; measured numbers only have to be there."""
+    old, new = by_kind(old), by_kind(new)
     if isinstance(old, dict) and isinstance(new, dict):
         yield from (f"{path}.{missing}: gone" for missing in old.keys() - new.keys())
         for name in sorted(old.keys() & new.keys()):
@@ -84,12 +88,21 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {old!r}, now {new!r}"
 
 
+def by_kind(value: Any) -> Any:
+    """Turn a list of findings into an object by their kinds, so that a new kind is an addition."""
+    if isinstance(value, list) and value and all("kind" in one for one in value if one):
+        return {one["kind"]: one for one in value}
+    return value
+
+
 def is_measured(path: str) -> bool:
-    keys = path.split(".")
-    key = next(part for part in reversed(keys) if not part.isdigit())
-    if key in PROSE or "phases_s" in keys:
+    """Return whether the value, or the object that holds it, depends on the moment or is prose."""
+    *parents, key = [part for part in path.split(".") if not part.isdigit()]
+    if key in PROSE or any(
+        part in one for part in MEASURED for one in parents if one != "training"
+    ):
         return True
-    return any(part in key for part in MEASURED) and key not in ("duration_s", "audio_s")
+    return any(part in key for part in MEASURED) and key not in PLACES
 
 
 def is_equal(old: Any, new: Any) -> bool:
