@@ -5,7 +5,8 @@
 Checks the commit out into a temporary worktree and runs each command in both trees with this
 Python: texts, word times, scores, losses of training, final weights, and the keys of every JSON
 result must be equal but for sentences, places, and the changes that `DECLARED` names; numbers that
-measure time or memory only have to be there. Prints what differs; the exit code is then 1. With
+measure time or memory only have to be there. Old run folders, killed ones too, and saved benches
+must be read. Prints what differs; the exit code is then 1. With
 `--help-times` the CPU seconds of every `--help` are compared too (interleaved, median of seven).
 """
 
@@ -21,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +167,51 @@ def compare_commands(trees: tuple[Path, Path], folder: Path, whisper: str | None
         print(f"{name}: {len(old)} JSON lines", file=sys.stderr)
 
 
+def compare_old_files(trees: tuple[Path, Path], folder: Path) -> Iterator[str]:
+    """Read what the older commit wrote: a killed run, a finished one, a saved benchmark."""
+    old, new = trees
+    place = folder / "runs"
+    words = ("finetune-ctc", "--max-steps", "30", "--json", "--quiet")
+    more = ("--set", "evaluation.log_every=5", "--set", "evaluation.save_every=10")
+    run(old, folder, *words, *more, "--run", str(place / "whole"))
+    kill_at_checkpoint(old, folder, (*words, *more, "--run", str(place / "killed")))
+    resumed = run(new, folder, "finetune-ctc", "--resume", "--run", str(place / "killed"), "--json")
+    if resumed.returncode:
+        yield f"a run of the older commit is not resumed: {resumed.stderr[-500:]}"
+    elif hash_weights(place / "killed/model") != hash_weights(place / "whole/model"):
+        yield "a run of the older commit, resumed, has other weights"
+    saved = place / "bench.json"
+    bench = ("bench", "--model", "demo", "--limit", "3", "--repeat", "1", "--save", str(saved))
+    run(old, folder, *bench)
+    for reading in (
+        ("results", str(place), "--json"),
+        ("bench", "--compare", str(saved), "--json"),
+    ):
+        done = run(new, folder, *reading)
+        if done.returncode or not results(done):
+            yield f"{' '.join(reading)}: exit {done.returncode}: {done.stderr[-500:]}"
+    evaluated = [
+        results(run(tree, folder, "eval-ctc", "--model", str(place / "whole"), "--data", "demo#dev",
+                    "--normalizer", "none", "--json"))
+        for tree in trees
+    ]  # fmt: skip
+    yield from differences(*evaluated, "eval-ctc of an old run")
+
+
+def kill_at_checkpoint(tree: Path, folder: Path, words: tuple[str, ...]) -> None:
+    """Kill a training run as soon as its first checkpoint is complete."""
+    place = Path(words[-1])
+    environment = {**os.environ, "PYTHONPATH": str(tree), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "gaudi_asr_cli", *words]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=folder, env=environment, **quiet) as process:
+        events = place / "events.jsonl"
+        while process.poll() is None:
+            if events.is_file() and '"CheckpointSaved"' in events.read_text():
+                process.kill()
+            time.sleep(0.05)
+
+
 def help_times(trees: tuple[Path, Path], folder: Path) -> Iterator[str]:
     """Print CPU seconds of each `--help` in both trees, interleaved, median of seven."""
     for command in COMMANDS:
@@ -199,6 +246,7 @@ def main() -> None:
             found = [
                 *compare_commands(trees, folder, given.model),
                 *compare_training(trees, folder),
+                *compare_old_files(trees, folder),
                 *(help_times(trees, folder) if given.help_times else ()),
             ]
         finally:
