@@ -9,4 +9,5 @@ import pytest
 def slow_after_first(values: Iterable[Any]) -> list[Any]:
     """Return the values for `parametrize`, all but the first marked slow."""
     first, *rest = values
-    return [first, *(pytest.param(value, marks=pytest.mark.slow) for value in rest)]
+    several = [value if isinstance(value, tuple) else (value,) for value in rest]
+    return [first, *(pytest.param(*values, marks=pytest.mark.slow) for values in several)]

@@ -124,6 +124,9 @@ class Device(Protocol):
     def prepare_training(self) -> None:
         """Patch models for training on this device, before the first model is created."""
 
+    def prepare_generation(self, network: torch.nn.Module) -> None:
+        """Compile encoder and decoder step of an open encoder-decoder, where this mode compiles."""
+
     def generation_arguments(self) -> dict[str, Any]:
         """Return arguments of transformers' `generate` that this device adds to the model's own."""
 

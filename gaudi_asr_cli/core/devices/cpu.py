@@ -110,6 +110,9 @@ class CpuDevice:
     def prepare_training(self) -> None:
         """Do nothing: transformers' models train on a CPU unpatched."""
 
+    def prepare_generation(self, network: torch.nn.Module) -> None:
+        """Do nothing: a CPU runs `generate` as it is."""
+
     def generation_arguments(self) -> dict[str, Any]:
         return {}
 

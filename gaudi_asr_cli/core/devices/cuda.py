@@ -119,6 +119,9 @@ class CudaDevice:
     def prepare_training(self) -> None:
         """Do nothing: transformers' models train on CUDA unpatched."""
 
+    def prepare_generation(self, network: torch.nn.Module) -> None:
+        """Do nothing: CUDA runs `generate` as it is."""
+
     def generation_arguments(self) -> dict[str, Any]:
         return {}
 

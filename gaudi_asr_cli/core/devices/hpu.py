@@ -6,6 +6,7 @@ and only then transformers' models.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -40,6 +41,9 @@ CONTAINER = (
     "Run inside Intel's Gaudi container (`gaudi-asr help devices` has the docker line), or pass "
     "--device cpu or cuda."
 )
+
+MAX_GENERATION_GRAPHS = 64
+"""Shapes of an encoder or decoder step for which `--hpu-mode compile` makes a graph."""
 
 QUIET_ENVIRONMENT: Mapping[str, str] = {
     # We import the bridge at the right moment; torch would do so at the first `import torch`.
@@ -130,7 +134,7 @@ class HpuDevice:
         plain = network.forward
         counts = GraphCounts()
         if self.mode == "compile":
-            graphed.forward = _compile(plain)
+            graphed.forward = compile_forward(plain, max_graphs)
         else:
             # Not asynchronous: it is not documented that a queued replay runs before the clone of
             # its outputs.
@@ -164,6 +168,14 @@ class HpuDevice:
             from gaudi_asr_cli.core.devices.gaudi_kit import replace_models
 
             replace_models()
+
+    def prepare_generation(self, network: Any) -> None:
+        if self.mode != "compile":
+            return
+        # `generate` calls the encoder once, then the network for the prompt and for each token.
+        encoder = network.get_encoder()
+        encoder.forward = compile_forward(encoder.forward, MAX_GENERATION_GRAPHS)
+        network.forward = compile_forward(network.forward, MAX_GENERATION_GRAPHS)
 
     def generation_arguments(self) -> dict[str, Any]:
         from transformers import DynamicCache, EncoderDecoderCache, GenerationMixin
@@ -357,11 +369,25 @@ def _hpu() -> Any:
     return getattr(torch, "hpu")  # noqa: B009
 
 
-def _compile(forward: Callable[..., Any]) -> Callable[..., Any]:
+def compile_forward(forward: Callable[..., Any], max_graphs: int) -> Callable[..., Any]:
+    """Return a forward that `torch.compile` makes one graph of for each shape of its inputs.
+
+    torch stops compiling a function after eight shapes and runs it uncompiled from then on, so the
+    limit is raised to `max_graphs` while it is called.
+    """
     import torch
 
-    compiled: Callable[..., Any] = torch.compile(forward, backend="hpu_backend", dynamic=False)
-    return compiled
+    # Not imported by `import torch`; `cache_size_limit` is the older name, which is kept.
+    config = import_module("torch._dynamo.config")
+    limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
+    compiled = torch.compile(forward, backend="hpu_backend", dynamic=False)
+
+    @functools.wraps(forward)
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        with config.patch({limit: max_graphs}):
+            return compiled(*arguments, **keywords)
+
+    return call
 
 
 HPU = DeviceSpec(open_hpu, takes_mode=True, check_count=check_hpu)

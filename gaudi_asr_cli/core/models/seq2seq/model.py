@@ -195,7 +195,9 @@ def open_seq2seq_model(name: str, *, device: Device, dtype: str = "auto") -> Seq
     require_cross_attention(folder)
     network = load_network(folder, {}, kind="seq2seq")
     network.to(torch_dtype(chosen)).eval().requires_grad_(False)
-    return assemble_seq2seq_model(network, folder, device, chosen)
+    model = assemble_seq2seq_model(network, folder, device, chosen)
+    device.prepare_generation(network)
+    return model
 
 
 def outline_seq2seq_model(name: str) -> Seq2SeqModel:
