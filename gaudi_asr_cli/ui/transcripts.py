@@ -11,7 +11,7 @@ from gaudi_asr_cli.core.errors import AsrError, UsageError
 from gaudi_asr_cli.core.events import Event, Observer, StageStarted, UtteranceDone
 from gaudi_asr_cli.core.formats import FORMATS
 from gaudi_asr_cli.core.formats.jsonl import transcript_json
-from gaudi_asr_cli.core.runs import write_whole
+from gaudi_asr_cli.core.whole_files import write_whole
 from gaudi_asr_cli.ui.console import print_result
 from gaudi_asr_cli.ui.json_lines import print_json
 from gaudi_asr_cli.ui.messages import show_error

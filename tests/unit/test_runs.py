@@ -4,7 +4,8 @@ import pytest
 
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.events import Noticed, StageAdvanced
-from gaudi_asr_cli.core.runs import CHECKPOINT_MARK, RunFolder, write_json, write_whole
+from gaudi_asr_cli.core.runs import CHECKPOINT_MARK, RunFolder
+from gaudi_asr_cli.core.whole_files import write_json, write_whole
 
 
 def test_a_run_folder_is_never_reused(tmp_path):
