@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 from gaudi_asr_cli.core.distributed.handover import Handover
 from gaudi_asr_cli.core.errors import RecipeError, UsageError
@@ -160,6 +161,7 @@ def resolve_recipe(request: FinetuneRequest) -> TrainingRecipe:
     old, new = (without_secrets(one.model_dump(mode="json")) for one in (stored, requested))
     different = [key for key in type(stored).model_fields if new.get(key) != old.get(key)]
     if different:
+        require_unchanged_recipe(folder)
         raise RecipeError(
             f"The run in {folder.root} was started with another {', '.join(different)}.",
             remedy="Resume it without other options, or start a new run with another --run.",
@@ -289,23 +291,48 @@ def write_skipped(folder: RunFolder, skipped: tuple[RejectedExample, ...]) -> No
     write_whole(folder.skipped, "".join(lines))
 
 
-def check_identity(folder: RunFolder, identity: dict[str, str], ranks: int = 1) -> None:
-    """Check that data, vocabulary and number of ranks of a resumed run are unchanged.
+def require_unchanged_recipe(folder: RunFolder) -> None:
+    """Check that recipe.yaml is what was written when the run was started.
 
     Raises:
-        RecipeError: One of them has changed.
+        RecipeError: It was changed, or cut.
+    """
+    if fingerprint_text(folder.recipe.read_text(encoding="utf-8")) != read_hashes(folder)["recipe"]:
+        raise RecipeError(
+            f"{folder.recipe} is not what the run was started with: it was changed or damaged.",
+            remedy="Restore it from a copy; to train with other settings start a new run.",
+        )
+
+
+def read_hashes(folder: RunFolder) -> dict[str, Any]:
+    """Return the hashes of what the run was started with.
+
+    Raises:
+        DataError: environment.json cannot be read.
+        RecipeError: It does not hold them.
     """
     environment = read_json_object(
         folder.environment,
         remedy="Restore the file from a copy, or start a new run: without it nothing shows that "
         "this one would continue with the same data.",
     )
-    before, stored = environment.get("ranks", 1), environment.get("hashes")
-    if not isinstance(stored, dict):
+    ranks, stored = environment.get("ranks", 1), environment.get("hashes")
+    if not isinstance(stored, dict) or not isinstance(ranks, int):
         raise RecipeError(
             f"{folder.environment} does not hold the hashes of what the run was started with.",
             remedy="Restore the file from a copy, or start a new run.",
         )
+    return {"ranks": ranks, "recipe": None, **stored}
+
+
+def check_identity(folder: RunFolder, identity: dict[str, str], ranks: int = 1) -> None:
+    """Check that data, vocabulary and number of ranks of a resumed run are unchanged.
+
+    Raises:
+        RecipeError: One of them has changed.
+    """
+    stored = read_hashes(folder)
+    before = stored["ranks"]
     if ranks != before:
         raise RecipeError(
             f"The run in {folder.root} was started on {before} devices, not on {ranks}.",
@@ -314,6 +341,7 @@ def check_identity(folder: RunFolder, identity: dict[str, str], ranks: int = 1) 
         )
     changed = [name for name, value in identity.items() if stored.get(name) != value]
     if changed:
+        require_unchanged_recipe(folder)
         raise RecipeError(
             f"The run in {folder.root} was started with other {' and '.join(changed)}.",
             remedy="Restore what it was started with, or start a new run.",
