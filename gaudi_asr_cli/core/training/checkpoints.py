@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,20 @@ def write_mark(checkpoint: Path, content: Mapping[str, Any]) -> None:
     files = {name: describe_file(checkpoint / name) for name in list_files(checkpoint)}
     write_json(checkpoint / CHECKPOINT_MARK, {**content, "files": files})
     sync_folder(checkpoint.parent)
+
+
+def rewrite_state(checkpoint: Path, save: Callable[[str], None]) -> None:
+    """Replace the trainer's state in a checkpoint, which is incomplete in between.
+
+    Args:
+        checkpoint: The checkpoint's folder.
+        save: Writes the state to a path.
+    """
+    mark = checkpoint / CHECKPOINT_MARK
+    content = json.loads(mark.read_text(encoding="utf-8"))
+    mark.unlink()
+    save(str(checkpoint / STATE))
+    write_mark(checkpoint, content)
 
 
 def list_files(checkpoint: Path) -> list[str]:

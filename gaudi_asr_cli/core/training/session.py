@@ -28,9 +28,11 @@ from gaudi_asr_cli.core.runs import RunFolder, checkpoint_step
 from gaudi_asr_cli.core.training.batches import PlannedBatches, TrainingSet
 from gaudi_asr_cli.core.training.blanks import BlankWatch
 from gaudi_asr_cli.core.training.checkpoints import (
+    STATE,
     choose_checkpoint,
     read_totals,
     require_intact,
+    rewrite_state,
 )
 from gaudi_asr_cli.core.training.meter import StepMeter, TrainingTotals
 from gaudi_asr_cli.core.training.settings import TrainingSettings, training_arguments
@@ -113,6 +115,8 @@ def train(
         trainer = open_trainer(batches, score, settings, session, meter, stop)
         observe(started_event(training_set, settings, resumed_step))
         with disk_errors_explained(folder.root):
+            if newest and score is not None:
+                catch_up_score(trainer, newest, settings)
             if newest and is_over(newest, settings):
                 restore_finished(trainer, newest)
             else:
@@ -333,17 +337,47 @@ def is_over(checkpoint: Path, settings: TrainingSettings) -> bool:
 
     from gaudi_asr_cli.core.training.callbacks import is_exhausted
 
-    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    state = TrainerState.load_from_json(str(checkpoint / STATE))
     return bool(
         state.global_step >= settings.steps or is_exhausted(state.log_history, settings.patience)
     )
+
+
+def catch_up_score(trainer: Any, checkpoint: Path, settings: TrainingSettings) -> None:
+    """Score the weights of a checkpoint whose score was due when a signal stopped the run.
+
+    Without it a resumed run could miss its best weights. The checkpoint is written anew with the
+    score, so that all that follows is as in an uninterrupted run.
+    """
+    from transformers import TrainerState
+
+    task: Task = trainer.batches.task
+    state = TrainerState.load_from_json(str(checkpoint / STATE))
+    if not owes_score(state, settings, trainer.args.eval_delay):
+        return
+    trainer.state = state
+    load_weights(task, checkpoint)
+    rate = trainer.evaluate()["eval_wer"]
+    if state.best_metric is None or rate < state.best_metric:
+        state.best_metric, state.best_global_step = rate, state.global_step
+        state.best_model_checkpoint = str(checkpoint)
+    # The other ranks wait until it is written.
+    task.device.ranks.broadcast(lambda: rewrite_state(checkpoint, state.save_to_json))
+
+
+def owes_score(state: Any, settings: TrainingSettings, first_step: float) -> bool:
+    """Return whether a score was due at the last step of a trainer's state, and is missing."""
+    step, history = state.global_step, state.log_history
+    at_interval = step % (settings.eval_every or step) == 0 and step >= first_step
+    is_scored = any(entry["step"] == step for entry in history if "eval_wer" in entry)
+    return not is_scored and (at_interval or step >= settings.steps)
 
 
 def restore_finished(trainer: Any, checkpoint: Path) -> None:
     """Restore the state and weights of a finished training."""
     from transformers import TrainerState
 
-    trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
     load_weights(trainer.batches.task, checkpoint)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from helpers.tiny_corpus import write_corpus
 from safetensors.numpy import load_file
 
 from gaudi_asr_cli.core.devices import open_device
-from gaudi_asr_cli.core.errors import AsrError
+from gaudi_asr_cli.core.errors import AsrError, StoppedError
 from gaudi_asr_cli.core.events import Noticed, StepLogged, ignore
 from gaudi_asr_cli.core.runs import CHECKPOINT_MARK
 from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
@@ -225,3 +226,19 @@ def test_the_report_of_a_resumed_run_counts_all_sessions(runs, killed):
     assert (report["sessions"], whole["sessions"]) == (2, 1)
     assert report["train"]["audio_s"] == whole["train"]["audio_s"] > before["audio_s"] > 0
     assert report["wall_s"] > before["wall_s"] > 0
+
+
+@pytest.mark.parametrize("step", [5, 12])
+def test_a_score_that_was_due_when_a_signal_came_is_caught_up_on(step, runs, tmp_path):
+    def interrupt(event):
+        if isinstance(event, StepLogged) and event.step == step - 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(StoppedError):
+        train(runs.corpus, tmp_path / "run", interrupt)
+    scored = (tmp_path / "run" / "events.jsonl").read_text().count('"Evaluated"')
+
+    train(runs.corpus, tmp_path / "run", resume=True)
+
+    assert scored == (0 if step == 5 else 2)
+    assert result_of(tmp_path / "run") == result_of(runs.whole)
