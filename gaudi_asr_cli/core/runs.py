@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,11 @@ class RunFolder:
             raise UsageError(
                 f"There is no run to resume in {root}: it has no {folder.recipe.name}.",
                 remedy="Give the folder of a run with --run, or start a new run without --resume.",
+            )
+        if os.path.lexists(folder.events) and not folder.events.is_file():
+            raise UsageError(
+                f"{folder.events} is not a file.",
+                remedy="Move it elsewhere; the resumed run then writes a new one.",
             )
         return folder
 

@@ -53,7 +53,7 @@ def open_whole(
         OSError: It could not be written; the error names `path`.
     """
     temporary = _part_of(path)
-    with errors_named(path):
+    with errors_named(path, temporary):
         try:
             with temporary.open("w", encoding="utf-8", errors=errors, newline=newline) as file:
                 yield file
@@ -98,7 +98,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def errors_named(path: Path) -> Iterator[None]:
+def errors_named(path: Path, temporary: Path) -> Iterator[None]:
     """Give errors of writing the name of the file that the user knows.
 
     A full disk shows in a write, whose error has no name; other errors name the temporary file.
@@ -106,9 +106,10 @@ def errors_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        name = error.filename
-        of_write = name is None and error.errno in _WRITE_ERRORS
-        if of_write or str(name or "").endswith(PART_SUFFIX):
+        name = str(error.filename or "")
+        if name.startswith(str(temporary)):
+            error.filename = f"{path}{name.removeprefix(str(temporary))}"
+        elif error.filename is None and error.errno in _WRITE_ERRORS:
             error.filename = str(path)
         raise
 
@@ -128,8 +129,8 @@ def open_whole_folder(path: Path) -> Iterator[Path]:
     """
     path = path.absolute()
     temporary = _part_of(path / path.name if path.is_dir() else path)
-    with errors_named(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with errors_named(path, temporary):
+        make_folder(path.parent)
         rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         try:
@@ -139,6 +140,19 @@ def open_whole_folder(path: Path) -> Iterator[Path]:
         finally:
             rmtree(temporary, ignore_errors=True)
         sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it, unless it exists.
+
+    Raises:
+        OSError: It cannot be created, or a file has its name.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        # What the system says is true of the file, and misleading about the folder.
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
 
 
 def _part_of(path: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gaudi_asr_cli.core.errors import DataError, UsageError
-from gaudi_asr_cli.core.whole_files import open_whole
+from gaudi_asr_cli.core.whole_files import make_folder, open_whole
 
 SCHEMA = "bench/1"
 
@@ -22,7 +22,7 @@ def open_new(path: Path) -> Iterator[TextIO]:
     Raises:
         UsageError: The file already exists.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         with open_whole(path, newline="", new=True) as file:
             yield file

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+from pydantic import TypeAdapter
 
 from gaudi_asr_cli.core.errors import DataError, TrainingError
 from gaudi_asr_cli.core.events import Noticed, Observer
@@ -153,7 +157,7 @@ def find_damage(checkpoint: Path) -> str | None:
     if mark.get("step") != checkpoint_step(checkpoint):
         return f"{CHECKPOINT_MARK} is of step {str(mark.get('step'))[:20]}"
     if "files" not in mark:
-        return _find_missing(checkpoint)
+        return _find_broken(checkpoint)
     files = mark["files"]
     if not isinstance(files, dict) or STATE not in files:
         return f"{CHECKPOINT_MARK} does not list its files"
@@ -161,15 +165,52 @@ def find_damage(checkpoint: Path) -> str | None:
     return next((damage for damage in damages if damage is not None), None)
 
 
-def _find_missing(checkpoint: Path) -> str | None:
-    """Return the missing file of a checkpoint whose mark lists none."""
+def _find_broken(checkpoint: Path) -> str | None:
+    """Return the missing or unreadable file of a checkpoint whose mark lists none."""
     if any(checkpoint.glob("global_step*")):
         # Of DeepSpeed, whose files have other names.
         return None
     missing = [name for name in EXPECTED if not (checkpoint / name).is_file()]
-    if not any(checkpoint.glob(RANDOM_STATES)):
+    states = list(checkpoint.glob(RANDOM_STATES))
+    if not states:
         missing.append(RANDOM_STATES)
-    return f"{missing[0]} is missing" if missing else None
+    if missing:
+        return f"{missing[0]} is missing"
+    if not _is_state_of(checkpoint / STATE, checkpoint_step(checkpoint)):
+        return f"{STATE} is not the state of this step"
+    archives = [checkpoint / "optimizer.pt", checkpoint / "scheduler.pt", *states]
+    broken = [path.name for path in archives if not _is_archive(path)]
+    if not _is_safetensors(checkpoint / "model.safetensors"):
+        broken.append("model.safetensors")
+    return f"{broken[0]} is damaged" if broken else None
+
+
+def _is_state_of(path: Path, step: int) -> bool:
+    try:
+        state = read_json_object(path, remedy="Restore it from a copy.")
+    except DataError:
+        return False
+    best = state.get("best_global_step")
+    return state.get("global_step") == step and (best is None or isinstance(best, int))
+
+
+def _is_archive(path: Path) -> bool:
+    """Return whether a file of torch is a whole archive, by the sums that zip stores."""
+    try:
+        with ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, zlib.error):
+        return False
+
+
+def _is_safetensors(path: Path) -> bool:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            return bool(file.keys())
+    except (SafetensorError, OSError, ValueError):
+        return False
 
 
 def _find_file_damage(path: Path, entry: Any) -> str | None:
@@ -189,8 +230,18 @@ def _find_file_damage(path: Path, entry: Any) -> str | None:
 
 
 def read_totals(checkpoint: Path) -> TrainingTotals:
-    """Return the totals that an intact checkpoint holds; zeros in one of an earlier version."""
+    """Return the totals that an intact checkpoint holds; zeros in one of an earlier version.
+
+    Raises:
+        DataError: The file is damaged, in a checkpoint whose mark lists no files.
+    """
     path = checkpoint / TOTALS
     if not path.is_file():
         return TrainingTotals()
-    return TrainingTotals(**json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return TypeAdapter(TrainingTotals).validate_json(path.read_bytes())
+    except ValueError as error:
+        raise DataError(
+            f"{path} does not hold the totals of a run.",
+            remedy="Remove it, then --resume: the report then counts only the time from there on.",
+        ) from error
