@@ -1,6 +1,7 @@
 """Damage to the files of a run never gives another result silently: it is named, or made good."""
 
 import json
+import os
 import shutil
 import signal
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from helpers.tiny_corpus import write_corpus
 from safetensors.numpy import load_file
 
 from gaudi_asr_cli.core.devices import open_device
-from gaudi_asr_cli.core.errors import AsrError, StoppedError
+from gaudi_asr_cli.core.errors import AsrError, RecipeError, StoppedError, UsageError
 from gaudi_asr_cli.core.events import Noticed, StepLogged, ignore
 from gaudi_asr_cli.core.runs import CHECKPOINT_MARK
 from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
@@ -205,6 +206,45 @@ def test_damage_that_cannot_be_made_good_is_an_error_that_names_the_file(kind, r
     assert sentence in raised.value.message
     assert raised.value.remedy
     assert sorted(killed.rglob("*")) == before
+
+
+def test_of_two_resumes_at_the_same_time_one_is_refused_and_the_other_is_right(runs, killed):
+    refused = []
+
+    def resume_again(event):
+        if isinstance(event, StepLogged) and not refused:
+            with pytest.raises(UsageError) as raised:
+                train(runs.corpus, killed, resume=True)
+            refused.append(raised.value.message)
+
+    train(runs.corpus, killed, resume_again, resume=True)
+
+    assert f"is in use by process {os.getpid()}" in refused[0]
+    assert result_of(killed) == result_of(runs.whole)
+    assert not (killed / ".lock").exists()
+
+
+def test_a_start_that_fails_before_training_leaves_nothing(runs, tmp_path):
+    run = tmp_path / "run"
+    settings = (f"train.data={runs.corpus}", f"eval.data={runs.corpus}", *SETTINGS)
+    wrong = (*settings, "trainer.optim=none_such")
+
+    with pytest.raises(RecipeError, match="none_such"):
+        finetune(FinetuneRequest("digits", wrong, run), open_device("cpu"))
+
+    assert not run.exists()
+
+
+def test_a_start_that_was_killed_before_its_recipe_was_written_can_be_repeated(runs, tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / ".lock").write_text('{"pid": 1, "host": "a", "since": "2026"}')
+    (run / ".recipe.yaml.7.part").write_text("kind:")
+    (run / "environment.json").write_text("{}")
+
+    train(runs.corpus, run)
+
+    assert result_of(run) == result_of(runs.whole)
 
 
 def test_a_checkpoint_of_an_earlier_version_is_resumed_from(runs, killed):
