@@ -352,17 +352,21 @@ def catch_up_score(trainer: Any, checkpoint: Path, settings: TrainingSettings) -
     from transformers import TrainerState
 
     task: Task = trainer.batches.task
-    state = TrainerState.load_from_json(str(checkpoint / STATE))
-    if not owes_score(state, settings, trainer.args.eval_delay):
+    ranks, first_step = task.device.ranks, trainer.args.eval_delay
+    path = str(checkpoint / STATE)
+    # The first rank decides for all: it soon writes the file that the others read here.
+    if not ranks.broadcast(
+        lambda: owes_score(TrainerState.load_from_json(path), settings, first_step)
+    ):
         return
-    trainer.state = state
+    trainer.state = state = TrainerState.load_from_json(path)
     load_weights(task, checkpoint)
     rate = trainer.evaluate()["eval_wer"]
     if state.best_metric is None or rate < state.best_metric:
         state.best_metric, state.best_global_step = rate, state.global_step
         state.best_model_checkpoint = str(checkpoint)
-    # The other ranks wait until it is written.
-    task.device.ranks.broadcast(lambda: rewrite_state(checkpoint, state.save_to_json))
+    ranks.gather(None)
+    ranks.broadcast(lambda: rewrite_state(checkpoint, state.save_to_json))
 
 
 def owes_score(state: Any, settings: TrainingSettings, first_step: float) -> bool:
