@@ -9,7 +9,10 @@ from gaudi_asr_cli.cli.parsing import CommandLineError, usage_error
 from gaudi_asr_cli.core.errors import AsrError
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+_REFUSED = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+    *(errno.EFBIG, errno.EIO, errno.ELOOP),
+}
 # safetensors and torch lose the error number on the way from Rust and C++.
 _DISK_FULL_WORDS = ("No space left on device", "Disk quota exceeded")
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gaudi_asr_cli.core.errors import UsageError
-from gaudi_asr_cli.core.events import Event, StageAdvanced
+from gaudi_asr_cli.core.events import Event, StageAdvanced, TrainingStarted
 from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.secret_values import hide_in_text
+from gaudi_asr_cli.core.whole_files import PART_SUFFIX
 
 CHECKPOINT_MARK = "complete.json"
 """Written last into a checkpoint's folder: one without it is incomplete and never resumed from."""
+
+
+_CHECKPOINT_NAME = re.compile(r"checkpoint-\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,15 @@ class RunFolder:
 
     @classmethod
     def create(cls, root: Path) -> RunFolder:
-        """Create a new, empty run folder.
+        """Create a new run folder, or take over one whose start was killed.
 
         Raises:
             UsageError: The path exists already: a run is never overwritten.
         """
         cls.reject_existing(root)
+        folder = cls(root)
+        if folder.is_unstarted():
+            return folder
         try:
             root.mkdir(parents=True)
         except OSError as error:
@@ -38,16 +45,16 @@ class RunFolder:
                 f"The run folder {root} cannot be created: {error.strerror}.",
                 remedy="Choose a --run folder in a place with write permission.",
             ) from error
-        return cls(root)
+        return folder
 
-    @staticmethod
-    def reject_existing(root: Path) -> None:
+    @classmethod
+    def reject_existing(cls, root: Path) -> None:
         """Raise an error if a run folder exists, before any work is done for it.
 
         Raises:
             UsageError: The path exists already.
         """
-        if root.exists():
+        if root.exists() and not cls(root).is_unstarted():
             raise UsageError(
                 f"The run folder {root} exists already.",
                 remedy="Choose another --run folder, or continue a training run with --resume.",
@@ -80,7 +87,46 @@ class RunFolder:
                 f"There is no run to resume in {root}: it has no {folder.recipe.name}.",
                 remedy="Give the folder of a run with --run, or start a new run without --resume.",
             )
+        if os.path.lexists(folder.events) and not folder.events.is_file():
+            raise UsageError(
+                f"{folder.events} is not a file.",
+                remedy="Move it elsewhere; the resumed run then writes a new one.",
+            )
         return folder
+
+    def is_unstarted(self) -> bool:
+        """Return whether a start was killed here before the recipe, its last file, was written.
+
+        Such a folder can be started in: it holds nothing but what the next start writes again.
+        """
+        if not self.root.is_dir():
+            return False
+        names = {path.name for path in self.root.iterdir() if path.suffix != PART_SUFFIX}
+        started = self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+        written_first = (self.lock, self.rank_lock, self.logs, self.checkpoints, self.environment)
+        known = {self.skipped.name, *(path.name for path in written_first)}
+        return bool(names) and names <= known and not started
+
+    def has_trained(self) -> bool:
+        """Return whether training was begun in this folder."""
+        try:
+            return f'"event": "{TrainingStarted.__name__}"' in self.events.read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+
+    @property
+    def lock(self) -> Path:
+        """Return the file that the user's command locks; see `hold_lock`."""
+        return self.root / ".lock"
+
+    @property
+    def rank_lock(self) -> Path:
+        """Return the file that the process which writes locks: the first rank of a launch."""
+        return self.root / ".rank.lock"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
 
     @property
     def recipe(self) -> Path:
@@ -116,8 +162,13 @@ class RunFolder:
 
     def whole_checkpoints(self) -> list[Path]:
         """Return the complete checkpoints, oldest first."""
-        marks = self.checkpoints.glob(f"checkpoint-*/{CHECKPOINT_MARK}")
-        return sorted((mark.parent for mark in marks), key=checkpoint_step)
+        return [path for path in self.all_checkpoints() if (path / CHECKPOINT_MARK).is_file()]
+
+    def all_checkpoints(self) -> list[Path]:
+        """Return the folders of checkpoints, incomplete ones too, oldest first."""
+        found = self.checkpoints.glob("checkpoint-*")
+        named = (path for path in found if _CHECKPOINT_NAME.fullmatch(path.name) and path.is_dir())
+        return sorted(named, key=checkpoint_step)
 
     def record(self, event: Event) -> None:
         """Append an event to events.jsonl; progress events are only for display and left out."""
@@ -131,24 +182,3 @@ class RunFolder:
 def checkpoint_step(folder: Path) -> int:
     """Return the optimiser step in the name of a checkpoint's folder."""
     return int(folder.name.rsplit("-", 1)[1])
-
-
-def write_whole(path: Path, text: str, *, errors: str = "strict") -> None:
-    """Write a file atomically: to a temporary file, with fsync, then renamed.
-
-    With `errors="surrogateescape"` file names in the text that are not UTF-8 keep their bytes.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("w", encoding="utf-8", errors=errors) as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write an indented JSON file atomically."""
-    write_whole(path, json_text(value, indent=2) + "\n")

@@ -11,7 +11,7 @@ from gaudi_asr_cli.core.errors import AsrError, UsageError
 from gaudi_asr_cli.core.events import Event, Observer, StageStarted, UtteranceDone
 from gaudi_asr_cli.core.formats import FORMATS
 from gaudi_asr_cli.core.formats.jsonl import transcript_json
-from gaudi_asr_cli.core.runs import write_whole
+from gaudi_asr_cli.core.whole_files import make_folder, write_whole
 from gaudi_asr_cli.ui.console import print_result
 from gaudi_asr_cli.ui.json_lines import print_json
 from gaudi_asr_cli.ui.messages import show_error
@@ -90,7 +90,7 @@ class FileWriter:
             return
         if event.transcript is None:
             show_failure(event)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         name = self._take_name(Path(event.path).stem)
         for suffix, one in self.formats.items():
             if event.transcript is not None or one.writes_failures:

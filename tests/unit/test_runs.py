@@ -4,7 +4,8 @@ import pytest
 
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.events import Noticed, StageAdvanced
-from gaudi_asr_cli.core.runs import CHECKPOINT_MARK, RunFolder, write_json, write_whole
+from gaudi_asr_cli.core.runs import CHECKPOINT_MARK, RunFolder
+from gaudi_asr_cli.core.whole_files import write_json, write_whole
 
 
 def test_a_run_folder_is_never_reused(tmp_path):
@@ -74,3 +75,31 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
 
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("names", [(), ("notes.txt",), (".lock", "recipe.yaml"), ("report.json",)])
+def test_a_folder_with_anything_but_an_unfinished_start_is_not_started_in(names, tmp_path):
+    root = tmp_path / "run"
+    root.mkdir()
+    for name in names:
+        (root / name).write_text("")
+
+    with pytest.raises(UsageError, match="exists already"):
+        RunFolder.create(root)
+
+
+def test_a_folder_that_a_killed_start_has_left_is_started_in(tmp_path):
+    folder = RunFolder.create(tmp_path / "run")
+    folder.lock.write_text("")
+    folder.logs.mkdir()
+
+    assert RunFolder.create(folder.root) == folder
+
+
+def test_only_folders_named_as_checkpoints_are_checkpoints(tmp_path):
+    folder = RunFolder.create(tmp_path / "run")
+    for name in ("checkpoint-2", "checkpoint-2-copy", "checkpoint-x"):
+        (folder.checkpoints / name).mkdir(parents=True)
+    (folder.checkpoints / "checkpoint-3").write_text("")
+
+    assert [path.name for path in folder.all_checkpoints()] == ["checkpoint-2"]

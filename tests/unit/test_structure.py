@@ -1,6 +1,7 @@
 """What import-linter does not check: one meaning for a public name, and no import cycle."""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,3 +92,42 @@ def test_a_planted_repetition_and_a_planted_cycle_are_found():
 
     assert find_repeated(trees) == {"Batch": ["p.a", "p.b"]}
     assert find_cycle(imports(trees)) == ["p.a", "p.b"]
+
+
+NOT_KEPT = {
+    "core/data/index.py": "handed from a launcher to its ranks, and removed",
+    "core/data/layouts/demo.py": "a lock",
+    "core/data/synthesis.py": "in a folder that is renamed when it is complete",
+    "core/distributed/handover.py": "handed from a launcher to its ranks, and removed",
+    "core/distributed/rank.py": "a log, appended to",
+    "core/distributed/watching.py": "a log, appended to",
+    "core/inference/inputs.py": "a copy of standard input, removed",
+    "core/runs.py": "events, appended to",
+    "core/whole_files.py": "the one place where files are written",
+    "core/workflows/finetune/launch.py": "handed from a launcher to its ranks, and removed",
+}
+"""Modules that write files otherwise than whole, and why."""
+
+WRITING = re.compile("[wax][bt+]{0,2}")
+
+
+def writes_directly(tree: ast.Module) -> bool:
+    """Return whether a module writes a file by its own: `write_text`, or `open` to write."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        modes = [str(one.value) for one in node.args if isinstance(one, ast.Constant)]
+        is_open = node.func.attr == "open" and any(map(WRITING.fullmatch, modes))
+        if is_open or node.func.attr in {"write_text", "write_bytes"}:
+            return True
+    return False
+
+
+def test_files_that_a_user_keeps_are_written_whole():
+    writing = {
+        f"{name.removeprefix('gaudi_asr_cli.').replace('.', '/')}.py"
+        for name, tree in modules().items()
+        if writes_directly(tree)
+    }
+
+    assert writing == NOT_KEPT.keys()

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from gaudi_asr_cli.core.errors import DataError, UsageError
+from gaudi_asr_cli.core.whole_files import make_folder, open_whole
 
 SCHEMA = "bench/1"
 
 
-def open_new(path: Path) -> TextIO:
-    """Open a new text file, creating its folder if needed.
+@contextmanager
+def open_new(path: Path) -> Iterator[TextIO]:
+    """Open a new text file, creating its folder if needed; it appears when it is complete.
 
     Raises:
         UsageError: The file already exists.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
-        return path.open("x", encoding="utf-8", newline="")
+        with open_whole(path, newline="", new=True) as file:
+            yield file
     except FileExistsError:
         raise _exists_error(path) from None
 

@@ -72,6 +72,11 @@ class Handover:
     def launcher_log(self) -> Path:
         return self.logs / "launcher.log"
 
+    @property
+    def tether(self) -> Path:
+        """Return the named pipe whose write end the launching process holds (see `tether`)."""
+        return self.root / "tether"
+
     def stream(self, name: str) -> Path:
         """Return the named pipe of the first rank's output; `name` is one of `STREAMS`."""
         return self.root / name

@@ -14,6 +14,7 @@ from typing import Any
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.json_files import read_json_object
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Vocabulary
+from gaudi_asr_cli.core.whole_files import write_whole
 
 _MAX_GAPS = 1000  # columns without a token; with more of them the file is broken
 
@@ -101,7 +102,7 @@ def write_processor_files(
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def read_vocabulary(directory: Path, *, language: str | None = None) -> Vocabulary:

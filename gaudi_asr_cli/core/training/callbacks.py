@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 from types import FrameType
@@ -13,7 +14,10 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from gaudi_asr_cli.core.distributed.ranks import SINGLE_PROCESS, Ranks
-from gaudi_asr_cli.core.runs import CHECKPOINT_MARK, RunFolder, checkpoint_step, write_json
+from gaudi_asr_cli.core.runs import CHECKPOINT_MARK, RunFolder, checkpoint_step
+from gaudi_asr_cli.core.training.checkpoints import TOTALS, write_mark
+from gaudi_asr_cli.core.training.meter import TrainingTotals
+from gaudi_asr_cli.core.whole_files import write_json
 
 
 class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
@@ -28,11 +32,13 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         self,
         folder: RunFolder,
         mark: dict[str, Any],
+        totals: Callable[[], TrainingTotals],
         saved: Callable[[Path], None],
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.folder = folder
         self.mark = mark
+        self.totals = totals
         self.saved = saved
         self.ranks = ranks
 
@@ -43,7 +49,8 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         if not self.ranks.first:
             return
         newest = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        write_json(newest / CHECKPOINT_MARK, {"step": state.global_step, **self.mark})
+        write_json(newest / TOTALS, asdict(self.totals()))
+        write_mark(newest, {"step": state.global_step, **self.mark})
         self.saved(newest)
         kept = {state.global_step, state.best_global_step}
         for checkpoint in self.folder.whole_checkpoints():
@@ -131,7 +138,7 @@ class StopAtSignal(TrainerCallback):  # type: ignore[misc]
 def remove_unfinished(folder: RunFolder) -> list[Path]:
     """Remove incomplete checkpoints and return their paths."""
     whole = set(folder.whole_checkpoints())
-    unfinished = [path for path in folder.checkpoints.glob("checkpoint-*") if path not in whole]
+    unfinished = [path for path in folder.all_checkpoints() if path not in whole]
     for path in unfinished:
         rmtree(path)
     return unfinished

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import errno
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,14 @@ from gaudi_asr_cli.core.records import Score
 from gaudi_asr_cli.core.runs import RunFolder, checkpoint_step
 from gaudi_asr_cli.core.training.batches import PlannedBatches, TrainingSet
 from gaudi_asr_cli.core.training.blanks import BlankWatch
+from gaudi_asr_cli.core.training.checkpoints import (
+    STATE,
+    choose_checkpoint,
+    read_totals,
+    require_intact,
+    rewrite_state,
+)
+from gaudi_asr_cli.core.training.meter import StepMeter, TrainingTotals
 from gaudi_asr_cli.core.training.settings import TrainingSettings, training_arguments
 from gaudi_asr_cli.core.training.tasks.base import Task
 from gaudi_asr_cli.core.training.trainer import ScoreNow
@@ -38,7 +45,10 @@ ScoreModel = Callable[[Task, int], Evaluated]
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
-    """The result of a training run; `*_first` and `*_last` span all sessions of a resumed run.
+    """The result of a training run, over all `sessions` of one that was resumed.
+
+    `earlier_s` is the time of the sessions before the last, up to the checkpoints that were
+    resumed from.
 
     The blank share is of CTC models, the token accuracy (teacher forcing) of seq2seq models.
     `best_step` is the step of the final weights where the best are kept.
@@ -58,9 +68,20 @@ class TrainingOutcome:
     blank_last: float | None
     accuracy_first: float | None
     accuracy_last: float | None
-    wall_s: float
+    audio_s: float
+    sessions: int
+    earlier_s: float
     broken: dict[str, str]
     curve: tuple[dict[str, float], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class RunSession:
+    """One session of a run: its folder, its observer, and when it started (`perf_counter`)."""
+
+    folder: RunFolder
+    observe: Observer
+    started_s: float
 
 
 def train(
@@ -68,8 +89,7 @@ def train(
     training_set: TrainingSet,
     score: ScoreModel | None,
     settings: TrainingSettings,
-    folder: RunFolder,
-    observe: Observer,
+    session: RunSession,
 ) -> TrainingOutcome:
     """Train the task's network in place, from the newest complete checkpoint if there is one.
 
@@ -82,18 +102,21 @@ def train(
     """
     from gaudi_asr_cli.core.training.callbacks import StopAtSignal
 
-    ranks = task.device.ranks
-    newest = find_newest(folder, ranks, observe)
+    ranks, folder, observe = task.device.ranks, session.folder, session.observe
+    newest = find_newest(folder, ranks, observe, keeps_best=settings.keep == "best")
     resumed_step = checkpoint_step(newest) if newest else 0
     # With batches padded to their bucket, the network's outputs must not depend on the padding.
     invariant = task.with_static_shapes() if training_set.batching.static_shapes else task
     batches = PlannedBatches(training_set, invariant, observe)
     stop = StopAtSignal(ranks)
-    started = time.perf_counter()
+    earlier = read_totals(newest) if newest else TrainingTotals()
+    meter = StepMeter(training_set, invariant, earlier, session.started_s)
     with contextlib.closing(batches), quiet_transformers(), stop.handle_signals():
-        trainer = open_trainer(batches, score, settings, folder, observe, stop)
+        trainer = open_trainer(batches, score, settings, session, meter, stop)
         observe(started_event(training_set, settings, resumed_step))
         with disk_errors_explained(folder.root):
+            if newest and score is not None:
+                catch_up_score(trainer, newest, settings)
             if newest and is_over(newest, settings):
                 restore_finished(trainer, newest)
             else:
@@ -104,19 +127,26 @@ def train(
         raise stopped(task, number, trainer.state.global_step, folder)
     best = trainer.state.best_global_step if settings.keep == "best" else None
     if ranks.first and best is not None and best != trainer.state.global_step:
-        load_weights(task, folder.checkpoints / f"checkpoint-{best}")
+        load_intact_weights(task, folder.checkpoints / f"checkpoint-{best}")
     broken = {name: why for part in ranks.gather(batches.broken) for name, why in part.items()}
-    return outcome(trainer, resumed_step, time.perf_counter() - started, broken, best)
+    return outcome(trainer, resumed_step, earlier, broken, best)
 
 
-def find_newest(folder: RunFolder, ranks: Ranks, observe: Observer) -> Path | None:
-    """Remove incomplete checkpoints and return the newest complete one, the same on all ranks."""
+def find_newest(
+    folder: RunFolder, ranks: Ranks, observe: Observer, *, keeps_best: bool
+) -> Path | None:
+    """Remove incomplete checkpoints and return the newest intact one, the same on all ranks.
+
+    Raises:
+        TrainingError: There are checkpoints, and none is intact.
+    """
     from gaudi_asr_cli.core.training.callbacks import remove_unfinished
 
     def tidy() -> str | None:
         for path in remove_unfinished(folder):
             observe(Noticed(f"Removed the incomplete {path.name}."))
-        return next((str(path) for path in reversed(folder.whole_checkpoints())), None)
+        chosen = choose_checkpoint(folder, observe, keeps_best=keeps_best)
+        return None if chosen is None else str(chosen)
 
     found = ranks.broadcast(tidy)
     return None if found is None else Path(found)
@@ -126,12 +156,12 @@ def open_trainer(
     batches: PlannedBatches,
     score: ScoreModel | None,
     settings: TrainingSettings,
-    folder: RunFolder,
-    observe: Observer,
+    session: RunSession,
+    meter: StepMeter,
     stop: Any,
 ) -> Any:
     """Return the device's trainer with our batches, scores and callbacks."""
-    task = batches.task
+    task, folder, observe = batches.task, session.folder, session.observe
     # First, because a device's own trainer may patch transformers when it is imported.
     kit = task.device.trainer_kit(generates=task.generates)
     kit.check(task.network, {"gradient_accumulation_steps": settings.accumulate, **settings.extra})
@@ -146,6 +176,7 @@ def open_trainer(
     trainer = planned_trainer(kit.trainer_class())(
         batches=batches,
         kit=kit,
+        meter=meter,
         score_now=scoring(score, task, lambda: trainer.state.best_metric, observe),
         model=task.network,
         args=arguments,
@@ -158,6 +189,7 @@ def open_trainer(
             callbacks.CheckpointKeeper(
                 folder,
                 mark,
+                meter.totals,
                 lambda path: observe(CheckpointSaved(checkpoint_step(path), str(path))),
                 task.device.ranks,
             ),
@@ -305,18 +337,62 @@ def is_over(checkpoint: Path, settings: TrainingSettings) -> bool:
 
     from gaudi_asr_cli.core.training.callbacks import is_exhausted
 
-    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    state = TrainerState.load_from_json(str(checkpoint / STATE))
     return bool(
         state.global_step >= settings.steps or is_exhausted(state.log_history, settings.patience)
     )
+
+
+def catch_up_score(trainer: Any, checkpoint: Path, settings: TrainingSettings) -> None:
+    """Score the weights of a checkpoint whose score was due when a signal stopped the run.
+
+    Without it a resumed run could miss its best weights. The checkpoint is written anew with the
+    score, so that all that follows is as in an uninterrupted run.
+    """
+    from transformers import TrainerState
+
+    task: Task = trainer.batches.task
+    ranks, first_step = task.device.ranks, trainer.args.eval_delay
+    path = str(checkpoint / STATE)
+    # The first rank decides for all: it soon writes the file that the others read here.
+    if not ranks.broadcast(
+        lambda: owes_score(TrainerState.load_from_json(path), settings, first_step)
+    ):
+        return
+    trainer.state = state = TrainerState.load_from_json(path)
+    load_weights(task, checkpoint)
+    rate = trainer.evaluate()["eval_wer"]
+    if state.best_metric is None or rate < state.best_metric:
+        state.best_metric, state.best_global_step = rate, state.global_step
+        state.best_model_checkpoint = str(checkpoint)
+    ranks.gather(None)
+    ranks.broadcast(lambda: rewrite_state(checkpoint, state.save_to_json))
+
+
+def owes_score(state: Any, settings: TrainingSettings, first_step: float) -> bool:
+    """Return whether a score was due at the last step of a trainer's state, and is missing."""
+    step, history = state.global_step, state.log_history
+    at_interval = step % (settings.eval_every or step) == 0 and step >= first_step
+    is_scored = any(entry["step"] == step for entry in history if "eval_wer" in entry)
+    return not is_scored and (at_interval or step >= settings.steps)
 
 
 def restore_finished(trainer: Any, checkpoint: Path) -> None:
     """Restore the state and weights of a finished training."""
     from transformers import TrainerState
 
-    trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
     load_weights(trainer.batches.task, checkpoint)
+
+
+def load_intact_weights(task: Task, checkpoint: Path) -> None:
+    """Load a checkpoint's weights into the network, if they are what was written.
+
+    Raises:
+        TrainingError: They are not; the message names the file.
+    """
+    require_intact(checkpoint)
+    load_weights(task, checkpoint)
 
 
 def load_weights(task: Task, checkpoint: Path) -> None:
@@ -328,28 +404,34 @@ def load_weights(task: Task, checkpoint: Path) -> None:
 
 
 def outcome(
-    trainer: Any, resumed_step: int, wall_s: float, broken: dict[str, str], best_step: int | None
+    trainer: Any,
+    resumed_step: int,
+    earlier: TrainingTotals,
+    broken: dict[str, str],
+    best_step: int | None,
 ) -> TrainingOutcome:
     """Return the result, from the trainer's history, which checkpoints keep across a resume."""
     history = trainer.state.log_history
     logs = [entry for entry in history if "loss" in entry]
-    meter = trainer.meter
-    seconds = max(meter.seconds_total, 1e-9)
+    totals: TrainingTotals = trainer.meter.totals()
+    seconds = max(totals.training_s, 1e-9)
     return TrainingOutcome(
         steps=trainer.state.global_step,
         epochs=trainer.state.epoch or 0.0,
         best_step=best_step,
         resumed_step=resumed_step,
-        audio_s_per_s=meter.audio_s_total / seconds,
-        utterances_per_s=meter.utterances_total / seconds,
-        padding=meter.padded_s_total / meter.audio_s_total if meter.audio_s_total else 1.0,
+        audio_s_per_s=totals.audio_s / seconds,
+        utterances_per_s=totals.utterances / seconds,
+        padding=totals.padded_s / totals.audio_s if totals.audio_s else 1.0,
         loss_first=logs[0]["loss"] if logs else None,
         loss_last=logs[-1]["loss"] if logs else None,
         blank_first=logs[0].get("blank_share") if logs else None,
         blank_last=logs[-1].get("blank_share") if logs else None,
         accuracy_first=logs[0].get("token_accuracy") if logs else None,
         accuracy_last=logs[-1].get("token_accuracy") if logs else None,
-        wall_s=wall_s,
+        audio_s=totals.audio_s,
+        sessions=totals.sessions,
+        earlier_s=earlier.wall_s,
         broken=broken,
         curve=tuple(
             {"step": entry["step"], "wer": entry["eval_wer"]}

@@ -44,6 +44,7 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
         batches: The training data; each item is a whole batch.
         kit: The kit that the Trainer class belongs to.
         score_now: Scores the network at a step; None where nothing is scored.
+        meter: Measures the steps.
         rest: Arguments of the Trainer class.
     """
 
@@ -53,6 +54,7 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
         batches: PlannedBatches,
         kit: TrainerKit,
         score_now: ScoreNow | None,
+        meter: StepMeter,
         **rest: Any,
     ) -> None:
         # The Trainer requires an evaluation set to call `evaluate`, which is overridden below.
@@ -63,7 +65,8 @@ class PlannedMixin(_AnyTrainer):  # type: ignore[misc]
         self.copier = self.device.copier()
         self.pending_loss: PendingLoss | None = None
         self.score_now = score_now
-        self.meter = StepMeter(batches.training_set, batches.task)
+        self.meter = meter
+        meter.restart()
         # Our losses are means over the batch. transformers 5 would assume that they are already
         # divided by the number of labels of all accumulated batches, and would not divide them.
         self.model_accepts_loss_kwargs = False

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any
 
 from gaudi_asr_cli.core.errors import UsageError
@@ -18,6 +16,7 @@ from gaudi_asr_cli.core.models.seq2seq.warm_start import (
     join,
     save_joined,
 )
+from gaudi_asr_cli.core.whole_files import open_whole_folder
 
 CHARACTERS_PER_S = 15.0
 """Characters per second of read English (LibriSpeech has 14.5)."""
@@ -127,17 +126,10 @@ def write_folder(joined: Joined, out: Path) -> None:
         UsageError: The folder cannot be created.
     """
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
+        with open_whole_folder(out) as unfinished:
+            save_joined(joined, unfinished)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
         raise UsageError(
             f"{out} cannot be created: {error.strerror}.",
             remedy="Choose a folder that you can write to with --out.",
         ) from error
-    try:
-        # mkdtemp creates the folder with mode 0700; a model should be readable by others.
-        unfinished.chmod(0o755)
-        save_joined(joined, unfinished)
-        unfinished.rename(out)
-    finally:
-        rmtree(unfinished, ignore_errors=True)

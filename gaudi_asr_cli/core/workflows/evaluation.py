@@ -26,7 +26,7 @@ from gaudi_asr_cli.core.evaluation.utterances import prediction_json
 from gaudi_asr_cli.core.events import Event, Observer, UtteranceDone
 from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.records import Score, ScoredUtterance, Unit, Utterance
-from gaudi_asr_cli.core.runs import RunFolder, write_json
+from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.text.casing import Casing, casing_of
 from gaudi_asr_cli.core.text.normalizers import (
     follows_language,
@@ -34,6 +34,7 @@ from gaudi_asr_cli.core.text.normalizers import (
     open_normalizer,
 )
 from gaudi_asr_cli.core.text.rules import TextRules
+from gaudi_asr_cli.core.whole_files import open_whole, write_json
 
 if TYPE_CHECKING:
     from gaudi_asr_cli.core.inference.scoring import OpenRecognizer, ScoringResult
@@ -285,10 +286,10 @@ def _transcribe(
     run: RunFolder,
     observe: Observer,
 ) -> ScoringResult:
-    """Transcribe and score everything; write each prediction as soon as it is known."""
+    """Transcribe and score everything; the predictions are written as they come."""
     from gaudi_asr_cli.core.inference.scoring import score_utterances
 
-    with run.predictions.open("w", encoding="utf-8") as predictions:
+    with open_whole(run.predictions) as predictions:
 
         def write(one: ScoredUtterance) -> None:
             predictions.write(json_text(prediction_json(one)) + "\n")
@@ -342,11 +343,11 @@ def _label(request: EvalRequest, rules: TextRules) -> str:
 
 @contextmanager
 def _new_run(root: Path | None, command: str) -> Iterator[RunFolder]:
-    """Create a run folder; remove it if the work fails before anything is written."""
+    """Create a run folder; remove it if the work fails before its predictions are complete."""
     run = RunFolder.create_numbered(command) if root is None else RunFolder.create(root)
     try:
         yield run
     except BaseException:
-        with suppress(OSError):  # not empty: predictions are there, and stay
+        with suppress(OSError):  # not empty: the predictions are there, and stay
             run.root.rmdir()
         raise

@@ -21,6 +21,7 @@ from gaudi_asr_cli.core.recipes.loading import (
 )
 from gaudi_asr_cli.core.recipes.option_kinds import OPTION_KINDS
 from gaudi_asr_cli.core.secret_values import HIDDEN, hide_in_yaml, secrets_in
+from gaudi_asr_cli.core.whole_files import open_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def copy_recipe(name: str, target: Path | None = None) -> Path:
     text = read_recipe_text(name)
     path = target or Path(f"{Path(name).stem}.yaml")
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with open_whole(path, new=True) as file:
             file.write(text)
     except FileExistsError:
         raise UsageError(

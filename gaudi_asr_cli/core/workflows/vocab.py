@@ -26,6 +26,7 @@ from gaudi_asr_cli.core.text.vocabulary import (
     write_processor_files,
     write_tokenizer_files,
 )
+from gaudi_asr_cli.core.whole_files import open_whole_folder
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -106,8 +107,9 @@ def vocab(request: VocabRequest, observe: Observer = ignore) -> VocabReport:
         min_count=request.min_count,
         phonemes_of=request.phonemes_of,
     )
-    write_tokenizer_files(vocabulary, request.out)
-    write_processor_files(request.out)
+    with open_whole_folder(request.out) as unfinished:
+        write_tokenizer_files(vocabulary, unfinished)
+        write_processor_files(unfinished)
     return VocabReport(
         vocabulary=vocabulary,
         out=request.out,

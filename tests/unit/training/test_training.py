@@ -19,7 +19,7 @@ from gaudi_asr_cli.core.errors import (
 )
 from gaudi_asr_cli.core.events import Evaluated, Noticed, StepLogged, TrainingStarted, ignore
 from gaudi_asr_cli.core.runs import RunFolder
-from gaudi_asr_cli.core.training.session import is_disk_full, train
+from gaudi_asr_cli.core.training.session import RunSession, is_disk_full, train
 from gaudi_asr_cli.core.workflows.finetune.job import prepare
 from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resolve_recipe
 from gaudi_asr_cli.core.workflows.finetune.run import finetune, plan_finetune
@@ -102,7 +102,7 @@ def test_the_error_of_an_infinite_loss_names_its_utterance(corpus, tmp_path):
     settings = dataclasses.replace(job.settings, eval_every=None, steps=6)
 
     with pytest.raises(TrainingError, match=r"such a loss: u07\."):
-        train(job.task, job.training_set, None, settings, folder, ignore)
+        train(job.task, job.training_set, None, settings, RunSession(folder, ignore, 0.0))
 
 
 def test_ctrl_c_finishes_the_step_and_the_run_can_be_resumed(corpus, tmp_path):

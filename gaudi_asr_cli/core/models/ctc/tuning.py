@@ -24,6 +24,7 @@ from gaudi_asr_cli.core.models.loading import load_network
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.records import Vocabulary
 from gaudi_asr_cli.core.text.vocabulary import read_vocabulary, write_tokenizer_files
+from gaudi_asr_cli.core.whole_files import write_whole
 
 if TYPE_CHECKING:
     import torch
@@ -200,7 +201,7 @@ def save_model(model: CtcModel, directory: Path, *, dtype: str | None = None) ->
     # AutoProcessor does not know the processor of some families (data2vec-audio).
     settings = {**model.frontend.settings, "processor_class": processor_class(model.config)}
     text = json.dumps(settings, indent=2, sort_keys=True)
-    (directory / "preprocessor_config.json").write_text(text + "\n", encoding="utf-8")
+    write_whole(directory / "preprocessor_config.json", text + "\n")
 
 
 def _cast_state(network: Any, dtype: str) -> dict[str, torch.Tensor]:

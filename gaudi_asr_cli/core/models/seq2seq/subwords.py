@@ -8,6 +8,7 @@ from typing import Any
 
 from gaudi_asr_cli.core.models.own_code import ASKS_FOR_CODE
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
+from gaudi_asr_cli.core.whole_files import write_whole
 
 COMPATIBLE_CLASSES = {"TokenizersBackend": "PreTrainedTokenizerFast"}
 """Tokenizer classes of transformers 5 to names that both versions know."""
@@ -34,4 +35,4 @@ def save_tokenizer(tokenizer: Any, directory: Path) -> None:
         # 4.55 expects a mapping under this name and lists under the older one.
         extra = settings.pop("extra_special_tokens")
         settings |= {"additional_special_tokens": extra} if extra else {}
-    path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")

@@ -20,6 +20,7 @@ from gaudi_asr_cli.core.models.seq2seq.model import (
     require_cross_attention,
 )
 from gaudi_asr_cli.core.models.seq2seq.subwords import save_tokenizer
+from gaudi_asr_cli.core.whole_files import write_whole
 
 MASKS = ("mask_time_prob", "mask_feature_prob")
 
@@ -198,4 +199,4 @@ def save_settings(settings: Mapping[str, Any], config: Mapping[str, Any], direct
     """Write preprocessor_config.json; never processor_config.json, which 4.55 cannot read."""
     named = {"processor_class": processor_class(config.get("encoder") or config), **settings}
     path = directory / "preprocessor_config.json"
-    path.write_text(json.dumps(named, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(named, indent=2, sort_keys=True) + "\n")

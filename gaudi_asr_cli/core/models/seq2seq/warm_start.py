@@ -28,6 +28,7 @@ from gaudi_asr_cli.core.models.own_code import own_code_left_alone
 from gaudi_asr_cli.core.models.quiet import loading_errors, name_reason, quiet_transformers
 from gaudi_asr_cli.core.models.seq2seq.model import open_tokenizer
 from gaudi_asr_cli.core.models.seq2seq.subwords import save_tokenizer
+from gaudi_asr_cli.core.whole_files import write_whole
 
 MAX_TOKENS = 200
 BEAMS = 5
@@ -460,9 +461,8 @@ def save_joined(joined: Joined, directory: Path) -> None:
         **joined.settings,
         "processor_class": processor_class(joined.network.config.encoder.to_dict()),
     }
-    (directory / "preprocessor_config.json").write_text(
-        json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    text = json.dumps(settings, indent=2, sort_keys=True)
+    write_whole(directory / "preprocessor_config.json", text + "\n")
 
 
 def check_request(request: WarmStart) -> None:

@@ -7,9 +7,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
-from shutil import rmtree
 from typing import TextIO
 
 from gaudi_asr_cli.core.distributed.handover import Handover
@@ -19,19 +19,22 @@ from gaudi_asr_cli.core.distributed.launchers import (
     rank_environment,
 )
 from gaudi_asr_cli.core.distributed.watching import run_ranks
-from gaudi_asr_cli.core.errors import AsrError, UsageError
+from gaudi_asr_cli.core.errors import AsrError, StoppedError, UsageError
 from gaudi_asr_cli.core.events import Observer
 from gaudi_asr_cli.core.recipes.loading import dump_recipe
+from gaudi_asr_cli.core.recipes.schema import TrainingRecipe
 from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.secret_values import HANDED, hide_in_words, only_secrets
 from gaudi_asr_cli.core.training.settings import check_reports
-from gaudi_asr_cli.core.workflows.finetune.job import read_splits, write_splits
+from gaudi_asr_cli.core.workflows.finetune.job import Splits, read_splits, write_splits
 from gaudi_asr_cli.core.workflows.finetune.legacy_text import report_legacy_removals
 from gaudi_asr_cli.core.workflows.finetune.opening import (
     FinetuneRequest,
+    claim_run,
     find_run_folder,
-    require_new_run,
+    lock_run,
     resolve_recipe,
+    unstarted_removed,
 )
 
 
@@ -56,32 +59,45 @@ def launch_training(
     """
     if launch.nodes > 1 and request.run is None:
         raise UsageError("Several nodes need one run folder.", remedy="Name it with --run DIR.")
-    if launch.node_rank == 0:
-        require_new_run(request)
-    recipe = resolve_recipe(request)
-    check_reports(recipe.trainer)
-    with opened_view() as observe:
-        splits = read_splits(recipe, observe)
-        report_legacy_removals(request.former_pattern, recipe, splits, observe)
-    run, logs = open_run_and_logs(request, launch, recipe.name)
-    with tempfile.TemporaryDirectory(prefix="gaudi-asr-") as root:
-        handover = Handover(Path(root))
-        write_splits(splits, handover.root)
-        handover.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
-        handover.command.write_text(json.dumps(hide_in_words(sys.argv)), encoding="utf-8")
-        logs.mkdir(parents=True, exist_ok=True)
-        handover.logs.symlink_to(logs.resolve())
-        recipe_options = ["--resume"] if request.resume else ["--recipe", str(handover.recipe)]
-        line = command_line(launch, [*words, *recipe_options, "--run", str(run.resolve())])
-        # Only its owner can read the environment of a process, unlike files and command lines.
-        secrets = json.dumps(only_secrets(recipe.model_dump(mode="json")))
-        environment = {**rank_environment(launch), **os.environ, HANDED: secrets}
-        try:
-            run_ranks(line, environment, handover, outputs)
-        except AsrError:
-            if launch.node_rank == 0:
-                remove_unstarted(RunFolder(run), handover)
-            raise
+    is_first = launch.node_rank == 0
+    with ExitStack() as held:
+        with opened_view() as observe:
+            if is_first:
+                claim_run(request, held, observe)
+            recipe = resolve_recipe(request)
+            check_reports(recipe.trainer)
+            splits = read_splits(recipe, observe)
+            report_legacy_removals(request.former_pattern, recipe, splits, observe)
+            run, logs = open_run_and_logs(request, launch, recipe.name)
+            if is_first and not request.resume:
+                lock_run(RunFolder(run), held, observe)
+        with tempfile.TemporaryDirectory(prefix="gaudi-asr-") as root:
+            handover = Handover(Path(root))
+            is_new = is_first and not request.resume
+            with unstarted_removed(RunFolder(run), new=is_new, keep=partial(has_logs, handover)):
+                write_handover(handover, recipe, splits)
+                logs.mkdir(parents=True, exist_ok=True)
+                handover.logs.symlink_to(logs.resolve())
+                options = ["--resume"] if request.resume else ["--recipe", str(handover.recipe)]
+                line = command_line(launch, [*words, *options, "--run", str(run.resolve())])
+                # Only its owner can read the environment of a process, unlike files and command
+                # lines.
+                secrets = json.dumps(only_secrets(recipe.model_dump(mode="json")))
+                environment = {**rank_environment(launch), **os.environ, HANDED: secrets}
+                run_ranks(line, environment, handover, outputs)
+
+
+def write_handover(handover: Handover, recipe: TrainingRecipe, splits: Splits) -> None:
+    """Write what the ranks need: the measured data, the recipe and the user's command."""
+    write_splits(splits, handover.root)
+    handover.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
+    handover.command.write_text(json.dumps(hide_in_words(sys.argv)), encoding="utf-8")
+
+
+def has_logs(handover: Handover, error: BaseException) -> bool:
+    """Return whether a rank died without reporting an error, so that only the logs say why."""
+    is_reported = isinstance(error, StoppedError) or bool(handover.failures())
+    return isinstance(error, AsrError) and not is_reported
 
 
 def open_run_and_logs(request: FinetuneRequest, launch: Launch, name: str) -> tuple[Path, Path]:
@@ -95,9 +111,3 @@ def open_run_and_logs(request: FinetuneRequest, launch: Launch, name: str) -> tu
         return run, run / "logs"
     node_folder = request.run.with_name(f"{request.run.name}-node-{launch.node_rank}")
     return request.run, node_folder / "logs"
-
-
-def remove_unstarted(folder: RunFolder, handover: Handover) -> None:
-    """Remove the folder of a run that failed before training started."""
-    if not folder.recipe.exists() and handover.failures():
-        rmtree(folder.root)

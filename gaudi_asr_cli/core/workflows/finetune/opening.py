@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shutil import rmtree
+from typing import Any
 
 from gaudi_asr_cli.core.distributed.handover import Handover
 from gaudi_asr_cli.core.errors import RecipeError, UsageError
-from gaudi_asr_cli.core.events import Event, Observer
+from gaudi_asr_cli.core.events import Event, Noticed, Observer
+from gaudi_asr_cli.core.json_files import read_json_object
 from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.recipes.in_place import (
     InPlace,
@@ -26,7 +31,8 @@ from gaudi_asr_cli.core.recipes.loading import (
     with_settings,
 )
 from gaudi_asr_cli.core.recipes.schema import DataSection, TrainingRecipe
-from gaudi_asr_cli.core.runs import RunFolder, write_json, write_whole
+from gaudi_asr_cli.core.run_lock import hold_lock
+from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.secret_values import (
     handed_secrets,
     hide_in_words,
@@ -39,6 +45,7 @@ from gaudi_asr_cli.core.training.environment import (
     fingerprint_text,
 )
 from gaudi_asr_cli.core.training.examples import RejectedExample
+from gaudi_asr_cli.core.whole_files import remove_parts, write_json, write_whole
 from gaudi_asr_cli.core.workflows.finetune.job import Job
 
 SPLIT_KEYS = ("train", "eval", "test")
@@ -66,14 +73,69 @@ class FinetuneRequest:
     handover: Path | None = None
 
 
-def require_new_run(request: FinetuneRequest) -> None:
-    """Check that the folder of a new run does not exist, before any work is done.
+RANKS_END_S = 15.0
+"""Time to wait for the ranks of a launch that was killed, which end by themselves."""
+
+
+def claim_run(request: FinetuneRequest, held: ExitStack, observe: Observer) -> None:
+    """Lock the folder of a resumed run, before any work is done; that of a new one must not exist.
+
+    Args:
+        request: The training run.
+        held: Gets the locks.
+        observe: Receives a notice where the file system has no locks.
 
     Raises:
-        UsageError: The folder exists.
+        UsageError: The folder exists, or another process trains in it.
     """
-    if request.run is not None and not request.resume and request.handover is None:
+    if request.handover is not None and request.run is not None:
+        # The launching process holds the other lock.
+        lock = RunFolder(request.run).rank_lock
+        held.enter_context(hold_lock(lock, wait_s=RANKS_END_S))
+    elif request.resume and request.run is not None:
+        lock_run(RunFolder.existing(request.run), held, observe)
+    elif request.run is not None:
         RunFolder.reject_existing(request.run)
+
+
+def lock_run(folder: RunFolder, held: ExitStack, observe: Observer) -> None:
+    """Lock a run folder against other commands, and wait for ranks that outlive their launcher.
+
+    Raises:
+        UsageError: Another process trains in it.
+    """
+    if not held.enter_context(hold_lock(folder.lock)):
+        observe(
+            Noticed(
+                f"The file system of {folder.root} has no locks.",
+                remedy="Make sure that no other command resumes this run at the same time: each "
+                "would delete checkpoints of the other.",
+            )
+        )
+    with hold_lock(folder.rank_lock, wait_s=RANKS_END_S):
+        remove_parts(folder.root)
+
+
+def keep_nothing(error: BaseException) -> bool:
+    """Return that no error makes a run folder worth keeping where training has not begun."""
+    return False
+
+
+@contextmanager
+def unstarted_removed(
+    folder: RunFolder, *, new: bool, keep: Callable[[BaseException], bool] = keep_nothing
+) -> Iterator[None]:
+    """Remove a `new` run folder if the block fails before training has begun.
+
+    Otherwise it could be neither started, because it exists, nor resumed, because it fails again.
+    `keep` returns whether an error sends the user to files in the folder.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if new and not folder.has_trained() and not keep(error):
+            rmtree(folder.root, ignore_errors=True)
+        raise
 
 
 def resolve_recipe(request: FinetuneRequest) -> TrainingRecipe:
@@ -99,6 +161,7 @@ def resolve_recipe(request: FinetuneRequest) -> TrainingRecipe:
     old, new = (without_secrets(one.model_dump(mode="json")) for one in (stored, requested))
     different = [key for key in type(stored).model_fields if new.get(key) != old.get(key)]
     if different:
+        require_unchanged_recipe(folder)
         raise RecipeError(
             f"The run in {folder.root} was started with another {', '.join(different)}.",
             remedy="Resume it without other options, or start a new run with another --run.",
@@ -167,8 +230,12 @@ def absolute(recipe: TrainingRecipe) -> TrainingRecipe:
     )
 
 
-def open_folder(request: FinetuneRequest, job: Job) -> RunFolder:
+def open_folder(
+    request: FinetuneRequest, job: Job, held: ExitStack, observe: Observer
+) -> RunFolder:
     """Create the run folder with recipe and environment, or check the one that is resumed.
+
+    The lock of a new folder is added to `held`.
 
     Raises:
         UsageError: The folder exists, or cannot be created.
@@ -184,12 +251,16 @@ def open_folder(request: FinetuneRequest, job: Job) -> RunFolder:
     if folder.recipe.is_file():
         check_identity(folder, identity, job.task.device.ranks.count)
         return folder
-    folder.checkpoints.mkdir(exist_ok=True)
+    is_new = request.handover is None
+    if is_new:
+        lock_run(folder, held, observe)
     environment = describe_environment(job.task.device, hide_in_words(given_command(request)))
-    write_json(folder.environment, {**environment, "seed": job.recipe.seed, "hashes": identity})
-    write_skipped(folder, job.skipped)
-    # Last: a folder with a recipe can be resumed.
-    write_whole(folder.recipe, recipe_text)
+    with unstarted_removed(folder, new=is_new):
+        folder.checkpoints.mkdir(exist_ok=True)
+        write_json(folder.environment, {**environment, "seed": job.recipe.seed, "hashes": identity})
+        write_skipped(folder, job.skipped)
+        # Last: a folder with a recipe can be resumed.
+        write_whole(folder.recipe, recipe_text)
     return folder
 
 
@@ -220,14 +291,48 @@ def write_skipped(folder: RunFolder, skipped: tuple[RejectedExample, ...]) -> No
     write_whole(folder.skipped, "".join(lines))
 
 
+def require_unchanged_recipe(folder: RunFolder) -> None:
+    """Check that recipe.yaml is what was written when the run was started.
+
+    Raises:
+        RecipeError: It was changed, or cut.
+    """
+    if fingerprint_text(folder.recipe.read_text(encoding="utf-8")) != read_hashes(folder)["recipe"]:
+        raise RecipeError(
+            f"{folder.recipe} is not what the run was started with: it was changed or damaged.",
+            remedy="Restore it from a copy; to train with other settings start a new run.",
+        )
+
+
+def read_hashes(folder: RunFolder) -> dict[str, Any]:
+    """Return the hashes of what the run was started with.
+
+    Raises:
+        DataError: environment.json cannot be read.
+        RecipeError: It does not hold them.
+    """
+    environment = read_json_object(
+        folder.environment,
+        remedy="Restore the file from a copy, or start a new run: without it nothing shows that "
+        "this one would continue with the same data.",
+    )
+    ranks, stored = environment.get("ranks", 1), environment.get("hashes")
+    if not isinstance(stored, dict) or not isinstance(ranks, int):
+        raise RecipeError(
+            f"{folder.environment} does not hold the hashes of what the run was started with.",
+            remedy="Restore the file from a copy, or start a new run.",
+        )
+    return {"ranks": ranks, "recipe": None, **stored}
+
+
 def check_identity(folder: RunFolder, identity: dict[str, str], ranks: int = 1) -> None:
     """Check that data, vocabulary and number of ranks of a resumed run are unchanged.
 
     Raises:
         RecipeError: One of them has changed.
     """
-    environment = json.loads(folder.environment.read_text(encoding="utf-8"))
-    before, stored = environment.get("ranks", 1), environment["hashes"]
+    stored = read_hashes(folder)
+    before = stored["ranks"]
     if ranks != before:
         raise RecipeError(
             f"The run in {folder.root} was started on {before} devices, not on {ranks}.",
@@ -236,6 +341,7 @@ def check_identity(folder: RunFolder, identity: dict[str, str], ranks: int = 1) 
         )
     changed = [name for name, value in identity.items() if stored.get(name) != value]
     if changed:
+        require_unchanged_recipe(folder)
         raise RecipeError(
             f"The run in {folder.root} was started with other {' and '.join(changed)}.",
             remedy="Restore what it was started with, or start a new run.",

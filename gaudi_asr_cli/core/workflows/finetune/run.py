@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.models.threads import fitting_threads
 from gaudi_asr_cli.core.recipes.loading import dump_recipe
 from gaudi_asr_cli.core.records import Score, Utterance
-from gaudi_asr_cli.core.runs import RunFolder, write_json, write_whole
+from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.secret_values import hide_in_text
 from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
 from gaudi_asr_cli.core.training.card import write_card
-from gaudi_asr_cli.core.training.session import TrainingOutcome, train
+from gaudi_asr_cli.core.training.session import RunSession, TrainingOutcome, train
 from gaudi_asr_cli.core.training.tasks.base import Task
+from gaudi_asr_cli.core.whole_files import open_whole_folder, write_json, write_whole
 from gaudi_asr_cli.core.workflows.finetune.job import (
     Job,
     count_reasons,
@@ -38,10 +40,11 @@ from gaudi_asr_cli.core.workflows.finetune.job import (
 from gaudi_asr_cli.core.workflows.finetune.legacy_text import report_legacy_removals
 from gaudi_asr_cli.core.workflows.finetune.opening import (
     FinetuneRequest,
+    claim_run,
     open_folder,
     recording,
-    require_new_run,
     resolve_recipe,
+    unstarted_removed,
     write_skipped,
 )
 
@@ -109,7 +112,7 @@ class FinetuneReport:
         train = {
             key: trained[key]
             for key in (
-                "audio_s_per_s", "utterances_per_s", "padding",
+                "audio_s", "audio_s_per_s", "utterances_per_s", "padding",
                 "loss_first", "loss_last", *PROGRESS_METRICS[self.kind],
             )
         }  # fmt: skip
@@ -125,6 +128,7 @@ class FinetuneReport:
             "epochs": self.outcome.epochs,
             "best_step": self.outcome.best_step,
             "resumed_step": self.outcome.resumed_step,
+            "sessions": self.outcome.sessions,
             "train": {**train, "refused": self.refused, "curve": self.outcome.curve},
             "eval": None if self.eval is None else score_json(self.eval),
             "test": None if self.test is None else score_json(self.test),
@@ -151,15 +155,19 @@ def finetune(
     """
     started, ranks = time.perf_counter(), device.ranks
     observe = observe if ranks.first else ignore
-    ranks.broadcast(lambda: require_new_run(request))
-    job = prepare(resolve_recipe(request), device, observe, request.handover)
-    report_legacy_removals(request.former_pattern, job.recipe, job.splits, observe)
-    folder = RunFolder(Path(ranks.broadcast(lambda: str(open_folder(request, job).root))))
-    recorded = recording(observe, folder) if ranks.first else ignore
-    score = scorer(job) if job.splits.eval else None
-    with fitting_threads(job.task):
-        outcome = train(job.task, job.training_set, score, job.settings, folder, recorded)
-        return finish(job, folder, outcome, recorded, started) if ranks.first else None
+    with ExitStack() as held:
+        ranks.broadcast(lambda: claim_run(request, held, observe))
+        job = prepare(resolve_recipe(request), device, observe, request.handover)
+        report_legacy_removals(request.former_pattern, job.recipe, job.splits, observe)
+        root = ranks.broadcast(lambda: str(open_folder(request, job, held, observe).root))
+        folder = RunFolder(Path(root))
+        recorded = recording(observe, folder) if ranks.first else ignore
+        score = scorer(job) if job.splits.eval else None
+        is_new = ranks.first and not request.resume and request.handover is None
+        with fitting_threads(job.task), unstarted_removed(folder, new=is_new):
+            session = RunSession(folder, recorded, started)
+            outcome = train(job.task, job.training_set, score, job.settings, session)
+            return finish(job, folder, outcome, recorded, started) if ranks.first else None
 
 
 def plan_finetune(
@@ -281,7 +289,6 @@ def finish(
             result, scores[name] = score_split(job, job.task, split, f"score {name}", observe)
             lines = [json_text(prediction_json(one)) for one in result.scored]
             write_whole(folder.predictions, "".join(f"{line}\n" for line in lines))
-    job.task.save(folder.model)
     card = write_card(
         kind=job.task.kind,
         name=folder.root.name,
@@ -292,7 +299,9 @@ def finish(
         recipe=dump_recipe(job.recipe),
         scores=scores,
     )
-    write_whole(folder.model / "README.md", hide_in_text(card))
+    with open_whole_folder(folder.model) as unfinished:
+        job.task.save(unfinished)
+        write_whole(unfinished / "README.md", hide_in_text(card))
     report = FinetuneReport(
         kind=job.task.kind,
         run=folder.root,
@@ -305,7 +314,7 @@ def finish(
         refused=count_reasons(skipped),
         eval=scores.get("eval"),
         test=scores.get("test"),
-        wall_s=time.perf_counter() - started,
+        wall_s=outcome.earlier_s + time.perf_counter() - started,
     )
     write_json(folder.report, report.to_json())
     return report

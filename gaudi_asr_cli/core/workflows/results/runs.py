@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter
 
 from gaudi_asr_cli.core.recipes.catalogue import name_data
 from gaudi_asr_cli.core.runs import RunFolder
@@ -79,11 +80,24 @@ def read_runs(folder: Path) -> Found:
             unfinished.append(path)
             continue
         try:
-            results += _read_report(path)
-        except (ValueError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError):
+            results += map(_checked, _read_report(path))
+        except (*_UNREADABLE, yaml.YAMLError):
             # A report of another version, or truncated by a full disk: listed, not fatal.
             unreadable.append(path)
     return Found(tuple(results), tuple(unfinished), tuple(unreadable))
+
+
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError)
+
+
+def _checked(result: RunResult) -> RunResult:
+    """Return the result, if its values have the types that tables and comparisons need.
+
+    Raises:
+        ValueError: One has not.
+    """
+    values = {one.name: getattr(result, one.name) for one in fields(RunResult)}
+    return TypeAdapter(RunResult).validate_python(values)
 
 
 def _find_reports(folder: Path) -> Iterator[Path]:
