@@ -90,15 +90,6 @@ def read_duration_s(span: AudioSpan) -> float:
         return left_s if span.duration_s is None else min(left_s, span.duration_s)
 
 
-def read_total_s(span: AudioSpan) -> float:
-    """Return the seconds of the whole file that `span` lies in.
-
-    Raises:
-        DataError: The file is missing, empty or not audio, or reading it fails.
-    """
-    return read_whole(span)[0]
-
-
 def read_whole(span: AudioSpan) -> tuple[float, tuple[str, ...]]:
     """Return the seconds of the whole file that `span` lies in, and notes on the file.
 

@@ -56,11 +56,21 @@ def find_track(languages: Sequence[str], default: int, wanted: int | str | None)
 
 
 def is_language(tag: str, wanted: str) -> bool:
-    """Return whether a container's language tag is that of `wanted`, a code of any length."""
+    """Return whether a container's language tag is that of `wanted`, a code or an English name."""
     first, second = (one.lower().replace("_", "-").partition("-")[0] for one in (tag, wanted))
     if first in _UNKNOWN:
         return False
-    return _CANONICAL.get(first, first) == _CANONICAL.get(second, second)
+    return _CANONICAL.get(first, first) == _CANONICAL.get(second, _find_code(second))
+
+
+def _find_code(name: str) -> str:
+    """Return the code of a language by its English name, as Whisper takes them."""
+    if len(name) <= 3:
+        return name
+    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+    code = str(TO_LANGUAGE_CODE.get(name, name))
+    return _CANONICAL.get(code, code)
 
 
 def describe_tracks(languages: Sequence[str]) -> str:

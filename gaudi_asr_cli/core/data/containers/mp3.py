@@ -8,6 +8,7 @@ without a count, would lose their end without an error.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import IO
 
@@ -28,6 +29,7 @@ _LAME_BYTES = 24
 _PADDING_AT = 21
 """Offset of delay and padding, 12 bits each, in the extension that LAME adds to a Xing header."""
 _READ_BYTES = 1 << 22
+_LARGEST_FRAME = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,30 +140,88 @@ def _skip_tags(file: IO[bytes], start: int) -> int:
 
 def _find_runs(file: IO[bytes], start: int, size: int) -> list[_Run]:
     """Walk over the frames, and begin a run at every Xing header and change of format."""
-    file.seek(start)
-    data = file.read(min(size, _READ_BYTES))
-    base, at = start, 0
+    window = _Window(file, start, size)
     runs: list[_Run] = []
-    while True:
-        if at > len(data) - 4096:
-            # The next piece of a long file.
-            base, at = base + at, 0
-            file.seek(base)
-            data = file.read(_READ_BYTES)
-        frame = _Frame.read(data, at)
-        if frame is None or at + frame.size > len(data):
-            found = _find_next_frame(data, at + 1)
-            if found is None:
-                return runs
-            at = found
+    at: int | None = start
+    while at is not None:
+        data, place = window.look(at)
+        frame = _Frame.read(data, place)
+        if frame is None or place + frame.size > len(data):
+            at = window.find_next_frame(at + 1)
             continue
-        if not runs or runs[-1].first.kind != frame.kind or _has_count(data, at, frame):
-            runs.append(_begin_run(data, base, at, frame))
+        if not runs or runs[-1].first.kind != frame.kind or _has_count(data, place, frame):
+            runs.append(_begin_run(data, at - place, place, frame))
+            at += frame.size
         else:
-            runs[-1].frames += 1
-            runs[-1].constant &= abs(frame.size - runs[-1].first.size) <= 1
-        runs[-1].stop = base + at + frame.size
-        at += frame.size
+            at += _walk(data, place, window.find_tag(at), runs[-1])
+        runs[-1].stop = at
+    return runs
+
+
+def _walk(data: bytes, place: int, tag: int, run: _Run) -> int:
+    """Count frames of the run's kind up to the next tag; return the bytes they take."""
+    sizes: dict[bytes, int] = {}
+    at, frames, stop = place, 0, min(tag, len(data))
+    while True:
+        header = data[at : at + 4]
+        size = sizes.get(header)
+        if size is None:
+            frame = _Frame.read(header, 0)
+            size = 0 if frame is None or frame.kind != run.first.kind else frame.size
+            sizes[header] = size
+        # The first frame was looked at: it has no tag.
+        if not size or at + size > len(data) or (frames and at + size > stop):
+            break
+        at, frames = at + size, frames + 1
+    run.frames += frames
+    run.constant &= all(abs(size - run.first.size) <= 1 for size in sizes.values() if size)
+    return at - place
+
+
+class _Window:
+    """A part of a long file in memory."""
+
+    def __init__(self, file: IO[bytes], start: int, size: int) -> None:
+        self._file, self._size = file, size
+        self._tags: list[int] = []
+        self._read(start)
+
+    def _read(self, start: int) -> None:
+        self._start = start
+        self._file.seek(start)
+        self._data = self._file.read(min(_READ_BYTES, max(self._size - start, 0)))
+        names = (*_XING, _VBRI)
+        self._tags = sorted(at for name in names for at in _find_all(self._data, name))
+
+    def look(self, at: int) -> tuple[bytes, int]:
+        """Return data with the frame at an offset of the file as a whole, and its place there."""
+        stop = self._start + len(self._data)
+        if at + _LARGEST_FRAME > stop and stop < self._size:
+            self._read(at)
+        return self._data, at - self._start
+
+    def find_tag(self, at: int) -> int:
+        """Return the place of the first tag after an offset of the file."""
+        place = at - self._start
+        return next((tag for tag in self._tags if tag > place), len(self._data))
+
+    def find_next_frame(self, at: int) -> int | None:
+        """Return the offset of the next two frames in a row, after damage or a player's tag."""
+        while at < self._size:
+            data, place = self.look(at)
+            found = _find_next_frame(data, place)
+            if found is not None:
+                return self._start + found
+            at = max(self._start + len(data) - _LARGEST_FRAME, at + 1)
+            if self._start + len(data) >= self._size:
+                return None
+        return None
+
+
+def _find_all(data: bytes, name: bytes) -> Iterator[int]:
+    at = -1
+    while (at := data.find(name, at + 1)) >= 0:
+        yield at
 
 
 def _find_next_frame(data: bytes, at: int) -> int | None:
