@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TOLERANCE_S = 0.05
+ROUNDED_S = 0.05
 """Times are rounded, to milliseconds in Matroska; audio is placed by its samples up to this."""
 
 LONGEST_HOLE_S = 12 * 3600.0
@@ -32,7 +32,7 @@ class Clock:
         if time_s is None or not self.fills:
             return 0.0
         hole_s = time_s + self.shift_s - self.at_s
-        if abs(hole_s) <= TOLERANCE_S:
+        if abs(hole_s) <= ROUNDED_S:
             return 0.0
         if 0 < hole_s <= LONGEST_HOLE_S:
             self.at_s += hole_s

@@ -299,7 +299,7 @@ def _count_packets(container: Any, stream: Any) -> Clock | None:
 
 def _count_frames(container: Any, stream: Any) -> Clock:
     """Decode everything to place it on the clock."""
-    kept = _Kept(math.inf, math.inf)
+    kept = _Kept(0.0, 0.0)
     clock = Clock(_has_clock(container))
     for chunk in _placed(container, stream, kept, 0.0, clock):
         kept.add(chunk)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.data.containers import FilePlan, PartPlan, plan_file
-from gaudi_asr_cli.core.data.containers.base import IMPLAUSIBLE, WHOLE, Piece
+from gaudi_asr_cli.core.data.containers.base import IMPLAUSIBLE, WHOLE_FILE, Piece
 from gaudi_asr_cli.core.data.containers.flac import write_total
 from gaudi_asr_cli.core.data.ffmpeg import TrackFacts, count_samples, inspect_with_ffmpeg
 from gaudi_asr_cli.core.data.source import AudioSource, reject_unreadable
@@ -126,7 +126,7 @@ def _build(source: AudioSource, track: int | str | None) -> Timeline:
 
 def _plan(source: AudioSource) -> FilePlan:
     if source.raw is not None:
-        return FilePlan((WHOLE,))
+        return FilePlan((WHOLE_FILE,))
     with source.open() as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)

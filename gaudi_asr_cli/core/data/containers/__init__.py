@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from typing import IO
 
-from gaudi_asr_cli.core.data.containers import aiff, au, flac, mp3, ogg, wav
-from gaudi_asr_cli.core.data.containers.base import WHOLE, FilePlan, PartPlan
+from gaudi_asr_cli.core.data.containers.aiff import plan_aiff
+from gaudi_asr_cli.core.data.containers.au import plan_au
+from gaudi_asr_cli.core.data.containers.base import WHOLE_FILE, FilePlan, PartPlan
+from gaudi_asr_cli.core.data.containers.flac import plan_flac
+from gaudi_asr_cli.core.data.containers.mp3 import plan_mp3
+from gaudi_asr_cli.core.data.containers.ogg import plan_ogg
+from gaudi_asr_cli.core.data.containers.wav import plan_wav
 
 __all__ = ["FilePlan", "PartPlan", "plan_file"]
 
-_PLANNERS = (wav.plan, flac.plan, mp3.plan, ogg.plan, aiff.plan, au.plan)
+_PLANNERS = (plan_wav, plan_flac, plan_mp3, plan_ogg, plan_aiff, plan_au)
 
 
 def plan_file(file: IO[bytes], size: int) -> FilePlan:
@@ -25,4 +30,4 @@ def plan_file(file: IO[bytes], size: int) -> FilePlan:
         plan = planner(head, file, size)
         if plan is not None:
             return plan
-    return FilePlan((WHOLE,))
+    return FilePlan((WHOLE_FILE,))

@@ -31,7 +31,7 @@ class PartPlan:
     frames: int | None = None
 
 
-WHOLE = PartPlan()
+WHOLE_FILE = PartPlan()
 
 
 @dataclass(frozen=True, slots=True)

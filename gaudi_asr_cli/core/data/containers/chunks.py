@@ -13,7 +13,7 @@ MAX_CHUNKS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class RiffChunk:
     """A chunk whose body lies at `start`; `size` is as declared."""
 
     name: bytes
@@ -25,7 +25,7 @@ class Chunk:
         return self.start + self.size + self.size % 2
 
 
-def walk_chunks(file: IO[bytes], start: int, size: int, order: str) -> Iterator[Chunk]:
+def walk_chunks(file: IO[bytes], start: int, size: int, order: str) -> Iterator[RiffChunk]:
     """Yield chunks from `start` on until one is not a chunk; the last may be truncated.
 
     Args:
@@ -38,7 +38,7 @@ def walk_chunks(file: IO[bytes], start: int, size: int, order: str) -> Iterator[
         header = read_at(file, start, 8)
         if len(header) < 8 or not _is_name(header[:4]):
             return
-        chunk = Chunk(header[:4], start + 8, struct.unpack(f"{order}I", header[4:])[0])
+        chunk = RiffChunk(header[:4], start + 8, struct.unpack(f"{order}I", header[4:])[0])
         yield chunk
         start = chunk.stop
         if start >= size:

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from gaudi_asr_cli.core.data.containers.base import (
-    WHOLE,
+    WHOLE_FILE,
     FilePlan,
     PartPlan,
     read_at,
@@ -26,12 +26,14 @@ _TOTAL_AT = 21
 """Offset of the byte whose low four bits begin the 36 bits of the number of samples."""
 _SEARCH_BYTES = 1 << 20
 _LARGEST_FRAME = 1 << 17
+_OVERHEAD = 1.1
+_SLACK_BYTES = 4_096
 _SMALLEST_FRAME = 11
 _TAG_BYTES = 128
 _SYNC = (b"\xff\xf8", b"\xff\xf9")
 
 
-def plan(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
+def plan_flac(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
     """Plan a FLAC file; None where it is none.
 
     The number of samples in the header is used where the last frame ends there; otherwise it is
@@ -41,12 +43,14 @@ def plan(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
         return None
     info = read_at(file, 8, _STREAMINFO_BYTES)
     if len(info) < _STREAMINFO_BYTES:
-        return FilePlan((WHOLE,))
+        return FilePlan((WHOLE_FILE,))
     rate_hz = struct.unpack_from(">I", info, 10)[0] >> 12
     total = struct.unpack_from(">Q", info, 10)[0] & 0xF_FFFF_FFFF
     end = _find_end(file, info, size)
-    if rate_hz == 0 or (total and end == total):
-        return FilePlan((WHOLE,))
+    if rate_hz == 0 or (
+        total and end == total and _holds(info, total, size - _skip_metadata(file, size))
+    ):
+        return FilePlan((WHOLE_FILE,))
     starts = [*_find_starts(file, size), size]
     parts = tuple(
         PartPlan((_open(file, start), (start + _INFO_STOP, stop)), counted=True)
@@ -74,6 +78,27 @@ def _count_most(info: bytes, size: int) -> int:
     """Return the most samples that a file of `size` bytes can hold: constant frames alone."""
     largest_block: int = struct.unpack_from(">H", info, 2)[0]
     return -(-size // _SMALLEST_FRAME) * largest_block
+
+
+def _holds(info: bytes, total: int, size: int) -> bool:
+    """Return whether frames of `size` bytes in all hold no more than `total` samples.
+
+    A second file joined to the first may end with the same frame.
+    """
+    packed: int = struct.unpack_from(">Q", info, 10)[0]
+    channels, bits = (packed >> 41 & 7) + 1, (packed >> 36 & 31) + 1
+    return size <= total * channels * bits / 8 * _OVERHEAD + _SLACK_BYTES
+
+
+def _skip_metadata(file: IO[bytes], size: int) -> int:
+    """Return the offset of the first frame."""
+    at = len(_MARKER)
+    while at < size:
+        header = read_at(file, at, 4)
+        at += 4 + int.from_bytes(header[1:], "big")
+        if len(header) < 4 or header[0] & 0x80:
+            break
+    return at
 
 
 def _find_starts(file: IO[bytes], size: int) -> list[int]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import IO
 
-from gaudi_asr_cli.core.data.containers.base import WHOLE, FilePlan, PartPlan, Piece
+from gaudi_asr_cli.core.data.containers.base import WHOLE_FILE, FilePlan, PartPlan, Piece
 
 _RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _KILOBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -93,7 +93,7 @@ class _Run:
     constant: bool = True
 
 
-def plan(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
+def plan_mp3(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
     """Plan an MP3 file; None where it is none.
 
     Each file of several that were joined is a part, with the number of frames that it holds.
@@ -106,9 +106,9 @@ def plan(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
         return None
     first = runs[0]
     if len(runs) == 1 and not first.header and first.constant:
-        return FilePlan((replace(WHOLE, frames=first.frames * first.first.samples),))
+        return FilePlan((replace(WHOLE_FILE, frames=first.frames * first.first.samples),))
     if len(runs) == 1 and first.declared == first.frames and _counts_bytes(first):
-        return FilePlan((WHOLE,))
+        return FilePlan((WHOLE_FILE,))
     declared = _declared_frames(runs, size)
     seconds = first.first.samples / first.first.rate_hz
     return FilePlan(

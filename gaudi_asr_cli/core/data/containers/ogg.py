@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from gaudi_asr_cli.core.data.containers.base import WHOLE, FilePlan, PartPlan, read_at
+from gaudi_asr_cli.core.data.clock import ROUNDED_S
+from gaudi_asr_cli.core.data.containers.base import WHOLE_FILE, FilePlan, PartPlan, read_at
 
 _CAPTURE = b"OggS"
 _FIRST = 2
@@ -19,8 +20,6 @@ _NO_POSITION = (1 << 64) - 1
 _MAX_PAGE_BYTES = 27 + 255 + 255 * 255
 _SEARCH_BYTES = 1 << 16
 _OPUS_HZ = 48_000
-TOLERANCE_S = 0.05
-"""A smaller jump of the clock is rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,13 @@ class _Codec:
         return self.longest * len(packets)
 
 
-def plan(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
+def plan_ogg(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
     """Plan an Ogg file; None where it is none."""
     if head[:4] != _CAPTURE:
         return None
     links = _find_links(file, size)
     if len(links) <= 1 and all(link.regular for link in links):
-        return FilePlan((WHOLE,))
+        return FilePlan((WHOLE_FILE,))
     return FilePlan(
         tuple(
             PartPlan(None if len(links) == 1 else ((link.start, link.stop),), link.regular)
@@ -107,7 +106,7 @@ def _place(link: _Link, codec: _Codec, page: _Page) -> None:
         return
     link.in_header = False
     link.samples += codec.count(page.packets)
-    if page.position - link.position - link.samples > TOLERANCE_S * codec.rate_hz:
+    if page.position - link.position - link.samples > ROUNDED_S * codec.rate_hz:
         link.regular = False
     link.position, link.samples = page.position, 0
 

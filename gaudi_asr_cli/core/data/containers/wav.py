@@ -8,13 +8,13 @@ from typing import IO
 
 from gaudi_asr_cli.core.data.containers.base import (
     IMPLAUSIBLE,
-    WHOLE,
+    WHOLE_FILE,
     FilePlan,
     PartPlan,
     Piece,
     read_at,
 )
-from gaudi_asr_cli.core.data.containers.chunks import Chunk, continues_as_chunks, walk_chunks
+from gaudi_asr_cli.core.data.containers.chunks import RiffChunk, continues_as_chunks, walk_chunks
 
 _FORMS = (b"RIFF", b"RF64", b"BW64")
 _STREAMED_BYTES = 0x7FFF_0000
@@ -35,7 +35,7 @@ class _Audio:
 class _Wave:
     """Chunks before the audio, the ranges of the audio, and the size that is declared for it."""
 
-    header: tuple[Chunk, ...]
+    header: tuple[RiffChunk, ...]
     audio: tuple[tuple[int, int], ...]
     bytes_per_s: int
     declared: int | None
@@ -46,7 +46,7 @@ class _Wave:
         return sum(stop - start for start, stop in self.audio)
 
 
-def plan(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
+def plan_wav(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
     """Plan a WAV file; None where it is none.
 
     All data chunks are read, one that declares no size or too little to the end of the file, and
@@ -63,10 +63,10 @@ def plan(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
         parts.append(wave)
         start = wave.stop
     if not parts:
-        return FilePlan((WHOLE,))
+        return FilePlan((WHOLE_FILE,))
     declared_s = _declared_s(parts)
     if len(parts) == 1 and _is_ordinary(parts[0]):
-        return FilePlan((WHOLE,), declared_s)
+        return FilePlan((WHOLE_FILE,), declared_s)
     return FilePlan(
         tuple(PartPlan(_write_pieces(file, wave)) for wave in parts),
         declared_s,
@@ -76,7 +76,7 @@ def plan(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
 
 def _read_wave(file: IO[bytes], start: int, size: int) -> _Wave | None:
     """Read the chunks of the WAV file that starts at `start`; None where it has no audio."""
-    header: list[Chunk] = []
+    header: list[RiffChunk] = []
     audio: list[_Audio] = []
     end = start + 12
     for chunk in walk_chunks(file, start + 12, size, "<"):
@@ -100,23 +100,23 @@ def _read_wave(file: IO[bytes], start: int, size: int) -> _Wave | None:
     return _Wave(tuple(header), ranges, bytes_per_s, total, end)
 
 
-def _read_bytes_per_s(file: IO[bytes], header: list[Chunk]) -> int:
+def _read_bytes_per_s(file: IO[bytes], header: list[RiffChunk]) -> int:
     body = _read_body(file, header, b"fmt ")
     return int(struct.unpack_from("<I", body, 8)[0])
 
 
-def _read_large_size(file: IO[bytes], header: list[Chunk]) -> int:
+def _read_large_size(file: IO[bytes], header: list[RiffChunk]) -> int:
     """Return the size of the audio in a 64-bit file; 0 in any other."""
     return int(struct.unpack_from("<Q", _read_body(file, header, b"ds64"), 8)[0])
 
 
-def _read_body(file: IO[bytes], header: list[Chunk], name: bytes) -> bytes:
+def _read_body(file: IO[bytes], header: list[RiffChunk], name: bytes) -> bytes:
     starts = (chunk.start for chunk in header if chunk.name == name)
     start = next(starts, None)
     return (b"" if start is None else read_at(file, start, 16)).ljust(16, b"\0")
 
 
-def _find_audio(file: IO[bytes], chunk: Chunk, large_size: int, size: int) -> _Audio:
+def _find_audio(file: IO[bytes], chunk: RiffChunk, large_size: int, size: int) -> _Audio:
     """Return where the audio of a data chunk lies, whatever size it declares."""
     start = chunk.start
     wanted = large_size if chunk.size == _LARGEST_RIFF else chunk.size
@@ -162,7 +162,7 @@ def _write_pieces(file: IO[bytes], wave: _Wave) -> tuple[Piece, ...]:
     return (start + chunks + b"data" + struct.pack("<I", size), *wave.audio)
 
 
-def _copy_chunk(file: IO[bytes], chunk: Chunk) -> bytes:
+def _copy_chunk(file: IO[bytes], chunk: RiffChunk) -> bytes:
     # Of the others decoders need nothing.
     if chunk.name not in {b"fmt ", b"fact"} or chunk.size > 65_536:
         return b""
