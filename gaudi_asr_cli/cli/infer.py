@@ -67,6 +67,17 @@ Channel = Annotated[
         help="Channel to transcribe, from 0 (default: downmix to mono).",
     ),
 ]
+Track = Annotated[
+    int | None,
+    typer.Option(
+        "--track",
+        rich_help_panel=options.DATA,
+        metavar="N",
+        min=0,
+        show_default=False,
+        help="Audio track of a video, from 0 (default: that of --language, else the file's own).",
+    ),
+]
 
 Raw = Annotated[
     str | None,
@@ -96,6 +107,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     files: Files,
     model: options.Model = "facebook/wav2vec2-base-960h",
     channel: Channel = None,
+    track: Track = None,
     raw: Raw = None,
     language: options.Language = None,
     decoder: options.DecoderOption = DEFAULT_DECODER,
@@ -145,6 +157,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         int8=int8,
         language=language,
         channel=channel,
+        track=track,
         timestamps="none" if timeless else timestamps.value,
         decoder=decoder,
         check_batching=check_batching,

@@ -35,7 +35,8 @@ class AudioSpan:
 
     `duration_s` is None until it is measured: the span then extends to the end of the file.
     `row` is set when the audio is a cell of a Parquet or Arrow file: row number in the file;
-    `column` then names the audio column. `raw` is set where the file has no header.
+    `column` then names the audio column. `raw` is set where the file has no header. `track` is the
+    number of an audio track of a container, or the language by which one is preferred.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class AudioSpan:
     row: int | None = None
     column: str | None = None
     raw: RawFormat | None = None
+    track: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,15 @@ from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, Utterance
 class LoadedBatch:
     """The part of a batch that could be loaded; `kept` are positions in the planned batch.
 
-    `broken` could not be decoded at all; `shortened` are seconds missing at the end, by id.
+    `broken` could not be decoded at all; `shortened` are seconds missing at the end, by id;
+    `notes` are sentences on what is unusual about the audio.
     """
 
     batch: AudioBatch
     kept: tuple[int, ...]
     broken: tuple[BrokenAudio, ...] = ()
     shortened: tuple[tuple[str, float], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 Augment = Callable[[int, NDArray[np.float32]], NDArray[np.float32]]
@@ -51,7 +53,7 @@ def load_batch(
             failures[position] = error
         else:
             augmented = clip.samples if augment is None else augment(position, clip.samples)
-            clips[position] = LoadedAudio(augmented, clip.lost_s)
+            clips[position] = LoadedAudio(augmented, clip.lost_s, clip.notes)
     if not clips:
         raise next(iter(failures.values()))
     lengths = np.array([len(clip.samples) for clip in clips.values()], dtype=np.int64)  # (B,)
@@ -69,5 +71,10 @@ def load_batch(
             (utterances[position].id, clip.lost_s)
             for position, clip in clips.items()
             if clip.lost_s > 0
+        ),
+        notes=tuple(
+            f"{utterances[position].audio.path}: {note}."
+            for position, clip in clips.items()
+            for note in clip.notes
         ),
     )

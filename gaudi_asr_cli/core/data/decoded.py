@@ -21,11 +21,11 @@ END_TOLERANCE_S = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """`samples` is float32 (T, C) of a span; `total_s` is the length of the file by its header."""
+    """`samples` is float32 (T, C) of a span; `undecoded_s` of it is silence in place of damage."""
 
     samples: NDArray[np.float32]
     rate_hz: int
-    total_s: float | None
+    undecoded_s: float = 0.0
 
     @property
     def duration_s(self) -> float:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from gaudi_asr_cli.core.data.decoded import Decoded, find_end_s
+from gaudi_asr_cli.core.data.clock import Clock
+from gaudi_asr_cli.core.data.decoded import Decoded
+from gaudi_asr_cli.core.data.tracks import find_track
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from gaudi_asr_cli.core.records import AudioSpan
+    Samples = NDArray[np.float32]
 
 _SEEK_MARGIN_S = 1.0
 """Lossy codecs need some frames of context; they are cut off again by their time stamps."""
@@ -22,56 +26,210 @@ _SEEK_MARGIN_S = 1.0
 _SCALES = {"u8": (128.0, 128.0), "s16": (0.0, 2.0**15), "s32": (0.0, 2.0**31)}
 """Sample format -> (offset to subtract, scale to divide by) for a range of -1 to 1."""
 
+_CLOCKED = {"matroska", "mov", "ogg", "mpegts", "mpeg", "flv", "asf", "nut", "mxf", "rm"}
+"""Containers that give the time of each packet."""
 
-def decode_with_ffmpeg(source: IO[bytes], span: AudioSpan) -> Decoded | None:
-    """Decode `span` packet by packet, as far as possible; None where nothing can be decoded."""
-    chunks: list[NDArray[np.float32]] = []
-    rate_hz, begin_s, total_s = 0, 0.0, None
+_FREE_RUNNING = {"mpegts", "mpeg"}
+"""Containers whose clock begins anywhere: with their first packet."""
+
+_LONGEST_PACKET_S = 60.0
+_BLOCK_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFacts:
+    """An audio track as its packets show it: `total_s` is where its audio ends.
+
+    `declared_s` is what the header declares, where the file may hold less; `languages` are those
+    of all audio tracks, `track` is the one that was read. `jumps` counts breaks of its clock.
+    """
+
+    total_s: float
+    declared_s: float | None
+    languages: tuple[str, ...]
+    track: int
+    jumps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Samples (T, C), or `silence_s` where there are none; `undecoded` is set for damage."""
+
+    samples: Samples | None
+    rate_hz: int
+    silence_s: float = 0.0
+    undecoded: bool = False
+
+
+def inspect_with_ffmpeg(source: IO[bytes], track: int | str | None = None) -> TrackFacts | None:
+    """Return the facts of an audio track from its packets; None where FFmpeg finds no audio.
+
+    Raises:
+        NoTrackError: There is no such track.
+    """
     try:
-        with _opened(source) as (container, stream):
-            total_s = _stream_total_s(container, stream)
-            end_s = find_end_s(span, total_s)
-            _seek(container, span.start_s)
+        with _opened(source, track) as (container, stream):
+            facts = TrackFacts(
+                total_s=0.0,
+                declared_s=_read_declared_s(container, stream),
+                languages=_languages(container),
+                track=tuple(container.streams.audio).index(stream),
+            )
+            clock = _count_packets(container, stream)
+        if clock is None:
+            source.seek(0)
+            with _opened(source, track) as (container, stream):
+                clock = _count_frames(container, stream)
+    except _errors():
+        return None
+    return replace(facts, total_s=clock.at_s, jumps=clock.jumps)
+
+
+def count_samples(source: IO[bytes]) -> int:
+    """Decode all and return the number of samples of a channel; 0 where there is no audio."""
+    total = 0
+    try:
+        with _opened(source, None) as (container, stream):
             for frame in _frames(container, stream):
-                if not chunks:
-                    rate_hz, begin_s = frame.sample_rate, max(0.0, frame.time or 0.0)
-                    decoded_s = begin_s
-                chunks.append(_to_float(frame))
-                decoded_s += len(chunks[-1]) / rate_hz
-                if decoded_s >= end_s:
+                total += frame.samples
+    except _errors():
+        pass
+    return total
+
+
+def decode_with_ffmpeg(
+    source: IO[bytes],
+    start_s: float,
+    end_s: float,
+    track: int | str | None = None,
+    *,
+    seek: bool = True,
+) -> Decoded | None:
+    """Decode from `start_s` to `end_s`, packet by packet, as far as possible; None for nothing.
+
+    Args:
+        source: The encoded audio.
+        start_s: Start on the container's clock.
+        end_s: End on it; infinity for the end of the audio.
+        track: The audio track, by number or language.
+        seek: Whether its clock is continuous, so that decoding may begin near `start_s`.
+    """
+    kept = _Kept(start_s, end_s)
+    begin_s = start_s - _SEEK_MARGIN_S if seek and start_s > _SEEK_MARGIN_S else 0.0
+    try:
+        with _opened(source, track) as (container, stream):
+            for chunk in _placed(container, stream, kept, begin_s):
+                kept.add(chunk)
+                if kept.at_s >= end_s:
                     break
     except _errors():
         # Keep what was decoded so far; without any, the caller raises an error that names the file.
         pass
-    if not chunks:
-        return None
-    samples = _cut(np.concatenate(chunks), rate_hz, span.start_s - begin_s, end_s - begin_s)
-    return Decoded(samples, rate_hz, total_s)
+    if begin_s and kept.begin_s > start_s:
+        source.seek(0)
+        return decode_with_ffmpeg(source, start_s, end_s, track, seek=False)
+    return kept.join()
 
 
-def read_total_s_with_ffmpeg(source: IO[bytes]) -> float | None:
-    """Return the seconds of audio by the container, or counted by packets where it has none.
-
-    None where FFmpeg finds no audio.
-    """
+def stream_with_ffmpeg(
+    source: IO[bytes], track: int | str | None = None
+) -> Iterator[tuple[Samples, int]]:
+    """Yield the audio of a track from the container's start, in blocks (T, C) with their rate."""
+    channels, rate_hz = 1, 0
     try:
-        with _opened(source) as (container, stream):
-            total_s = _stream_total_s(container, stream)
-            if total_s is None:
-                total_s = sum(f.samples / f.sample_rate for f in _frames(container, stream))
+        with _opened(source, track) as (container, stream):
+            channels = stream.codec_context.channels
+            for chunk in _placed(container, stream, _Kept(0.0, math.inf), 0.0):
+                rate_hz = chunk.rate_hz
+                if chunk.samples is not None:
+                    yield chunk.samples, rate_hz
+                    continue
+                left = round(chunk.silence_s * rate_hz)
+                while left > 0:
+                    size = min(left, _BLOCK_S * rate_hz)
+                    yield np.zeros((size, channels), np.float32), rate_hz
+                    left -= size
     except _errors():
-        return None
-    return total_s
+        # The rest is counted as lost by the caller.
+        return
+
+
+class _Kept:
+    """The chunks of a span, cut to it; silence is kept as its length until the end."""
+
+    def __init__(self, start_s: float, end_s: float) -> None:
+        self.start_s, self.end_s = start_s, end_s
+        self.begin_s = 0.0
+        self.at_s = 0.0
+        self.undecoded_s = 0.0
+        self._chunks: list[Samples | int] = []
+        self._rate_hz = 0
+        self._samples = 0
+
+    def begin(self, begin_s: float) -> None:
+        """Begin at a position of the container's clock."""
+        self.begin_s = self.at_s = begin_s
+
+    def add(self, chunk: _Chunk) -> None:
+        """Add a chunk after the others."""
+        self._rate_hz = chunk.rate_hz
+        size = round(chunk.silence_s * chunk.rate_hz) if chunk.samples is None else None
+        begin = self._samples
+        self._samples += len(chunk.samples) if chunk.samples is not None else size or 0
+        self.at_s = self.begin_s + self._samples / chunk.rate_hz
+        # Rounded once, from the beginning, so that a span begins on its sample.
+        low = max(0, round((self.start_s - self.begin_s) * chunk.rate_hz) - begin)
+        high = self._samples - begin
+        if self.end_s != math.inf:
+            high = min(high, round((self.end_s - self.begin_s) * chunk.rate_hz) - begin)
+        if low >= high:
+            return
+        if chunk.samples is None:
+            self._chunks.append(high - low)
+            self.undecoded_s += (high - low) / chunk.rate_hz if chunk.undecoded else 0.0
+        else:
+            self._chunks.append(chunk.samples[low:high])
+
+    def join(self) -> Decoded | None:
+        """Return the samples of the span; None where there are none, or only silence."""
+        channels = next((one.shape[1] for one in self._chunks if not isinstance(one, int)), None)
+        if not self._chunks:
+            return None
+        parts = [
+            np.zeros((one, channels or 1), np.float32) if isinstance(one, int) else one
+            for one in self._chunks
+        ]
+        return Decoded(np.concatenate(parts), self._rate_hz, self.undecoded_s)
 
 
 @contextmanager
-def _opened(source: IO[bytes]) -> Iterator[tuple[Any, Any]]:
-    import av
+def _opened(source: IO[bytes], track: int | str | None) -> Iterator[tuple[Any, Any]]:
+    import av.stream
 
     # A playlist renamed to .wav must not make FFmpeg open other files or URLs.
     options = {"protocol_whitelist": "none"}
     with av.open(source, options=options, metadata_errors="ignore") as container:
-        yield container, container.streams.audio[0]
+        streams = container.streams.audio
+        number = find_track(_languages(container), _default_track(streams), track)
+        for stream in container.streams:
+            if stream is not streams[number]:
+                stream.discard = av.stream.Discard.all
+        yield container, streams[number]
+
+
+def _default_track(streams: Any) -> int:
+    marked = (number for number, one in enumerate(streams) if _is_default(one))
+    return next(marked, 0)
+
+
+def _is_default(stream: Any) -> bool:
+    import av.stream
+
+    return bool(stream.disposition & av.stream.Disposition.default)
+
+
+def _languages(container: Any) -> tuple[str, ...]:
+    return tuple(one.metadata.get("language", "") for one in container.streams.audio)
 
 
 def _errors() -> tuple[type[Exception], ...]:
@@ -81,25 +239,147 @@ def _errors() -> tuple[type[Exception], ...]:
     return (av.error.FFmpegError, ValueError, IndexError, UnicodeDecodeError, AttributeError)
 
 
-def _stream_total_s(container: Any, stream: Any) -> float | None:
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    # AV_TIME_BASE: the unit of a container's duration is a microsecond.
-    return container.duration / 1e6 if container.duration is not None else None
+def _has_clock(container: Any) -> bool:
+    return container.format.name.partition(",")[0] in _CLOCKED
 
 
-def _seek(container: Any, start_s: float) -> None:
-    if start_s > _SEEK_MARGIN_S:
-        container.seek(int((start_s - _SEEK_MARGIN_S) * 1e6))
+def _find_origin_s(container: Any) -> float:
+    """Return the container's start in the times of its packets."""
+    if container.format.name not in _FREE_RUNNING or container.start_time is None:
+        return 0.0
+    # AV_TIME_BASE: the unit of a container's times is a microsecond.
+    return float(container.start_time / 1e6)
 
 
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
+def _read_declared_s(container: Any, stream: Any) -> float | None:
+    """Return where the header says that the track's audio ends; None where it does not know."""
+    kind = container.format.name.partition(",")[0]
+    if kind == "mov" and stream.duration and stream.time_base is not None:
+        return float((stream.duration + max(stream.start_time or 0, 0)) * stream.time_base)
+    if kind != "matroska":
+        return None
+    tag = stream.metadata.get("DURATION")
+    if tag is not None:
+        return _parse_clock(tag)
+    is_alone = len(container.streams) == 1
+    return container.duration / 1e6 if is_alone and container.duration else None
+
+
+def _parse_clock(text: str) -> float | None:
+    """Read hours, minutes and seconds."""
+    try:
+        hours, minutes, seconds = text.strip("\0 ").split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
+
+
+def _count_packets(container: Any, stream: Any) -> Clock | None:
+    """Place every packet on the clock; None where packets do not say how long they are."""
+    # FFmpeg does not know how long the packets of Vorbis are before it decodes them.
+    if stream.codec_context.name == "vorbis":
+        return None
+    clock, origin_s = Clock(_has_clock(container)), _find_origin_s(container)
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue
+        if not packet.duration:
+            return None
+        duration_s = float(packet.duration * packet.time_base)
+        if duration_s > _LONGEST_PACKET_S:
+            return None
+        time_s = None if packet.pts is None else float(packet.pts * packet.time_base) - origin_s
+        if time_s is not None and time_s < 0 and clock.fills and not clock.jumps:
+            # The encoder's delay, which is cut off.
+            duration_s, time_s = max(0.0, duration_s + time_s), 0.0
+        clock.place(time_s)
+        clock.at_s += duration_s
+    return clock
+
+
+def _count_frames(container: Any, stream: Any) -> Clock:
+    """Decode everything to place it on the clock."""
+    kept = _Kept(0.0, 0.0)
+    clock = Clock(_has_clock(container))
+    for chunk in _placed(container, stream, kept, 0.0, clock):
+        kept.add(chunk)
+    clock.at_s = kept.at_s
+    return clock
+
+
+def _placed(
+    container: Any, stream: Any, kept: _Kept, begin_s: float, clock: Clock | None = None
+) -> Iterator[_Chunk]:
+    """Yield decoded audio and the silence between it, from `begin_s` on or a little earlier."""
+    clock = clock or Clock(_has_clock(container))
+    origin_s = _find_origin_s(container)
+    if begin_s:
+        container.seek(int((begin_s + origin_s) * 1e6))
+    is_first, failures = True, _Failures()
+    trims = container.format.name.startswith("mov")
+    for frame, is_last in _mark_last(_frames(container, stream, failures)):
+        rate_hz, samples = frame.sample_rate, _to_float(frame)
+        if is_last and trims:
+            samples = _trim(samples, frame)
+        time_s = None if frame.time is None else frame.time - origin_s
+        if time_s is not None and time_s < 0 and clock.fills and not clock.jumps:
+            samples, time_s = samples[round(-time_s * rate_hz) :], 0.0
+        if is_first and (begin_s or not clock.fills):
+            clock.at_s = max(0.0, time_s or 0.0)
+            kept.begin(clock.at_s)
+        is_first = False
+        silence_s = clock.place(time_s)
+        damaged = failures.clear()
+        if silence_s:
+            yield _Chunk(None, rate_hz, silence_s, damaged)
+        clock.at_s += len(samples) / rate_hz
+        if len(samples):
+            yield _Chunk(samples, rate_hz)
+
+
+def _mark_last(frames: Iterator[Any]) -> Iterator[tuple[Any, bool]]:
+    """Yield each frame, and whether it is the last."""
+    before = None
+    for frame in frames:
+        if before is not None:
+            yield before, False
+        before = frame
+    if before is not None:
+        yield before, True
+
+
+def _trim(samples: Samples, frame: Any) -> Samples:
+    """Cut the last frame of an MP4 file to the length that its packet declares."""
+    if not frame.duration or frame.time_base is None:
+        return samples
+    kept = round(float(frame.duration * frame.time_base) * frame.sample_rate)
+    return samples[:kept] if 0 < kept < len(samples) else samples
+
+
+class _Failures:
+    """Packets that could not be decoded since the last frame."""
+
+    def __init__(self) -> None:
+        self._any = False
+
+    def add(self) -> None:
+        self._any = True
+
+    def clear(self) -> bool:
+        """Return whether there were any, and forget them."""
+        had, self._any = self._any, False
+        return had
+
+
+def _frames(container: Any, stream: Any, failures: _Failures | None = None) -> Iterator[Any]:
     """Yield frames of one rate and channel count; skip packets that cannot be decoded."""
     first = None
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
         except _errors():
+            if failures is not None:
+                failures.add()
             continue
         for frame in frames:
             kind = (frame.sample_rate, frame.layout.nb_channels)
@@ -108,19 +388,11 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
                 yield frame
 
 
-def _to_float(frame: Any) -> NDArray[np.float32]:
+def _to_float(frame: Any) -> Samples:
     """Return a frame as float32 (T, C)."""
     array = frame.to_ndarray()
     columns = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
     offset, scale = _SCALES.get(frame.format.name.rstrip("p"), (0.0, 1.0))
     # In double precision first: float32 cannot represent 2**31 - 1.
-    scaled: NDArray[np.float32] = ((columns.astype(np.float64) - offset) / scale).astype(np.float32)
+    scaled: Samples = ((columns.astype(np.float64) - offset) / scale).astype(np.float32)
     return scaled
-
-
-def _cut(
-    samples: NDArray[np.float32], rate_hz: int, start_s: float, end_s: float
-) -> NDArray[np.float32]:
-    start = max(0, round(start_s * rate_hz))
-    stop = len(samples) if end_s == float("inf") else max(start, round(end_s * rate_hz))
-    return samples[start:stop]

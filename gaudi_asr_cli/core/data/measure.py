@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from gaudi_asr_cli.core.data.audio import read_total_s
+from gaudi_asr_cli.core.data.audio import read_whole
 from gaudi_asr_cli.core.data.contradictions import (
     Contradiction,
     reconcile,
@@ -87,7 +87,8 @@ def measure(
     started_s = time.monotonic()
     sources = tuple(utterances)
     observe(StageStarted(MEASURE_STAGE, float(len(sources))))
-    results = list(_reporting(_measure_all(sources), observe))
+    headers = _Headers(_count_rows(sources))
+    results = list(_reporting(_measure_all(sources, headers), observe))
     contradictions = tuple(
         result.contradiction for result in results if result.contradiction is not None
     )
@@ -99,7 +100,7 @@ def measure(
             if result.reason is not None
         ),
         contradictions=contradictions,
-        notes=(*notes, *summarize_contradictions(contradictions)),
+        notes=(*notes, *summarize_contradictions(contradictions), *headers.summarize_notes()),
     )
     observe(StageFinished(MEASURE_STAGE, time.monotonic() - started_s))
     for note in measured.notes:
@@ -116,11 +117,14 @@ class _Result:
     contradiction: Contradiction | None = None
 
 
-def _measure_all(utterances: tuple[Utterance, ...]) -> Iterator[_Result]:
+def _count_rows(utterances: tuple[Utterance, ...]) -> Mapping[Path, int]:
+    """Count the rows of each file, unless rows name segments."""
     # A list with a start in any row names segments, so its durations are taken as they are.
     whole_files = not any(utterance.audio.start_s for utterance in utterances)
-    rows_of_file = Counter(utterance.audio.path for utterance in utterances) if whole_files else {}
-    headers = _Headers(rows_of_file)
+    return Counter(utterance.audio.path for utterance in utterances) if whole_files else {}
+
+
+def _measure_all(utterances: tuple[Utterance, ...], headers: _Headers) -> Iterator[_Result]:
     parts = [utterances[i : i + _SLICE] for i in range(0, len(utterances), _SLICE)]
     with ThreadPoolExecutor(_THREADS) as pool:
         # In parts: rows of one file are neighbours, and one thread each would only wait.
@@ -160,6 +164,7 @@ class _Headers:
     def __init__(self, rows_of_file: Mapping[Path, int]) -> None:
         self._rows_of_file = rows_of_file
         self._known: dict[Path, float | DataError] = {}
+        self._notes: dict[str, list[Path]] = {}
 
     def has_one_row(self, span: AudioSpan) -> bool:
         return span.row is None and self._rows_of_file.get(span.path) == 1
@@ -171,16 +176,29 @@ class _Headers:
             DataError: It cannot be read.
         """
         if span.row is not None:
-            return read_total_s(span)
+            return self._read(span)
         if span.path not in self._known:
             try:
-                self._known[span.path] = read_total_s(span)
+                self._known[span.path] = self._read(span)
             except DataError as error:
                 self._known[span.path] = error
         known = self._known[span.path]
         if isinstance(known, DataError):
             raise known
         return known
+
+    def _read(self, span: AudioSpan) -> float:
+        total_s, notes = read_whole(span)
+        for note in notes:
+            self._notes.setdefault(note, []).append(span.path)
+        return total_s
+
+    def summarize_notes(self) -> list[str]:
+        """Return a sentence for each note on files, with the first and the number of files."""
+        return [
+            f"{paths[0]}: {note}" + ("" if len(paths) == 1 else f" ({len(paths)} such files)")
+            for note, paths in self._notes.items()
+        ]
 
 
 def _reporting(results: Iterator[_Result], observe: Observer) -> Iterator[_Result]:

@@ -59,7 +59,10 @@ _Listing = tuple[list[_Entry], int]
 
 @contextmanager
 def opened_inputs(
-    sources: Sequence[str], stdin: BinaryIO | None, raw: RawFormat | None = None
+    sources: Sequence[str],
+    stdin: BinaryIO | None,
+    raw: RawFormat | None = None,
+    track: int | str | None = None,
 ) -> Iterator[AudioInputs]:
     """Find the files of the sources; standard input is copied to a temporary file.
 
@@ -72,6 +75,7 @@ def opened_inputs(
         stdin: Standard input, for `-`; None where it is closed.
         raw: Sample format of headerless files: files with a suffix of such, files named directly
             without an audio suffix, and standard input.
+        track: Number of the audio track to read, or the language by which one is preferred.
 
     Raises:
         DataError: There are only folders without audio, and globs that match nothing.
@@ -90,7 +94,7 @@ def opened_inputs(
                 entries.setdefault(entry.name, entry)
         _reject_no_files(list(entries.values()))
         yield AudioInputs(
-            tuple(Utterance(entry.name, _span_of(entry, raw)) for entry in entries.values()),
+            tuple(Utterance(entry.name, _span_of(entry, raw, track)) for entry in entries.values()),
             skipped,
             {entry.name: entry.problem for entry in entries.values() if entry.problem is not None},
         )
@@ -106,10 +110,10 @@ def _reject_no_files(entries: Sequence[_Entry]) -> None:
     )
 
 
-def _span_of(entry: _Entry, raw: RawFormat | None) -> AudioSpan:
+def _span_of(entry: _Entry, raw: RawFormat | None, track: int | str | None) -> AudioSpan:
     suffix = entry.path.suffix.lower()
     is_raw = suffix in RAW_SUFFIXES if entry.is_listed else suffix not in AUDIO_SUFFIXES
-    return AudioSpan(entry.path, raw=raw if is_raw else None)
+    return AudioSpan(entry.path, raw=raw if is_raw else None, track=track)
 
 
 def _find_entries(source: str, suffixes: frozenset[str]) -> _Listing:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio, load_audio, read_duration_s
-from gaudi_asr_cli.core.data.streaming import is_mp3, stream_mp3
+from gaudi_asr_cli.core.data.streaming import is_sequential, stream_audio
 from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.inference.chunks import infer_chunks
@@ -78,8 +78,8 @@ def open_blocks(span: AudioSpan, *, channel: int | None = None) -> Iterator[Load
     Raises:
         DataError: Nothing of the span can be read.
     """
-    if is_mp3(span):
-        return stream_mp3(span, channel=channel)
+    if is_sequential(span):
+        return stream_audio(span, channel=channel)
     return load_blocks(span, read_duration_s(span), partial(load_audio, channel=channel))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 
-from gaudi_asr_cli.core.data.audio import load_audio, read_duration_s
+from gaudi_asr_cli.core.data.audio import LoadedAudio, load_audio, read_duration_s
+from gaudi_asr_cli.core.data.remarks import describe_file, describe_loss
 from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Noticed, Observer, UtteranceDone, ignore
 from gaudi_asr_cli.core.inference.batched import BatchRecognizer
-from gaudi_asr_cli.core.inference.long_form import LONG_S
+from gaudi_asr_cli.core.inference.long_form import LONG_S, open_blocks
 from gaudi_asr_cli.core.inference.parallel import count_parallel, transcribe_in_parallel
 from gaudi_asr_cli.core.inference.pipeline import transcribe_batches
 from gaudi_asr_cli.core.inference.prefetch import Clip, Loader, ReadAhead
@@ -81,25 +82,25 @@ def transcribe_timed(  # noqa: PLR0913 - the last four have defaults that caller
         load: Loads audio; the default, `load_audio`, reads long files block by block.
     """
     phase_clock = PhaseClock() if clock is None else clock
+    reports = _AudioReports(observe, load, channel)
     reader = ReadAhead(
         utterances,
-        partial(load_audio, channel=channel) if load is None else load,
+        reports.load,
         phase_clock,
         int(READ_AHEAD_S * SAMPLE_RATE_HZ),
         readers=READER_THREADS if isinstance(model, BatchRecognizer) else 1,
         # Audio that does not come from files cannot be read in blocks.
         is_long=is_long if load is None else lambda span: False,
     )
-    report_lost = partial(_report_lost, observe)
     unbatched = UnbatchedTranscriber(
-        recognizer_of(model), decoder, phase_clock, report_lost, channel
+        recognizer_of(model), decoder, phase_clock, reports.report, reports.open_long
     )
     if isinstance(model, BatchRecognizer):
         batch_decoder = BatchDecoder(decoder, phase_clock)
-        yield from transcribe_batches(model, reader, batch_decoder, unbatched, report_lost)
+        yield from transcribe_batches(model, reader, batch_decoder, unbatched, reports.report)
         return
     with reader as loaded:
-        clips = _report_losses(loaded, report_lost)
+        clips = _report_losses(loaded, reports.report)
         parallel = count_parallel(model)
         if parallel == 1:
             yield from map(unbatched.transcribe, clips)
@@ -115,15 +116,52 @@ def _report_losses(
         yield clip
 
 
-def _report_lost(observe: Observer, utterance: Utterance, lost_s: float) -> None:
-    if lost_s > 0:
-        observe(
-            Noticed(
-                f"{utterance.audio.path}: {lost_s:.2f} s of the duration in its header "
-                "could not be decoded.",
-                remedy="Copy the file again if it should be complete.",
+class _AudioReports:
+    """Reports what is unusual about audio, once for a file, on the thread of the consumer.
+
+    Args:
+        observe: Receives the notices.
+        load: Loads audio; None for `load_audio`.
+        channel: Channel of the files; None downmixes to mono.
+    """
+
+    def __init__(self, observe: Observer, load: Loader | None, channel: int | None) -> None:
+        self._observe = observe
+        self._load = partial(load_audio, channel=channel) if load is None else load
+        self._channel = channel
+        self._notes: dict[AudioSpan, tuple[str, ...]] = {}
+        self._reported: set[str] = set()
+
+    def load(self, span: AudioSpan) -> LoadedAudio:
+        """Load audio, and keep its notes until it is reported."""
+        loaded = self._load(span)
+        self._notes[span] = (*describe_file(span), *loaded.notes)
+        return loaded
+
+    def open_long(self, span: AudioSpan) -> Iterator[LoadedAudio]:
+        """Open long audio in blocks, and keep their notes until it is reported."""
+        notes = dict.fromkeys(describe_file(span))
+        try:
+            for block in open_blocks(span, channel=self._channel):
+                notes.update(dict.fromkeys(block.notes))
+                yield block
+        finally:
+            self._notes[span] = tuple(notes)
+
+    def report(self, utterance: Utterance, lost_s: float) -> None:
+        """Report an utterance that was loaded, and the seconds of it that were lost."""
+        for note in self._notes.pop(utterance.audio, ()):
+            sentence = f"{utterance.audio.path}: {note}."
+            if sentence not in self._reported:
+                self._reported.add(sentence)
+                self._observe(Noticed(sentence))
+        if lost_s > 0:
+            self._observe(
+                Noticed(
+                    describe_loss(utterance, lost_s),
+                    remedy="Copy the file again if it should be complete.",
+                )
             )
-        )
 
 
 def is_long(span: AudioSpan) -> bool:

@@ -15,7 +15,7 @@ from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.inference.ahead import RunAhead
 from gaudi_asr_cli.core.inference.chunks import plan_chunks, stitch
-from gaudi_asr_cli.core.inference.long_form import LongFormResult, open_blocks, transcribe_long
+from gaudi_asr_cli.core.inference.long_form import LongFormResult, transcribe_long
 from gaudi_asr_cli.core.inference.prefetch import Clip
 from gaudi_asr_cli.core.inference.results import (
     NOT_FINITE,
@@ -25,7 +25,14 @@ from gaudi_asr_cli.core.inference.results import (
 )
 from gaudi_asr_cli.core.inference.timing import PhaseClock, Timing
 from gaudi_asr_cli.core.models.geometry import FrameGeometry
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, Emissions, Output, Utterance
+from gaudi_asr_cli.core.records import (
+    SAMPLE_RATE_HZ,
+    AudioBatch,
+    AudioSpan,
+    Emissions,
+    Output,
+    Utterance,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,14 +106,14 @@ class UnbatchedTranscriber:
         decoder: Turns its output into text.
         clock: Adds up seconds by phase.
         report_lost: Receives the utterance and the seconds of a long file that were lost.
-        channel: Channel that long files are read from; None downmixes to mono.
+        open_long: Opens long audio as blocks, in order.
     """
 
     recognizer: Recognizer
     decoder: Decoder
     clock: PhaseClock
     report_lost: Callable[[Utterance, float], None]
-    channel: int | None = None
+    open_long: Callable[[AudioSpan], Iterator[LoadedAudio]]
 
     def transcribe(self, clip: Clip) -> TimedResult:
         """Transcribe a clip of any length; a failure becomes the error of its result."""
@@ -143,7 +150,7 @@ class UnbatchedTranscriber:
 
     def _transcribe_long(self, clip: Clip) -> TimedResult:
         utterance = clip.utterance
-        blocks = partial(open_blocks, utterance.audio, channel=self.channel)
+        blocks = partial(self.open_long, utterance.audio)
         with self.clock.time("compute") as watch:
             result = self.recognizer.transcribe_blocks(blocks, self.decoder, utterance)
         self.report_lost(utterance, result.lost_s)

@@ -81,6 +81,7 @@ class PlannedBatches:
         self.epoch = 0
         self.broken: dict[str, str] = {}
         self._shortened: set[str] = set()
+        self._noted: set[str] = set()
         self._observe = observe
         self._ranks = task.device.ranks
         self._plan = lru_cache(maxsize=2)(training_set.plan)
@@ -190,6 +191,10 @@ class PlannedBatches:
             if name not in self._shortened:
                 self._shortened.add(name)
                 self._observe(Noticed(f"{name}: its last {lost_s:.2f} s could not be decoded."))
+        for note in loaded.notes:
+            if note not in self._noted:
+                self._noted.add(note)
+                self._observe(Noticed(note))
 
 
 def shard_batch(global_batch: PlannedBatch, ranks: Ranks) -> PlannedBatch:

@@ -52,7 +52,7 @@ class InferRequest:
     """The audio to transcribe, the model and its options.
 
     `sources` are files, folders, globs, or `-` for the bytes of an audio file on `stdin`; `raw` is
-    the format of files without a header; `channel` counts from 0; `timestamps` is one of
+    the format of files without a header; `channel` and `track` count from 0; `timestamps` is one of
     `TIMESTAMPS`. The first `check_batching` files are transcribed unbatched and batched, and the
     texts compared. `generation`, `long` and `batch_size` are for encoder-decoders, see
     `open_seq2seq_recognizer`; `language` is the spoken language.
@@ -64,6 +64,7 @@ class InferRequest:
     int8: bool = False
     language: str | None = None
     channel: int | None = None
+    track: int | None = None
     timestamps: str = "word"
     decoder: str = DEFAULT_DECODER
     check_batching: int = 0
@@ -116,7 +117,8 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
         UsageError: There is no such decoder or kind of timestamps.
     """
     _check(request)
-    with opened_inputs(request.sources, request.stdin, request.raw) as inputs:
+    track = request.language if request.track is None else request.track
+    with opened_inputs(request.sources, request.stdin, request.raw, track) as inputs:
         _notice_skipped(inputs, observe)
         clock, tally = PhaseClock(), _Tally(observe)
         observe(StageStarted(TRANSCRIBING, len(inputs.utterances), "files"))

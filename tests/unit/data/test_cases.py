@@ -13,9 +13,11 @@ import soundfile
 
 from gaudi_asr_cli.core.data.audio import load_audio
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
+from gaudi_asr_cli.core.data.measure import measure
 from gaudi_asr_cli.core.data.overlaps import find_overlaps
 from gaudi_asr_cli.core.data.reading import read_measured
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
 CASES = Path(__file__).resolve().parents[4] / "shared" / "cases"
 FILES_S = {"u0": 2.464, "u1": 2.217, "u2": 1.082, "u3": 0.953}
@@ -617,3 +619,44 @@ def test_overlapping_segments_of_different_texts_are_found(tmp_path, rows, pairs
 
     found = [(one.first.id, one.second.id, round(one.shared_s, 3)) for one in overlaps]
     assert found == pairs
+
+
+# --- audio and its clock ------------------------------------------------------------------------
+
+
+@shared
+@needs_cases
+@pytest.mark.parametrize(
+    ("name", "expected_s"),
+    [
+        ("streamed_flac/fl/u0.flac", 39_425 / 16_000),
+        ("streamed_flac/fl/u1.flac", 35_467 / 16_000),
+        ("streamed_flac/streamed.flac", 39_425 / 16_000),
+        ("declared_size/s_wav0.wav", 39_425 / 16_000),
+        ("declared_size/s_au0.au", 39_425 / 16_000),
+        ("declared_size/two_data.wav", 39_425 / 16_000),
+        ("container_clock/late.mkv", 4.496),
+        ("container_clock/gap.mkv", 5.466),
+    ],
+)
+def test_a_file_is_as_long_as_its_audio_reaches(name, expected_s):
+    span = AudioSpan(CASES / name)
+
+    loaded = load_audio(span)
+    (measured,) = measure([Utterance("a", span)]).utterances
+
+    assert len(loaded.samples) / 16_000 == pytest.approx(expected_s, abs=0.001)
+    assert measured.audio.duration_s == pytest.approx(expected_s, abs=0.001)
+    assert (loaded.lost_s, loaded.notes) == (0.0, ())
+
+
+@shared
+@needs_cases
+def test_audio_that_starts_late_and_has_a_hole_stays_on_the_clock_of_its_container():
+    late = load_audio(AudioSpan(CASES / "container_clock/late.mkv")).samples
+    gap = load_audio(AudioSpan(CASES / "container_clock/gap.mkv")).samples
+
+    assert not late[: 2 * 16_000].any()
+    assert late[2 * 16_000 : 2 * 16_000 + 800].any()
+    assert not gap[round(1.28 * 16_000) : round(4.25 * 16_000)].any()
+    assert gap[round(4.25 * 16_000) :][:800].any()

@@ -53,7 +53,8 @@ def test_a_header_is_read_once_for_all_segments_of_a_file(tmp_path, monkeypatch)
     path = make(tmp_path / "a.wav", 2.0)
     opened = []
     monkeypatch.setattr(
-        "gaudi_asr_cli.core.data.measure.read_total_s", lambda span: opened.append(span) or 2.0
+        "gaudi_asr_cli.core.data.measure.read_whole",
+        lambda span: opened.append(span) or (2.0, ()),
     )
 
     measured = measure(Utterance(str(i), AudioSpan(path, i / 100, 0.5)) for i in range(60))
