@@ -38,7 +38,7 @@ SET_ASIDE = "damaged-"
 def write_mark(checkpoint: Path, content: Mapping[str, Any]) -> None:
     """Mark a checkpoint as complete: the mark lists its files, which are on the disk by then."""
     sync_tree(checkpoint)
-    files = {name: describe_file(checkpoint / name) for name in list_files(checkpoint)}
+    files = {name: fingerprint_file(checkpoint / name) for name in list_files(checkpoint)}
     write_json(checkpoint / CHECKPOINT_MARK, {**content, "files": files})
     sync_folder(checkpoint.parent)
 
@@ -67,7 +67,7 @@ def list_files(checkpoint: Path) -> list[str]:
     )
 
 
-def describe_file(path: Path) -> dict[str, Any]:
+def fingerprint_file(path: Path) -> dict[str, Any]:
     """Return the size and the hash of a file."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
@@ -223,7 +223,7 @@ def _find_file_damage(path: Path, entry: Any) -> str | None:
         size = path.stat().st_size
         if size != entry.get("bytes"):
             return f"{name} has {size} bytes instead of {str(entry.get('bytes'))[:20]}"
-        is_same = describe_file(path) == entry
+        is_same = fingerprint_file(path) == entry
     except OSError as error:
         return f"{name} cannot be read: {error.strerror}"
     return None if is_same else f"{name} is not what was written (its hash differs)"
