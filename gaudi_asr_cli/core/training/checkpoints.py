@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -43,18 +43,12 @@ def write_mark(checkpoint: Path, content: Mapping[str, Any]) -> None:
     sync_folder(checkpoint.parent)
 
 
-def rewrite_state(checkpoint: Path, save: Callable[[str], None]) -> None:
-    """Replace the trainer's state in a checkpoint, which is incomplete in between.
-
-    Args:
-        checkpoint: The checkpoint's folder.
-        save: Writes the state to a path.
-    """
+def take_mark(checkpoint: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint's mark and remove it, so that its files can be changed."""
     mark = checkpoint / CHECKPOINT_MARK
-    content = json.loads(mark.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(mark.read_text(encoding="utf-8"))
     mark.unlink()
-    save(str(checkpoint / STATE))
-    write_mark(checkpoint, content)
+    return content
 
 
 def list_files(checkpoint: Path) -> list[str]:
@@ -171,7 +165,7 @@ def _find_broken(checkpoint: Path) -> str | None:
         # Of DeepSpeed, whose files have other names.
         return None
     missing = [name for name in EXPECTED if not (checkpoint / name).is_file()]
-    states = list(checkpoint.glob(RANDOM_STATES))
+    states = [path for path in checkpoint.glob(RANDOM_STATES) if path.is_file()]
     if not states:
         missing.append(RANDOM_STATES)
     if missing:

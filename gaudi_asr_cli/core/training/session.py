@@ -32,7 +32,8 @@ from gaudi_asr_cli.core.training.checkpoints import (
     choose_checkpoint,
     read_totals,
     require_intact,
-    rewrite_state,
+    take_mark,
+    write_mark,
 )
 from gaudi_asr_cli.core.training.meter import StepMeter, TrainingTotals
 from gaudi_asr_cli.core.training.settings import TrainingSettings, training_arguments
@@ -361,12 +362,22 @@ def catch_up_score(trainer: Any, checkpoint: Path, settings: TrainingSettings) -
         return
     trainer.state = state = TrainerState.load_from_json(path)
     load_weights(task, checkpoint)
+    # Some networks draw random numbers even when they only transcribe.
+    trainer._load_rng_state(str(checkpoint))
     rate = trainer.evaluate()["eval_wer"]
     if state.best_metric is None or rate < state.best_metric:
         state.best_metric, state.best_global_step = rate, state.global_step
         state.best_model_checkpoint = str(checkpoint)
     ranks.gather(None)
-    ranks.broadcast(lambda: rewrite_state(checkpoint, state.save_to_json))
+    mark = ranks.broadcast(lambda: take_mark(checkpoint))
+    trainer._save_rng_state(str(checkpoint))
+    ranks.gather(None)
+
+    def write_anew() -> None:
+        state.save_to_json(path)
+        write_mark(checkpoint, mark)
+
+    ranks.broadcast(write_anew)
 
 
 def owes_score(state: Any, settings: TrainingSettings, first_step: float) -> bool:

@@ -124,13 +124,20 @@ def _is_saved_bench(path: Path) -> bool:
 
 
 def _read_report(path: Path) -> list[RunResult]:
-    report = json.loads(path.read_text(encoding="utf-8"))
+    report = json.loads(_read_text(path))
     schema = str(report["schema"]).partition("/")[0]
     if schema == BENCH:
         return [_of_bench(path, report)]
     if schema in TRAINING:
         return _of_training(RunFolder(path.parent), schema, report)
     return [_of_evaluation(path.parent, schema, report)]
+
+
+def _read_text(path: Path) -> str:
+    if not path.is_file():
+        # A pipe would be waited for.
+        raise FileNotFoundError(path)
+    return path.read_text(encoding="utf-8")
 
 
 def _of_bench(path: Path, report: Mapping[str, Any]) -> RunResult:
@@ -150,7 +157,7 @@ def _of_bench(path: Path, report: Mapping[str, Any]) -> RunResult:
 
 
 def _of_training(run: RunFolder, kind: str, report: Mapping[str, Any]) -> list[RunResult]:
-    recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+    recipe = yaml.safe_load(_read_text(run.recipe))
     environment = _read_environment(run)
     common: dict[str, Any] = {
         "run": run.root,
@@ -226,7 +233,7 @@ def _coverage(score: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_environment(run: RunFolder) -> dict[str, Any]:
     try:
-        environment: dict[str, Any] = json.loads(run.environment.read_text(encoding="utf-8"))
+        environment: dict[str, Any] = json.loads(_read_text(run.environment))
     except (OSError, ValueError):
         return {}
     return environment
