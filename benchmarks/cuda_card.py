@@ -29,10 +29,10 @@ from gaudi_asr_cli.core.benchmarking.repeats import Repeats
 from gaudi_asr_cli.core.benchmarking.shapes import SHAPES, open_random_model
 from gaudi_asr_cli.core.benchmarking.workload import Workload, make_workload
 from gaudi_asr_cli.core.data.sources import read_utterances
-from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
-from gaudi_asr_cli.core.inference.ctc import InferenceOptions, accelerate, open_full_precision
+from gaudi_asr_cli.core.inference.options import InferenceOptions
+from gaudi_asr_cli.core.inference.recognizer import Recognizer, open_recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Utterance
 
@@ -48,9 +48,8 @@ def texts_of(
     name: str, device: Device, dtype: str, graphs: bool, utterances: Sequence[Utterance]
 ) -> list[str]:
     """Return the text of each utterance, or its error."""
-    model = open_full_precision(name, device=device, dtype=dtype)
-    recognizer = accelerate(model, InferenceOptions(graphs=graphs, buckets=BUCKETS))
-    results = transcribe(recognizer, utterances, GreedyDecoder(recognizer.vocabulary))
+    options = InferenceOptions(dtype=dtype, graphs=graphs, buckets=BUCKETS)
+    results = transcribe(open_recognizer(name, device, options), utterances)
     return [str(one.error) if one.transcript is None else one.transcript.text for one in results]
 
 
@@ -82,7 +81,8 @@ def compare_speed(shape: str, device: Device, workload: Workload, options: Any) 
     """Yield lines of ours with and without graphs, and of the pipeline at each batch size."""
     dtype = device.choose_dtype()
     ours = [_open_ours(shape, device, graphs, workload) for graphs in _graphs(device)]
-    pipeline = open_pipeline(_random(shape, device, dtype), workload).pipeline
+    plain = InferenceOptions(mode="transformers", dtype=dtype)
+    pipeline = open_pipeline(_open_random(shape, device, plain), workload).pipeline
     pipeline.model.to(torch_dtype(dtype))
     clips = [load(workload, one) for one in workload.utterances]
     timed = [Timed(name, []) for name, _ in ours] + [
@@ -133,14 +133,13 @@ def _graphs(device: Device) -> tuple[bool, ...]:
     return (False, True) if device.prefers_batching else (False,)
 
 
-def _random(shape: str, device: Device, dtype: str) -> Any:
-    return open_random_model(SHAPES[NAMES[shape]], device=device, dtype=dtype, seed=SEED)
+def _open_random(shape: str, device: Device, options: InferenceOptions) -> Recognizer:
+    return open_random_model(SHAPES[NAMES[shape]], device, options, seed=SEED)
 
 
 def _open_ours(shape: str, device: Device, graphs: bool, workload: Workload) -> tuple[str, Repeats]:
-    choices = InferenceOptions(graphs=graphs, buckets=BUCKETS)
-    recognizer = accelerate(_random(shape, device, device.choose_dtype()), choices)
-    repeats = Repeats(recognizer, GreedyDecoder(recognizer.vocabulary), workload, device)
+    options = InferenceOptions(graphs=graphs, buckets=BUCKETS)
+    repeats = Repeats(_open_random(shape, device, options), workload, device)
     return f"ours, graphs {'on' if graphs else 'off'}", repeats
 
 

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import open_cpu
-from gaudi_asr_cli.core.inference.transcribe import batch_one, transcribe_timed
+from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
+from gaudi_asr_cli.core.inference.recognizer import batch_one
+from gaudi_asr_cli.core.inference.transcribe import transcribe_timed
 from gaudi_asr_cli.core.models.cpu.ctc import pack
 from gaudi_asr_cli.core.models.cpu.int8 import can_quantise
 from gaudi_asr_cli.core.models.ctc.model import CtcModel, open_ctc_model
@@ -133,7 +135,7 @@ def open_ours(folder: Path, dtype: str, *, int8: bool = False) -> Engine:
 
 
 def _peer(model: Any) -> Engine:
-    decoder = GreedyDecoder(model.vocabulary)
+    recognizer = CtcRecognizer(model, GreedyDecoder(model.vocabulary))
 
     def transcribe_clips(clip: Clip) -> NDArray[np.int64]:
         best: NDArray[np.int64] = model.emissions(batch_one(clip, UTTERANCE)).log_probs[0].argmax(1)
@@ -143,7 +145,7 @@ def _peer(model: Any) -> Engine:
         utterances = [replace(UTTERANCE, id=str(index)) for index in range(len(clips))]
         queue = iter(clips)
         for result in transcribe_timed(
-            model, utterances, decoder, load=lambda _: LoadedAudio(next(queue), 0)
+            recognizer, utterances, load=lambda _: LoadedAudio(next(queue), 0)
         ):
             assert result.done.error is None
 

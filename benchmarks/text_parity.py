@@ -22,8 +22,8 @@ from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.evaluation.counts import count_errors
-from gaudi_asr_cli.core.inference.ctc import open_full_precision
-from gaudi_asr_cli.core.inference.transcribe import EmissionModel, batch_one
+from gaudi_asr_cli.core.inference.ctc import EmissionModel, open_full_precision
+from gaudi_asr_cli.core.inference.recognizer import batch_one
 from gaudi_asr_cli.core.models.cpu.ctc import pack
 from gaudi_asr_cli.core.records import Utterance
 

@@ -53,10 +53,11 @@ def command(  # noqa: PLR0913 - a parameter is an option
     from gaudi_asr_cli.cli.old_commands import fitting_parameters
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.inference.options import InferenceOptions
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
     from gaudi_asr_cli.core.runtime import configure
     from gaudi_asr_cli.core.text.rules import TextRules
-    from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
+    from gaudi_asr_cli.core.workflows.evaluation import EvalRequest, evaluate
     from gaudi_asr_cli.ui.live import opened_view
     from gaudi_asr_cli.ui.results import show_result
     from gaudi_asr_cli.ui.score import show_evaluation, show_not_scored
@@ -71,22 +72,26 @@ def command(  # noqa: PLR0913 - a parameter is an option
         ),
         in_place or (),
     )
-    request = EvalCtcRequest(
+    request = EvalRequest(
         model=str(reading.model),
         data=reading.data,
         read=reading.read,
         normalizer=normalizer.value,
         rules=TextRules(strip_chars=strip_chars, case=case.value, unicode=unicode.value),
         language=language,
-        decoder=decoder,
-        dtype=fitting_parameters(context, opened)["dtype"].value,
-        int8=int8,
+        options=InferenceOptions(
+            kind="ctc",
+            dtype=fitting_parameters(context, opened)["dtype"].value,
+            timestamps="none",
+            int8=int8,
+            decoder=decoder,
+        ),
         run=run,
         limit=limit,
         seed=seed,
     )
     with opened_view(quiet=quiet) as observe:
-        report = eval_ctc(request, opened, observe)
+        report = evaluate(request, opened, observe)
     if json:
         show_not_scored(report)
     show_result(report, show_evaluation, json=json)

@@ -58,10 +58,11 @@ def command(  # noqa: PLR0913 - a parameter is an option
     from gaudi_asr_cli.cli.old_commands import fitting_parameters
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.devices import open_device
+    from gaudi_asr_cli.core.inference.options import InferenceOptions
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
     from gaudi_asr_cli.core.runtime import configure
     from gaudi_asr_cli.core.text.rules import TextRules
-    from gaudi_asr_cli.core.workflows.eval_seq2seq import EvalSeq2SeqRequest, eval_seq2seq
+    from gaudi_asr_cli.core.workflows.evaluation import EvalRequest, evaluate
     from gaudi_asr_cli.ui.live import opened_view
     from gaudi_asr_cli.ui.results import show_result
     from gaudi_asr_cli.ui.score import show_evaluation, show_not_scored
@@ -76,25 +77,30 @@ def command(  # noqa: PLR0913 - a parameter is an option
         ),
         in_place or (),
     )
-    request = EvalSeq2SeqRequest(
+    request = EvalRequest(
         model=str(reading.model),
         data=reading.data,
         read=reading.read,
         normalizer=normalizer.value,
         rules=TextRules(strip_chars=strip_chars, case=case.value, unicode=unicode.value),
         language=language,
-        task=None if task is None else task.value,
-        max_tokens=max_tokens,
-        beams=beams,
-        long=long.value,
-        batch_size=batch,
-        dtype=fitting_parameters(context, opened)["dtype"].value,
+        options=InferenceOptions(
+            kind="seq2seq",
+            dtype=fitting_parameters(context, opened)["dtype"].value,
+            timestamps="none",
+            task=None if task is None else task.value,
+            max_tokens=max_tokens,
+            beams=beams,
+            long=long.value,
+            batch_size=batch,
+        ),
         run=run,
         limit=limit,
         seed=seed,
+        command="eval-seq2seq",
     )
     with opened_view(quiet=quiet) as observe:
-        report = eval_seq2seq(request, opened, observe)
+        report = evaluate(request, opened, observe)
     if json:
         show_not_scored(report)
     show_result(report, show_evaluation, json=json)

@@ -1,6 +1,7 @@
 """`gaudi-asr infer`: what was said in files."""
 
 import sys
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -142,9 +143,9 @@ def command(  # noqa: PLR0913 - a parameter is an option
     # should not wait for all the rest.
     opened = open_device(device, hpu_mode=hpu_mode.value)
     configure(opened)
-    from gaudi_asr_cli.core.models.seq2seq.generation import Generation
+    from gaudi_asr_cli.core.inference.options import InferenceOptions
     from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
-    from gaudi_asr_cli.ui.live import both, opened_view
+    from gaudi_asr_cli.ui.inference_view import opened_inference_view
     from gaudi_asr_cli.ui.transcripts import transcript_observer
 
     chosen = ("jsonl",) if json else tuple(formats or ("txt",))
@@ -153,25 +154,27 @@ def command(  # noqa: PLR0913 - a parameter is an option
     request = InferRequest(
         sources=tuple(files),
         model=model,
-        dtype=dtype.value,
-        int8=int8,
-        language=language,
+        options=InferenceOptions(
+            dtype=dtype.value,
+            language=language,
+            timestamps="none" if timeless else timestamps.value,
+            int8=int8,
+            decoder=decoder,
+            task=None if task is None else task.value,
+            max_tokens=max_tokens,
+            beams=beams,
+            long=long.value,
+            batch_size=batch,
+        ),
         channel=channel,
         track=track,
-        timestamps="none" if timeless else timestamps.value,
-        decoder=decoder,
         check_batching=check_batching,
-        generation=Generation(
-            task=None if task is None else task.value, max_tokens=max_tokens, beams=beams
-        ),
-        long=long.value,
-        batch_size=batch,
         stdin=None if sys.stdin is None else sys.stdin.buffer,
         raw=raw_format,
     )
     write = transcript_observer(
         formats=chosen, out_dir=out_dir, language=language, timestamps=timestamps.value
     )
-    with opened_view(quiet=quiet, streams=True) as observe:
-        report = infer(request, opened, both(observe, write))
+    with opened_inference_view(write, quiet=quiet) as view:
+        report = infer(replace(request, follows=view.follows), opened, view.observe)
     raise typer.Exit(report.exit_code)

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gaudi_asr_cli.core.records import Score, Transcript
+from gaudi_asr_cli.core.records import Score, Segment, Transcript
 
 
 @dataclass(frozen=True, slots=True)
 class StageStarted:
-    """A stage of the work begins; `total` is its number of units (None: not known in advance)."""
+    """A stage of the work begins; `total` is its number of units (None: not known in advance).
+
+    `audio_s` is the audio of the stage, measured or estimated, where progress is to be shown by it.
+    """
 
     stage: str
     total: float | None = None
     unit: str = "utterances"
+    audio_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,18 @@ class CheckpointSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentDone:
+    """A part of a long utterance was transcribed; its times are from the start of the utterance.
+
+    The text of the utterance may still differ where parts meet. Emitted from any thread, only where
+    progress is followed.
+    """
+
+    utterance_id: str
+    segment: Segment
+
+
+@dataclass(frozen=True, slots=True)
 class UtteranceDone:
     """One utterance was processed: its transcript, or the error it failed with."""
 
@@ -116,6 +132,7 @@ Event = (
     | StepLogged
     | Evaluated
     | CheckpointSaved
+    | SegmentDone
     | UtteranceDone
 )
 

@@ -111,6 +111,10 @@ class Emissions:
 
         return bool(np.isfinite(self.log_probs[row, : int(self.frames[row])]).all())
 
+    @property
+    def first_token_s(self) -> None:
+        """Return None: no token is generated before another."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -140,9 +144,13 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """Output of a seq2seq model for a batch: one hypothesis in `rows` for each utterance."""
+    """Output of a seq2seq model for a batch: one hypothesis in `rows` for each utterance.
+
+    `first_token_s` is the time from the start of the encoder to the first token, where measured.
+    """
 
     rows: tuple[Hypothesis, ...]
+    first_token_s: float | None = None
 
     def is_finite(self, row: int) -> bool:
         """Return whether the logits of a row were finite."""
@@ -153,6 +161,9 @@ class Output(Protocol):
     """Output of a network for a batch: `Emissions` or `Generated`."""
 
     def is_finite(self, row: int) -> bool: ...
+
+    @property
+    def first_token_s(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +199,20 @@ class WordTiming:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The transcript of an utterance; `truncated` where decoding stopped before the end token."""
+    """The transcript of an utterance.
+
+    Times of `words` and `segments` are on the clock of the file. `segments` are present where the
+    model gives them; `truncated` is set where decoding stopped before the end token; `tokens` is
+    the number of generated tokens, None of a CTC model.
+    """
 
     utterance_id: str
     text: str
     words: tuple[WordTiming, ...] = ()
     language: str | None = None
     truncated: bool = False
+    tokens: int | None = None
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from gaudi_asr_cli.core.benchmarking.figures import GenerationFigures
 from gaudi_asr_cli.core.benchmarking.profiling import OperatorShare
 from gaudi_asr_cli.core.benchmarking.saved import SavedResult
 from gaudi_asr_cli.core.workflows.bench import BenchReport
@@ -95,10 +96,20 @@ def _facts(report: BenchReport) -> Iterable[tuple[str, str]]:
             "10,000 (the tokens of wav2vec.py)"
         ),
     )
+    if report.generation is not None:
+        yield "tokens", _describe_generation(report.generation)
     if report.failed:
         yield "failed", count(report.failed, "utterance")
     if report.baseline is not None:
         yield "baseline", _describe_baseline(report)
+
+
+def _describe_generation(figures: GenerationFigures) -> str:
+    first = figures.first_token_ms
+    return (
+        f"{figures.tokens:,} generated, {figures.tokens_per_s.median:,.1f} per second; the first "
+        f"after {_ms(first.p50)} ms (p50), {_ms(first.p95)} ms (p95)"
+    )
 
 
 def _describe_baseline(report: BenchReport) -> str:

@@ -19,6 +19,7 @@ from gaudi_asr_cli.core.events import (
     Event,
     Noticed,
     Observer,
+    SegmentDone,
     StageAdvanced,
     StageFinished,
     StageStarted,
@@ -27,7 +28,7 @@ from gaudi_asr_cli.core.events import (
     UtteranceDone,
     ignore,
 )
-from gaudi_asr_cli.ui.console import CONSOLE, result_stream
+from gaudi_asr_cli.ui.console import CONSOLE
 from gaudi_asr_cli.ui.messages import show_line, show_notice
 from gaudi_asr_cli.ui.numbers import clock, count, padding, percent, span
 from gaudi_asr_cli.ui.training_view import TrainingView, training_metric
@@ -37,21 +38,14 @@ STAGE_LINE_FROM_S = 1.0
 
 
 @contextmanager
-def opened_view(*, quiet: bool = False, streams: bool = False) -> Iterator[Observer]:
+def opened_view(*, quiet: bool = False) -> Iterator[Observer]:
     """Yield an observer that shows progress on standard error until the block ends.
 
-    Args:
-        quiet: Show nothing.
-        streams: The command prints results while it works. On the same terminal a live board
-            would get between them, so that plain lines are used.
+    With `quiet` it shows nothing.
     """
     if quiet:
         yield ignore
-    elif (
-        CONSOLE.is_dumb_terminal
-        or not CONSOLE.is_terminal
-        or (streams and result_stream().isatty())
-    ):
+    elif CONSOLE.is_dumb_terminal or not CONSOLE.is_terminal:
         yield PlainView()
     else:
         board = TrainingView()
@@ -95,7 +89,7 @@ class TerminalView:
             case Evaluated():
                 show_line(describe_evaluation(event), "bold" if event.best else "")
                 self.board.show_samples(event)
-            case CheckpointSaved():
+            case CheckpointSaved() | SegmentDone():
                 pass
             case _:
                 assert_never(event)
@@ -112,7 +106,7 @@ class PlainView:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case StageStarted() | StageAdvanced() | UtteranceDone():
+            case StageStarted() | StageAdvanced() | SegmentDone() | UtteranceDone():
                 pass
             case StageFinished():
                 _show_stage_end(event)

@@ -33,23 +33,22 @@ def main(out: Path, name: str, mode: str, trains: str = "") -> None:
     from helpers.tiny_corpus import write_corpus
     from helpers.tiny_seq2seq import save_tiny_whisper
 
-    from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
-    from gaudi_asr_cli.core.inference.seq2seq import open_seq2seq_recognizer
+    from gaudi_asr_cli.core.inference.options import InferenceOptions
+    from gaudi_asr_cli.core.inference.recognizer import open_recognizer
     from gaudi_asr_cli.core.inference.transcribe import transcribe
-    from gaudi_asr_cli.core.models.seq2seq.generation import Generation
     from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
     corpus = write_corpus(out / "corpus", utterances=11)
     clips = [Utterance(one.stem, AudioSpan(one)) for one in sorted(corpus.parent.glob("*.wav"))]
     folder = save_tiny_whisper(out / "whisper")
-    how = Generation(language="hi", max_tokens=12)
-    recognizer = open_seq2seq_recognizer(
-        str(folder), device=device, dtype="fp32", generation_config=how, batch_size=4
+    options = InferenceOptions(
+        dtype="fp32", language="hi", max_tokens=12, batch_size=4, timestamps="none"
     )
+    recognizer: Any = open_recognizer(str(folder), device, options)
     model: Any = recognizer.model
     seen = record_shapes(model.network) if hasattr(model, "network") else []
     reset_events()
-    results = list(transcribe(recognizer, clips, HypothesisDecoder()))
+    results = list(transcribe(recognizer, clips))
     found = {
         "kind": type(model).__name__,
         "network": type(model.network).__module__ if seen else "",

@@ -47,7 +47,8 @@ def train(out: Path, device: Any, model: Path, *settings: str) -> dict[str, Any]
     from helpers.tiny_corpus import write_corpus
 
     from gaudi_asr_cli.core.events import Evaluated, StepLogged
-    from gaudi_asr_cli.core.workflows.eval_seq2seq import EvalSeq2SeqRequest, eval_seq2seq
+    from gaudi_asr_cli.core.inference.options import InferenceOptions
+    from gaudi_asr_cli.core.workflows.evaluation import EvalRequest, evaluate
     from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
     from gaudi_asr_cli.core.workflows.finetune.run import finetune
 
@@ -59,18 +60,23 @@ def train(out: Path, device: Any, model: Path, *settings: str) -> dict[str, Any]
     events: list[Any] = []
     finetune(request, device, events.append)
     values = dict(one.split("=", 1) for one in settings)
-    again = EvalSeq2SeqRequest(
+    again = EvalRequest(
         model=str(out / "run"),
         data=(str(corpus),),
         run=out / "eval",
         limit=5,
         normalizer="none",
         language=values.get("language"),
-        beams=int(values.get("generation.beams", 1)),
-        max_tokens=6,
-        dtype="fp32",
+        options=InferenceOptions(
+            kind="seq2seq",
+            dtype="fp32",
+            timestamps="none",
+            beams=int(values.get("generation.beams", 1)),
+            max_tokens=6,
+        ),
+        command="eval-seq2seq",
     )
-    report = eval_seq2seq(again, device, lambda event: None)
+    report = evaluate(again, device, lambda event: None)
     return {
         "losses": [one.loss for one in events if isinstance(one, StepLogged)],
         "accuracies": [one.token_accuracy for one in events if isinstance(one, StepLogged)],

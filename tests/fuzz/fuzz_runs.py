@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fuzzing import main, mutate
+from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
 from helpers.tiny_corpus import write_corpus
 
 from gaudi_asr_cli.core.devices import open_device
@@ -25,7 +26,6 @@ from gaudi_asr_cli.core.events import StepLogged, ignore
 from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.training.checkpoints import read_totals
 from gaudi_asr_cli.core.training.session import find_newest
-from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
 from gaudi_asr_cli.core.workflows.finetune.opening import (
     FinetuneRequest,
     check_identity,

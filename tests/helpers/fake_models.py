@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
+from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
 from gaudi_asr_cli.core.models.geometry import Convolution, FrameGeometry
 from gaudi_asr_cli.core.records import (
     AudioBatch,
@@ -23,7 +26,10 @@ FAKE_GEOMETRY = FrameGeometry((Convolution(FRAME_SAMPLES, FRAME_SAMPLES),))
 
 @dataclass
 class FakeModel:
-    """Returns emissions (B, F, 2): a column of zeros, and each frame's mean sample."""
+    """A CTC model without a network.
+
+    Its emissions (B, F, 2) are a column of zeros, and each frame's mean sample.
+    """
 
     geometry: FrameGeometry = FAKE_GEOMETRY
     transcribed_samples: list[int] = field(default_factory=list)
@@ -48,9 +54,18 @@ class FakeDecoder:
     """Decodes to the number of frames and their mean."""
 
     def decode(self, emissions: Emissions, index: int, utterance: Utterance) -> Transcript:
-        frames = int(emissions.frames[index])
-        mean = float(emissions.log_probs[index, :frames, 1].mean())
-        return Transcript(utterance.id, f"{frames} frames of {mean:g}")
+        return self.assemble([self.condense(emissions, index)], utterance)
+
+    def condense(self, emissions: Emissions, index: int) -> NDArray[np.float32]:
+        return emissions.log_probs[index, : int(emissions.frames[index]), 1]
+
+    def assemble(self, parts: Sequence[NDArray[np.float32]], utterance: Utterance) -> Transcript:
+        means = np.concatenate(parts)
+        return Transcript(utterance.id, f"{len(means)} frames of {means.mean():g}")
+
+
+def fake_recognizer(model: FakeModel | None = None) -> CtcRecognizer:
+    return CtcRecognizer(FakeModel() if model is None else model, FakeDecoder())
 
 
 @dataclass

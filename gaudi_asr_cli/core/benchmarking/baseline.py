@@ -6,16 +6,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.benchmarking.percentiles import Spread, measure_spread
 from gaudi_asr_cli.core.benchmarking.repeats import Repeat
 from gaudi_asr_cli.core.benchmarking.workload import Workload
 from gaudi_asr_cli.core.errors import UsageError
-from gaudi_asr_cli.core.models.ctc.model import CtcModel
+from gaudi_asr_cli.core.inference.recognizer import PipelineArguments, Recognizer
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
-from gaudi_asr_cli.core.text.vocabulary import write_tokenizer_files
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BASELINES = ("transformers",)
 
@@ -61,12 +64,13 @@ class PipelineRun:
 class PipelineBaseline:
     """transformers' pipeline with the same weights in fp32, at batch size 1.
 
-    It outputs the `unknown` token as text; that is removed before texts are compared.
+    It outputs the unknown token of a CTC model as text; that is removed before texts are compared.
     """
 
     pipeline: Any
     workload: Workload
-    unknown: str
+    arguments: PipelineArguments
+    max_chunk_s: float
 
     def transcribe_clips(self) -> PipelineRun:
         """Load and transcribe the whole workload once, timed."""
@@ -74,30 +78,31 @@ class PipelineBaseline:
         texts = []
         for utterance in self.workload.utterances:
             samples = self.workload.load(utterance.audio).samples
-            result = self.pipeline({"raw": samples, "sampling_rate": SAMPLE_RATE_HZ})
-            texts.append(str(result["text"]).replace(self.unknown, ""))
+            text = self._transcribe(samples)
+            texts.append(text.replace(self.arguments.unknown or "\0", ""))
         return PipelineRun(time.perf_counter() - started, tuple(texts))
 
+    def _transcribe(self, samples: NDArray[np.float32]) -> str:
+        is_long = len(samples) > self.max_chunk_s * SAMPLE_RATE_HZ
+        more = self.arguments.long_call if is_long else {}
+        clip = {"raw": samples, "sampling_rate": SAMPLE_RATE_HZ}
+        with quiet_transformers():
+            return str(self.pipeline(clip, **self.arguments.call, **more)["text"])
 
-def open_pipeline(model: CtcModel, workload: Workload) -> PipelineBaseline:
-    """Open the pipeline around a model with fp32 weights."""
+
+def open_pipeline(recognizer: Recognizer, workload: Workload) -> PipelineBaseline:
+    """Open the pipeline around the weights of a recogniser with the mode `transformers`."""
     import transformers
 
-    extractor = getattr(
-        transformers,
-        str(model.frontend.settings.get("feature_extractor_type", "Wav2Vec2FeatureExtractor")),
-    )
     with quiet_transformers(), TemporaryDirectory(prefix="gaudi-asr-") as scratch:
-        write_tokenizer_files(model.vocabulary, Path(scratch))
+        arguments = recognizer.pipeline_arguments(Path(scratch))
         pipeline = transformers.pipeline(
             "automatic-speech-recognition",
-            model=model.network,
-            tokenizer=transformers.Wav2Vec2CTCTokenizer.from_pretrained(scratch),
-            feature_extractor=extractor.from_dict(dict(model.frontend.settings)),
-            device=model.device.torch_device,
+            **arguments.pipeline,
+            device=recognizer.device.torch_device,
             trust_remote_code=False,
         )
-    return PipelineBaseline(pipeline, workload, str(pipeline.tokenizer.unk_token))
+    return PipelineBaseline(pipeline, workload, arguments, recognizer.max_chunk_s)
 
 
 def summarize_baseline(

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaudi_asr_cli.core.benchmarking.percentiles import Latency, summarize_latency
+from gaudi_asr_cli.core.benchmarking.percentiles import (
+    Latency,
+    Spread,
+    measure_spread,
+    summarize_latency,
+)
 from gaudi_asr_cli.core.benchmarking.repeats import Repeat
 from gaudi_asr_cli.core.inference.results import NOT_TIMED, TimedResult
 
@@ -21,6 +26,37 @@ class BucketFigures:
     audio_s: float
     padding: float
     latency_ms: Latency
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFigures:
+    """Figures of a model that generates text token by token.
+
+    `tokens` are those of one pass; `first_token_ms` is the time from decoded audio to the first
+    token of an utterance's batch or, of long audio, of its first window.
+    """
+
+    tokens: int
+    tokens_per_s: Spread
+    first_token_ms: Latency
+
+
+def generation_figures(repeats: Sequence[Repeat]) -> GenerationFigures | None:
+    """Return the figures over all repeats; None for a model that generates no tokens."""
+    counts = [
+        [one.done.transcript.tokens for one in repeat.results if one.done.transcript is not None]
+        for repeat in repeats
+    ]
+    if not any(counts) or any(count is None for repeat in counts for count in repeat):
+        return None
+    totals = [sum(count or 0 for count in repeat) for repeat in counts]
+    firsts = [one.first_token_s for repeat in repeats for one in repeat.timings]
+    rates = [total / one.wall_s for total, one in zip(totals, repeats, strict=True)]
+    return GenerationFigures(
+        tokens=totals[0],
+        tokens_per_s=measure_spread(rates),
+        first_token_ms=summarize_latency([one for one in firsts if one is not None]),
+    )
 
 
 def bucket_figures(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaudi_asr_cli.core.benchmarking.saved import open_new
-from gaudi_asr_cli.core.inference.transcribe import TimedResult
+from gaudi_asr_cli.core.inference.results import TimedResult
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
 
 CSV_COLUMNS = ("length", "tokenize", "compute", "decode", "e2e", "ms per 10k")

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaudi_asr_cli.core.benchmarking.workload import Workload
-from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.events import Observer, StageAdvanced, StageFinished, StageStarted, ignore
-from gaudi_asr_cli.core.inference.features import time_features
+from gaudi_asr_cli.core.inference.recognizer import Recognizer
+from gaudi_asr_cli.core.inference.results import TimedResult
 from gaudi_asr_cli.core.inference.timing import PhaseClock, Timing
-from gaudi_asr_cli.core.inference.transcribe import EmissionModel, TimedResult, transcribe_timed
+from gaudi_asr_cli.core.inference.transcribe import transcribe_timed
 
 BENCHMARK_PHASES = ("read", "decode_audio", "features", "compute", "copy", "text")
 
@@ -34,10 +34,9 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """A model, its workload and its device, for repeated passes."""
+    """A recogniser, its workload and its device, for repeated passes."""
 
-    model: EmissionModel
-    decoder: Decoder
+    recognizer: Recognizer
     workload: Workload
     device: Device
 
@@ -45,7 +44,7 @@ class Repeats:
         """Transcribe the utterances at `positions` once; return the seconds that took."""
         started = time.perf_counter()
         chosen = [self.workload.utterances[position] for position in positions]
-        for _ in transcribe_timed(self.model, chosen, self.decoder, load=self.workload.load):
+        for _ in transcribe_timed(self.recognizer, chosen, load=self.workload.load):
             pass
         self.device.synchronize()
         return time.perf_counter() - started
@@ -53,15 +52,14 @@ class Repeats:
     def transcribe_clips(self, stage: str, observe: Observer = ignore) -> Repeat:
         """Transcribe the whole workload once, timed."""
         clock = PhaseClock()
-        model = time_features(self.model, clock)
+        recognizer = self.recognizer.timed(clock)
         utterances = self.workload.utterances
         observe(StageStarted(stage, len(utterances)))
         results: list[TimedResult] = []
         started = time.perf_counter()
         for one in transcribe_timed(
-            model,
+            recognizer,
             utterances,
-            self.decoder,
             observe=observe,
             load=self.workload.load,
             clock=clock,

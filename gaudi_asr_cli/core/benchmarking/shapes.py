@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.models.ctc.model import CtcModel
+from gaudi_asr_cli.core.inference.ctc import prepare_inference
+from gaudi_asr_cli.core.inference.options import InferenceOptions
+from gaudi_asr_cli.core.inference.recognizer import Recognizer
 from gaudi_asr_cli.core.models.ctc.scratch import build_from_scratch
 from gaudi_asr_cli.core.records import Vocabulary
 from gaudi_asr_cli.core.text.vocabulary import build_vocabulary
@@ -33,19 +35,18 @@ def random_vocabulary() -> Vocabulary:
 
 
 def open_random_model(
-    architecture: dict[str, Any], *, device: Device, dtype: str, seed: int
-) -> CtcModel:
-    """Build a random `Wav2Vec2ForCTC` with fp32 weights that computes in `dtype` on the device.
+    architecture: dict[str, Any], device: Device, options: InferenceOptions, *, seed: int
+) -> Recognizer:
+    """Build a random `Wav2Vec2ForCTC` and open it for inference as a model from a file.
 
     Args:
         architecture: Fields of `Wav2Vec2Config`, such as one of `SHAPES`.
         device: Device to place it on.
-        dtype: As of `Device.choose_dtype`.
+        options: Options of inference.
         seed: Random seed of the weights.
     """
-    model = build_from_scratch(
-        architecture, random_vocabulary(), seed, device=device, dtype=device.choose_dtype(dtype)
-    )
+    dtype = device.choose_dtype(options.dtype)
+    model = build_from_scratch(architecture, random_vocabulary(), seed, device=device, dtype=dtype)
     # Built for training, it would apply layer drop.
     model.network.eval().requires_grad_(False)
-    return model
+    return prepare_inference(model, options)

@@ -46,6 +46,12 @@ class HypothesisDecoder:
             ),
             language=languages[0] if languages else None,
             truncated=any(part.truncated for part in parts),
+            tokens=sum(len(part.tokens) for part in parts),
+            segments=tuple(
+                replace(one, start_s=one.start_s + from_s, end_s=one.end_s + from_s)
+                for part in parts
+                for one in part.segments
+            ),
         )
 
 

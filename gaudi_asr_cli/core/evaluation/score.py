@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.evaluation.comparison import TextComparison, plan_comparison
 from gaudi_asr_cli.core.evaluation.intervals import bootstrap_wer
-from gaudi_asr_cli.core.records import ErrorCounts, Score, ScoredUtterance, Unit
+from gaudi_asr_cli.core.evaluation.notes import find_notes
+from gaudi_asr_cli.core.evaluation.utterances import score_utterance
+from gaudi_asr_cli.core.records import (
+    AudioSpan,
+    ErrorCounts,
+    Score,
+    ScoredUtterance,
+    Unit,
+    Utterance,
+)
 from gaudi_asr_cli.core.text.scripts import UnspacedText, find_unspaced
 
 Slice = dict[str, float]
@@ -15,33 +27,77 @@ Slice = dict[str, float]
 _DURATION_EDGES_S = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 
 
+def score(
+    references: Sequence[str],
+    hypotheses: Sequence[str],
+    *,
+    normalizer: str = "basic",
+    language: str | None = None,
+    seed: int = 42,
+) -> Score:
+    """Score hypotheses against their references.
+
+    Args:
+        references: What was said, one text per utterance.
+        hypotheses: What was recognised, in the same order.
+        normalizer: Applied to both: `none`, `basic` or `whisper-english` (docs/scoring.md).
+        language: Code of the language; matters for the case of Turkish and its relatives.
+        seed: Random seed of the bootstrap interval.
+
+    Returns:
+        Word and character error rates with counts, an interval and notes on the texts.
+
+    Raises:
+        UsageError: There is no such normaliser, or the numbers of texts differ.
+    """
+    if isinstance(references, str) or isinstance(hypotheses, str):
+        raise UsageError(
+            "References and hypotheses are lists of texts.", remedy="Pass [text] for one text."
+        )
+    if len(references) != len(hypotheses):
+        raise UsageError(
+            f"There are {len(references)} references and {len(hypotheses)} hypotheses.",
+            remedy="Pass one hypothesis for each reference, in the same order.",
+        )
+    comparison = plan_comparison(normalizer, language=language)
+    scored = [
+        score_utterance(
+            Utterance(str(number), AudioSpan(Path()), reference), hypothesis, comparison.normalize
+        )
+        for number, (reference, hypothesis) in enumerate(zip(references, hypotheses, strict=True))
+    ]
+    return summarize(scored, comparison, utterances_total=len(scored), audio_s_total=0.0, seed=seed)
+
+
 def summarize(  # noqa: PLR0913  # fields of a Score besides the counts, all keyword-only
     scored: Sequence[ScoredUtterance],
+    comparison: TextComparison,
     *,
-    normalizer: str,
     utterances_total: int,
     audio_s_total: float,
     rtfx: float | None = None,
     phases_s: Mapping[str, float] | None = None,
     seed: int = 42,
-    unit: Unit = "word",
     notes: Sequence[str] = (),
 ) -> Score:
-    """Sum the counts and derive the rates, with a 95 % confidence interval and slices.
+    """Sum the counts and derive the rates, with a 95 % confidence interval, slices and notes.
+
+    Every score of this package is made here: of an evaluation, during training, of a benchmark.
 
     Args:
         scored: The scored utterances.
-        normalizer: Name and version of the normaliser behind `reference` and `hypothesis`.
+        comparison: How `reference` and `hypothesis` of each were compared.
         utterances_total: Utterances in the data, scored or not.
         audio_s_total: Seconds of audio in the data.
         rtfx: Inverse real-time factor: seconds of audio per second of processing.
         phases_s: Seconds spent in each phase.
         seed: Random seed of the bootstrap.
-        unit: The unit that white space separates in the texts.
-        notes: Notes on the texts.
+        notes: Notes on the data, which precede those on the texts.
     """
     unspaced = (
-        find_unspaced(utterance.reference for utterance in scored) if unit == "word" else None
+        find_unspaced(utterance.reference for utterance in scored)
+        if comparison.unit == "word"
+        else None
     )
     words = sum((utterance.words for utterance in scored), ErrorCounts())
     low, high = bootstrap_wer(scored, seed=seed)
@@ -56,16 +112,20 @@ def summarize(  # noqa: PLR0913  # fields of a Score besides the counts, all key
         utterances_total=utterances_total,
         audio_s=sum(utterance.duration_s for utterance in scored),
         audio_s_total=audio_s_total,
-        normalizer=normalizer,
+        normalizer=comparison.label,
         raw_wer=sum((utterance.raw_words for utterance in scored), ErrorCounts()).rate,
         raw_cer=sum((utterance.raw_characters for utterance in scored), ErrorCounts()).rate,
         rtfx=rtfx,
         phases_s=dict(phases_s or {}),
         slices=slice_scores(scored),
-        unit=unit,
+        unit=comparison.unit,
         cer_first=unspaced is not None,
         empty_references=tuple(utterance.id for utterance in scored if not utterance.reference),
-        notes=(*notes, *([] if unspaced is None else [_note_unspaced(unspaced)])),
+        notes=(
+            *notes,
+            *find_notes(scored, comparison.normalizer, comparison.rules),
+            *([] if unspaced is None else [_note_unspaced(unspaced)]),
+        ),
     )
 
 

@@ -8,7 +8,7 @@ statistics of normalisation cover the chunk only, as in training on utterances o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -138,13 +138,3 @@ def keep_frames(chunk: Chunk, part: Emissions) -> Emissions:
         :, chunk.keep_from - chunk.first_frame : chunk.keep_to - chunk.first_frame
     ]
     return Emissions(kept, np.array([kept.shape[1]], dtype=np.int64), part.frame_s)
-
-
-def stitch(chunks: Sequence[Chunk], parts: Sequence[Emissions]) -> Emissions:
-    """Concatenate the kept frames (1, f, V) of all chunks to emissions (1, F, V)."""
-    if len(parts) == 1:
-        return parts[0]
-    kept = [keep_frames(chunk, part) for chunk, part in zip(chunks, parts, strict=True)]
-    log_probs = np.concatenate([part.log_probs for part in kept], axis=1)
-    frames = np.array([log_probs.shape[1]], dtype=np.int64)
-    return Emissions(log_probs, frames, parts[0].frame_s)

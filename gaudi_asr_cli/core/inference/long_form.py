@@ -16,7 +16,14 @@ from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.inference.chunks import infer_chunks
 from gaudi_asr_cli.core.models.geometry import FrameGeometry
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Emissions, Transcript, Utterance
+from gaudi_asr_cli.core.records import (
+    SAMPLE_RATE_HZ,
+    AudioSpan,
+    Emissions,
+    Segment,
+    Transcript,
+    Utterance,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,11 +40,41 @@ MARGIN_S = 1
 
 @dataclass(frozen=True, slots=True)
 class LongFormResult:
-    """A transcript and the duration; `lost_s` were in the header but could not be decoded."""
+    """A transcript and the duration; `lost_s` were in the header but could not be decoded.
+
+    `first_token_s` is the time to the first generated token, where tokens are generated.
+    """
 
     transcript: Transcript
     duration_s: float
     lost_s: float
+    first_token_s: float | None = None
+
+
+ReportSegment = Callable[[Segment], None]
+"""Receives each part of long audio as soon as its text is known, before the whole transcript."""
+
+
+class BlockCounter:
+    """Counts the samples of blocks that were read, and the seconds that were lost."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Count again from the start of the audio."""
+        self._samples, self.lost_s = 0, 0.0
+
+    def count(self, blocks: Iterable[LoadedAudio]) -> Iterator[Samples]:
+        """Yield the samples (T,) of each block."""
+        for block in blocks:
+            self._samples += len(block.samples)
+            self.lost_s += block.lost_s
+            yield block.samples
+
+    @property
+    def duration_s(self) -> float:
+        return self._samples / SAMPLE_RATE_HZ
 
 
 def transcribe_long(
@@ -46,6 +83,7 @@ def transcribe_long(
     blocks: Iterable[LoadedAudio],
     decoder: Decoder,
     utterance: Utterance,
+    report: ReportSegment | None = None,
 ) -> LongFormResult:
     """Transcribe audio of any length, with only a block and a chunk in memory.
 
@@ -55,19 +93,20 @@ def transcribe_long(
         blocks: The audio, in order, from `open_blocks`.
         decoder: Keeps a few bytes per frame and assembles the text at the end.
         utterance: The utterance that the audio belongs to.
+        report: Receives the text of each chunk.
     """
-    samples, lost_s = 0, 0.0
-
-    def count() -> Iterator[Samples]:
-        nonlocal samples, lost_s
-        for block in blocks:
-            samples, lost_s = samples + len(block.samples), lost_s + block.lost_s
-            yield block.samples
-
-    parts = [decoder.condense(part, 0) for part in infer_chunks(infer, count(), geometry)]
-    duration_s = samples / SAMPLE_RATE_HZ
+    counter = BlockCounter()
+    parts, from_s = [], 0.0
+    for emissions in infer_chunks(infer, counter.count(blocks), geometry):
+        part = decoder.condense(emissions, 0)
+        parts.append(part)
+        to_s = from_s + int(emissions.frames[0]) * emissions.frame_s
+        if report is not None:
+            report(Segment(decoder.assemble([part], utterance).text, from_s, to_s))
+        from_s = to_s
+    duration_s = counter.duration_s
     measured = replace(utterance, audio=replace(utterance.audio, duration_s=duration_s))
-    return LongFormResult(decoder.assemble(parts, measured), duration_s, lost_s)
+    return LongFormResult(decoder.assemble(parts, measured), duration_s, counter.lost_s)
 
 
 def open_blocks(span: AudioSpan, *, channel: int | None = None) -> Iterator[LoadedAudio]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaudi_asr_cli.core.decoding.hypotheses import join_windows, share_time
+from gaudi_asr_cli.core.inference.long_form import ReportSegment
 from gaudi_asr_cli.core.models.seq2seq.labels import UNSPACED
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Hypothesis, Segment, WordTiming
 
@@ -42,6 +43,7 @@ def generate_overlapping(
     generate: Callable[[list[Samples]], tuple[Hypothesis, ...]],
     batch_size: int,
     window_s: float,
+    report: ReportSegment | None = None,
 ) -> Hypothesis:
     """Generate the text of audio of any length; times are on the clock of the audio.
 
@@ -50,23 +52,27 @@ def generate_overlapping(
         generate: Generates the hypotheses of up to `batch_size` windows.
         batch_size: Windows per batch.
         window_s: Length of a window in seconds.
+        report: Receives the text of each window, which overlaps that of the next.
     """
     words: list[WordTiming] = []
     reached_s = 0.0
-    truncated, languages = False, list[str]()
+    truncated, languages, tokens = False, list[str](), list[int]()
     for batch in _in_batches(windows, batch_size):
         hypotheses = generate([samples for _, samples in batch])
         for (start_s, samples), hypothesis in zip(batch, hypotheses, strict=True):
             length_s = len(samples) / SAMPLE_RATE_HZ
             _append_window(words, _time_words(hypothesis, start_s, length_s), start_s, reached_s)
             reached_s = start_s + length_s
+            tokens += hypothesis.tokens
+            if report is not None:
+                report(Segment(hypothesis.text, start_s, reached_s))
             truncated = truncated or hypothesis.truncated
             languages += [hypothesis.language] if hypothesis.language else []
     segments = tuple(Segment(word.word, word.start_s, word.end_s) for word in words)
     language = max(set(languages), key=languages.count) if languages else None
     # Without spaces a "word" is a segment between two timestamps: adding a space would be an error.
     text = ("" if language in UNSPACED else " ").join(word.word for word in words)
-    return Hypothesis((), text, language, truncated, segments)
+    return Hypothesis(tuple(tokens), text, language, truncated, segments)
 
 
 def _append_window(

@@ -11,19 +11,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
 
 from gaudi_asr_cli.core.inference.prefetch import Clip
 from gaudi_asr_cli.core.inference.results import TimedResult
-from gaudi_asr_cli.core.models.cpu.ctc import PackedCtcModel
 from gaudi_asr_cli.core.models.threads import threads
-
-
-def count_parallel(model: Any) -> int:
-    """Return how many clips the model can transcribe at once: the number of torch threads, or 1."""
-    import torch
-
-    return torch.get_num_threads() if isinstance(model, PackedCtcModel) else 1
 
 
 def transcribe_in_parallel(

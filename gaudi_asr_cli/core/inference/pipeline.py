@@ -7,11 +7,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
+from gaudi_asr_cli.core.data.buckets import Batching
 from gaudi_asr_cli.core.inference.ahead import RunAhead, until_failure
-from gaudi_asr_cli.core.inference.batched import BatchRecognizer, PendingOutput
 from gaudi_asr_cli.core.inference.prefetch import ReadAhead
+from gaudi_asr_cli.core.inference.recognizer import PendingOutput, Recognizer
 from gaudi_asr_cli.core.inference.results import BatchDecoder, TimedResult
 from gaudi_asr_cli.core.inference.scheduling import BatchedWork, UnbatchedWork, Work, plan_work
+from gaudi_asr_cli.core.inference.timing import Stopwatch
 from gaudi_asr_cli.core.inference.unbatched import UnbatchedTranscriber
 from gaudi_asr_cli.core.records import Utterance
 
@@ -24,9 +26,9 @@ Result = tuple[int, TimedResult]
 
 
 def transcribe_batches(
-    model: BatchRecognizer,
+    recognizer: Recognizer,
+    batching: Batching,
     reader: ReadAhead,
-    decoder: BatchDecoder,
     unbatched: UnbatchedTranscriber,
     report_lost: Callable[[Utterance, float], None],
 ) -> Generator[TimedResult, None, None]:
@@ -36,20 +38,20 @@ def transcribe_batches(
     on the calling thread; the utterances of a batch that fails are retried unbatched.
 
     Args:
-        model: The batch recognizer.
+        recognizer: The model.
+        batching: Its plan of batches.
         reader: Loads the clips; started and stopped here.
-        decoder: Decodes batches.
         unbatched: Transcribes clips that do not fit a batch, and those of failed batches.
         report_lost: Receives each utterance and the seconds of audio that could not be decoded.
     """
     with ExitStack() as stack:
         clips = stack.enter_context(reader)
-        works: Iterator[Work] = plan_work(clips, model, decoder.clock)
+        works: Iterator[Work] = plan_work(clips, recognizer, batching, unbatched.clock)
         prepared = stack.enter_context(RunAhead(works, lambda _: 1, PREPARED, "prepare-batches"))
         pool = stack.enter_context(ThreadPoolExecutor(1, "decode-text"))
         # Stopped first of all: other threads may be waiting for the reader.
         stack.callback(reader.stop)
-        in_flight = _BatchesInFlight(model, decoder, unbatched, pool)
+        in_flight = _BatchesInFlight(recognizer, unbatched, pool)
         yield from _in_order(in_flight.run(_report_losses(prepared, report_lost)))
 
 
@@ -79,15 +81,14 @@ class _BatchesInFlight:
 
     def __init__(
         self,
-        model: BatchRecognizer,
-        decoder: BatchDecoder,
+        recognizer: Recognizer,
         unbatched: UnbatchedTranscriber,
         pool: ThreadPoolExecutor,
     ) -> None:
-        self._model = model
-        self._decoder = decoder
+        self._recognizer = recognizer
+        self._clock = unbatched.clock
+        self._decoder = BatchDecoder(recognizer, unbatched.clock)
         self._unbatched = unbatched
-        self._clock = decoder.clock
         self._pool = pool
         self._pending: deque[tuple[BatchedWork, Future[list[TimedResult]]]] = deque()
 
@@ -107,21 +108,21 @@ class _BatchesInFlight:
 
     def _start(self, work: BatchedWork) -> Iterator[Result]:
         try:
-            with self._clock.time("compute") as watch:
-                output = self._model.start(work.prepared)
+            with self._clock.time_compute() as watch:
+                output = self._recognizer.start(work.prepared)
         except (RuntimeError, MemoryError):
             yield from self._retry_unbatched(work)
             return
-        job = self._pool.submit(self._decode, work, output, watch.seconds)
+        job = self._pool.submit(self._decode, work, output, watch)
         self._pending.append((work, job))
 
     def _decode(
-        self, work: BatchedWork, pending: PendingOutput, compute_s: float
+        self, work: BatchedWork, pending: PendingOutput, started: Stopwatch
     ) -> list[TimedResult]:
         # The device runs asynchronously: waiting for it is the rest of its compute time.
         with self._clock.time("compute") as watch:
             output = pending.wait()
-        return self._decoder.decode_batch(work, output, compute_s + watch.seconds)
+        return self._decoder.decode_batch(work, output, started, watch.seconds)
 
     def _finish(self) -> Iterator[Result]:
         work, job = self._pending.popleft()

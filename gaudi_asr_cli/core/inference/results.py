@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.inference.prefetch import Clip
-from gaudi_asr_cli.core.inference.timing import PhaseClock, Timing
+from gaudi_asr_cli.core.inference.timing import PhaseClock, Stopwatch, Timing
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Output, Transcript
 
 if TYPE_CHECKING:
+    from gaudi_asr_cli.core.inference.recognizer import Recognizer
     from gaudi_asr_cli.core.inference.scheduling import BatchedWork
 
 NOT_FINITE = "The network's output is not finite; try --dtype fp32."
@@ -31,24 +31,33 @@ class TimedResult:
 class BatchDecoder:
     """Decodes the output of batches to text."""
 
-    decoder: Decoder
+    recognizer: Recognizer
     clock: PhaseClock
 
     def decode_batch(
-        self, work: BatchedWork, output: Output, compute_s: float
+        self, work: BatchedWork, output: Output, started: Stopwatch, waited_s: float
     ) -> list[TimedResult]:
-        """Decode each member of a batch; `compute_s` is the compute time of the whole batch."""
+        """Decode each member of a batch.
+
+        Args:
+            work: The batch.
+            output: Its output.
+            started: The time that launching it took, with features if these are part of it.
+            waited_s: The time that waiting for it took.
+        """
         results = []
+        features_s = work.features_s + started.features_s
         for row, member in enumerate(work.members):
             clip = member.clip
             with self.clock.time("text") as watch:
                 done = self.decode_row(clip, output, row)
             timing = Timing(
                 decode_audio_s=clip.decode_s,
-                features_s=work.features_s,
-                compute_s=compute_s,
+                features_s=features_s,
+                compute_s=started.seconds + waited_s,
                 text_s=watch.seconds,
                 padded_s=work.row_s,
+                first_token_s=output.first_token_s and features_s + output.first_token_s,
             )
             results.append(TimedResult(done, timing))
         return results
@@ -58,7 +67,7 @@ class BatchDecoder:
         if not output.is_finite(row):
             return report_failure(clip, NOT_FINITE)
         try:
-            transcript = self.decoder.decode(output, row, clip.utterance)
+            transcript = self.recognizer.decode(output, row, clip.utterance)
         except AsrError as error:
             return report_failure(clip, error.message)
         return report_success(clip, transcript)

@@ -9,8 +9,8 @@ import numpy as np
 
 from gaudi_asr_cli.core.data.buckets import ArrayPlan, Batching, choose_edges, plan_arrays
 from gaudi_asr_cli.core.inference.ahead import until_failure
-from gaudi_asr_cli.core.inference.batched import BatchRecognizer, PreparedBatch
 from gaudi_asr_cli.core.inference.prefetch import Clip
+from gaudi_asr_cli.core.inference.recognizer import PreparedBatch, Recognizer
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
 
@@ -46,50 +46,51 @@ class BatchedWork:
 Work = UnbatchedWork | BatchedWork
 
 
-def plan_work(clips: Iterable[Clip], model: BatchRecognizer, clock: PhaseClock) -> Iterator[Work]:
+def plan_work(
+    clips: Iterable[Clip], recognizer: Recognizer, batching: Batching, clock: PhaseClock
+) -> Iterator[Work]:
     """Yield all clips, those of a window in batches of similar length, prepared for the network.
 
     A window holds `WINDOW_BATCHES` batches of audio; the first one holds a single batch, so that
     the first results come early.
     """
-    budget = model.batching.batch_s * SAMPLE_RATE_HZ
-    batching = model.batching
+    budget = batching.batch_s * SAMPLE_RATE_HZ
     window: list[IndexedClip] = []
     held, max_held = 0, budget
     failures: list[Exception] = []
     for number, clip in enumerate(until_failure(clips, failures)):
         member = IndexedClip(number, clip)
-        if is_unbatched(clip, model.longest_s):
+        if is_unbatched(clip, recognizer.max_chunk_s):
             yield UnbatchedWork(member)
             continue
         window.append(member)
         held += len(clip.samples)
         if held >= max_held:
-            batching = _settle_edges(batching, window, model)
-            yield from _cut_batches(window, batching, model, clock)
+            batching = _settle_edges(batching, window, recognizer)
+            yield from _cut_batches(window, batching, recognizer, clock)
             window, held, max_held = [], 0, WINDOW_BATCHES * budget
     if window:
-        batching = _settle_edges(batching, window, model)
-        yield from _cut_batches(window, batching, model, clock)
+        batching = _settle_edges(batching, window, recognizer)
+        yield from _cut_batches(window, batching, recognizer, clock)
     for failure in failures:
         raise failure
 
 
-def is_unbatched(clip: Clip, longest_s: float) -> bool:
+def is_unbatched(clip: Clip, max_chunk_s: float) -> bool:
     """Return whether a clip is too long for a batch, or could not be loaded at all."""
     if clip.error is not None or clip.is_long:
         return True
-    return len(clip.samples) > longest_s * SAMPLE_RATE_HZ
+    return len(clip.samples) > max_chunk_s * SAMPLE_RATE_HZ
 
 
 def _settle_edges(
-    batching: Batching, window: Sequence[IndexedClip], model: BatchRecognizer
+    batching: Batching, window: Sequence[IndexedClip], recognizer: Recognizer
 ) -> Batching:
     """Choose edges that suit the first window, and one that holds any later clip."""
     if not batching.static_shapes or batching.edges_s:
         return batching
-    edges_s = choose_edges(_durations_s(window), max(1, model.buckets - 1))
-    return replace(batching, edges_s=tuple(sorted({*edges_s, model.longest_s})))
+    edges_s = choose_edges(_durations_s(window), max(1, recognizer.buckets - 1))
+    return replace(batching, edges_s=tuple(sorted({*edges_s, recognizer.max_chunk_s})))
 
 
 def _durations_s(window: Sequence[IndexedClip]) -> list[float]:
@@ -97,12 +98,12 @@ def _durations_s(window: Sequence[IndexedClip]) -> list[float]:
 
 
 def _cut_batches(
-    window: Sequence[IndexedClip], batching: Batching, model: BatchRecognizer, clock: PhaseClock
+    window: Sequence[IndexedClip], batching: Batching, recognizer: Recognizer, clock: PhaseClock
 ) -> Iterator[Work]:
     plan = plan_arrays(_durations_s(window), batching)
     for batch in range(len(plan)):
         members = tuple(window[index] for index in plan.members(batch).tolist())
-        yield _prepare(members, plan, batch, model, clock)
+        yield _prepare(members, plan, batch, recognizer, clock)
     for index in plan.too_long.tolist():
         yield UnbatchedWork(window[index])
 
@@ -111,11 +112,11 @@ def _prepare(
     members: tuple[IndexedClip, ...],
     plan: ArrayPlan,
     batch: int,
-    model: BatchRecognizer,
+    recognizer: Recognizer,
     clock: PhaseClock,
 ) -> BatchedWork:
     batch_size = int(plan.batch_sizes[batch])
-    width = model.count_samples(float(plan.padded_s[batch]))
+    width = recognizer.count_samples(float(plan.padded_s[batch]))
     with clock.time("features") as watch:
         samples = np.zeros((batch_size, width), dtype=np.float32)  # (B, T)
         lengths = np.zeros(batch_size, dtype=np.int64)
@@ -124,6 +125,6 @@ def _prepare(
             samples[row, : len(clip_samples)] = clip_samples
             lengths[row] = len(clip_samples)
         utterances = tuple(member.clip.utterance for member in members)
-        prepared = model.prepare(AudioBatch(utterances, samples, lengths))
+        prepared = recognizer.prepare(AudioBatch(utterances, samples, lengths))
     row_s = batch_size * width / SAMPLE_RATE_HZ / len(members)
     return BatchedWork(members, prepared, watch.seconds, row_s)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.evaluation.comparison import TextComparison
+from gaudi_asr_cli.core.evaluation.score import summarize
 from gaudi_asr_cli.core.evaluation.utterances import score_utterance
 from gaudi_asr_cli.core.events import (
     Observer,
@@ -18,53 +18,56 @@ from gaudi_asr_cli.core.events import (
     UtteranceDone,
     ignore,
 )
+from gaudi_asr_cli.core.inference.recognizer import Recognizer
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.transcribe import transcribe
-from gaudi_asr_cli.core.records import ScoredUtterance, Utterance
+from gaudi_asr_cli.core.records import Score, ScoredUtterance, Utterance
 
 
-class OpenRecognizer(Protocol):
-    """An `EmissionModel` or a `Recognizer` with the dtype that it computes in."""
+@dataclass(frozen=True, slots=True)
+class ScorableData:
+    """The `utterances` to score, and what they are part of.
 
-    @property
-    def dtype(self) -> str: ...
+    The totals count all utterances of the data, scored or not; `notes` are sentences about the
+    data, and `phases_s` the seconds that reading it took.
+    """
+
+    utterances: tuple[Utterance, ...]
+    utterances_total: int
+    audio_s_total: float
+    notes: tuple[str, ...] = ()
+    phases_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoringResult:
-    """Scored and `failed` utterances; `phases_s` may overlap, `seconds` is the wall time."""
+    """The score, and the utterances that are part of it and that are not."""
 
+    score: Score
     scored: tuple[ScoredUtterance, ...]
     failed: tuple[UtteranceDone, ...]
-    seconds: float
-    phases_s: dict[str, float]
-
-    @property
-    def rtfx(self) -> float:
-        """Return the RTFx: seconds of audio transcribed per second."""
-        return sum(one.duration_s for one in self.scored) / max(self.seconds, 1e-9)
 
 
-def score_utterances(  # noqa: PLR0913 - the last three have defaults that callers keep
-    model: Any,
-    utterances: Sequence[Utterance],
-    decoder: Decoder,
-    normalize: Callable[[str], str],
+def score_utterances(  # noqa: PLR0913 - the last four have defaults that callers keep
+    recognizer: Recognizer,
+    data: ScorableData,
+    comparison: TextComparison,
     *,
     stage: str = "transcribe",
     observe: Observer = ignore,
     keep: Callable[[ScoredUtterance], None] = lambda scored: None,
+    seed: int = 42,
 ) -> ScoringResult:
     """Transcribe utterances and score the hypotheses against their references.
 
     Args:
-        model: An `EmissionModel` or a `Recognizer`.
-        utterances: Utterances with text; an empty reference counts as such.
-        decoder: Turns the output of the model into text.
-        normalize: Applied to reference and hypothesis before they are compared.
+        recognizer: The model.
+        data: Utterances with text; an empty reference counts as such.
+        comparison: How hypotheses and references are compared.
         stage: Name of the stage in progress events.
         observe: Receives progress events and the result of every utterance.
         keep: Receives every scored utterance at once, so that it can be written during the run.
+        seed: Random seed of the confidence interval.
 
     Raises:
         DataError: All utterances failed, so there is nothing to score.
@@ -72,21 +75,36 @@ def score_utterances(  # noqa: PLR0913 - the last three have defaults that calle
     clock, started = PhaseClock(), time.perf_counter()
     scored: list[ScoredUtterance] = []
     failed: list[UtteranceDone] = []
-    observe(StageStarted(stage, total=len(utterances)))
-    results = transcribe(model, utterances, decoder, observe=observe, clock=clock)
-    for utterance, done in zip(utterances, results, strict=True):
+    observe(StageStarted(stage, total=len(data.utterances)))
+    results = transcribe(recognizer, data.utterances, observe=observe, clock=clock)
+    for utterance, done in zip(data.utterances, results, strict=True):
         observe(done)
         observe(StageAdvanced(stage, len(scored) + len(failed) + 1))
         if done.transcript is None:
             failed.append(done)
             continue
         one = score_utterance(
-            utterance, done.transcript.text, normalize, duration_s=done.duration_s
+            utterance, done.transcript.text, comparison.normalize, duration_s=done.duration_s
         )
         keep(one)
         scored.append(one)
     seconds = time.perf_counter() - started
     observe(StageFinished(stage, seconds))
+    _require_scored(scored, failed)
+    score = summarize(
+        scored,
+        comparison,
+        utterances_total=data.utterances_total,
+        audio_s_total=data.audio_s_total,
+        rtfx=sum(one.duration_s for one in scored) / max(seconds, 1e-9),
+        phases_s={**data.phases_s, **clock.phases_s},
+        seed=seed,
+        notes=data.notes,
+    )
+    return ScoringResult(score, tuple(scored), tuple(failed))
+
+
+def _require_scored(scored: Sequence[ScoredUtterance], failed: Sequence[UtteranceDone]) -> None:
     if failed and not scored:
         first = failed[0]
         raise DataError(
@@ -95,4 +113,3 @@ def score_utterances(  # noqa: PLR0913 - the last three have defaults that calle
             remedy="Try one of them with `gaudi-asr infer`, on the CPU (--device cpu) if this is "
             "another device.",
         )
-    return ScoringResult(tuple(scored), tuple(failed), seconds, clock.phases_s)

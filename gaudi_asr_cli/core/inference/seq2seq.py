@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.data.buckets import Batching
-from gaudi_asr_cli.core.decoding.base import Decoder
+from gaudi_asr_cli.core.decoding import DEFAULT_DECODER
+from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.inference.ahead import RunAhead
-from gaudi_asr_cli.core.inference.batched import PreparedBatch
 from gaudi_asr_cli.core.inference.chunks import LONGEST_S
-from gaudi_asr_cli.core.inference.long_form import LongFormResult
+from gaudi_asr_cli.core.inference.long_form import BlockCounter, LongFormResult, ReportSegment
+from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.inference.overlapping import cut_overlapping, generate_overlapping
+from gaudi_asr_cli.core.inference.recognizer import (
+    Blocks,
+    CompletedOutput,
+    PipelineArguments,
+    PreparedBatch,
+    batch_one,
+)
 from gaudi_asr_cli.core.inference.results import NOT_FINITE
 from gaudi_asr_cli.core.inference.sequential import MelStream, find_loudest, generate_sequentially
-from gaudi_asr_cli.core.inference.unbatched import Blocks, batch_one
-from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
+from gaudi_asr_cli.core.inference.timing import PhaseClock
+from gaudi_asr_cli.core.models.cpu.whisper_generation import CpuWhisper, pack_whisper
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
 from gaudi_asr_cli.core.models.seq2seq.generation import (
@@ -30,7 +39,7 @@ from gaudi_asr_cli.core.models.seq2seq.generation import (
     predicts_timestamps,
     resolve_generation,
 )
-from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
+from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel, open_seq2seq_model
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 from gaudi_asr_cli.core.models.threads import is_small
 from gaudi_asr_cli.core.records import (
@@ -39,6 +48,7 @@ from gaudi_asr_cli.core.records import (
     AudioSpan,
     Generated,
     Hypothesis,
+    Transcript,
     Utterance,
 )
 from gaudi_asr_cli.core.runtime import limit_threads
@@ -86,18 +96,8 @@ class Seq2SeqGenerator(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class CompletedOutput:
-    """An output that is already complete; see `PendingOutput`."""
-
-    generated: Generated
-
-    def wait(self) -> Generated:
-        return self.generated
-
-
-@dataclass(frozen=True, slots=True)
 class Seq2SeqRecognizer:
-    """A seq2seq model as a `Recognizer` and a `BatchRecognizer`.
+    """A `Recognizer` of a seq2seq model, in batches.
 
     Args:
         model: The model that generates.
@@ -105,6 +105,7 @@ class Seq2SeqRecognizer:
         batching: From `plan_batching`.
         long: One of `LONG_FORM_ALGORITHMS`.
         buckets: Number of length buckets.
+        clock: Times feature extraction as the phase `features`.
     """
 
     model: Seq2SeqGenerator
@@ -112,18 +113,48 @@ class Seq2SeqRecognizer:
     batching: Batching
     long: str = "auto"
     buckets: int = 6
+    clock: PhaseClock | None = None
+
+    @property
+    def name(self) -> str:
+        return self.model.name
 
     @property
     def dtype(self) -> str:
         return self.model.dtype
 
     @property
-    def longest_s(self) -> float:
+    def device(self) -> Device:
+        return self.model.device
+
+    @property
+    def backend(self) -> str:
+        return "packed" if isinstance(self.model, CpuWhisper) else "transformers"
+
+    @property
+    def parallel(self) -> int:
+        return 1
+
+    @property
+    def graphs(self) -> None:
+        return None
+
+    @property
+    def phonemes_of(self) -> None:
+        return None
+
+    @property
+    def generates(self) -> bool:
+        return True
+
+    @property
+    def max_chunk_s(self) -> float:
         """Return the length of a window; longer audio is transcribed long-form."""
-        frontend = self.model.frontend
-        if isinstance(frontend, LogMel):
-            return frontend.window_samples / SAMPLE_RATE_HZ
-        return LONGEST_S
+        return window_of(self.model)
+
+    def suggest_case(self, sample: str) -> str:
+        """Return `keep`: a tokenizer has tokens of either case."""
+        return "keep"
 
     def count_samples(self, padded_s: float) -> int:
         """Return the number of samples in a row padded to `padded_s` seconds."""
@@ -139,42 +170,56 @@ class Seq2SeqRecognizer:
 
     def start(self, prepared: PreparedBatch) -> CompletedOutput:
         """Generate a batch; a decoder waits for each of its tokens, so the output is complete."""
-        inputs = prepared.inputs or self.model.frontend.prepare(prepared.batch)
+        inputs = prepared.inputs or self.extract_features(prepared.batch)
         return CompletedOutput(self.model.generate_from(inputs, self.generation_config))
 
     def infer(self, samples: Samples, utterance: Utterance) -> Generated:
-        """Generate the hypothesis of samples (T,) of any length; the output has one row."""
-        if len(samples) <= self.longest_s * SAMPLE_RATE_HZ:
-            inputs = self.model.frontend.prepare(batch_one(samples, utterance))
-            return self.model.generate_from(inputs, self.generation_config)
-        return Generated((self._generate_long(lambda: iter([samples])),))
+        inputs = self.extract_features(batch_one(samples, utterance))
+        return self.model.generate_from(inputs, self.generation_config)
 
-    def transcribe_blocks(
-        self, blocks: Blocks, decoder: Decoder, utterance: Utterance
+    def extract_features(self, batch: AudioBatch) -> dict[str, torch.Tensor]:
+        """Return the inputs of the network for a batch."""
+        with nullcontext() if self.clock is None else self.clock.time("features"):
+            return self.model.frontend.prepare(batch)
+
+    def decode(self, output: Any, row: int, utterance: Utterance) -> Transcript:
+        return HypothesisDecoder().decode(output, row, utterance)
+
+    def transcribe_long(
+        self, blocks: Blocks, utterance: Utterance, report: ReportSegment | None = None
     ) -> LongFormResult:
         """Transcribe audio that is read block by block while the network runs."""
-        counter = _BlockCounter()
+        counter = BlockCounter()
 
         def opened() -> Iterator[Samples]:
             counter.reset()
             with RunAhead(blocks(), lambda block: len(block.samples), 0, "read-blocks") as ahead:
                 yield from counter.count(ahead)
 
-        hypothesis = self._generate_long(opened)
-        transcript = decoder.assemble([hypothesis], utterance)
-        return LongFormResult(transcript, counter.samples / SAMPLE_RATE_HZ, counter.lost_s)
+        windows = _Windows(self)
+        hypothesis = self._generate_long(opened, windows, report)
+        transcript = HypothesisDecoder().assemble([hypothesis], utterance)
+        return LongFormResult(transcript, counter.duration_s, counter.lost_s, windows.first_token_s)
 
-    def _generate_long(self, blocks: Callable[[], Iterator[Samples]]) -> Hypothesis:
+    def _generate_long(
+        self,
+        blocks: Callable[[], Iterator[Samples]],
+        windows: _Windows,
+        report: ReportSegment | None,
+    ) -> Hypothesis:
         frontend = self.model.frontend
         if isinstance(frontend, LogMel) and self._is_sequential:
             loudest = find_loudest(frontend, blocks())
             mel_stream = MelStream(frontend, frontend.stream(blocks()), loudest)
-            return generate_sequentially(mel_stream, self._generate_window, self.model.reader, None)
+            return generate_sequentially(
+                mel_stream, windows.generate_one, self.model.reader, None, report
+            )
         return generate_overlapping(
-            cut_overlapping(blocks(), self.longest_s),
-            self._generate_batch,
-            self._batch_size,
-            self.longest_s,
+            cut_overlapping(blocks(), self.max_chunk_s),
+            windows.generate_batch,
+            self.batching.utterances or 1,
+            self.max_chunk_s,
+            report,
         )
 
     @property
@@ -183,91 +228,155 @@ class Seq2SeqRecognizer:
             self.long == "auto" and predicts_timestamps(self.model.settings)
         )
 
-    @property
-    def _batch_size(self) -> int:
-        return self.batching.utterances or 1
+    def timed(self, clock: PhaseClock) -> Seq2SeqRecognizer:
+        return replace(self, clock=clock)
 
-    def _generate_window(self, window: torch.Tensor, language: str | None) -> Hypothesis:
-        language = self.generation_config.language or language
-        generation_config = replace(self.generation_config, timestamps=True, language=language)
-        return self._generate_finite({"input_features": window[None]}, generation_config)[0]
+    def in_padded_batches(self) -> None:
+        """Return None: it is batched already."""
 
-    def _generate_batch(self, windows: list[Samples]) -> tuple[Hypothesis, ...]:
-        generation_config = replace(self.generation_config, timestamps=True)
+    def with_options(self, options: InferenceOptions) -> Seq2SeqRecognizer:
+        reject_ctc_options(self.name, options)
+        settings = self.model.settings
+        resolve_generation(options.generation, settings, self.name)
+        check_long(options.long, settings, self.name)
+        return replace(self, generation_config=options.generation, long=options.long)
+
+    def pipeline_arguments(self, scratch: Path) -> PipelineArguments:
+        model = self.model
+        assert isinstance(model, Seq2SeqModel)  # noqa: S101 - as promised by the mode
+        return seq2seq_pipeline(model, self.generation_config)
+
+
+class _Windows:
+    """Generates the windows of long audio; `first_token_s` is the time to the first token."""
+
+    def __init__(self, recognizer: Seq2SeqRecognizer) -> None:
+        self._recognizer = recognizer
+        self._started_s = time.perf_counter()
+        self.first_token_s: float | None = None
+
+    def generate_one(self, window: torch.Tensor, language: str | None) -> Hypothesis:
+        """Generate a window (M, 3000) with timestamps, in a language (None: detected)."""
+        language = self._recognizer.generation_config.language or language
+        return self._generate({"input_features": window[None]}, language)[0]
+
+    def generate_batch(self, windows: list[Samples]) -> tuple[Hypothesis, ...]:
+        """Generate windows (T,) with timestamps, in one batch."""
         lengths = np.array([len(one) for one in windows], dtype=np.int64)
         samples = np.zeros((len(windows), int(lengths.max())), dtype=np.float32)  # (B, T)
         for row, window in enumerate(windows):
             samples[row, : len(window)] = window
         batch = AudioBatch((WINDOW_UTTERANCE,) * len(windows), samples, lengths)
-        return self._generate_finite(self.model.frontend.prepare(batch), generation_config)
+        inputs = self._recognizer.extract_features(batch)
+        return self._generate(inputs, self._recognizer.generation_config.language)
 
-    def _generate_finite(
-        self, inputs: Mapping[str, torch.Tensor], generation_config: Generation
+    def _generate(
+        self, inputs: Mapping[str, torch.Tensor], language: str | None
     ) -> tuple[Hypothesis, ...]:
-        hypotheses = self.model.generate_from(inputs, generation_config).rows
-        if not all(one.finite for one in hypotheses):
+        recognizer = self._recognizer
+        generation_config = replace(
+            recognizer.generation_config, timestamps=True, language=language
+        )
+        before_s = time.perf_counter() - self._started_s
+        generated = recognizer.model.generate_from(inputs, generation_config)
+        if self.first_token_s is None and generated.first_token_s is not None:
+            self.first_token_s = before_s + generated.first_token_s
+        if not all(one.finite for one in generated.rows):
             raise RuntimeError(NOT_FINITE)
-        return hypotheses
-
-
-class _BlockCounter:
-    """Counts the samples of blocks that were read, and the seconds that were lost."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.samples, self.lost_s = 0, 0.0
-
-    def count(self, blocks: Iterable[LoadedAudio]) -> Iterator[Samples]:
-        for block in blocks:
-            self.samples += len(block.samples)
-            self.lost_s += block.lost_s
-            yield block.samples
+        return generated.rows
 
 
 def open_seq2seq_recognizer(
-    name: str,
-    *,
-    device: Device,
-    dtype: str = "auto",
-    generation_config: Generation,
-    long: str = "auto",
-    batch_size: int | None = None,
+    name: str, device: Device, options: InferenceOptions = DEFAULT_OPTIONS
 ) -> Seq2SeqRecognizer:
-    """Open a seq2seq model for inference only.
-
-    Args:
-        name: A model folder, a run folder, or a hub id.
-        device: Device to compute on.
-        dtype: `auto`, `fp32`, `bf16` or `fp16`.
-        generation_config: Language, task, maximum length and beams.
-        long: One of `LONG_FORM_ALGORITHMS`.
-        batch_size: Utterances per batch; None is `BATCH_SIZE` if the model is padding-invariant.
-
-    Raises:
-        UsageError: The model lacks the language, the task or the long-form algorithm.
-        DataError: The folder holds no seq2seq model.
-        UnreachableError: The hub id is neither cached nor reachable.
-    """
-    model = open_seq2seq_model(name, device=device, dtype=dtype)
-    settled = resolve_generation(generation_config, model.settings, model.name)
-    check_long(long, model.settings, model.name)
+    """Open a seq2seq model for inference only; see `open_recognizer`."""
+    reject_ctc_options(name, options)
+    model = open_seq2seq_model(name, device=device, dtype=options.dtype)
+    settled = resolve_generation(options.generation, model.settings, model.name)
+    check_long(options.long, model.settings, model.name)
     if is_small(model):
         limit_threads(1)
     # Beam search is left to transformers.
-    generator = (pack_whisper(model) if settled.greedy else None) or model
+    packable = settled.greedy and options.mode != "transformers"
+    generator = (pack_whisper(model) if packable else None) or model
     return Seq2SeqRecognizer(
-        generator, generation_config, plan_batching(generator, batch_size), long
+        generator,
+        options.generation,
+        plan_batching(generator, choose_batch_size(generator, options)),
+        options.long,
     )
+
+
+def reject_ctc_options(name: str, options: InferenceOptions) -> None:
+    """Reject options that only CTC models have.
+
+    Raises:
+        UsageError: One of them is given.
+    """
+    if options.int8:
+        raise UsageError(
+            f"{name} is an encoder-decoder; int8 is for CTC models only.",
+            remedy="Leave --int8 out; --dtype bf16 is the fastest.",
+        )
+    if options.decoder != DEFAULT_DECODER:
+        raise UsageError(
+            f"{name} is an encoder-decoder model, and {options.decoder} decodes CTC.",
+            remedy="Leave --decoder out, or choose a CTC model.",
+        )
+    if options.timestamps == "char":
+        raise UsageError(
+            f"{name} is an encoder-decoder, which has no character times.",
+            remedy="Use --timestamps word, or a CTC model.",
+        )
+
+
+def choose_batch_size(model: Seq2SeqGenerator, options: InferenceOptions) -> int | None:
+    """Return the utterances per batch that the options ask for; None leaves them open."""
+    if options.mode != "usual":
+        return 1
+    if options.batch_size is not None or options.batch_s is None:
+        return options.batch_size
+    return max(1, int(options.batch_s / window_of(model)))
+
+
+def window_of(model: Seq2SeqGenerator) -> float:
+    """Return the longest audio that the model takes at once, in seconds."""
+    if isinstance(model.frontend, LogMel):
+        return model.frontend.window_samples / SAMPLE_RATE_HZ
+    return LONGEST_S
+
+
+def seq2seq_pipeline(model: Seq2SeqModel, generation_config: Generation) -> PipelineArguments:
+    """Return the arguments of transformers' pipeline for the weights and options of a model."""
+    resolved = resolve_generation(generation_config, model.settings, model.name)
+    generation: dict[str, Any] = {"max_new_tokens": model.max_new_tokens(resolved)}
+    generation["num_beams"] = resolved.beams
+    if resolved.task is not None:
+        generation.update(task=resolved.task, language=resolved.language)
+    return PipelineArguments(
+        pipeline={
+            "model": model.network,
+            "tokenizer": model.tokenizer,
+            "feature_extractor": _feature_extractor(model.frontend),
+        },
+        call={"generate_kwargs": generation},
+        long_call={"return_timestamps": True} if predicts_timestamps(model.settings) else {},
+    )
+
+
+def _feature_extractor(frontend: Frontend | LogMel) -> Any:
+    import transformers
+
+    settings = dict(frontend.settings)
+    if isinstance(frontend, LogMel):
+        return transformers.WhisperFeatureExtractor.from_dict(settings)
+    return frontend.extractor or transformers.Wav2Vec2FeatureExtractor.from_dict(settings)
 
 
 def plan_batching(model: Seq2SeqGenerator, batch_size: int | None) -> Batching:
     """Plan batches of `batch_size` (None: `BATCH_SIZE`), or of 1 if padding changes the results."""
     utterances = (batch_size or BATCH_SIZE) if model.padding_invariant else 1
-    window_s = LONGEST_S
-    if isinstance(model.frontend, LogMel):
-        window_s = model.frontend.window_samples / SAMPLE_RATE_HZ
+    window_s = window_of(model)
     return Batching(
         edges_s=(window_s,),
         batch_s=window_s * utterances,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gaudi_asr_cli.core.inference.long_form import ReportSegment
 from gaudi_asr_cli.core.models.log_mel import LogMel, scale
 from gaudi_asr_cli.core.models.seq2seq.sequences import TIME_S, SequenceReader
 from gaudi_asr_cli.core.records import Hypothesis, Segment
@@ -66,7 +67,11 @@ def find_loudest(mel: LogMel, blocks: Iterable[Samples]) -> float:
 
 
 def generate_sequentially(
-    mel_stream: MelStream, generate: GenerateWindow, reader: SequenceReader, language: str | None
+    mel_stream: MelStream,
+    generate: GenerateWindow,
+    reader: SequenceReader,
+    language: str | None,
+    report: ReportSegment | None = None,
 ) -> Hypothesis:
     """Generate the text of audio of any length; times are on the clock of the audio.
 
@@ -75,6 +80,7 @@ def generate_sequentially(
         generate: Generates the hypothesis of one window.
         reader: Distinguishes timestamps from text.
         language: Spoken language; None is detected in the first window and kept.
+        report: Receives each segment as soon as it is known.
     """
     tokens: list[int] = []
     segments: list[Segment] = []
@@ -83,7 +89,10 @@ def generate_sequentially(
         hypothesis = generate(pad_window(window, mel_stream.mel), language)
         language = language or hypothesis.language
         kept, step = cut_window(hypothesis.tokens, window.shape[1], reader)
-        segments += _segments(kept, reader, seek * FRAME_S, window.shape[1] * FRAME_S)
+        for segment in _segments(kept, reader, seek * FRAME_S, window.shape[1] * FRAME_S):
+            segments.append(segment)
+            if report is not None:
+                report(segment)
         tokens += kept
         truncated = truncated or hypothesis.truncated
         seek += step

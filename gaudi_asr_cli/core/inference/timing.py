@@ -14,9 +14,13 @@ INFERENCE_PHASES = ("decode_audio", "compute", "text")
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Seconds spent in a timed block, set when it is left."""
+    """Seconds spent in a timed block, set when it is left.
+
+    `features_s` of them are not counted in `seconds`, where features are timed separately.
+    """
 
     seconds: float = 0.0
+    features_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,9 @@ class Timing:
     """Seconds per phase of one utterance; in a batch, each utterance has those of the whole batch.
 
     `compute_s` includes features and copies if these are not timed separately. `padded_s` is the
-    padded audio that went through the network for it, including its share of empty rows.
+    padded audio that went through the network for it, including its share of empty rows;
+    `first_token_s` is the time from decoded audio to the first generated token of its batch, None
+    where no tokens are generated.
     """
 
     decode_audio_s: float = 0.0
@@ -33,6 +39,7 @@ class Timing:
     copy_s: float = 0.0
     text_s: float = 0.0
     padded_s: float = 0.0
+    first_token_s: float | None = None
 
     @property
     def latency_s(self) -> float:
@@ -58,6 +65,16 @@ class PhaseClock:
         finally:
             watch.seconds = time.perf_counter() - started
             self.add(phase, watch.seconds)
+
+    @contextmanager
+    def time_compute(self) -> Iterator[Stopwatch]:
+        """Time the block as `compute`, without the features that are timed inside it."""
+        before_s = self.read_thread("features")
+        with self.time("compute") as watch:
+            yield watch
+        watch.features_s = self.read_thread("features") - before_s
+        watch.seconds -= watch.features_s
+        self.add("compute", -watch.features_s)
 
     def add(self, phase: str, seconds: float) -> None:
         """Add seconds to `phase`; a negative number corrects the count of another phase."""

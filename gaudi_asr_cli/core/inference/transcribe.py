@@ -8,27 +8,20 @@ from functools import partial
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio, load_audio, read_duration_s
 from gaudi_asr_cli.core.data.remarks import describe_file, describe_loss
-from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Noticed, Observer, UtteranceDone, ignore
-from gaudi_asr_cli.core.inference.batched import BatchRecognizer
 from gaudi_asr_cli.core.inference.long_form import LONG_S, open_blocks
-from gaudi_asr_cli.core.inference.parallel import count_parallel, transcribe_in_parallel
+from gaudi_asr_cli.core.inference.parallel import transcribe_in_parallel
 from gaudi_asr_cli.core.inference.pipeline import transcribe_batches
 from gaudi_asr_cli.core.inference.prefetch import Clip, Loader, ReadAhead
-from gaudi_asr_cli.core.inference.results import BatchDecoder, TimedResult
+from gaudi_asr_cli.core.inference.recognizer import Recognizer
+from gaudi_asr_cli.core.inference.results import TimedResult
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.unbatched import (
-    EmissionModel,
-    Recognizer,
+    ReportUtteranceSegment,
     UnbatchedTranscriber,
-    batch_one,
-    emit,
-    recognizer_of,
 )
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Utterance
-
-__all__ = ["EmissionModel", "TimedResult", "batch_one", "emit", "transcribe", "transcribe_timed"]
 
 READ_AHEAD_S = 300.0
 """Decoded audio queued in memory: 19 MB."""
@@ -36,76 +29,81 @@ READER_THREADS = 4
 """Decoding threads for a device with an RTFx of thousands."""
 
 
-def transcribe(  # noqa: PLR0913 - the last four have defaults that callers keep
-    model: EmissionModel | Recognizer,
+def transcribe(  # noqa: PLR0913 - the last five have defaults that callers keep
+    recognizer: Recognizer,
     utterances: Iterable[Utterance],
-    decoder: Decoder,
     *,
     observe: Observer = ignore,
     channel: int | None = None,
     clock: PhaseClock | None = None,
     load: Loader | None = None,
+    report_segment: ReportUtteranceSegment | None = None,
 ) -> Generator[UtteranceDone, None, None]:
     """Transcribe each utterance: `transcribe_timed` without the timings."""
     results = transcribe_timed(
-        model, utterances, decoder, observe=observe, channel=channel, clock=clock, load=load
+        recognizer,
+        utterances,
+        observe=observe,
+        channel=channel,
+        clock=clock,
+        load=load,
+        report_segment=report_segment,
     )
     with closing(results):
         for one in results:
             yield one.done
 
 
-def transcribe_timed(  # noqa: PLR0913 - the last four have defaults that callers keep
-    model: EmissionModel | Recognizer,
+def transcribe_timed(  # noqa: PLR0913 - the last five have defaults that callers keep
+    recognizer: Recognizer,
     utterances: Iterable[Utterance],
-    decoder: Decoder,
     *,
     observe: Observer = ignore,
     channel: int | None = None,
     clock: PhaseClock | None = None,
     load: Loader | None = None,
+    report_segment: ReportUtteranceSegment | None = None,
 ) -> Generator[TimedResult, None, None]:
     """Transcribe each utterance, yielding results in order as soon as they are known.
 
-    Audio is decoded on threads ahead of the network; with a `BatchRecognizer` batches are prepared
-    and decoded on other threads, while the network runs on the caller's. An utterance that fails
-    has an `error` in its result and affects no other. Memory does not grow with the number or
-    length of utterances. Closing the iterator, or an interrupt, ends the threads.
+    Audio is decoded on threads ahead of the network; batches are prepared and decoded on other
+    threads, while the network runs on the caller's. An utterance that fails has an `error` in its
+    result and affects no other. Memory does not grow with the number or length of utterances.
+    Closing the iterator, or an interrupt, ends the threads.
 
     Args:
-        model: An `EmissionModel`, a `Recognizer` or a `BatchRecognizer`.
+        recognizer: Says whether and how utterances are batched.
         utterances: Read lazily, on another thread.
-        decoder: Turns the output of the model into text.
         observe: Receives a notice if audio is shorter than its header says.
         channel: Channel of the files, from 0; None downmixes to mono.
         clock: Adds up seconds by phase, to be read after the run.
         load: Loads audio; the default, `load_audio`, reads long files block by block.
+        report_segment: Receives, from any thread, the parts of long audio as they come.
     """
     phase_clock = PhaseClock() if clock is None else clock
+    batching = recognizer.batching
     reports = _AudioReports(observe, load, channel)
     reader = ReadAhead(
         utterances,
         reports.load,
         phase_clock,
         int(READ_AHEAD_S * SAMPLE_RATE_HZ),
-        readers=READER_THREADS if isinstance(model, BatchRecognizer) else 1,
+        readers=1 if batching is None else READER_THREADS,
         # Audio that does not come from files cannot be read in blocks.
         is_long=is_long if load is None else lambda span: False,
     )
     unbatched = UnbatchedTranscriber(
-        recognizer_of(model), decoder, phase_clock, reports.report, reports.open_long
+        recognizer, phase_clock, reports.report, reports.open_long, report_segment
     )
-    if isinstance(model, BatchRecognizer):
-        batch_decoder = BatchDecoder(decoder, phase_clock)
-        yield from transcribe_batches(model, reader, batch_decoder, unbatched, reports.report)
+    if batching is not None:
+        yield from transcribe_batches(recognizer, batching, reader, unbatched, reports.report)
         return
     with reader as loaded:
         clips = _report_losses(loaded, reports.report)
-        parallel = count_parallel(model)
-        if parallel == 1:
+        if recognizer.parallel == 1:
             yield from map(unbatched.transcribe, clips)
         else:
-            yield from transcribe_in_parallel(clips, unbatched.transcribe, parallel)
+            yield from transcribe_in_parallel(clips, unbatched.transcribe, recognizer.parallel)
 
 
 def _report_losses(

@@ -18,8 +18,10 @@ from gaudi_asr_cli.core.benchmarking.baseline import (
 )
 from gaudi_asr_cli.core.benchmarking.figures import (
     BucketFigures,
+    GenerationFigures,
     all_latencies_s,
     bucket_figures,
+    generation_figures,
     run_padding,
 )
 from gaudi_asr_cli.core.benchmarking.habana import HabanaFigures, habana_figures, write_perf_csv
@@ -36,19 +38,14 @@ from gaudi_asr_cli.core.benchmarking.saved import SCHEMA, require_new_files, sav
 from gaudi_asr_cli.core.benchmarking.workload import Workload, make_workload, read_workload
 from gaudi_asr_cli.core.data.buckets import RULES, choose_edges_auto
 from gaudi_asr_cli.core.data.sources import ReadOptions
-from gaudi_asr_cli.core.decoding import DEFAULT_DECODER, make_decoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, UsageError
-from gaudi_asr_cli.core.evaluation.notes import find_notes
+from gaudi_asr_cli.core.evaluation.comparison import plan_comparison
 from gaudi_asr_cli.core.evaluation.score import score_json, summarize
 from gaudi_asr_cli.core.evaluation.utterances import score_utterance
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
-from gaudi_asr_cli.core.inference.batched import BATCH_S
-from gaudi_asr_cli.core.inference.ctc import InferenceOptions
-from gaudi_asr_cli.core.inference.parallel import count_parallel
+from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.records import Score
-from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
-from gaudi_asr_cli.core.text.rules import TextRules
 
 DEFAULT_UTTERANCES = 40
 DUMMY_UTTERANCES = 73
@@ -140,6 +137,7 @@ class BenchReport:
     phases_s: dict[str, float]
     peak_memory_mb: float
     habana: HabanaFigures
+    generation: GenerationFigures | None
     score: Score | None
     baseline: Baseline | None
     profile: tuple[OperatorShare, ...] = ()
@@ -170,17 +168,16 @@ def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> 
 
     Raises:
         UsageError: An option is invalid, or a file to be written exists.
-        DataError: The data cannot be read, or the model is not a CTC model.
+        DataError: The data cannot be read, or the model is not a speech recogniser.
         UnreachableError: The hub id is neither cached nor reachable.
     """
     _check(request)
     workload = _open_workload(request, observe)
     edges_s = _choose_edges(request, workload, device)
     options = _choose_options(request, edges_s, device, observe)
-    model_under_test = open_model_under_test(_source(request), device, request.dtype, options)
-    model, graphs = model_under_test.model, model_under_test.graphs
-    decoder = make_decoder(DEFAULT_DECODER, model.vocabulary)
-    repeats = Repeats(model, decoder, workload, device)
+    model_under_test = open_model_under_test(_source(request), device, options)
+    recognizer, graphs = model_under_test.recognizer, model_under_test.recognizer.graphs
+    repeats = Repeats(recognizer, workload, device)
     compile_s = repeats.warm_up(pick_warm_up(workload.durations_s, edges_s))
     run = _run(request, repeats, device, observe)
     report = BenchReport(
@@ -190,9 +187,9 @@ def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> 
         synthetic=workload.synthetic,
         device=device.name,
         device_name=device.description,
-        dtype="int8" if request.int8 else model.dtype,
-        engine=model_under_test.engine,
-        side_by_side=count_parallel(model),
+        dtype="int8" if request.int8 else recognizer.dtype,
+        engine=recognizer.backend,
+        side_by_side=recognizer.parallel,
         graphs=graphs is not None,
         bucket_rule=request.bucket_rule,
         buckets=bucket_figures(edges_s, workload.durations_s, run.repeats),
@@ -210,6 +207,7 @@ def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> 
         phases_s=_mean_phases(run.repeats, workload),
         peak_memory_mb=run.peak_memory_mb,
         habana=_habana_figures(run.repeats, workload),
+        generation=generation_figures(run.repeats),
         score=_score(request, workload, run.repeats[0]),
         baseline=summarize_baseline(run.repeats, run.baseline_runs, workload)
         if run.baseline_runs
@@ -251,7 +249,8 @@ def _open_baseline(
 ) -> PipelineBaseline | None:
     if request.baseline is None:
         return None
-    return open_pipeline(_source(request).open(device, "fp32"), workload)
+    options = InferenceOptions(language=request.language)
+    return open_pipeline(_source(request).open_baseline(device, options), workload)
 
 
 def _check(request: BenchRequest) -> None:
@@ -275,7 +274,7 @@ def _source(request: BenchRequest) -> ModelSource:
     name = request.model
     if name is None and request.data:
         name = TRAINED_MODELS[request.shape]
-    return ModelSource(name, request.shape, request.seed, request.language)
+    return ModelSource(name, request.shape, request.seed)
 
 
 def _needs_repeat(request: BenchRequest, done: int, started_s: float) -> bool:
@@ -311,31 +310,40 @@ def _choose_options(
     if graphs and not device.prefers_batching:
         observe(Noticed(f"The device {device.name} has no graphs; the network runs without them."))
         graphs = False
-    batch_s = BATCH_S if request.batch_s is None else request.batch_s
-    return InferenceOptions(graphs=graphs, batch_s=batch_s, edges_s=edges_s, int8=request.int8)
+    return InferenceOptions(
+        dtype=request.dtype,
+        language=request.language,
+        timestamps="none",
+        int8=request.int8,
+        graphs=graphs,
+        batch_s=request.batch_s,
+        edges_s=tuple(edges_s),
+    )
 
 
 def _score(request: BenchRequest, workload: Workload, repeat: Repeat) -> Score | None:
     """Score the utterances with text, always: it costs little."""
     if not workload.has_text:
         return None
-    normalize = open_normalizer(NORMALIZER)
+    comparison = plan_comparison(NORMALIZER)
     scored = [
         score_utterance(
-            utterance, one.done.transcript.text, normalize, duration_s=one.done.duration_s
+            utterance,
+            one.done.transcript.text,
+            comparison.normalize,
+            duration_s=one.done.duration_s,
         )
         for utterance, one in zip(workload.utterances, repeat.results, strict=True)
         if one.done.transcript is not None and utterance.text is not None
     ]
     return summarize(
         scored,
-        normalizer=label_normalizer(NORMALIZER),
+        comparison,
         utterances_total=len(workload.utterances),
         audio_s_total=workload.audio_s,
         rtfx=workload.audio_s / repeat.wall_s,
         phases_s=repeat.phases_s,
         seed=request.seed,
-        notes=find_notes(scored, NORMALIZER, TextRules()),
     )
 
 

@@ -1,50 +1,54 @@
-"""Scoring of a model on data with text, shared by `eval-ctc` and `eval-seq2seq`."""
+"""`eval-ctc` and `eval-seq2seq`: score a model on data with text."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gaudi_asr_cli.core.data.overlaps import find_overlaps
 from gaudi_asr_cli.core.data.phonemes import label_phonemes, pronounce_texts
 from gaudi_asr_cli.core.data.reading import read_measured
 from gaudi_asr_cli.core.data.sources import ReadOptions
-from gaudi_asr_cli.core.decoding.base import Decoder
-from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError
-from gaudi_asr_cli.core.evaluation.confusions import Confusion, count_confusions
-from gaudi_asr_cli.core.evaluation.notes import find_notes
-from gaudi_asr_cli.core.evaluation.repetition import RepetitionMonitor, RepetitionReport
-from gaudi_asr_cli.core.evaluation.score import find_worst, score_json, summarize
-from gaudi_asr_cli.core.evaluation.utterances import prediction_json
-from gaudi_asr_cli.core.events import Event, Observer, UtteranceDone
-from gaudi_asr_cli.core.json_text import json_text
-from gaudi_asr_cli.core.records import Score, ScoredUtterance, Unit, Utterance
-from gaudi_asr_cli.core.runs import RunFolder
-from gaudi_asr_cli.core.text.casing import Casing, casing_of
-from gaudi_asr_cli.core.text.normalizers import (
-    follows_language,
-    label_normalizer,
-    open_normalizer,
+from gaudi_asr_cli.core.evaluation.comparison import (
+    TextComparison,
+    compare_phonemes,
+    plan_comparison,
 )
+from gaudi_asr_cli.core.evaluation.confusions import Confusion, count_confusions
+from gaudi_asr_cli.core.evaluation.repetition import RepetitionMonitor, RepetitionReport
+from gaudi_asr_cli.core.evaluation.score import find_worst, score_json
+from gaudi_asr_cli.core.evaluation.utterances import prediction_json
+from gaudi_asr_cli.core.events import Event, Noticed, Observer, UtteranceDone, ignore
+from gaudi_asr_cli.core.inference.options import InferenceOptions
+from gaudi_asr_cli.core.inference.recognizer import (
+    Recognizer,
+    has_languages,
+    open_recognizer,
+)
+from gaudi_asr_cli.core.inference.scoring import ScorableData, ScoringResult, score_utterances
+from gaudi_asr_cli.core.json_text import json_text
+from gaudi_asr_cli.core.records import Score, ScoredUtterance, Utterance
+from gaudi_asr_cli.core.runs import RunFolder
+from gaudi_asr_cli.core.text.casing import casing_of
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.whole_files import open_whole, write_json
 
-if TYPE_CHECKING:
-    from gaudi_asr_cli.core.inference.scoring import OpenRecognizer, ScoringResult
+EVAL_OPTIONS = InferenceOptions(timestamps="none")
+_SAMPLE_UTTERANCES = 50  # enough text to find the case of the references
 
 
 @dataclass(frozen=True, slots=True)
 class EvalRequest:
     """The model and the data; `rules` are applied to both texts before the normaliser.
 
-    `language` selects the model's language, and the case rules of i and its relatives.
+    `language` selects the model's language, and the case rules of i and its relatives. `command`
+    names the JSON and the run folder.
     """
 
     model: str
@@ -53,30 +57,11 @@ class EvalRequest:
     normalizer: str = "basic"
     rules: TextRules = field(default_factory=TextRules)
     language: str | None = None
-    dtype: str = "auto"
+    options: InferenceOptions = EVAL_OPTIONS
     run: Path | None = None
     limit: int | None = None
     seed: int = 42
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedModel:
-    """A model and its decoder; `phonemes_of` is the language if it recognises phonemes."""
-
-    model: OpenRecognizer
-    decoder: Decoder
-    phonemes_of: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TextComparison:
-    """The normalisation of both texts, its label, and the unit that errors are counted in."""
-
-    normalize: Callable[[str], str]
-    label: str
-    unit: Unit = "word"
-    normalizer: str = "none"
-    rules: TextRules = field(default_factory=TextRules)
+    command: str = "eval-ctc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,85 +112,83 @@ class EvalReport:
 
 
 @dataclass(frozen=True, slots=True)
-class ScorableData:
-    """The `utterances` that can be scored and those that cannot; totals include both.
+class EvalData:
+    """The data to score, and the utterances of it that cannot be scored."""
 
-    `notes` name contradictions of a list and its files, and unread parts of a folder.
-    """
-
-    utterances: tuple[Utterance, ...]
+    scorable: ScorableData
     without_text: tuple[NotScored, ...]
     broken: tuple[NotScored, ...]
-    utterances_total: int
-    audio_s_total: float
-    notes: tuple[str, ...] = ()
 
 
-def evaluate(
-    request: EvalRequest,
-    device: Device,
-    observe: Observer,
-    *,
-    command: str,
-    open_model: Callable[[ScorableData], OpenedModel],
-) -> EvalReport:
+def evaluate(request: EvalRequest, device: Device, observe: Observer = ignore) -> EvalReport:
     """Transcribe the data with a model and score every utterance that can be scored.
 
-    Write predictions.jsonl during inference and report.json at the end, in a new run folder.
-
-    Args:
-        request: The model and the data.
-        device: The device of the model.
-        observe: Receives progress and every utterance.
-        command: The name in the JSON, and of the run folder.
-        open_model: Opens the model; called only if there is something to score.
+    Write predictions.jsonl during inference and report.json at the end, in a new run folder. The
+    model is opened only if there is something to score.
 
     Raises:
-        UsageError: The run folder exists, or there is no such normaliser.
+        UsageError: The run folder exists, there is no such normaliser, or the model does not
+            support an option.
         DataError: Nothing can be scored, or the model cannot be opened.
         UnreachableError: A hub id is neither cached nor reachable.
     """
-    comparison = _plan_comparison(request)
-    with _new_run(request.run, command) as run:
-        started_s = time.perf_counter()
+    comparison = plan_comparison(request.normalizer, request.rules, request.language)
+    with _new_run(request.run, request.command) as run:
         data = read_scorable(request, observe)
-        read_s = time.perf_counter() - started_s
-        opened = open_model(data)
-        if opened.phonemes_of is not None:
-            data, comparison = _as_phonemes(data, request, opened.phonemes_of)
-        monitor = RepetitionMonitor() if isinstance(opened.decoder, HypothesisDecoder) else None
+        recognizer = _open_model(request, device)
+        _warn_of_case(request, recognizer, data.scorable.utterances, observe)
+        scorable = data.scorable
+        if recognizer.phonemes_of is not None:
+            scorable, comparison = _as_phonemes(scorable, request.rules, recognizer.phonemes_of)
+        monitor = RepetitionMonitor() if recognizer.generates else None
         observers = observe if monitor is None else _both(monitor, observe)
-        result = _transcribe(opened, data.utterances, comparison.normalize, run, observers)
-        score = summarize(
-            result.scored,
-            normalizer=comparison.label,
-            utterances_total=data.utterances_total,
-            audio_s_total=data.audio_s_total,
-            rtfx=result.rtfx,
-            phases_s={"read": read_s, **result.phases_s},
-            seed=request.seed,
-            unit=comparison.unit,
-            notes=(
-                *data.notes,
-                *find_notes(result.scored, comparison.normalizer, comparison.rules),
-            ),
-        )
+        result = _transcribe(recognizer, scorable, comparison, run, observers, seed=request.seed)
         report = EvalReport(
-            score=score,
-            worst=find_worst(result.scored, cer_first=score.cer_first),
+            score=result.score,
+            worst=find_worst(result.scored, cer_first=result.score.cer_first),
             confusions=count_confusions(result.scored),
             broken=(*data.broken, *map(_not_transcribed, result.failed)),
             without_text=data.without_text,
             model=request.model,
             device=device.name,
-            dtype=opened.model.dtype,
+            dtype=recognizer.dtype,
             run=run.root,
             data=describe_data(request),
-            command=command,
-            repetition=None if monitor is None else monitor.report(data.utterances),
+            command=request.command,
+            repetition=None if monitor is None else monitor.report(scorable.utterances),
         )
         write_json(run.report, report.details_json())
     return report
+
+
+def _open_model(request: EvalRequest, device: Device) -> Recognizer:
+    """Open the model; a language that only has case rules is not one that it must know."""
+    language = request.language
+    if casing_of(language) is not None and not has_languages(request.model):
+        language = None
+    return open_recognizer(request.model, device, replace(request.options, language=language))
+
+
+def _warn_of_case(
+    request: EvalRequest,
+    recognizer: Recognizer,
+    utterances: Sequence[Utterance],
+    observe: Observer,
+) -> None:
+    if request.normalizer != "none":
+        return
+    sample = " ".join(
+        request.rules.clean(one.text or "") for one in utterances[:_SAMPLE_UTTERANCES]
+    )
+    case = recognizer.suggest_case(sample)
+    if case != "keep":
+        observe(
+            Noticed(
+                f"The model's text is {case}-case, the references are not: "
+                "every such word counts as an error.",
+                remedy=f"Compare with --normalizer basic, or fold with --case {case}.",
+            )
+        )
 
 
 def _both(first: Observer, second: Observer) -> Observer:
@@ -222,16 +205,24 @@ def describe_data(request: EvalRequest) -> dict[str, Any]:
     return {"data": sources, "config": request.read.config, "split": request.read.split}
 
 
-def read_scorable(request: EvalRequest, observe: Observer) -> ScorableData:
+def read_scorable(request: EvalRequest, observe: Observer) -> EvalData:
     """Read and measure the data; list the utterances that cannot be scored.
 
     Raises:
         DataError: No utterance has both audio and text.
     """
+    started_s = time.perf_counter()
     measured = read_measured(request.data, request.read, observe)
     texts = tuple(one for one in measured.utterances if one.text is not None)
-    data = ScorableData(
-        utterances=texts[: request.limit],
+    notes = (*measured.notes, *_note_overlaps(measured.utterances))
+    data = EvalData(
+        scorable=ScorableData(
+            utterances=texts[: request.limit],
+            utterances_total=len(measured.utterances) + len(measured.broken),
+            audio_s_total=measured.audio_s,
+            notes=notes,
+            phases_s={"read": time.perf_counter() - started_s},
+        ),
         without_text=tuple(
             NotScored(one.id, str(one.audio.path), "no text")
             for one in measured.utterances
@@ -241,9 +232,6 @@ def read_scorable(request: EvalRequest, observe: Observer) -> ScorableData:
             NotScored(one.utterance.id, str(one.utterance.audio.path), one.reason)
             for one in measured.broken
         ),
-        utterances_total=len(measured.utterances) + len(measured.broken),
-        audio_s_total=measured.audio_s,
-        notes=(*measured.notes, *_note_overlaps(measured.utterances)),
     )
     _require_scorable(data)
     return data
@@ -258,13 +246,13 @@ def _note_overlaps(utterances: Sequence[Utterance]) -> Iterator[str]:
         )
 
 
-def _require_scorable(data: ScorableData) -> None:
-    if data.utterances:
+def _require_scorable(data: EvalData) -> None:
+    if data.scorable.utterances:
         return
     first = next(iter((*data.broken, *data.without_text)), None)
     example = "" if first is None else f"; the first, {describe_first(first)}"
     raise DataError(
-        f"Nothing can be scored: of {data.utterances_total} utterances "
+        f"Nothing can be scored: of {data.scorable.utterances_total} utterances "
         f"{len(data.without_text)} have no text and {len(data.broken)} cannot be read"
         f"{example}".rstrip(".")
         + ".",
@@ -280,22 +268,22 @@ def describe_first(skipped: NotScored) -> str:
 
 
 def _transcribe(
-    opened: OpenedModel,
-    utterances: Sequence[Utterance],
-    normalize: Callable[[str], str],
+    recognizer: Recognizer,
+    data: ScorableData,
+    comparison: TextComparison,
     run: RunFolder,
     observe: Observer,
+    *,
+    seed: int,
 ) -> ScoringResult:
     """Transcribe and score everything; the predictions are written as they come."""
-    from gaudi_asr_cli.core.inference.scoring import score_utterances
-
     with open_whole(run.predictions) as predictions:
 
         def write(one: ScoredUtterance) -> None:
             predictions.write(json_text(prediction_json(one)) + "\n")
 
         return score_utterances(
-            opened.model, utterances, opened.decoder, normalize, observe=observe, keep=write
+            recognizer, data, comparison, observe=observe, keep=write, seed=seed
         )
 
 
@@ -303,42 +291,12 @@ def _not_transcribed(done: UtteranceDone) -> NotScored:
     return NotScored(done.utterance_id, done.path, done.error or "no transcript")
 
 
-def _plan_comparison(request: EvalRequest) -> TextComparison:
-    rules = replace(request.rules, language=_casing(request))
-    normalize = open_normalizer(request.normalizer, rules.language)
-    comparison = partial(
-        TextComparison, label=_label(request, rules), normalizer=request.normalizer, rules=rules
-    )
-    if replace(rules, language=None) == TextRules():
-        return comparison(normalize)
-    return comparison(lambda text: normalize(rules.clean(text)))
-
-
-def _casing(request: EvalRequest) -> Casing | None:
-    """Return the case rules of the language, if the texts are folded at all."""
-    folds = request.rules.case != "keep" or follows_language(request.normalizer)
-    return casing_of(request.language or request.rules.language) if folds else None
-
-
 def _as_phonemes(
-    data: ScorableData, request: EvalRequest, language: str
+    data: ScorableData, rules: TextRules, language: str
 ) -> tuple[ScorableData, TextComparison]:
     """Replace the references by phonemes, which are not normalised."""
-    pronounced = pronounce_texts(data.utterances, language, request.rules.clean)
-    comparison = TextComparison(open_normalizer("none"), label_phonemes(language), "phoneme")
-    return replace(data, utterances=pronounced), comparison
-
-
-def _label(request: EvalRequest, rules: TextRules) -> str:
-    """Return name and version of the normaliser, and the rules applied before it."""
-    label = label_normalizer(request.normalizer)
-    default = TextRules()
-    changed = [
-        f"{name}={value!r}"
-        for name, value in asdict(rules).items()
-        if value != getattr(default, name)
-    ]
-    return " ".join([label, *changed])
+    pronounced = pronounce_texts(data.utterances, language, rules.clean)
+    return replace(data, utterances=pronounced), compare_phonemes(label_phonemes(language))
 
 
 @contextmanager

@@ -6,42 +6,31 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import dropwhile, takewhile
 from typing import Any, BinaryIO
 
 from gaudi_asr_cli.core.data.paths import shorten_path
-from gaudi_asr_cli.core.decoding import DECODERS, DEFAULT_DECODER, make_decoder
-from gaudi_asr_cli.core.decoding.base import Decoder
-from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.errors import DataError, UsageError
+from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import (
     Noticed,
     Observer,
+    SegmentDone,
+    StageAdvanced,
     StageFinished,
     StageStarted,
     UtteranceDone,
     ignore,
 )
-from gaudi_asr_cli.core.inference.batching_check import BatchingCheck, check_batching, compare_ways
-from gaudi_asr_cli.core.inference.ctc import (
-    InferenceOptions,
-    accelerate,
-    cast_weights,
-    open_full_precision,
-)
-from gaudi_asr_cli.core.inference.inputs import STDIN, AudioInputs, opened_inputs
-from gaudi_asr_cli.core.inference.scoring import OpenRecognizer
-from gaudi_asr_cli.core.inference.seq2seq import open_seq2seq_recognizer, plan_batching
+from gaudi_asr_cli.core.inference.batching_check import BatchingCheck, check_batching
+from gaudi_asr_cli.core.inference.inputs import STDIN, AudioInputs, estimate_audio_s, opened_inputs
+from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
+from gaudi_asr_cli.core.inference.recognizer import Recognizer, open_recognizer
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.transcribe import transcribe
-from gaudi_asr_cli.core.models.folder import find_model, kind_of
-from gaudi_asr_cli.core.models.seq2seq.generation import DEFAULT_GENERATION, Generation
-from gaudi_asr_cli.core.records import RawFormat, Utterance
+from gaudi_asr_cli.core.records import RawFormat, Segment, Utterance
 
 DEFAULT_MODEL = "facebook/wav2vec2-base-960h"
-TIMESTAMPS = ("word", "char", "none")
 TRANSCRIBING = "transcribing"
 _JSON_KEYS = {"skipped": "passed_over"}
 """Fields whose promised JSON key has another name."""
@@ -52,27 +41,21 @@ class InferRequest:
     """The audio to transcribe, the model and its options.
 
     `sources` are files, folders, globs, or `-` for the bytes of an audio file on `stdin`; `raw` is
-    the format of files without a header; `channel` and `track` count from 0; `timestamps` is one of
-    `TIMESTAMPS`. The first `check_batching` files are transcribed unbatched and batched, and the
-    texts compared. `generation`, `long` and `batch_size` are for encoder-decoders, see
-    `open_seq2seq_recognizer`; `language` is the spoken language.
+    the format of files without a header; `channel` and `track` count from 0. The first
+    `check_batching` files are transcribed unbatched and batched, and the texts compared. With
+    `follows`, the audio is measured first and the parts of long files are reported as they come,
+    for a progress display.
     """
 
     sources: tuple[str, ...]
     model: str = DEFAULT_MODEL
-    dtype: str = "auto"
-    int8: bool = False
-    language: str | None = None
+    options: InferenceOptions = DEFAULT_OPTIONS
     channel: int | None = None
     track: int | None = None
-    timestamps: str = "word"
-    decoder: str = DEFAULT_DECODER
     check_batching: int = 0
-    generation: Generation = DEFAULT_GENERATION
-    long: str = "auto"
-    batch_size: int | None = None
     stdin: BinaryIO | None = None
     raw: RawFormat | None = None
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,26 +99,36 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
         UnreachableError: The model is neither cached nor reachable.
         UsageError: There is no such decoder or kind of timestamps.
     """
-    _check(request)
-    track = request.language if request.track is None else request.track
+    request.options.check()
+    track = request.options.language if request.track is None else request.track
     with opened_inputs(request.sources, request.stdin, request.raw, track) as inputs:
         _notice_skipped(inputs, observe)
         clock, tally = PhaseClock(), _Tally(observe)
-        observe(StageStarted(TRANSCRIBING, len(inputs.utterances), "files"))
+        audio_s = estimate_audio_s(inputs.readable) if request.follows else None
+        observe(StageStarted(TRANSCRIBING, len(inputs.utterances), "files", audio_s))
         # Before the model is opened, which may take minutes or fail.
         first = tuple(takewhile(lambda one: one.id in inputs.rejected, inputs.utterances))
         for utterance in first:
             tally.add(_reject(utterance, inputs))
         _notice_rejected(inputs, len(first), observe)
-        dtype, batching = request.dtype, None
+        dtype, batching = request.options.dtype, None
         started = time.perf_counter()
         if inputs.readable:
-            model, decoder, batching = _open(request, inputs, device)
-            dtype = model.dtype
-            if batching is not None:
+            recognizer = open_recognizer(request.model, device, request.options)
+            dtype = recognizer.dtype
+            if request.check_batching:
+                unbatched = replace(request.options, mode="unbatched")
+                batching = check_batching(
+                    open_recognizer(request.model, device, unbatched),
+                    recognizer,
+                    inputs.readable[: request.check_batching],
+                    channel=request.channel,
+                )
                 observe(_report_check(batching))
+            if request.follows:
+                observe(StageAdvanced(TRANSCRIBING, 0.0))
             started = time.perf_counter()
-            for done in _transcribe_inputs(request, (model, decoder), inputs, observe, clock):
+            for done in _transcribe_inputs(request, recognizer, inputs, observe, clock):
                 tally.add(done)
         wall_s = time.perf_counter() - started
         observe(StageFinished(TRANSCRIBING, wall_s))
@@ -191,77 +184,6 @@ def _notice_rejected(inputs: AudioInputs, reported: int, observe: Observer) -> N
         )
 
 
-OpenedForInference = tuple[OpenRecognizer, Decoder, "BatchingCheck | None"]
-"""A model, its decoder, and the result of `--check-batching`."""
-
-
-def _open(request: InferRequest, inputs: AudioInputs, device: Device) -> OpenedForInference:
-    """Open the model of the request, CTC or encoder-decoder, in the fastest exact way."""
-    folder = find_model(request.model, language=request.language, kind=None)
-    if kind_of(folder.read_config()) == "seq2seq":
-        return _open_seq2seq(request, inputs, device)
-    return _open_ctc(request, inputs, device)
-
-
-def _open_ctc(request: InferRequest, inputs: AudioInputs, device: Device) -> OpenedForInference:
-    defaults = (DEFAULT_GENERATION, "auto", None)
-    if (request.generation, request.long, request.batch_size) != defaults:
-        raise UsageError(
-            f"{request.model} is a CTC model: it has no task, maximum of tokens or beam size.",
-            remedy="Leave --task, --max-tokens, --beams, --long and --batch out, or use an "
-            "encoder-decoder, such as openai/whisper-small.",
-        )
-    opened = open_full_precision(
-        request.model, device=device, dtype=request.dtype, language=request.language
-    )
-    recognizer = accelerate(opened, InferenceOptions(int8=request.int8))
-    decoder = make_decoder(
-        request.decoder, recognizer.vocabulary, characters=request.timestamps == "char"
-    )
-    if not request.check_batching:
-        return recognizer, decoder, None
-    cast_weights(opened)
-    files = inputs.readable[: request.check_batching]
-    batching = check_batching(opened, recognizer, files, decoder, channel=request.channel)
-    return recognizer, decoder, batching
-
-
-def _open_seq2seq(request: InferRequest, inputs: AudioInputs, device: Device) -> OpenedForInference:
-    if request.int8:
-        raise UsageError(
-            f"{request.model} is an encoder-decoder; int8 is for CTC models only.",
-            remedy="Leave --int8 out; --dtype bf16 is the fastest.",
-        )
-    if request.decoder != DEFAULT_DECODER:
-        raise UsageError(
-            f"{request.model} is an encoder-decoder model, and {request.decoder} decodes CTC.",
-            remedy="Leave --decoder out, or choose a CTC model.",
-        )
-    if request.timestamps == "char":
-        raise UsageError(
-            f"{request.model} is an encoder-decoder, which has no character times.",
-            remedy="Use --timestamps word, or a CTC model.",
-        )
-    recognizer = open_seq2seq_recognizer(
-        request.model,
-        device=device,
-        dtype=request.dtype,
-        generation_config=replace(
-            request.generation, language=request.language, timestamps=request.timestamps == "word"
-        ),
-        long=request.long,
-        batch_size=request.batch_size,
-    )
-    decoder = HypothesisDecoder()
-    if not request.check_batching:
-        return recognizer, decoder, None
-    unbatched = replace(recognizer, batching=plan_batching(recognizer.model, 1))
-    files = inputs.readable[: request.check_batching]
-    transcribe_with = partial(transcribe, decoder=decoder, channel=request.channel)
-    batching = compare_ways(unbatched, {"as usual": recognizer}, files, transcribe_with)
-    return recognizer, decoder, batching
-
-
 def _report_check(check: BatchingCheck) -> Noticed:
     files = f"{check.files} file{'' if check.files == 1 else 's'}"
     ways = " and ".join(check.ways) or "(nothing to compare: this model is never batched)"
@@ -278,15 +200,23 @@ def _report_check(check: BatchingCheck) -> Noticed:
 
 def _transcribe_inputs(
     request: InferRequest,
-    recognizer: tuple[Any, Decoder],
+    recognizer: Recognizer,
     inputs: AudioInputs,
     observe: Observer,
     clock: PhaseClock,
 ) -> Iterator[UtteranceDone]:
     """Yield the result of each input, in order, from the first readable one."""
-    model, decoder = recognizer
+
+    def report_segment(utterance: Utterance, segment: Segment) -> None:
+        observe(SegmentDone(utterance.id, segment))
+
     results = transcribe(
-        model, inputs.readable, decoder, observe=observe, channel=request.channel, clock=clock
+        recognizer,
+        inputs.readable,
+        observe=observe,
+        channel=request.channel,
+        clock=clock,
+        report_segment=report_segment if request.follows else None,
     )
     with closing(results):
         for utterance in dropwhile(lambda one: one.id in inputs.rejected, inputs.utterances):
@@ -296,7 +226,7 @@ def _transcribe_inputs(
             done = next(results)
             # Standard input was stored in a temporary file: name it "-", not by that file.
             named = _as_stdin(done) if done.utterance_id == STDIN else done
-            yield _drop_words(named) if request.timestamps == "none" else named
+            yield _drop_words(named) if request.options.timestamps == "none" else named
 
 
 def _as_stdin(done: UtteranceDone) -> UtteranceDone:
@@ -308,15 +238,6 @@ def _drop_words(done: UtteranceDone) -> UtteranceDone:
     if done.transcript is None:
         return done
     return replace(done, transcript=replace(done.transcript, words=()))
-
-
-def _check(request: InferRequest) -> None:
-    if request.timestamps not in TIMESTAMPS:
-        raise UsageError(
-            f"There are no timestamps of kind '{request.timestamps}'.",
-            remedy=f"Choose one of {', '.join(TIMESTAMPS)}.",
-        )
-    DECODERS.find(request.decoder)
 
 
 def _notice_skipped(inputs: AudioInputs, observe: Observer) -> None:

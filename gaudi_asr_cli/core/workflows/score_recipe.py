@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from gaudi_asr_cli.core.data.sources import ReadOptions
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import RecipeError, UsageError
 from gaudi_asr_cli.core.events import Observer, ignore
-from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Seq2SeqRecipe, TrainingRecipe
-from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
-from gaudi_asr_cli.core.workflows.eval_seq2seq import EvalSeq2SeqRequest, eval_seq2seq
-from gaudi_asr_cli.core.workflows.evaluation import EvalReport
+from gaudi_asr_cli.core.inference.options import InferenceOptions
+from gaudi_asr_cli.core.recipes.schema import TrainingRecipe
+from gaudi_asr_cli.core.workflows.evaluation import (
+    EVAL_OPTIONS,
+    EvalReport,
+    EvalRequest,
+    evaluate,
+)
 from gaudi_asr_cli.core.workflows.finetune.job import rules_of
 from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resolve_recipe
 
@@ -28,26 +32,6 @@ def score_recipe(
         UnreachableError: A hub id is neither cached nor reachable.
     """
     recipe = resolve_recipe(request)
-    values = common_request(recipe, request)
-    if isinstance(recipe, CtcRecipe):
-        return eval_ctc(EvalCtcRequest(**values), device, observe)
-    assert isinstance(recipe, Seq2SeqRecipe)  # noqa: S101 - there are two kinds
-    seq2seq_request = EvalSeq2SeqRequest(
-        **values,
-        task=recipe.task,
-        max_tokens=recipe.generation.max_tokens,
-        beams=recipe.generation.beams,
-    )
-    return eval_seq2seq(seq2seq_request, device, observe)
-
-
-def common_request(recipe: TrainingRecipe, request: FinetuneRequest) -> dict[str, Any]:
-    """Return the values that the requests of `eval-ctc` and `eval-seq2seq` share.
-
-    Raises:
-        RecipeError: The recipe names no data to evaluate on.
-        UsageError: The recipe names no trained model.
-    """
     if recipe.model == "scratch":
         raise UsageError(
             "Without training there is nothing to score: no model is named.",
@@ -59,15 +43,31 @@ def common_request(recipe: TrainingRecipe, request: FinetuneRequest) -> dict[str
             "Without training there is nothing to do: no data to evaluate on is named.",
             remedy="Name it with --eval.",
         )
-    return {
-        "model": recipe.model,
-        "data": data.sources,
-        "read": ReadOptions(split=data.split, config=data.config, text_column=data.text_column),
-        "normalizer": recipe.evaluation.normalizer,
-        "rules": rules_of(recipe),
-        "language": recipe.language,
-        "dtype": recipe.dtype,
-        "run": request.run,
-        "limit": data.limit,
-        "seed": recipe.seed,
-    }
+    eval_request = EvalRequest(
+        model=recipe.model,
+        data=data.sources,
+        read=ReadOptions(split=data.split, config=data.config, text_column=data.text_column),
+        normalizer=recipe.evaluation.normalizer,
+        rules=rules_of(recipe),
+        language=recipe.language,
+        options=scoring_options(recipe),
+        run=request.run,
+        limit=data.limit,
+        seed=recipe.seed,
+        command=recipe.kind.replace("finetune", "eval"),
+    )
+    return evaluate(eval_request, device, observe)
+
+
+def scoring_options(recipe: TrainingRecipe) -> InferenceOptions:
+    """Return the recipe's options of inference: its kind of model, dtype, and generation."""
+    values = recipe.model_dump()
+    generation = values.get("generation", {})
+    return replace(
+        EVAL_OPTIONS,
+        kind=recipe.kind.removeprefix("finetune-"),
+        dtype=recipe.dtype,
+        task=values.get("task"),
+        max_tokens=generation.get("max_tokens"),
+        beams=generation.get("beams", 1),
+    )

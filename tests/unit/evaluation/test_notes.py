@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from gaudi_asr_cli.core.evaluation.comparison import plan_comparison
 from gaudi_asr_cli.core.evaluation.notes import find_notes
 from gaudi_asr_cli.core.evaluation.score import find_worst, score_json, summarize
 from gaudi_asr_cli.core.evaluation.utterances import score_utterance
@@ -25,7 +26,7 @@ def note(*pairs, normalizer="basic", **rules):
 
 
 def summarise(scored):
-    return summarize(scored, normalizer="basic/2", utterances_total=9, audio_s_total=9.0)
+    return summarize(scored, plan_comparison("basic"), utterances_total=9, audio_s_total=9.0)
 
 
 def test_plain_texts_need_no_note():
@@ -126,7 +127,11 @@ def test_the_worst_are_ranked_by_the_leading_error_rate():
 
 def test_notes_are_a_list_in_the_json():
     found = summarize(
-        score(("a", "a")), normalizer="x", utterances_total=1, audio_s_total=1.0, notes=("One.",)
+        score(("a", "a")),
+        plan_comparison("basic"),
+        utterances_total=1,
+        audio_s_total=1.0,
+        notes=("One.",),
     )
 
     assert score_json(found)["notes"] == ["One."]

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from gaudi_asr_cli.core.evaluation.comparison import plan_comparison
 from gaudi_asr_cli.core.evaluation.score import find_worst, score_json, slice_scores, summarize
 from gaudi_asr_cli.core.evaluation.utterances import score_utterance
 from gaudi_asr_cli.core.records import AudioSpan, ErrorCounts, Utterance
@@ -34,7 +35,7 @@ def make_scored():
 
 def make_score(**more):
     return summarize(
-        make_scored(), normalizer="basic/1", utterances_total=5, audio_s_total=40.0, **more
+        make_scored(), plan_comparison("basic/1"), utterances_total=5, audio_s_total=40.0, **more
     )
 
 
@@ -90,6 +91,6 @@ def test_the_json_has_exactly_the_fields_of_the_contract():
 
 
 def test_the_score_of_no_utterances_is_empty():
-    score = summarize([], normalizer="none/1", utterances_total=2, audio_s_total=3.0)
+    score = summarize([], plan_comparison("none"), utterances_total=2, audio_s_total=3.0)
 
     assert (score.wer, score.wer_low, score.wer_high, score.utterances) == (0.0, 0.0, 0.0, 0)

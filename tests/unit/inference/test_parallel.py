@@ -10,13 +10,12 @@ import torch
 from helpers.tiny_models import save_tiny_model
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
-from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import open_cpu
+from gaudi_asr_cli.core.inference.ctc import accelerate
 from gaudi_asr_cli.core.inference.parallel import transcribe_in_parallel
 from gaudi_asr_cli.core.inference.prefetch import Clip
 from gaudi_asr_cli.core.inference.results import TimedResult, report_failure
 from gaudi_asr_cli.core.inference.transcribe import transcribe
-from gaudi_asr_cli.core.models.cpu.ctc import pack
 from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
@@ -103,20 +102,19 @@ def test_closing_early_ends_the_threads():
 @pytest.mark.usefixtures("four_threads")
 def test_packed_model_gives_the_same_texts_in_parallel(tmp_path):
     save_tiny_model(tmp_path / "tiny", "wav2vec2")
-    packed = pack(open_ctc_model(str(tmp_path / "tiny"), device=open_cpu(), dtype="fp32"))
-    assert packed is not None
+    packed = accelerate(open_ctc_model(str(tmp_path / "tiny"), device=open_cpu(), dtype="fp32"))
     random = np.random.default_rng(0)
     samples = {
         f"{i}.wav": random.standard_normal(4_000 + 700 * i).astype(np.float32) for i in range(6)
     }
-    decoder = GreedyDecoder(packed.vocabulary)
 
     def texts() -> list[str]:
         utterances = [Utterance(name, AudioSpan(Path(name))) for name in samples]
         load = lambda span: LoadedAudio(samples[span.path.name], 0.0)  # noqa: E731
-        done = transcribe(packed, utterances, decoder, load=load)
+        done = transcribe(packed, utterances, load=load)
         return [one.transcript.text for one in done if one.transcript is not None]
 
+    assert packed.parallel == 4
     in_parallel = texts()
     torch.set_num_threads(1)
 

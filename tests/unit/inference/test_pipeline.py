@@ -10,12 +10,15 @@ from helpers.tiny_models import save_tiny_model
 from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.data.buckets import Batching
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
-from gaudi_asr_cli.core.devices.copies import HostCopier
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError, MachineError
 from gaudi_asr_cli.core.events import Noticed
-from gaudi_asr_cli.core.inference.batched import BatchedModel
-from gaudi_asr_cli.core.inference.ctc import InferenceOptions, accelerate
+from gaudi_asr_cli.core.inference.ctc import (
+    BatchedCtcRecognizer,
+    CtcRecognizer,
+    accelerate,
+)
+from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.transcribe import transcribe, transcribe_timed
 from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
 
@@ -65,10 +68,12 @@ class NoiseLoader:
         return LoadedAudio((0.1 * noise).astype(np.float32))
 
 
-def transcribe_clips(model, vocabulary, loader, **arguments):
-    return list(
-        transcribe(model, loader.utterances, GreedyDecoder(vocabulary), load=loader, **arguments)
-    )
+def transcribe_clips(recognizer, loader):
+    return list(transcribe(recognizer, loader.utterances, load=loader))
+
+
+def unbatched(model):
+    return CtcRecognizer(model, GreedyDecoder(model.vocabulary))
 
 
 def texts(done):
@@ -90,15 +95,15 @@ def test_text_does_not_depend_on_batch_bucket_or_padding(
     open_model, shape, device, buckets, batch_s
 ):
     loader = NoiseLoader(LENGTHS)
-    single = open_model(shape)
+    single = unbatched(open_model(shape))
     batched = accelerate(
         open_model(shape, device), InferenceOptions(batch_s=batch_s, buckets=buckets)
     )
 
-    expected = transcribe_clips(single, single.vocabulary, loader)
-    results = transcribe_clips(batched, single.vocabulary, loader)
+    expected = transcribe_clips(single, loader)
+    results = transcribe_clips(batched, loader)
 
-    assert isinstance(batched, BatchedModel)
+    assert batched.backend == "batched"
     assert any(texts(expected))
     assert texts(results) == texts(expected)
     assert [one.utterance_id for one in results] == [one.utterance_id for one in expected]
@@ -108,13 +113,11 @@ def test_text_does_not_depend_on_batch_bucket_or_padding(
 @pytest.mark.parametrize("shape", ["base", "large"])
 def test_packed_model_transcribes_the_same_text(open_model, shape):
     loader = NoiseLoader(LENGTHS)
-    single = open_model(shape)
+    single = unbatched(open_model(shape))
     packed = accelerate(open_model(shape))
 
-    assert type(packed).__name__ == "PackedCtcModel"
-    assert texts(transcribe_clips(packed, packed.vocabulary, loader)) == texts(
-        transcribe_clips(single, single.vocabulary, loader)
-    )
+    assert packed.backend == "packed"
+    assert texts(transcribe_clips(packed, loader)) == texts(transcribe_clips(single, loader))
 
 
 def test_static_shapes_on_a_compiling_device_are_few(open_model):
@@ -130,10 +133,10 @@ def test_static_shapes_on_a_compiling_device_are_few(open_model):
         return forward(**inputs)
 
     network.forward = record
-    transcribe_clips(model, model.vocabulary, NoiseLoader(LENGTHS))
+    transcribe_clips(model, NoiseLoader(LENGTHS))
 
     # A frame more than the edge, so that a mask is never all ones.
-    frame = model.geometry.frame_samples
+    frame = model.model.geometry.frame_samples
     assert shapes == {(3, 16_000 + frame), (1, 41_600 + frame)}
 
 
@@ -141,7 +144,7 @@ def test_model_that_is_not_padding_invariant_is_not_batched(tmp_path):
     folder = save_tiny_model(tmp_path, "data2vec-audio")
     model = open_ctc_model(str(folder), device=BATCHING_CPU, dtype="fp32")
 
-    assert not isinstance(accelerate(model), BatchedModel)
+    assert accelerate(model).backend == "transformers"
 
 
 def test_requested_graphs_without_device_support_are_an_error(open_model):
@@ -153,44 +156,44 @@ def test_loading_error_affects_only_its_own_utterance(open_model):
     loader = NoiseLoader((9000, DataError("broken", remedy=""), 4000, OSError("disk"), 5000))
     model = accelerate(open_model("large", BATCHING_CPU))
 
-    done = transcribe_clips(model, model.vocabulary, loader)
+    done = transcribe_clips(model, loader)
 
     assert [one.error for one in done] == [None, "broken", None, "disk", None]
 
 
-class FailingModel(BatchedModel):
+class FailingRecognizer(BatchedCtcRecognizer):
     """Fails on batches of several clips, and on the clip of 5000 samples."""
 
     def start(self, prepared):
         lengths = prepared.batch.lengths.tolist()
         if len(lengths) > 1 or 5000 in lengths:
             raise RuntimeError("out of memory\nmore")
-        return super().start(prepared)
+        return BatchedCtcRecognizer.start(self, prepared)
 
 
-def make_failing(open_model, kind=FailingModel):
+def make_failing(open_model, kind=FailingRecognizer):
     model = accelerate(open_model("large", BATCHING_CPU))
-    return kind(model.model, HostCopier(), Batching((), 60.0))
+    return kind(model.model, model.decoder, Batching((), 60.0))
 
 
 def test_failed_batch_is_retried_one_by_one(open_model):
     loader = NoiseLoader((9000, 5000, 4000))
     model = make_failing(open_model)
 
-    done = transcribe_clips(model, model.vocabulary, loader)
+    done = transcribe_clips(model, loader)
 
     assert [one.error for one in done] == [None, "out of memory", None]
 
 
 def test_bug_is_raised_and_ends_all_threads(open_model):
-    class Buggy(BatchedModel):
+    class Buggy(BatchedCtcRecognizer):
         def start(self, prepared):
             raise TypeError("a bug")
 
     model = make_failing(open_model, Buggy)
 
     with pytest.raises(TypeError, match="a bug"):
-        transcribe_clips(model, model.vocabulary, NoiseLoader(LENGTHS))
+        transcribe_clips(model, NoiseLoader(LENGTHS))
     assert pipeline_threads() == []
 
 
@@ -200,7 +203,7 @@ def pipeline_threads():
 
 
 def test_interrupt_ends_all_threads_and_the_reading(open_model):
-    class Interrupted(BatchedModel):
+    class Interrupted(BatchedCtcRecognizer):
         def start(self, prepared):
             raise KeyboardInterrupt
 
@@ -208,7 +211,7 @@ def test_interrupt_ends_all_threads_and_the_reading(open_model):
     loader = NoiseLoader((5 * SECOND,) * 2000)
 
     with pytest.raises(KeyboardInterrupt):
-        transcribe_clips(model, model.vocabulary, loader)
+        transcribe_clips(model, loader)
     assert pipeline_threads() == []
     assert len(loader.loaded) < 1000
 
@@ -216,7 +219,7 @@ def test_interrupt_ends_all_threads_and_the_reading(open_model):
 def test_stopping_early_ends_all_threads(open_model):
     model = accelerate(open_model("large", BATCHING_CPU), InferenceOptions(batch_s=2.0))
     loader = NoiseLoader((SECOND,) * 3000)
-    results = transcribe(model, loader.utterances, GreedyDecoder(model.vocabulary), load=loader)
+    results = transcribe(model, loader.utterances, load=loader)
 
     next(results)
     results.close()
@@ -233,7 +236,7 @@ def test_error_of_the_source_is_raised_after_the_results_before_it(open_model):
         yield from loader.utterances
         raise DataError("line 3 is broken", remedy="")
 
-    results = transcribe(model, manifest(), GreedyDecoder(model.vocabulary), load=loader)
+    results = transcribe(model, manifest(), load=loader)
 
     assert [next(results).error, next(results).error] == [None, None]
     with pytest.raises(DataError, match="line 3"):
@@ -242,12 +245,12 @@ def test_error_of_the_source_is_raised_after_the_results_before_it(open_model):
 
 def test_long_clip_among_short_ones_keeps_its_position(open_model):
     loader = NoiseLoader((9000, 31 * SECOND, 4000))
-    single = open_model("large")
+    single = unbatched(open_model("large"))
     model = accelerate(open_model("large", COMPILING_CPU))
 
-    done = transcribe_clips(model, model.vocabulary, loader)
+    done = transcribe_clips(model, loader)
 
-    assert texts(done) == texts(transcribe_clips(single, single.vocabulary, loader))
+    assert texts(done) == texts(transcribe_clips(single, loader))
 
 
 def test_audio_in_memory_is_bounded_for_any_number_of_files(open_model, monkeypatch):
@@ -256,9 +259,7 @@ def test_audio_in_memory_is_bounded_for_any_number_of_files(open_model, monkeypa
     loader = NoiseLoader((SECOND,) * 400)
     max_held = 0
 
-    for number, _ in enumerate(
-        transcribe(model, loader.utterances, GreedyDecoder(model.vocabulary), load=loader)
-    ):
+    for number, _ in enumerate(transcribe(model, loader.utterances, load=loader)):
         max_held = max(max_held, len(loader.loaded) - number)
 
     # A window of 16 s being batched, one in the network, 10 s queued, eight being read.
@@ -277,7 +278,6 @@ def test_lost_audio_is_reported(open_model):
         transcribe(
             model,
             name_utterances("a"),
-            GreedyDecoder(model.vocabulary),
             load=load,
             observe=events.append,
         )
@@ -292,9 +292,7 @@ def test_timings_contain_the_padded_audio(open_model):
     )
     loader = NoiseLoader((8000, 24_000))
 
-    results = list(
-        transcribe_timed(model, loader.utterances, GreedyDecoder(model.vocabulary), load=loader)
-    )
+    results = list(transcribe_timed(model, loader.utterances, load=loader))
 
     assert [one.timing.padded_s for one in results] == pytest.approx([4.0, 4.0], abs=0.03)
     assert all(one.timing.compute_s > 0 for one in results)

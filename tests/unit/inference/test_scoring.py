@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from helpers.tiny_models import save_tiny_model
 
-from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.evaluation.comparison import plan_comparison
 from gaudi_asr_cli.core.inference.ctc import accelerate
-from gaudi_asr_cli.core.inference.scoring import score_utterances
+from gaudi_asr_cli.core.inference.scoring import ScorableData, score_utterances
 from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
@@ -34,7 +34,8 @@ def missing(clip, name):
 
 
 def score(model, utterances):
-    return score_utterances(model, utterances, GreedyDecoder(model.vocabulary), str.lower)
+    data = ScorableData(tuple(utterances), len(utterances), 1.0)
+    return score_utterances(model, data, plan_comparison("basic"))
 
 
 def test_failed_utterances_are_returned_next_to_scored_ones(model, clip):
@@ -42,6 +43,7 @@ def test_failed_utterances_are_returned_next_to_scored_ones(model, clip):
 
     assert [one.utterance_id for one in result.failed] == ["first"]
     assert len(result.scored) == 1
+    assert (result.score.utterances, result.score.utterances_total) == (1, 2)
 
 
 def test_error_if_all_utterances_failed(model, clip):

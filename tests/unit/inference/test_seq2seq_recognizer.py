@@ -1,5 +1,7 @@
 """Inference with seq2seq models: batches, long-form audio, failures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -8,17 +10,16 @@ from helpers.tiny_seq2seq import WINDOW_S, save_tiny_whisper
 from transformers import AutoModelForSpeechSeq2Seq, WhisperFeatureExtractor
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
-from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.inference import long_form
-from gaudi_asr_cli.core.inference.seq2seq import open_seq2seq_recognizer
+from gaudi_asr_cli.core.inference.options import InferenceOptions
+from gaudi_asr_cli.core.inference.recognizer import open_recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
-from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
 CPU = CpuDevice(frozenset(), "a test's CPU")
-HINDI = Generation(language="hi", max_tokens=20)
+HINDI = InferenceOptions(dtype="fp32", language="hi", max_tokens=20, timestamps="none")
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,9 @@ def write_noise(tmp_path, *seconds):
     return utterances
 
 
-def transcribe_all(folder, utterances, generation_config=HINDI, **more):
-    recognizer = open_seq2seq_recognizer(
-        str(folder), device=CPU, dtype="fp32", generation_config=generation_config, **more
-    )
-    return recognizer, list(transcribe(recognizer, utterances, HypothesisDecoder()))
+def transcribe_all(folder, utterances, options=HINDI, **more):
+    recognizer = open_recognizer(str(folder), CPU, replace(options, **more))
+    return recognizer, list(transcribe(recognizer, utterances))
 
 
 def generate_reference(folder, recognizer, path, **more):
@@ -83,12 +82,10 @@ def test_unreadable_clip_affects_only_itself(folder, tmp_path):
 
 
 def test_output_that_is_not_finite_is_an_error(tmp_path):
-    recognizer = open_seq2seq_recognizer(
-        str(save_tiny_whisper(tmp_path)), device=CPU, dtype="fp32", generation_config=HINDI
-    )
+    recognizer = open_recognizer(str(save_tiny_whisper(tmp_path)), CPU, HINDI)
     recognizer.model.encoder.positions[-1] = float("inf")
 
-    results = list(transcribe(recognizer, write_noise(tmp_path, 0.4, 5.9), HypothesisDecoder()))
+    results = list(transcribe(recognizer, write_noise(tmp_path, 0.4, 5.9)))
 
     assert [one.transcript for one in results] == [None, None]
     assert "not finite" in results[0].error
@@ -98,9 +95,7 @@ def test_output_that_is_not_finite_is_an_error(tmp_path):
 def test_long_audio_gives_the_text_of_transformers(folder, tmp_path, language):
     clips = write_noise(tmp_path, 3.5 * WINDOW_S, 2.2 * WINDOW_S)
 
-    recognizer, results = transcribe_all(
-        folder, clips, Generation(language=language, max_tokens=30)
-    )
+    recognizer, results = transcribe_all(folder, clips, language=language, max_tokens=30)
 
     for one, clip in zip(results, clips, strict=True):
         expected = generate_reference(
@@ -118,13 +113,13 @@ def test_audio_read_in_blocks_gives_the_transcript_of_the_whole(
     folder, tmp_path, monkeypatch, long
 ):
     clips = write_noise(tmp_path, 4.3 * WINDOW_S)
-    generation_config = Generation(language="de", max_tokens=30, timestamps=True)
+    options = replace(HINDI, language="de", max_tokens=30, timestamps="word", long=long)
 
-    _, whole = transcribe_all(folder, clips, generation_config, long=long)
+    _, whole = transcribe_all(folder, clips, options)
 
     monkeypatch.setattr("gaudi_asr_cli.core.inference.transcribe.LONG_S", 1.0)
     monkeypatch.setattr(long_form, "LONG_BLOCK_S", 3)
-    _, blocks = transcribe_all(folder, clips, generation_config, long=long)
+    _, blocks = transcribe_all(folder, clips, options)
     assert whole[0].transcript.text == blocks[0].transcript.text
     assert whole[0].transcript.words == blocks[0].transcript.words
     assert blocks[0].duration_s == pytest.approx(whole[0].duration_s)
@@ -132,9 +127,7 @@ def test_audio_read_in_blocks_gives_the_transcript_of_the_whole(
 
 
 def test_long_audio_is_read_lazily(folder):
-    recognizer = open_seq2seq_recognizer(
-        str(folder), device=CPU, dtype="fp32", generation_config=HINDI
-    )
+    recognizer = open_recognizer(str(folder), CPU, HINDI)
     read: list[int] = []
 
     def blocks():
@@ -150,7 +143,7 @@ def test_long_audio_is_read_lazily(folder):
 
 
 def test_streamed_features_equal_those_of_the_whole_audio(folder):
-    mel = open_seq2seq_recognizer(str(folder), device=CPU, generation_config=HINDI).model.frontend
+    mel = open_recognizer(str(folder), CPU, HINDI).model.frontend
     samples = np.random.default_rng(0).standard_normal(50_123).astype(np.float32)
 
     for sizes in ([50_123], [100, 50_000, 23], [16_000] * 3 + [2_123], [1] * 50 + [50_073]):
@@ -161,4 +154,4 @@ def test_streamed_features_equal_those_of_the_whole_audio(folder):
 
 def test_unknown_long_form_algorithm_is_an_error(folder):
     with pytest.raises(UsageError, match="no long-form algorithm 'backwards'"):
-        open_seq2seq_recognizer(str(folder), device=CPU, generation_config=HINDI, long="backwards")
+        open_recognizer(str(folder), CPU, replace(HINDI, long="backwards"))

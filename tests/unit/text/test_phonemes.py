@@ -7,6 +7,7 @@ import pytest
 from gaudi_asr_cli.core.data.phonemes import pronounce_texts
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.evaluation.comparison import compare_phonemes
 from gaudi_asr_cli.core.evaluation.score import score_json, summarize
 from gaudi_asr_cli.core.evaluation.utterances import score_utterance
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
@@ -119,7 +120,7 @@ def test_a_score_of_phonemes_is_a_phoneme_error_rate():
     one = score_utterance(utterance("m a tʃ a"), "m a t a", str, duration_s=1.0)
 
     account = score_json(
-        summarize([one], normalizer="x", utterances_total=1, audio_s_total=1.0, unit="phoneme")
+        summarize([one], compare_phonemes("x"), utterances_total=1, audio_s_total=1.0)
     )
 
     assert (account["unit"], account["per"], account["reference_phonemes"]) == ("phoneme", 0.25, 4)

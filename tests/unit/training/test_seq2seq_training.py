@@ -18,13 +18,12 @@ from helpers.tiny_text_models import save_tiny_text_model
 from safetensors.torch import load_file
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
 
-from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import DataError, RecipeError, UsageError
 from gaudi_asr_cli.core.events import Evaluated, Noticed, StepLogged, ignore
-from gaudi_asr_cli.core.inference.seq2seq import open_seq2seq_recognizer
+from gaudi_asr_cli.core.inference.options import InferenceOptions
+from gaudi_asr_cli.core.inference.recognizer import open_recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
-from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 from gaudi_asr_cli.core.models.seq2seq.labels import IGNORED_LABEL, shift_right
 from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
 from gaudi_asr_cli.core.models.seq2seq.tuning import find_low_rank, merge_low_rank
@@ -37,7 +36,6 @@ from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resol
 from gaudi_asr_cli.core.workflows.finetune.run import finetune, plan_finetune
 
 KIND = "finetune-seq2seq"
-DECODER = HypothesisDecoder()
 KILLER = Path(__file__).parents[2] / "helpers" / "killed.py"
 SMALL = (
     "batching.batch=4", "batching.buckets=2", "max_steps=4", "evaluation.every=2",
@@ -263,14 +261,12 @@ def test_a_whisper_learns_its_training_transcripts(trained):
 @pytest.mark.parametrize("beams", [1, 3])
 def test_hypotheses_of_a_trained_model_equal_those_of_transformers(trained, beams):
     clips, run, _ = trained
-    how = Generation(language="en", beams=beams, max_tokens=20)
-    recognizer = open_seq2seq_recognizer(
-        str(run), device=open_device("cpu"), dtype="fp32", generation_config=how, batch_size=4
+    options = InferenceOptions(
+        dtype="fp32", language="en", beams=beams, max_tokens=20, batch_size=4, timestamps="none"
     )
+    recognizer = open_recognizer(str(run), open_device("cpu"), options)
 
-    results = transcribe(
-        recognizer, [Utterance(one.stem, AudioSpan(one)) for one in clips], DECODER
-    )
+    results = transcribe(recognizer, [Utterance(one.stem, AudioSpan(one)) for one in clips])
 
     processor = AutoProcessor.from_pretrained(run / "model")
     network = AutoModelForSpeechSeq2Seq.from_pretrained(run / "model").eval()

@@ -10,6 +10,7 @@ from gaudi_asr_cli.core.events import (
     Evaluated,
     Noticed,
     SamplePrediction,
+    SegmentDone,
     StageAdvanced,
     StageFinished,
     StageStarted,
@@ -17,7 +18,7 @@ from gaudi_asr_cli.core.events import (
     TrainingStarted,
     UtteranceDone,
 )
-from gaudi_asr_cli.core.records import ErrorCounts, Score
+from gaudi_asr_cli.core.records import ErrorCounts, Score, Segment
 from gaudi_asr_cli.ui.live import PlainView, TerminalView, both, opened_view
 from gaudi_asr_cli.ui.training_view import TrainingView
 
@@ -42,6 +43,7 @@ EVALUATED = Evaluated(20, SCORE, 1.2, SAMPLES, best=True)
 ALL = (
     StageStarted("measure", 203.0),
     StageAdvanced("measure", 50.0),
+    SegmentDone("a", Segment("one two", 0.0, 0.5)),
     UtteranceDone("a", "a.wav", 1.0, None, "broken"),
     StageFinished("measure", 1.4),
     Noticed("3 utterances are too long.", "Raise --max-seconds."),

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 from helpers.tiny_corpus import write_corpus
 from helpers.tiny_models import LAYER_NORM, TINY, save_tiny_model
+from helpers.tiny_seq2seq import save_tiny_seq2seq, save_tiny_whisper
 
 from gaudi_asr_cli.core.benchmarking import shapes
 from gaudi_asr_cli.core.benchmarking.synthetic import draw_durations_s
@@ -166,3 +167,65 @@ def test_profile_names_operators():
 def test_invalid_option_value_is_a_usage_error(wrong):
     with pytest.raises(UsageError, match="magic"):
         run(**wrong)
+
+
+@pytest.mark.parametrize("family", ["whisper", "speech_to_text", "speech-encoder-decoder"])
+def test_encoder_decoders_are_measured_too(tmp_path, family):
+    folder = tmp_path / "model"
+    if family == "whisper":
+        save_tiny_whisper(folder)
+    else:
+        save_tiny_seq2seq(folder, family)
+
+    data = (str(write_corpus(tmp_path / "corpus", utterances=3)),)
+
+    report, _ = run(model=str(folder), data=data, limit=3, repeat=2, baseline="transformers")
+
+    result = report.to_json()
+    assert set(result) >= PROMISED_KEYS
+    assert report.score.utterances == 3
+    assert (report.failed, report.random_weights) == (0, False)
+    assert report.engine == ("packed" if family == "whisper" else "transformers")
+    tokens = result["generation"]["tokens"]
+    assert tokens > 0
+    assert result["generation"]["tokens_per_s"]["median"] == pytest.approx(
+        tokens / result["wall_s"], rel=0.5
+    )
+    assert 0 < result["generation"]["first_token_ms"]["p50"] <= report.latency_ms.max
+    assert result["phases_s"]["compute"] > 0
+    assert result["phases_s"]["features"] > 0
+    assert report.baseline.same_text == 3
+    json.dumps(result)
+
+
+def test_long_audio_of_a_whisper_is_measured_beside_the_pipeline(tmp_path):
+    report, _ = run(
+        model=str(save_tiny_whisper(tmp_path)), limit=2, repeat=1, baseline="transformers"
+    )
+
+    assert min(report.generation.first_token_ms.p50, report.generation.tokens) > 0
+    assert report.generation.first_token_ms.max <= report.latency_ms.max
+    assert report.baseline.utterances == 2
+
+
+def test_a_ctc_model_generates_no_tokens():
+    report, _ = run(repeat=1, limit=2)
+
+    assert report.to_json()["generation"] is None
+
+
+def test_int8_of_an_encoder_decoder_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="int8 is for CTC"):
+        run(model=str(save_tiny_whisper(tmp_path)), int8=True)
+
+
+@pytest.mark.parametrize(("batch_s", "latencies"), [(4.0, 1), (2.0, 2)])
+def test_batch_seconds_set_the_batch_of_an_encoder_decoder(tmp_path, batch_s, latencies):
+    """Utterances of one batch have the same latency: that of the batch."""
+    manifest = write_corpus(tmp_path / "corpus", utterances=2)
+    model = str(save_tiny_whisper(tmp_path / "model"))
+
+    run(model=model, data=(str(manifest),), batch_s=batch_s, repeat=1, perf_csv=tmp_path / "p.csv")
+
+    rows = [line.split(",") for line in (tmp_path / "p.csv").read_text().splitlines()[1:]]
+    assert len({row[2] for row in rows}) == latencies

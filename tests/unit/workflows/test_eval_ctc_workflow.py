@@ -5,16 +5,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 from helpers.edit_distance import count_edits
 
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import Noticed, StageFinished, UtteranceDone
+from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
 from gaudi_asr_cli.core.models.geometry import geometry_from_config
 from gaudi_asr_cli.core.records import Emissions
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.text.vocabulary import build_vocabulary, encode
-from gaudi_asr_cli.core.workflows import eval_ctc as workflow
-from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
+from gaudi_asr_cli.core.workflows import evaluation as workflow
+from gaudi_asr_cli.core.workflows.evaluation import EvalRequest
 
 VOCABULARY = build_vocabulary(dict.fromkeys("ONETWHR ", 1))
 DEVICE = SimpleNamespace(name="fake")
@@ -57,10 +60,12 @@ def evaluate(tmp_path, monkeypatch):
             lines.append(json.dumps({"audio_filepath": path.name, "text": reference}))
         (tmp_path / "data.jsonl").write_text("\n".join(lines) + "\n")
         model = FakeModel({stem: hypothesis for stem, (_, hypothesis) in cases.items()})
-        monkeypatch.setattr(workflow, "open_ctc", lambda request, device: model)
+        recognizer = CtcRecognizer(model, GreedyDecoder(VOCABULARY))
+        monkeypatch.setattr(workflow, "open_recognizer", lambda name, device, options: recognizer)
+        monkeypatch.setattr(workflow, "has_languages", lambda name: False)
         wanted = {"run": tmp_path / "run", **request}
-        return eval_ctc(
-            EvalCtcRequest("fake", (str(tmp_path / "data.jsonl"),), **wanted), DEVICE, observe
+        return workflow.evaluate(
+            EvalRequest("fake", (str(tmp_path / "data.jsonl"),), **wanted), DEVICE, observe
         )
 
     return run
@@ -125,8 +130,8 @@ def test_references_that_overlap_in_one_recording_are_noted(evaluate, tmp_path):
     )
     (tmp_path / "twice.jsonl").write_text(rows)
 
-    report = eval_ctc(
-        EvalCtcRequest("fake", (str(tmp_path / "twice.jsonl"),), run=tmp_path / "again"), DEVICE
+    report = workflow.evaluate(
+        EvalRequest("fake", (str(tmp_path / "twice.jsonl"),), run=tmp_path / "again"), DEVICE
     )
 
     assert "1 of 2 utterances overlap another of their recording" in report.score.notes[0]
@@ -224,14 +229,21 @@ def test_an_unknown_normaliser_is_rejected_before_anything_is_read(evaluate, tmp
 
 @pytest.mark.parametrize(("language", "adapter"), [("tr", None), ("deu", "deu"), (None, None)])
 def test_a_turkic_language_selects_no_adapter_of_a_model_without_adapters(
-    language, adapter, monkeypatch
+    language, adapter, monkeypatch, tmp_path
 ):
-    opened = {}
-    monkeypatch.setattr(
-        "gaudi_asr_cli.core.inference.ctc.open_ctc_recognizer",
-        lambda name, **settings: opened.update(settings),
-    )
+    class OpenedError(Exception): ...
 
-    workflow.open_ctc(EvalCtcRequest("demo", ("x",), language=language), DEVICE)
+    def open_recognizer(name, device, options):
+        raise OpenedError(options.language)
 
-    assert opened["language"] == adapter
+    clip = tmp_path / "a.wav"
+    soundfile.write(clip, np.zeros(16_000), 16_000)
+    clip.with_suffix(".txt").write_text("one")
+    monkeypatch.setattr(workflow, "open_recognizer", open_recognizer)
+
+    with pytest.raises(OpenedError) as caught:
+        workflow.evaluate(
+            EvalRequest("demo", (str(tmp_path),), language=language, run=tmp_path / "run"), DEVICE
+        )
+
+    assert caught.value.args == (adapter,)

@@ -1,4 +1,5 @@
 import io
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from helpers.tiny_models import save_tiny_model
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import Noticed, StageFinished, StageStarted, UtteranceDone
+from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
 
 
@@ -28,7 +30,11 @@ def audio(tmp_path):
 
 def transcribe_clips(*sources, **arguments):
     events = []
-    request = InferRequest(tuple(map(str, sources)), **arguments)
+    given = {one.name for one in fields(InferenceOptions)}
+    options = {name: arguments.pop(name) for name in {*arguments} & given}
+    request = InferRequest(
+        tuple(map(str, sources)), options=InferenceOptions(**options), **arguments
+    )
     report = infer(request, open_device("cpu"), events.append)
     return report, [one for one in events if isinstance(one, UtteranceDone)], events
 

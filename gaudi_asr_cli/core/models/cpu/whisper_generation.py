@@ -6,7 +6,7 @@ delegated to it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +25,11 @@ from gaudi_asr_cli.core.models.cpu.whisper import (
 )
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
-from gaudi_asr_cli.core.models.seq2seq.generation import Generation, resolve_generation
+from gaudi_asr_cli.core.models.seq2seq.generation import (
+    FirstToken,
+    Generation,
+    resolve_generation,
+)
 from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 from gaudi_asr_cli.core.models.threads import threads
@@ -100,15 +104,19 @@ class CpuWhisper:
         resolved = resolve_generation(generation_config, self.settings, self.name)
         if not resolved.greedy:
             return self.model.generate_from(inputs, generation_config)
+        first_token = FirstToken()
         with torch.inference_mode():
             encoded = self.encode(inputs["input_features"])
             max_new_tokens = self.model.max_new_tokens(resolved)
             prompt = self.model.reader.plan_prompt(resolved)
             kv_cache = self.decoder.allocate(encoded, len(prompt) + max_new_tokens)
-            sequences = self._decode_greedily(kv_cache, len(encoded), resolved, max_new_tokens)
+            sequences = self._decode_greedily(
+                kv_cache, len(encoded), resolved, max_new_tokens, first_token.record
+            )
         generated = self.reader.read(sequences, times=resolved.timestamps)
         pairs = zip(generated.rows, encoded, strict=True)
-        return Generated(tuple(replace(row, finite=are_finite(kv)) for row, kv in pairs))
+        rows = tuple(replace(row, finite=are_finite(kv)) for row, kv in pairs)
+        return Generated(rows, first_token.seconds)
 
     def encode(self, windows: Tensor) -> list[CrossAttentionKV]:
         """Return the cross-attention keys and values of each log-mel window of (B, M, 3000).
@@ -138,8 +146,9 @@ class CpuWhisper:
         batch_size: int,
         generation_config: Generation,
         max_new_tokens: int,
+        on_token: Callable[[], None],
     ) -> list[list[int]]:
-        """Return the token ids of each row, prompt first."""
+        """Return the token ids of each row, prompt first; `on_token` is called after each step."""
         tokens, logits = self._decode_prompt(kv_cache, batch_size, generation_config)
         process_logits = LogitsProcessor(
             self.settings, tokens.shape[1], generation_config.timestamps
@@ -151,6 +160,7 @@ class CpuWhisper:
         for step in range(max_new_tokens):
             chosen = process_logits(tokens, logits, first=step == 0).argmax(-1)
             tokens = torch.cat([tokens, chosen[:, None]], dim=1)
+            on_token()
             active = active & ~torch.isin(chosen, end_ids)
             if step + 1 == max_new_tokens or not active.any():
                 break

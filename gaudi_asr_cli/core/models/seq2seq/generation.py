@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -37,6 +38,30 @@ class Generation:
 
 
 DEFAULT_GENERATION = Generation()
+
+
+class FirstToken:
+    """Measures the seconds from its making to the first generated token; None before that.
+
+    As a logits processor of transformers it changes nothing. On an asynchronous device the logits
+    of a step are only launched when it is called; those before were waited for.
+    """
+
+    def __init__(self, *, is_async: bool = False) -> None:
+        self._started_s = time.perf_counter()
+        self._skipped = 1 if is_async else 0
+        self.seconds: float | None = None
+
+    def record(self) -> None:
+        """Note that the logits of a step are there."""
+        if self._skipped:
+            self._skipped -= 1
+        elif self.seconds is None:
+            self.seconds = time.perf_counter() - self._started_s
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        self.record()
+        return scores
 
 
 def predicts_timestamps(settings: Any) -> bool:

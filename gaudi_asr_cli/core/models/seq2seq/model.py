@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
@@ -21,6 +21,7 @@ from gaudi_asr_cli.core.models.own_code import own_code_error
 from gaudi_asr_cli.core.models.quiet import loading_errors, name_reason, quiet_transformers
 from gaudi_asr_cli.core.models.seq2seq.generation import (
     DEFAULT_GENERATION,
+    FirstToken,
     Generation,
     resolve_generation,
 )
@@ -121,10 +122,14 @@ class Seq2SeqModel:
             placed = {
                 name: move_input(tensor, self.device, weights) for name, tensor in inputs.items()
             }
-            sequences = self.network.generate(**placed, **self._arguments(resolved))
+            first_token = FirstToken(is_async=self.device.is_async)
+            sequences = self.network.generate(
+                **placed, **self._arguments(resolved), logits_processor=[first_token]
+            )
         if training:
             self.network.train()
-        return self.reader.read(sequences.cpu().tolist(), times=resolved.timestamps)
+        generated = self.reader.read(sequences.cpu().tolist(), times=resolved.timestamps)
+        return replace(generated, first_token_s=first_token.seconds)
 
     def max_new_tokens(self, generation_config: Generation) -> int:
         """Return the maximum number of tokens after the prompt."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.events import Observer
-from gaudi_asr_cli.core.inference.scoring import ScoringResult
+from gaudi_asr_cli.core.inference.recognizer import Recognizer
 from gaudi_asr_cli.core.models.seq2seq.labels import IGNORED_LABEL
-from gaudi_asr_cli.core.records import AudioBatch, PlannedBatch, Utterance
+from gaudi_asr_cli.core.records import AudioBatch, PlannedBatch
 
 if TYPE_CHECKING:
     import torch
@@ -100,15 +99,8 @@ class Task(Protocol):
     ) -> dict[str, float]:
         """Return entries of a trainer log; durations are those of the whole training set."""
 
-    def score(
-        self,
-        utterances: Sequence[Utterance],
-        normalize: Callable[[str], str],
-        *,
-        stage: str,
-        observe: Observer,
-    ) -> ScoringResult:
-        """Transcribe the utterances with the current weights and score the hypotheses."""
+    def recognizer(self) -> Recognizer:
+        """Return the model with its current weights, to transcribe with."""
 
     def save(self, directory: Path) -> None:
         """Write files that transformers 4.55 and 5 open."""

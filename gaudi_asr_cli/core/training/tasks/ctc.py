@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.events import Observer
-from gaudi_asr_cli.core.inference.scoring import ScoringResult, score_utterances
+from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
 from gaudi_asr_cli.core.models.ctc.model import CtcModel
 from gaudi_asr_cli.core.models.ctc.tuning import save_model
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, PlannedBatch, Utterance
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, PlannedBatch
 from gaudi_asr_cli.core.text.alignment import alignment_shortfall, minimum_frames
 from gaudi_asr_cli.core.text.vocabulary import encode, vocabulary_hash
 from gaudi_asr_cli.core.training.tasks.base import Labels, add_dummy_rows, padded_labels, scalar
@@ -134,18 +133,8 @@ class CtcTask:
                 frames += row_frames
         return {"blank_share": blanks / frames if frames else 1.0}
 
-    def score(
-        self,
-        utterances: Sequence[Utterance],
-        normalize: Callable[[str], str],
-        *,
-        stage: str,
-        observe: Observer,
-    ) -> ScoringResult:
-        decoder = GreedyDecoder(self.model.vocabulary)
-        return score_utterances(
-            self.model, utterances, decoder, normalize, stage=stage, observe=observe
-        )
+    def recognizer(self) -> CtcRecognizer:
+        return CtcRecognizer(self.model, GreedyDecoder(self.model.vocabulary))
 
     def save(self, directory: Path) -> None:
         save_model(self.model, directory)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.events import Observer
-from gaudi_asr_cli.core.inference.scoring import ScoringResult, score_utterances
 from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqRecognizer, plan_batching
 from gaudi_asr_cli.core.models.log_mel import LogMel
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 from gaudi_asr_cli.core.models.seq2seq.labels import IGNORED_LABEL, Labeller, shift_right
 from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel
 from gaudi_asr_cli.core.models.seq2seq.tuning import save_seq2seq
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, PlannedBatch, Utterance
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, PlannedBatch
 from gaudi_asr_cli.core.training.tasks.base import (
     Labels,
     add_dummy_rows,
@@ -129,19 +126,9 @@ class Seq2SeqTask:
         correct = sum(int(one) for one, _ in step_metrics)
         return {"token_accuracy": correct / max(1, sum(int(total) for _, total in step_metrics))}
 
-    def score(
-        self,
-        utterances: Sequence[Utterance],
-        normalize: Callable[[str], str],
-        *,
-        stage: str,
-        observe: Observer,
-    ) -> ScoringResult:
-        recognizer = Seq2SeqRecognizer(
+    def recognizer(self) -> Seq2SeqRecognizer:
+        return Seq2SeqRecognizer(
             self.model, self.generation_config, plan_batching(self.model, None)
-        )
-        return score_utterances(
-            recognizer, utterances, HypothesisDecoder(), normalize, stage=stage, observe=observe
         )
 
     def save(self, directory: Path) -> None:

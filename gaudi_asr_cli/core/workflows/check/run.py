@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gaudi_asr_cli.core.data.measure import Measured
 from gaudi_asr_cli.core.data.phonemes import pronounce_texts
 from gaudi_asr_cli.core.data.quality import AudioFacts, inspect_audio, pick_evenly
 from gaudi_asr_cli.core.data.reading import read_measured
 from gaudi_asr_cli.core.data.sources import ReadOptions
-from gaudi_asr_cli.core.errors import DataError, UsageError
+from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import (
     Observer,
     StageAdvanced,
@@ -21,18 +21,12 @@ from gaudi_asr_cli.core.events import (
     StageStarted,
     ignore,
 )
-from gaudi_asr_cli.core.models.folder import find_model, kind_of
-from gaudi_asr_cli.core.models.geometry import Convolution, FrameGeometry, geometry_from_config
 from gaudi_asr_cli.core.records import Utterance
 from gaudi_asr_cli.core.text.rules import TextRules
-from gaudi_asr_cli.core.text.vocabulary import read_vocabulary
 from gaudi_asr_cli.core.workflows.check.findings import (
     CheckFinding,
     InspectedAudio,
-    Target,
-    judge_alignment,
     judge_audio,
-    judge_characters,
     judge_contradictions,
     judge_empty,
     judge_lengths,
@@ -40,22 +34,11 @@ from gaudi_asr_cli.core.workflows.check.findings import (
     judge_readable,
     judge_splits,
 )
-from gaudi_asr_cli.core.workflows.check.seq2seq import judge_seq2seq, outline_task
-
-if TYPE_CHECKING:
-    from gaudi_asr_cli.core.training.tasks.seq2seq import Seq2SeqTask
+from gaudi_asr_cli.core.workflows.check.targets import CheckedTexts, find_target
 
 __all__ = ["CheckFinding", "CheckReport", "CheckRequest", "check"]
 
 CHECK_STAGE = "inspect"
-
-DEFAULT_GEOMETRY = FrameGeometry(
-    tuple(
-        Convolution(kernel, stride)
-        for kernel, stride in zip((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), strict=True)
-    )
-)
-"""Frames of 20 ms as in wav2vec 2.0 and nearly every CTC model; used if no model is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +99,18 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
         UsageError: A vocabulary for an encoder-decoder, which has a tokenizer.
         UnreachableError: The model or the data is on the hub, and the hub cannot be reached.
     """
-    target = _find_target(request)
+    target = find_target(request.model, request.vocabulary)
     train = _read(request.train, request.read_train, observe)
     evaluation = _read(request.evaluation, request.read_evaluation, observe)
     utterances = (*train.utterances, *evaluation.utterances)
-    texts = _read_texts(utterances, request.rules, target)
+    texts = _read_texts(utterances, request.rules, target.phonemes_of)
     inspected = _inspect(pick_evenly(utterances, request.sample), observe)
     findings = (
         judge_readable((train, evaluation), inspected),
         judge_contradictions((train, evaluation)),
         judge_overlaps(utterances),
         judge_empty(utterances, texts),
-        *_judge_texts(train.utterances, utterances, texts, target),
+        *target.judge_texts(CheckedTexts(utterances, texts, train=len(train.utterances))),
         *judge_lengths(utterances),
         *judge_audio(inspected),
         *judge_splits(train.utterances, evaluation.utterances),
@@ -142,48 +125,13 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
     )
 
 
-def _judge_texts(
-    train: Sequence[Utterance],
-    utterances: Sequence[Utterance],
-    texts: Sequence[str],
-    target: Target | Seq2SeqTask,
-) -> Iterator[CheckFinding]:
-    """Compare texts with the limits of the model: frames for labels, positions for tokens."""
-    train_texts = texts[: len(train)]
-    if not isinstance(target, Target):
-        yield from judge_seq2seq(train, train_texts, texts, target)
-        return
-    yield judge_alignment(train, train_texts, target)
-    yield from judge_characters(utterances, texts, target.vocabulary)
-
-
 def _read_texts(
-    utterances: Sequence[Utterance], rules: TextRules, target: Target | Seq2SeqTask
+    utterances: Sequence[Utterance], rules: TextRules, language: str | None
 ) -> list[str]:
-    """Return the cleaned texts, as phonemes if the model recognises phonemes."""
-    vocabulary = target.vocabulary if isinstance(target, Target) else None
-    language = None if vocabulary is None else vocabulary.phonemes_of
+    """Return the cleaned texts, as phonemes of a language if the model recognises these."""
     if language is None:
         return [rules.clean(one.text or "") for one in utterances]
     return [one.text or "" for one in pronounce_texts(utterances, language, rules.clean)]
-
-
-def _find_target(request: CheckRequest) -> Target | Seq2SeqTask:
-    vocabulary = None if request.vocabulary is None else read_vocabulary(request.vocabulary)
-    if request.model is None:
-        return Target(DEFAULT_GEOMETRY, vocabulary)
-    folder = find_model(request.model, kind=None)
-    if kind_of(folder.read_config()) == "seq2seq":
-        if vocabulary is not None:
-            raise UsageError(
-                f"{request.model} is an encoder-decoder: it has a tokenizer of its own.",
-                remedy="Leave --vocab out.",
-            )
-        return outline_task(request.model)
-    # A pretrained model has no head: its vocabulary will be made from the data.
-    if vocabulary is None and (folder.path / "vocab.json").exists():
-        vocabulary = read_vocabulary(folder.path)
-    return Target(geometry_from_config(folder.read_config()), vocabulary)
 
 
 def _read(sources: Sequence[str], options: ReadOptions, observe: Observer) -> Measured:

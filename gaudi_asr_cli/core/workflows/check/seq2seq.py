@@ -34,7 +34,7 @@ def outline_task(name: str) -> Seq2SeqTask:
     from gaudi_asr_cli.core.training.tasks.seq2seq import Seq2SeqTask
 
     model = outline_seq2seq_model(name)
-    multilingual = model.is_whisper and is_multilingual(model.settings)
+    multilingual = is_multilingual(model.settings)
     generation = Generation(language=ANY_LANGUAGE if multilingual else None)
     return Seq2SeqTask(model, open_labeller(model, generation), generation)
 

@@ -14,11 +14,11 @@ from gaudi_asr_cli.core.data.buckets import padded_ratio
 from gaudi_asr_cli.core.data.measure import Measured
 from gaudi_asr_cli.core.data.phonemes import label_phonemes
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.evaluation.notes import find_notes
-from gaudi_asr_cli.core.evaluation.score import score_json, summarize
+from gaudi_asr_cli.core.evaluation.comparison import TextComparison
+from gaudi_asr_cli.core.evaluation.score import score_json
 from gaudi_asr_cli.core.evaluation.utterances import prediction_json
 from gaudi_asr_cli.core.events import Evaluated, Observer, SamplePrediction, ignore
-from gaudi_asr_cli.core.inference.scoring import ScoringResult
+from gaudi_asr_cli.core.inference.scoring import ScorableData, ScoringResult, score_utterances
 from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.models.threads import fitting_threads
 from gaudi_asr_cli.core.recipes.loading import dump_recipe
@@ -231,34 +231,35 @@ def edge_of(duration_s: float, edges_s: Sequence[float]) -> float:
 
 def score_split(
     job: Job, task: Task, split: Measured, stage: str, observe: Observer = ignore
-) -> tuple[ScoringResult, Score]:
+) -> ScoringResult:
     """Score the model on a split with the recipe's rules and normaliser."""
     rules, language = rules_of(job.recipe), job.recipe.text.phonemes_of
     name = "none" if language else job.recipe.evaluation.normalizer
     normalize = open_normalizer(name, rules.language)
-    result = task.score(
-        scorable(split),
-        lambda text: normalize(rules.clean(text)),
+    comparison = TextComparison(
+        normalize=lambda text: normalize(rules.clean(text)),
+        label=label_phonemes(language) if language else label_normalizer(name, rules.language),
+        unit="phoneme" if language else "word",
+        normalizer=name,
+        rules=rules,
+    )
+    return score_utterances(
+        task.recognizer(),
+        ScorableData(
+            scorable(split),
+            utterances_total=len(split.utterances) + len(split.broken),
+            audio_s_total=split.audio_s,
+        ),
+        comparison,
         stage=stage,
         observe=observe,
-    )
-    score = summarize(
-        result.scored,
-        normalizer=label_phonemes(language) if language else label_normalizer(name, rules.language),
-        utterances_total=len(split.utterances) + len(split.broken),
-        audio_s_total=split.audio_s,
-        rtfx=result.rtfx,
-        phases_s=result.phases_s,
         seed=job.recipe.seed,
-        unit="phoneme" if language else "word",
-        notes=find_notes(result.scored, name, rules),
     )
-    return result, score
 
 
-def scorable(split: Measured) -> list[Utterance]:
+def scorable(split: Measured) -> tuple[Utterance, ...]:
     """Return the utterances with text; the score also counts the others."""
-    return [one for one in split.utterances if one.text is not None]
+    return tuple(one for one in split.utterances if one.text is not None)
 
 
 def scorer(job: Job) -> Callable[[Task, int], Evaluated]:
@@ -268,11 +269,11 @@ def scorer(job: Job) -> Callable[[Task, int], Evaluated]:
 
     def score(task: Task, step: int) -> Evaluated:
         assert split is not None  # noqa: S101 - no scorer is made without it
-        result, found = score_split(job, task, split, "evaluate")
+        result = score_split(job, task, split, "evaluate")
         samples = tuple(
             SamplePrediction(one.reference, one.hypothesis) for one in result.scored[:shown]
         )
-        return Evaluated(step, found, None, samples, best=False)
+        return Evaluated(step, result.score, None, samples, best=False)
 
     return score
 
@@ -286,7 +287,8 @@ def finish(
     scores: dict[str, Score] = {}
     for name, split in (("eval", job.splits.eval), ("test", job.splits.test)):
         if split is not None:
-            result, scores[name] = score_split(job, job.task, split, f"score {name}", observe)
+            result = score_split(job, job.task, split, f"score {name}", observe)
+            scores[name] = result.score
             lines = [json_text(prediction_json(one)) for one in result.scored]
             write_whole(folder.predictions, "".join(f"{line}\n" for line in lines))
     card = write_card(

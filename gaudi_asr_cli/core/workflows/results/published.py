@@ -78,13 +78,18 @@ def find_comparisons(
         one
         for one in recipes
         if one.published and published_rate(one.published) is not None
-        if ("seq2seq" in one.kind) == (result.task == "seq2seq")
+        if _task_of(one.kind) == _task_of(result.kind)
     ]
     own = [one for one in rated if _is_own(result, one)]
     similar = [
         one for one in rated if one.model == result.base and _same_training(result, one) is True
     ]
     return tuple(_compare_with_published(result, one) for one in own or similar)
+
+
+def _task_of(kind: str) -> str:
+    """Return the task of a recipe or report, the end of its name: the published benches are CTC."""
+    return kind.rpartition("-")[2] if "-" in kind else "ctc"
 
 
 def _is_own(result: RunResult, recipe: RecipeInfo) -> bool:

@@ -51,11 +51,6 @@ class RunResult:
     rtfx: float | None = None
     recipe: Mapping[str, Any] | None = None
 
-    @property
-    def task(self) -> str:
-        """`ctc` or `seq2seq`."""
-        return "seq2seq" if "seq2seq" in self.kind else "ctc"
-
     def to_json(self) -> dict[str, Any]:
         values = {**asdict(self), "run": str(self.run)}
         return {key: value for key, value in values.items() if key != "recipe"}

@@ -1,0 +1,279 @@
+"""The Python API: a model that stays open, and transcribes from any thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypedDict, overload
+
+import numpy as np
+from typing_extensions import Unpack
+
+from gaudi_asr_cli.core.data.audio import LoadedAudio
+from gaudi_asr_cli.core.data.paths import expand_home
+from gaudi_asr_cli.core.decoding.segments import segments_of
+from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.errors import DataError, UsageError
+from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
+from gaudi_asr_cli.core.inference.recognizer import Recognizer, open_recognizer
+from gaudi_asr_cli.core.inference.transcribe import transcribe
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Transcript, Utterance
+from gaudi_asr_cli.core.registry import suggest_names
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+    OneClip = str | os.PathLike[str] | Samples
+
+
+class DecodingOptions(TypedDict, total=False):
+    """Options of `LoadedModel.transcribe`; see `InferenceOptions`."""
+
+    language: str | None
+    timestamps: str
+    decoder: str
+    task: str | None
+    max_tokens: int | None
+    beams: int
+    long: str
+
+
+class LoadOptions(DecodingOptions, total=False):
+    """Options of `load_model`; see `InferenceOptions`."""
+
+    int8: bool
+    graphs: bool | None
+    batch_s: float | None
+    batch_size: int | None
+
+
+class LoadedModel:
+    """A model that is open; made by `load_model`.
+
+    Any thread may call `transcribe`. Calls wait for each other: each uses the whole device.
+    """
+
+    def __init__(self, recognizer: Recognizer, options: InferenceOptions) -> None:
+        self._recognizer = recognizer
+        self._options = options
+        self._lock = Lock()
+
+    @property
+    def name(self) -> str:
+        """The name that the model was loaded by."""
+        return self._recognizer.name
+
+    @property
+    def device(self) -> str:
+        """The device that it computes on: `cpu`, `cuda` or `hpu`."""
+        return self._recognizer.device.name
+
+    @property
+    def dtype(self) -> str:
+        """The dtype that it computes in: `fp32`, `bf16` or `fp16`."""
+        return self._recognizer.dtype
+
+    def __repr__(self) -> str:
+        return f"LoadedModel({self.name!r}, device={self.device!r}, dtype={self.dtype!r})"
+
+    @overload
+    def transcribe(  # type: ignore[overload-overlap]  # a str is an iterable of str too
+        self,
+        audio: OneClip,
+        *,
+        rate_hz: int | None = None,
+        channel: int | None = None,
+        **options: Unpack[DecodingOptions],
+    ) -> Transcript: ...
+
+    @overload
+    def transcribe(
+        self,
+        audio: Iterable[OneClip],
+        *,
+        rate_hz: int | None = None,
+        channel: int | None = None,
+        **options: Unpack[DecodingOptions],
+    ) -> list[Transcript]: ...
+
+    def transcribe(
+        self,
+        audio: OneClip | Iterable[OneClip],
+        *,
+        rate_hz: int | None = None,
+        channel: int | None = None,
+        **options: Unpack[DecodingOptions],
+    ) -> Transcript | list[Transcript]:
+        """Transcribe one clip, or each of an iterable in batches where the device prefers them.
+
+        Args:
+            audio: The path of a file, samples (T,) between -1 and 1, or an iterable of either,
+                which is read as it is needed.
+            rate_hz: Sample rate of samples; any rate.
+            channel: Channel of the files, from 0; None downmixes to mono.
+            **options: Replace those of `load_model` for this call.
+
+        Returns:
+            The transcript, with words and segments on the clock of the clip; a list for an
+            iterable, in its order.
+
+        Raises:
+            DataError: A clip could not be transcribed; the message names it.
+            UsageError: The model does not support an option, or the samples have no rate.
+        """
+        chosen = _with_options(self._options, options)
+        if isinstance(audio, str | os.PathLike | np.ndarray):
+            return self._transcribe(iter([audio]), rate_hz, channel, chosen)[0]
+        return self._transcribe(iter(audio), rate_hz, channel, chosen)
+
+    def _transcribe(
+        self,
+        clips: Iterator[Any],
+        rate_hz: int | None,
+        channel: int | None,
+        options: InferenceOptions,
+    ) -> list[Transcript]:
+        first = next(clips, None)
+        if first is None:
+            return []
+        clips = chain([first], clips)
+        source = _Samples(clips, rate_hz) if isinstance(first, np.ndarray) else _Files(clips)
+        with self._lock:
+            results = transcribe(
+                self._recognizer.with_options(options),
+                source.utterances(),
+                channel=channel,
+                load=source.load if isinstance(source, _Samples) else None,
+            )
+            with closing(results):
+                return [_transcript_of(done, options) for done in results]
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Clips that are files."""
+
+    paths: Iterator[Any]
+
+    def utterances(self) -> Iterator[Utterance]:
+        for path in self.paths:
+            if not isinstance(path, str | os.PathLike):
+                raise _mixed_error(path)
+            yield Utterance(os.fspath(path), AudioSpan(expand_home(os.fspath(path))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """Clips that are arrays; one is held from when it is planned until it is loaded."""
+
+    clips: Iterator[Any]
+    rate_hz: int | None
+    held: dict[Path, Samples] = field(default_factory=dict)
+
+    def utterances(self) -> Iterator[Utterance]:
+        for number, clip in enumerate(self.clips):
+            if not isinstance(clip, np.ndarray):
+                raise _mixed_error(clip)
+            path = Path(f"clip {number}")
+            self.held[path] = _at_model_rate(clip, self.rate_hz, str(path))
+            yield Utterance(str(path), AudioSpan(path))
+
+    def load(self, span: AudioSpan) -> LoadedAudio:
+        return LoadedAudio(self.held.pop(span.path))
+
+
+def _mixed_error(clip: object) -> UsageError:
+    return UsageError(
+        f"A clip of type {type(clip).__name__} among others of another kind, or of no known one.",
+        remedy="Pass paths (str or Path) or one-dimensional float arrays, not both in one call.",
+    )
+
+
+def _at_model_rate(samples: NDArray[Any], rate_hz: int | None, name: str) -> Samples:
+    """Check an array and resample it to the rate of the models."""
+    if rate_hz is None or rate_hz < 1:
+        raise UsageError(
+            f"{name}: the sample rate of the array is not known.",
+            remedy="Pass it: transcribe(samples, rate_hz=16_000).",
+        )
+    if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
+        raise UsageError(
+            f"{name}: an array {samples.shape} of {samples.dtype} is not mono audio.",
+            remedy="Pass floats between -1 and 1, one-dimensional: samples.mean(axis=1) downmixes "
+            "(T, channels), samples / 32768 converts int16.",
+        )
+    if not len(samples) or not np.isfinite(samples).all():
+        raise DataError(
+            f"{name}: the array is empty, or some samples are not finite numbers.",
+            remedy="Leave it out, or record it again.",
+        )
+    mono = np.ascontiguousarray(samples, dtype=np.float32)
+    if rate_hz == SAMPLE_RATE_HZ:
+        return mono
+    import soxr
+
+    resampled: Samples = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
+    return resampled
+
+
+def _transcript_of(done: UtteranceDone, options: InferenceOptions) -> Transcript:
+    """Return the transcript with its segments, without times where none are wanted.
+
+    Raises:
+        DataError: There is none.
+    """
+    transcript = done.transcript
+    if transcript is None:
+        named = done.error or "it could not be transcribed."
+        known = done.path in named or done.utterance_id in named
+        raise DataError(
+            named if known else f"{done.utterance_id}: {named}",
+            remedy="Check the file; to go on with the others, transcribe one by one.",
+        )
+    if options.timestamps == "none":
+        return replace(transcript, words=(), segments=())
+    return replace(transcript, segments=segments_of(transcript))
+
+
+def _with_options(options: InferenceOptions, given: Mapping[str, Any]) -> InferenceOptions:
+    known = [one.name for one in fields(InferenceOptions) if one.name not in {"kind", "mode"}]
+    for name in given:
+        if name not in known:
+            raise UsageError(
+                f"There is no option '{name}'.{suggest_names(name, known)}",
+                remedy=f"The options are {', '.join(known)}.",
+            )
+    changed = replace(options, **given)
+    changed.check()
+    return changed
+
+
+def load_model(
+    name: str, device: str = "auto", dtype: str = "auto", **options: Unpack[LoadOptions]
+) -> LoadedModel:
+    """Open a model and keep it open.
+
+    Nothing outside the model is changed: threads, environment and other packages belong to your
+    program (docs/python.md says what follows from that).
+
+    Args:
+        name: A model folder, a run folder, `demo`, or a hub id.
+        device: `auto`, `cpu`, `cuda` or `hpu`.
+        dtype: `auto`, `fp32`, `bf16` or `fp16`.
+        **options: Options of inference, as those of `gaudi-asr infer`.
+
+    Raises:
+        UsageError: The model does not support an option.
+        DataError: It is not a speech recogniser.
+        MachineError: The device is missing, or does not support the dtype.
+        UnreachableError: The hub id is neither cached nor reachable.
+    """
+    chosen = _with_options(DEFAULT_OPTIONS, {"dtype": dtype, **options})
+    return LoadedModel(open_recognizer(name, open_device(device), chosen), chosen)

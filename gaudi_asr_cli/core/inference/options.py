@@ -1,0 +1,83 @@
+"""Options of inference: one record for every command and every kind of model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gaudi_asr_cli.core.decoding import DECODERS, DEFAULT_DECODER
+from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.models.seq2seq.generation import Generation
+
+TIMESTAMPS = ("word", "char", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceOptions:
+    """Options of inference; a recogniser rejects those that its kind of model does not have.
+
+    Args:
+        kind: The kind of model to accept, a key of `RECOGNIZERS`; None accepts all.
+        mode: `usual` is the fastest exact inference; `unbatched` is what batching is checked
+            against: one utterance at a time, a CTC model with transformers' own code;
+            `transformers` is transformers' own code for every model.
+        dtype: `auto`, `fp32`, `bf16` or `fp16`.
+        language: Language adapter of a CTC model, or spoken language of an encoder-decoder.
+        timestamps: One of `TIMESTAMPS`.
+        int8: CTC: quantise to int8 on a CPU, at a small cost in accuracy.
+        decoder: CTC: a key of `DECODERS`.
+        graphs: CTC: capture the network's forward as a graph per shape; None does so if the device
+            recompiles on new shapes and supports graphs.
+        batch_s: Maximum padded audio per batch, in seconds; None is the default of the kind.
+        buckets: CTC: number of length buckets with static shapes.
+        edges_s: CTC: bucket edges in seconds; chosen from the first utterances if empty.
+        task: Encoder-decoder: `transcribe`, or `translate` (into English); None is its default.
+        max_tokens: Encoder-decoder: maximum tokens per utterance; None is the model's maximum.
+        beams: Encoder-decoder: beam size; 1 is greedy, 0 the model's default.
+        long: Encoder-decoder: one of `LONG_FORM_ALGORITHMS`.
+        batch_size: Encoder-decoder: utterances per batch; None is the default if the model is
+            padding-invariant.
+    """
+
+    kind: str | None = None
+    mode: str = "usual"
+    dtype: str = "auto"
+    language: str | None = None
+    timestamps: str = "word"
+    int8: bool = False
+    decoder: str = DEFAULT_DECODER
+    graphs: bool | None = None
+    batch_s: float | None = None
+    buckets: int = 6
+    edges_s: tuple[float, ...] = ()
+    task: str | None = None
+    max_tokens: int | None = None
+    beams: int = 1
+    long: str = "auto"
+    batch_size: int | None = None
+
+    @property
+    def generation(self) -> Generation:
+        """Return the part of the options that says how text is generated."""
+        return Generation(
+            language=self.language,
+            task=self.task,
+            max_tokens=self.max_tokens,
+            beams=self.beams,
+            timestamps=self.timestamps == "word",
+        )
+
+    def check(self) -> None:
+        """Check what is wrong for any model, before one is opened.
+
+        Raises:
+            UsageError: There is no such decoder or kind of timestamps.
+        """
+        if self.timestamps not in TIMESTAMPS:
+            raise UsageError(
+                f"There are no timestamps of kind '{self.timestamps}'.",
+                remedy=f"Choose one of {', '.join(TIMESTAMPS)}.",
+            )
+        DECODERS.find(self.decoder)
+
+
+DEFAULT_OPTIONS = InferenceOptions()

@@ -1,0 +1,218 @@
+"""The Python API: `load_model` and `LoadedModel.transcribe`."""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from helpers.run import run_here
+from helpers.tiny_models import save_tiny_model
+from helpers.tiny_seq2seq import save_tiny_whisper
+
+import gaudi_asr_cli
+from gaudi_asr_cli import AsrError, load_model, score
+
+HEAVY = ("torch", "transformers", "numpy", "datasets", "jiwer", "pydantic", "rich", "typer")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return {
+        "ctc": str(save_tiny_model(tmp_path_factory.mktemp("ctc"))),
+        "seq2seq": str(save_tiny_whisper(tmp_path_factory.mktemp("whisper"))),
+    }
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder, noise = tmp_path_factory.mktemp("clips"), np.random.default_rng(5)
+    rates = (16_000, 8_000, 44_100, 16_000, 16_000)
+    for number, rate_hz in enumerate(rates):
+        samples = 0.1 * noise.standard_normal(int((0.5 + 0.3 * number) * rate_hz))
+        soundfile.write(folder / f"{number}.wav", samples, rate_hz)
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["ctc", "seq2seq"])
+def test_texts_and_words_are_those_of_infer(folders, clips, kind):
+    model = load_model(folders[kind], device="cpu", dtype="fp32")
+
+    transcripts = model.transcribe(clips)
+
+    done = run_here(
+        "infer", *clips, "--model", folders[kind], "--json", "--device", "cpu", "--dtype", "fp32"
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one.text for one in transcripts] == [line["text"] for line in lines]
+    assert any(one.text for one in transcripts)
+    assert [[word.word for word in one.words] for one in transcripts] == [
+        [word["word"] for word in line["words"]] for line in lines
+    ]
+    assert model.transcribe(clips[2]) == transcripts[2]
+
+
+@pytest.mark.parametrize("kind", ["ctc", "seq2seq"])
+def test_an_array_with_its_rate_gives_the_text_of_its_file(folders, clips, kind):
+    model = load_model(folders[kind], device="cpu", dtype="fp32")
+    samples, rate_hz = soundfile.read(clips[2], dtype="float32")
+
+    transcript = model.transcribe(samples, rate_hz=rate_hz)
+
+    assert transcript.text == model.transcribe(clips[2]).text
+    assert [one.text for one in model.transcribe([samples] * 3, rate_hz=rate_hz)] == (
+        [transcript.text] * 3
+    )
+
+
+def test_a_generator_is_read_and_an_empty_one_gives_nothing(folders, clips):
+    model = load_model(folders["ctc"], device="cpu")
+
+    assert len(model.transcribe(path for path in clips[:2])) == 2
+    assert model.transcribe([]) == []
+
+
+@pytest.mark.parametrize("kind", ["ctc", "seq2seq"])
+def test_four_threads_on_one_model_give_the_same_texts(folders, clips, kind):
+    model = load_model(folders[kind], device="cpu", dtype="fp32")
+    expected = [model.transcribe(clip).text for clip in clips]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda clip: model.transcribe(clip).text, clips * 6))
+
+    assert found == expected * 6
+
+
+def test_options_of_a_call_replace_those_of_the_model_for_this_call(folders, clips):
+    model = load_model(folders["seq2seq"], device="cpu", dtype="fp32", language="hi")
+
+    german = model.transcribe(clips[0], language="de", timestamps="none")
+
+    assert (german.language, german.words, german.segments) == ("de", (), ())
+    assert model.transcribe(clips[0]).language == "hi"
+
+
+def test_segments_hold_the_text_of_the_words_and_lie_between_pauses(folders, clips):
+    for kind in ("ctc", "seq2seq"):
+        transcript = load_model(folders[kind], device="cpu", dtype="fp32").transcribe(clips[-1])
+
+        spoken = [word for one in transcript.segments for word in one.text.split()]
+        assert spoken == [word.word for word in transcript.words]
+        assert spoken
+        assert all(one.start_s <= one.end_s for one in transcript.segments)
+
+
+def test_audio_longer_than_a_chunk_is_transcribed_from_file_and_array(folders, tmp_path):
+    samples = 0.1 * np.random.default_rng(1).standard_normal(40 * 16_000).astype(np.float32)
+    soundfile.write(tmp_path / "long.wav", samples, 16_000, subtype="FLOAT")
+    model = load_model(folders["ctc"], device="cpu", dtype="fp32")
+
+    assert model.transcribe(samples, rate_hz=16_000).text == (
+        model.transcribe(tmp_path / "long.wav").text
+    )
+
+
+@pytest.mark.parametrize(
+    ("audio", "more", "message"),
+    [
+        (np.zeros(16_000, np.float32), {}, "sample rate of the array is not known"),
+        (np.zeros((16_000, 2), np.float32), {"rate_hz": 16_000}, "not mono"),
+        (np.zeros(16_000, np.int16), {"rate_hz": 16_000}, "not mono"),
+        (np.full(16_000, np.nan), {"rate_hz": 16_000}, "not finite"),
+        (np.zeros(0, np.float32), {"rate_hz": 16_000}, "empty"),
+        ("missing.wav", {}, "missing.wav"),
+        ([np.zeros(1600, np.float32), "a.wav"], {"rate_hz": 16_000}, "type str among"),
+        ([1.5], {}, "type float"),
+        ("a.wav", {"beams": 4}, "is a CTC model"),
+        ("a.wav", {"languge": "de"}, "no option 'languge'. Did you mean language"),
+        ("a.wav", {"timestamps": "phone"}, "no timestamps of kind"),
+    ],
+)
+def test_a_mistake_is_an_error_with_a_remedy(folders, audio, more, message):
+    model = load_model(folders["ctc"], device="cpu")
+
+    with pytest.raises(AsrError, match=message) as caught:
+        model.transcribe(audio, **more)
+
+    assert caught.value.remedy
+
+
+def test_loading_and_transcribing_leave_the_number_of_threads_alone(folders, clips, monkeypatch):
+    # Other tests run commands, which configure this process.
+    monkeypatch.setattr("gaudi_asr_cli.core.runtime._PROCESS.configured", False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        load_model(folders["ctc"], device="cpu").transcribe(clips)
+        found = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+
+    assert found == 3
+
+
+def test_importing_the_package_or_score_loads_nothing_heavy():
+    code = (
+        "import sys, gaudi_asr_cli; before = [m for m in sys.argv[1:] if m in sys.modules];"
+        "from gaudi_asr_cli import score, Transcript; "
+        "after = [m for m in ('torch', 'transformers', 'datasets') if m in sys.modules];"
+        "print(before, after)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, *HEAVY], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split("\n")[0] == "[] []"
+
+
+def test_each_public_name_is_there_and_no_other():
+    assert all(getattr(gaudi_asr_cli, name) is not None for name in gaudi_asr_cli.__all__)
+    assert {*gaudi_asr_cli.__all__} <= {*dir(gaudi_asr_cli)}
+    with pytest.raises(AttributeError, match="load_modle"):
+        _ = gaudi_asr_cli.load_modle
+
+
+def test_scores_are_counted_over_all_pairs_after_normalising():
+    found = score(["One two.", "three"], ["one too", "THREE"])
+
+    assert (found.wer, found.raw_wer) == (1 / 3, 1.0)
+    assert found.words.substitutions == 1
+    assert score(["One"], ["one"], normalizer="none").wer == 1.0
+    assert score(["Işık"], ["ışık"], language="tr").wer == 0.0
+
+
+@pytest.mark.parametrize(
+    ("references", "hypotheses", "more"),
+    [(["a"], [], {}), ("a", "a", {}), (["a"], ["a"], {"normalizer": "magic"})],
+)
+def test_a_score_of_unequal_lists_or_an_unknown_normaliser_is_an_error(
+    references, hypotheses, more
+):
+    with pytest.raises(AsrError):
+        score(references, hypotheses, **more)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["demo", "/tmp/models/tiny.en"])
+def test_real_clips_give_the_text_of_infer(name, shared_data):
+    if name != "demo" and not Path(name).is_dir():
+        pytest.skip(f"needs {name}")
+    paths = sorted(
+        path
+        for path in (shared_data / "snippets").rglob("*")
+        if path.suffix in {".aiff", ".flac", ".mp3", ".wav"}
+    )
+
+    done = run_here("infer", *paths, "--model", name, "--json", "--device", "cpu")
+
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    good = [line for line in lines if line["error"] is None]
+    transcripts = load_model(name, device="cpu").transcribe([line["path"] for line in good])
+    assert len(good) > 10
+    assert [one.text for one in transcripts] == [line["text"] for line in good]
