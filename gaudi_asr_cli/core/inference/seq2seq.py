@@ -256,7 +256,7 @@ def open_seq2seq_recognizer(
     if is_small(model):
         limit_threads(1)
     # Beam search is left to transformers.
-    generator = (pack_whisper(model) if settled.greedy else None) or model
+    generator = (pack_whisper(model) if settled.greedy else None) or model.loaded()
     return Seq2SeqRecognizer(
         generator, generation_config, plan_batching(generator, batch_size), long
     )
