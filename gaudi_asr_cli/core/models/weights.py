@@ -26,7 +26,7 @@ FLOATING_POINT = frozenset({"F16", "BF16", "F32"})
 
 @dataclass(frozen=True, slots=True)
 class NetworkWeights:
-    """NetworkWeights whose names share a prefix; `read` returns one by its whole name."""
+    """Weights whose names share a prefix; `read` returns one by its whole name."""
 
     read: Callable[[str], Tensor]
     shapes: Shapes

@@ -95,7 +95,7 @@ def pack(model: CtcModel, *, int8: bool = False) -> PackedCtcModel | None:
     """Build the optimised CPU version of a model, or return None if it is not supported.
 
     It computes in `model.dtype`, from the stored weights or from a network that is loaded already.
-    NetworkWeights that were never rounded give the most exact result: the first convolution then stays
+    Weights that were never rounded give the most exact result: the first convolution then stays
     exact in bf16 as well.
 
     Args:

@@ -1,6 +1,6 @@
 """Dynamic int8 quantisation: up to twice as fast as bf16, at a small cost in accuracy.
 
-No calibration is needed: activations are quantised at run time. NetworkWeights have one scale per output.
+No calibration is needed: activations are quantised at run time. Weights have one scale per output.
 """
 
 from __future__ import annotations

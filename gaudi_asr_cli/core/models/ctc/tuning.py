@@ -184,7 +184,7 @@ def save_model(model: CtcModel, directory: Path, *, dtype: str | None = None) ->
     """Save a model so that transformers 4.55 and 5 load it (AutoModelForCTC, AutoProcessor).
 
     Writes model.safetensors, config.json, the tokenizer files and preprocessor_config.json; never
-    processor_config.json, which 4.55 cannot read. NetworkWeights are cast to `dtype` if given.
+    processor_config.json, which 4.55 cannot read. Weights are cast to `dtype` if given.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
