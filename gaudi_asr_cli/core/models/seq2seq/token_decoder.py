@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.json_files import read_json_object
 from gaudi_asr_cli.core.models.folder import COPY_AGAIN, ModelFolder
 from gaudi_asr_cli.core.models.own_code import ASKS_FOR_CODE
@@ -47,11 +48,11 @@ class TokenDecoder:
 def open_token_decoder(folder: ModelFolder) -> TokenDecoder | None:
     """Open the tokenizer of a Whisper for decoding.
 
-    None if transformers should open it: there is no tokenizer.json with all tokens, or its settings
-    are of another kind.
+    None if transformers should open it: it has no file with all tokens, or settings of another
+    kind.
     """
-    path, settings_path = folder.path / "tokenizer.json", folder.path / "tokenizer_config.json"
-    if not path.is_file() or not settings_path.is_file():
+    settings_path = folder.path / "tokenizer_config.json"
+    if not settings_path.is_file():
         return None
     settings = read_json_object(settings_path, remedy=COPY_AGAIN)
     if settings.get("tokenizer_class") not in CLASSES or any(map(settings.get, ASKS_FOR_CODE)):
@@ -60,17 +61,14 @@ def open_token_decoder(folder: ModelFolder) -> TokenDecoder | None:
     cleans_up = bool(settings.get("clean_up_tokenization_spaces"))
     if cleans_up and int(version("transformers").partition(".")[0]) < 5:
         return None
-    return _build(path, settings)
+    tokenizer = _read_tokenizer(folder.path, settings)
+    return None if tokenizer is None else _check(tokenizer, settings)
 
 
-def _build(path: Path, settings: Mapping[str, Any]) -> TokenDecoder | None:
-    from tokenizers import Tokenizer, decoders
+def _check(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> TokenDecoder | None:
+    """Return the decoder if tokenizer_config.json says of the tokens what their file says."""
+    from tokenizers import decoders
 
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001 - the library raises no other class
-        del error
-        return None
     added = tokenizer.get_added_tokens_decoder()
     special = {token.content for token in added.values() if token.special}
     named = dict(_named_tokens(settings))
@@ -79,6 +77,34 @@ def _build(path: Path, settings: Mapping[str, Any]) -> TokenDecoder | None:
         return None
     ids = {name: tokenizer.token_to_id(token) for name, token in named.items()}
     return TokenDecoder(tokenizer, ids.get("eos_token"), ids.get("pad_token"))
+
+
+def _read_tokenizer(directory: Path, settings: Mapping[str, Any]) -> Tokenizer | None:
+    """Read the tokens from tokenizer.json, or from vocab.json and tokenizer_config.json."""
+    from tokenizers import Tokenizer
+
+    try:
+        if (directory / "tokenizer.json").is_file():
+            return Tokenizer.from_file(str(directory / "tokenizer.json"))
+        if (directory / "vocab.json").is_file() and settings.get("added_tokens_decoder"):
+            vocabulary = read_json_object(directory / "vocab.json", remedy=COPY_AGAIN)
+            return _build(vocabulary, settings["added_tokens_decoder"])
+    except AsrError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the library raises no narrower class
+        del error
+    return None
+
+
+def _build(vocabulary: dict[str, int], added: Mapping[str, Mapping[str, Any]]) -> Tokenizer:
+    """Build a byte-level tokenizer that decodes; to encode, it would need its merges."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models
+
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.decoder = decoders.ByteLevel()
+    for _, token in sorted(added.items(), key=lambda item: int(item[0])):
+        tokenizer.add_tokens([AddedToken(token["content"], special=bool(token.get("special")))])
+    return tokenizer
 
 
 def _named_tokens(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
