@@ -55,7 +55,10 @@ def run_infer(tree: Path, audio: Path, model: str) -> Run:
 
 
 def save_base(folder: Path) -> None:
-    """Save a CTC model of the size of wav2vec 2.0 base with random weights."""
+    """Save a CTC model of the size of wav2vec 2.0 base with random weights.
+
+    Only ever in a process of its own: a child's peak memory starts at that of its parent.
+    """
     import torch
     import transformers
 
@@ -107,18 +110,24 @@ def compare(title: str, pairs: list[tuple[Run, Run]]) -> bool:
 def main() -> None:
     """Measure every model."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("old_tree", type=Path)
-    parser.add_argument("audio", type=Path)
+    parser.add_argument("old_tree", type=Path, nargs="?", default=NEW_TREE)
+    parser.add_argument("audio", type=Path, nargs="?")
     parser.add_argument("--whisper", type=Path)
     parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--save-base", type=Path, help="only save the model of base size here")
     options = parser.parse_args()
+    if options.save_base is not None:
+        save_base(options.save_base)
+        return
+    if options.audio is None:
+        parser.error("name the tree of the older commit and an audio file")
     trees = (options.old_tree.resolve(), NEW_TREE)
     for tree in trees:
         compile_bytecode(tree)
     columns = ("model", *(f"{which} {unit}" for unit in UNITS for which in ("old", "new")), "text")
     print("|" + "|".join(columns) + "|", "|" + "---|" * len(columns), sep="\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        save_base(Path(folder))
+        subprocess.run([sys.executable, __file__, "--save-base", folder], check=True)
         models = {"demo": "demo", "base": folder}
         if options.whisper is not None:
             models["whisper"] = str(options.whisper.resolve())
