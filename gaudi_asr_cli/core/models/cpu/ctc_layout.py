@@ -10,18 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gaudi_asr_cli.core.models.families import family_of
 from gaudi_asr_cli.core.models.geometry import Convolution
 from gaudi_asr_cli.core.models.weights import NetworkWeights, Shapes
 
-_PREFIXES = {
-    "wav2vec2": "wav2vec2",
-    "hubert": "hubert",
-    "data2vec-audio": "data2vec_audio",
-    "unispeech": "unispeech",
-    "unispeech-sat": "unispeech_sat",
-    "wavlm": "wavlm",
-}
-"""Families whose layers this package implements, and the name of the body in their weights."""
 _ADAPTED_FAMILIES = frozenset({"wav2vec2", "hubert", "unispeech", "unispeech-sat"})
 """Families that may have an adapter for a language in each layer (MMS)."""
 
@@ -241,13 +233,15 @@ class CtcLayout:
 
 def read_ctc_layout(config: Mapping[str, Any]) -> CtcLayout | None:
     """Return the layers of a configuration, or None if this package does not implement them."""
-    family = config.get("model_type")
-    if family not in _PREFIXES or not _is_plain(config) or not _has_sizes(config, str(family)):
+    record, family = family_of(config), str(config.get("model_type"))
+    if record is None or record.packed_body is None:
+        return None
+    if not _is_plain(config) or not _has_sizes(config, family):
         return None
     stable, norm, conv_bias = (config.get(name) for name in _STABLE_NORM)
     group_norm = norm == "group" and family != "data2vec-audio"
     return CtcLayout(
-        body=_PREFIXES[str(family)],
+        body=record.packed_body,
         convolutions=tuple(_convolutions(config)),
         channels=tuple(config["conv_dim"]),
         conv_bias=bool(conv_bias),

@@ -17,7 +17,7 @@ from gaudi_asr_cli.core.models.cpu.ctc_layout import (
     read_ctc_layout,
 )
 from gaudi_asr_cli.core.models.ctc.adapters import adapter_path, load_adapter
-from gaudi_asr_cli.core.models.families import is_padding_invariant
+from gaudi_asr_cli.core.models.families import head_of, is_padding_invariant
 from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_settings
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head
 from gaudi_asr_cli.core.models.geometry import FrameGeometry, geometry_from_config
@@ -221,7 +221,7 @@ def _assemble(
     return CtcModel(
         name=folder.name,
         source=source,
-        vocabulary=fit_to_head(vocabulary, source.weights.shape("lm_head.weight")[0]),
+        vocabulary=fit_to_head(vocabulary, source.weights.shape(f"{head_of(config)}.weight")[0]),
         frontend=open_frontend(settings, config, geometry.minimum_samples),
         geometry=geometry,
         device=device,

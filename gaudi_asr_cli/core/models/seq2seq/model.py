@@ -44,8 +44,6 @@ __all__ = ["Generation", "Seq2SeqModel", "open_seq2seq_model"]
 DEFAULT_MAX_TOKENS = 225
 """Maximum tokens if neither user nor model sets one: 30 s of speech need fewer."""
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
-MOONSHINE_MINIMUM_SAMPLES = 895
-"""The receptive field of Moonshine's three convolutions."""
 
 PLAIN_SEARCH = {
     "constraints": None,
@@ -364,15 +362,7 @@ def open_features(folder: ModelFolder, config: Mapping[str, Any]) -> Frontend | 
         known = settings if "hop_length" in settings else {"feature_size": bins}
         return open_log_mel(known)
     settings = read_settings(folder.path, encoder)
-    return open_frontend(settings, encoder, _minimum_samples(encoder))
-
-
-def _minimum_samples(encoder: Mapping[str, Any]) -> int:
-    if encoder.get("model_type") == "moonshine":
-        return MOONSHINE_MINIMUM_SAMPLES
-    if encoder.get("model_type") == "speech_to_text":
-        return 400
-    return geometry_from_config(encoder).minimum_samples
+    return open_frontend(settings, encoder, geometry_from_config(encoder).minimum_samples)
 
 
 def require_cross_attention(folder: ModelFolder) -> None:
