@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import transformers
 
+from gaudi_asr_cli.core.models.families import head_of
 from gaudi_asr_cli.core.models.features import default_settings
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.records import AudioBatch, AudioSpan, Utterance, Vocabulary
@@ -68,6 +69,23 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 """Case name -> prefix of transformers' classes, configuration fields."""
+CONFORMER = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 20,
+    "num_mel_bins": 16,
+    "subsampling_conv_channels": 8,
+    # Layers that are dropped at random would make the losses of training depend on the seed.
+    "layerdrop": 0.0,
+}
+NEW_FAMILIES = {"parakeet": "Parakeet", "lasr": "Lasr"}
+"""Families that transformers 4.55 does not have; their encoder has a configuration of its own."""
+FAMILIES |= {
+    name: (prefix, {"encoder_config": CONFORMER})
+    for name, prefix in NEW_FAMILIES.items()
+    if hasattr(transformers, f"{prefix}ForCTC")
+}
 
 
 def tiny_vocabulary(letters: str = "abcdefghij") -> Vocabulary:
@@ -83,14 +101,20 @@ def build_tiny_network(
     """
     vocabulary = tiny_vocabulary() if vocabulary is None else vocabulary
     prefix, fields = FAMILIES[family]
-    config = getattr(transformers, f"{prefix}Config")(
+    config_name = "CTCConfig" if "encoder_config" in fields else "Config"
+    config = getattr(transformers, prefix + config_name)(
         **fields, vocab_size=len(vocabulary.tokens), pad_token_id=vocabulary.blank
     )
     with quiet_transformers(), torch.random.fork_rng():
         torch.manual_seed(seed)
         network = getattr(transformers, f"{prefix}{'ForCTC' if head else 'Model'}")(config).eval()
+        if "encoder_config" in fields:
+            # These start with weights so small that every frame is alike.
+            for weight in network.parameters():
+                if weight.dim() > 1:
+                    weight.data.normal_(std=0.5)
         if head:
-            network.lm_head.weight.data.normal_(std=1.0)
+            getattr(network, head_of(config.to_dict())).weight.data.normal_(std=1.0)
     return network
 
 

@@ -14,6 +14,7 @@ from gaudi_asr_cli.core.devices.base import DeviceSpec
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.formats import FORMATS
 from gaudi_asr_cli.core.formats.record import Format
+from gaudi_asr_cli.core.models.families import FAMILIES, ModelFamily
 from gaudi_asr_cli.core.registry import Registry
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +24,7 @@ REGISTRIES = {
     "LAYOUTS": (LAYOUTS, Layout),
     "DECODERS": (DECODERS, DecoderSpec),
     "FORMATS": (FORMATS, Format),
+    "FAMILIES": (FAMILIES, ModelFamily),
 }
 
 
@@ -72,7 +74,8 @@ TABLE = {new: (file, line) for new, file, line in read_table()}
 
 def test_the_table_has_a_row_for_each_extension_point():
     assert set(TABLE) == {
-        "device", "dataset layout", "decoder", "output format", "recipe", "command",
+        "device", "dataset layout", "decoder", "output format", "model family", "recipe",
+        "command",
     }  # fmt: skip
 
 
@@ -103,6 +106,6 @@ def test_the_registries_of_the_table_exist_and_hold_the_record_it_names(new):
 
 
 def test_every_registry_stands_in_the_table():
-    named = {line.split("`")[1] for _, line in TABLE.values() if "__init__.py" in line}
+    named = {line.split("`")[1] for _, line in TABLE.values() if " in `core/" in line}
 
     assert named == set(REGISTRIES)

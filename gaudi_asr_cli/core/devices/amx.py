@@ -27,5 +27,9 @@ def has_amx() -> bool:
 
 def has_small_groups(convolution: torch.nn.Conv1d) -> bool:
     """Return whether a convolution may be computed wrongly; depthwise ones are correct."""
-    group_channels = convolution.in_channels // convolution.groups
-    return convolution.groups > 1 and 1 < group_channels < CORRECT_FROM_CHANNELS
+    return are_small_groups(convolution.in_channels, convolution.groups)
+
+
+def are_small_groups(channels: int, groups: int) -> bool:
+    """Return whether a convolution with so many input channels may be computed wrongly."""
+    return groups > 1 and 1 < channels // groups < CORRECT_FROM_CHANNELS

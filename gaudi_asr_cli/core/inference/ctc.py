@@ -361,15 +361,11 @@ def choose_decoder(model: EmissionModel, options: InferenceOptions) -> Decoder:
 def open_full_precision(
     name: str, *, device: Device, dtype: str = "auto", language: str | None = None
 ) -> CtcModel:
-    """Open a model that will compute in `dtype`, with its weights still in fp32, for `accelerate`.
-
-    Packing is most exact from weights that were never rounded.
-    """
-    chosen = device.choose_dtype(dtype)
-    model = open_ctc_model(name, device=device, dtype="fp32", language=language)
+    """Open a model that computes in `dtype`, for `accelerate`."""
+    model = open_ctc_model(name, device=device, dtype=dtype, language=language)
     if is_small(model):
         limit_threads(1)
-    return replace(model, dtype=chosen)
+    return model
 
 
 def accelerate(model: CtcModel, options: InferenceOptions = DEFAULT_OPTIONS) -> CtcRecognizer:

@@ -298,7 +298,7 @@ def open_seq2seq_recognizer(
         limit_threads(1)
     # Beam search is left to transformers.
     packable = settled.greedy and options.mode != "transformers"
-    generator = (pack_whisper(model) if packable else None) or model
+    generator = (pack_whisper(model) if packable else None) or model.loaded()
     return Seq2SeqRecognizer(
         generator,
         options.generation,

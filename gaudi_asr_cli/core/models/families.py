@@ -1,51 +1,146 @@
-"""Differences between model families: padding, processors, attention code."""
+"""The architectures that gaudi-asr supports: what differs between model families, one record each.
+
+A family is a file with its record and a line in `FAMILIES`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-PADDABLE = frozenset({"wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat", "wav2vec2-bert"})
-"""Families whose attention masks isolate the audio from padding.
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
+from gaudi_asr_cli.core.registry import Registry
 
-Not data2vec-audio (five positional convolutions, only the first of which gets zeros as padding),
-not wav2vec2-conformer (unmasked convolutions inside the blocks), not SEW (pools frames in pairs).
-"""
+if TYPE_CHECKING:
+    from gaudi_asr_cli.core.models.frames import FrameGeometry
 
-PROCESSORS = {
-    "wav2vec2-bert": "Wav2Vec2BertProcessor",
-    "whisper": "WhisperProcessor",
-    "speech_to_text": "Speech2TextProcessor",
-}
-"""Processor classes of families that do not use wav2vec 2.0's."""
-
-EAGER_ONLY = frozenset({"wavlm"})
-"""Families for which transformers 5 implements eager attention only."""
+ModelConfig = Mapping[str, Any]
+"""The content of a config.json."""
+_HEAD, _PROCESSOR = "lm_head", "Wav2Vec2Processor"
+"""Names of the CTC head and the processor of wav2vec 2.0."""
 
 
-def is_padding_invariant(config: Mapping[str, Any]) -> bool:
+def raw_settings(config: ModelConfig) -> dict[str, Any]:
+    """Return the settings of an extractor that only normalises samples."""
+    return {
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+        "do_normalize": True,
+        "feature_size": 1,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        # Only layer-norm encoders were trained with attention masks.
+        "return_attention_mask": config.get("feat_extract_norm", "layer") == "layer",
+        "sampling_rate": SAMPLE_RATE_HZ,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFamily:
+    """What a model family needs.
+
+    Args:
+        kind: `ctc` or `seq2seq`.
+        geometry: Returns the layers that downsample time; None if the network has fixed windows.
+        head: Name of the CTC head in the network.
+        extractor: transformers' class that computes mel features; None: samples are normalised.
+        settings: Returns the settings of the feature extraction of a folder that has none.
+        processor: transformers' class that joins features and tokenizer.
+        isolates_padding: Attention masks isolate the audio from padding.
+        eager_only: transformers 5 implements eager attention only.
+        packed_body: Name of the body in the weights, if the CPU engine implements its layers.
+        inner_config: Field of the configuration with the encoder's fields.
+    """
+
+    kind: str
+    geometry: Callable[[ModelConfig], FrameGeometry] | None
+    head: str = _HEAD
+    extractor: str | None = None
+    settings: Callable[[ModelConfig], dict[str, Any]] = raw_settings
+    processor: str = _PROCESSOR
+    isolates_padding: bool = False
+    eager_only: bool = False
+    packed_body: str | None = None
+    inner_config: str | None = None
+
+
+_CTC = "gaudi_asr_cli.core.models.ctc"
+_SEQ2SEQ = "gaudi_asr_cli.core.models.seq2seq"
+FAMILIES: Registry[ModelFamily] = Registry(
+    "architecture",
+    {
+        "data2vec-audio": f"{_CTC}.wav2vec2:DATA2VEC_AUDIO",
+        "hubert": f"{_CTC}.wav2vec2:HUBERT",
+        "lasr_ctc": f"{_CTC}.lasr:LASR",
+        "parakeet_ctc": f"{_CTC}.parakeet:PARAKEET",
+        "sew": f"{_CTC}.wav2vec2:SEW",
+        "sew-d": f"{_CTC}.wav2vec2:SEW",
+        "unispeech": f"{_CTC}.wav2vec2:UNISPEECH",
+        "unispeech-sat": f"{_CTC}.wav2vec2:UNISPEECH_SAT",
+        "wav2vec2": f"{_CTC}.wav2vec2:WAV2VEC2",
+        "wav2vec2-bert": f"{_CTC}.wav2vec2_bert:WAV2VEC2_BERT",
+        "wav2vec2-conformer": f"{_CTC}.wav2vec2:WAV2VEC2_CONFORMER",
+        "wavlm": f"{_CTC}.wav2vec2:WAVLM",
+        "moonshine": f"{_SEQ2SEQ}.families:MOONSHINE",
+        "speech-encoder-decoder": f"{_SEQ2SEQ}.families:SPEECH_ENCODER_DECODER",
+        "speech_to_text": f"{_SEQ2SEQ}.families:SPEECH_TO_TEXT",
+        "whisper": f"{_SEQ2SEQ}.families:WHISPER",
+    },
+)
+"""Families by the `model_type` of their config.json."""
+
+
+def family_of(config: ModelConfig) -> ModelFamily | None:
+    """Return the family of a configuration, or None if it is not supported."""
+    model_type = config.get("model_type")
+    return FAMILIES[model_type] if isinstance(model_type, str) and model_type in FAMILIES else None
+
+
+def list_architectures() -> str:
+    """Return the supported architectures, by kind, for a message."""
+    titles = {"ctc": "CTC", "seq2seq": "encoder-decoder"}
+    lists = {
+        title: ", ".join(name for name, family in FAMILIES.items() if family.kind == kind)
+        for kind, title in titles.items()
+    }
+    return "; ".join(f"{title}: {names}" for title, names in lists.items())
+
+
+def head_of(config: ModelConfig) -> str:
+    """Return the name of the CTC head in networks of this configuration."""
+    family = family_of(config)
+    return _HEAD if family is None else family.head
+
+
+def isolates_padding(config: ModelConfig) -> bool:
+    """Return whether attention masks isolate the audio from padding in the family's encoders."""
+    family = family_of(config)
+    return family is not None and family.isolates_padding
+
+
+def is_padding_invariant(config: ModelConfig) -> bool:
     """Return whether an utterance gets the same emissions in a masked batch as unbatched.
 
     Not so with a group norm over time, which includes the padding; a batch norm, which shifts its
     zeros; or an adapter, whose convolutions reach past the end.
     """
-    if config.get("model_type") not in PADDABLE or config.get("add_adapter"):
+    if not isolates_padding(config) or config.get("add_adapter"):
         return False
-    if config.get("model_type") == "wav2vec2-bert":
-        return True
-    return config.get("feat_extract_norm") == "layer" and not config.get("conv_pos_batch_norm")
+    # Families without such a norm have no such field.
+    layer_norm = config.get("feat_extract_norm", "layer") == "layer"
+    return layer_norm and not config.get("conv_pos_batch_norm")
 
 
-def attention_arguments(config: Mapping[str, Any]) -> dict[str, str]:
+def attention_arguments(config: ModelConfig) -> dict[str, str]:
     """Return keyword arguments of `from_pretrained` that select the attention code."""
-    if config.get("model_type") in EAGER_ONLY:
-        return {"attn_implementation": "eager"}
-    return {}
+    family = family_of(config)
+    return {"attn_implementation": "eager"} if family is not None and family.eager_only else {}
 
 
-def processor_class(config: Mapping[str, Any]) -> str:
+def processor_class(config: ModelConfig) -> str:
     """Return the name of transformers' processor for a model of this family."""
-    return PROCESSORS.get(str(config.get("model_type")), "Wav2Vec2Processor")
+    family = family_of(config)
+    return _PROCESSOR if family is None else family.processor
 
 
 def correct_config(model_type: str | None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaudi_asr_cli.core.json_files import read_json_object
+from gaudi_asr_cli.core.models.families import family_of, raw_settings
 from gaudi_asr_cli.core.models.folder import COPY_AGAIN
 from gaudi_asr_cli.core.models.own_code import ASKS_FOR_CODE
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 VARIANCE_FLOOR = 1e-7
 """Added to the variance by `Wav2Vec2FeatureExtractor`, so that silence stays silence."""
 
-MEL_EXTRACTORS = {
-    "wav2vec2-bert": "SeamlessM4TFeatureExtractor",
-    "speech_to_text": "Speech2TextFeatureExtractor",
-}
-"""Families whose inputs are mel features (B, F, C), and transformers' extractor class."""
 SETTINGS_FILES = {"preprocessor_config.json": None, "processor_config.json": "feature_extractor"}
 """Files with the settings of a feature extractor, in order of preference, and the key in them."""
 
@@ -34,7 +30,7 @@ SETTINGS_FILES = {"preprocessor_config.json": None, "processor_config.json": "fe
 class Frontend:
     """Computes the network's inputs from samples.
 
-    `extractor` is transformers' own for mel features (`MEL_EXTRACTORS`), None for raw samples;
+    `extractor` is transformers' own for mel features, None for raw samples;
     clips shorter than `minimum_samples`, the receptive field, are padded with zeros to it.
     """
 
@@ -128,36 +124,19 @@ def read_settings(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 
 def default_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the feature extractor's settings for a model of this family that has none."""
-    if config.get("model_type") == "wav2vec2-bert":
-        return {
-            "feature_extractor_type": "SeamlessM4TFeatureExtractor",
-            "feature_size": 80,
-            "num_mel_bins": 80,
-            "padding_side": "right",
-            "padding_value": 0.0,
-            "sampling_rate": SAMPLE_RATE_HZ,
-            "stride": 2,
-        }
-    return {
-        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
-        "do_normalize": True,
-        "feature_size": 1,
-        "padding_side": "right",
-        "padding_value": 0.0,
-        # Only layer-norm encoders were trained with attention masks.
-        "return_attention_mask": config.get("feat_extract_norm", "layer") == "layer",
-        "sampling_rate": SAMPLE_RATE_HZ,
-    }
+    family = family_of(config)
+    return raw_settings(config) if family is None else family.settings(config)
 
 
 def open_frontend(
     settings: Mapping[str, Any], config: Mapping[str, Any], minimum_samples: int
 ) -> Frontend:
     """Build the frontend for the settings of a feature extractor."""
-    if config.get("model_type") in MEL_EXTRACTORS:
+    family = family_of(config)
+    if family is not None and family.extractor is not None:
         import transformers
 
-        kind = getattr(transformers, MEL_EXTRACTORS[config["model_type"]])
+        kind = getattr(transformers, family.extractor)
         return Frontend(
             masks=True,
             minimum_samples=minimum_samples,

@@ -13,6 +13,7 @@ from typing import Any
 from gaudi_asr_cli.core.data.paths import expand_home
 from gaudi_asr_cli.core.errors import DataError, UnreachableError
 from gaudi_asr_cli.core.json_files import read_json_object
+from gaudi_asr_cli.core.models.families import family_of, head_of, list_architectures
 from gaudi_asr_cli.core.models.own_code import refuse_own_code
 
 DEMO_MODEL = "demo"
@@ -36,10 +37,6 @@ JSON_FILES = (
 )
 """Files of a model that transformers or gaudi-asr reads, each one JSON object."""
 COPY_AGAIN = "Copy or download the model again."
-SEQ2SEQ_FAMILIES = frozenset({"whisper", "speech-encoder-decoder", "speech_to_text", "moonshine"})
-"""Encoder-decoder families; the others are CTC models."""
-UNSUPPORTED_FAMILIES = frozenset({"seamless_m4t", "seamless_m4t_v2", "speecht5"})
-"""Unsupported speech families, neither CTC nor among the supported encoder-decoders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +79,10 @@ def find_model(name: str, *, language: str | None = None, kind: str | None = "ct
 
 def kind_of(config: Mapping[str, Any]) -> str:
     """Return the kind of a model, `ctc` or `seq2seq`, from its config.json."""
-    seq2seq = config.get("model_type") in SEQ2SEQ_FAMILIES or config.get("is_encoder_decoder")
-    return "seq2seq" if seq2seq else "ctc"
+    family = family_of(config)
+    if family is None:
+        return "seq2seq" if config.get("is_encoder_decoder") else "ctc"
+    return family.kind
 
 
 def _find_folder(name: str, language: str | None) -> ModelFolder:
@@ -105,7 +104,8 @@ def _find_folder(name: str, language: str | None) -> ModelFolder:
 
 def has_trained_head(folder: ModelFolder) -> bool:
     """Return whether the weights include a CTC head; pretrained checkpoints have none."""
-    return "lm_head.weight" in set(_read_keys(folder.list_weights()))
+    head = f"{head_of(folder.read_config())}.weight"
+    return head in set(_read_keys(folder.list_weights()))
 
 
 def _read_keys(weights: Iterable[Path]) -> Iterable[str]:
@@ -162,10 +162,12 @@ def _describe_other_weights(path: Path) -> str:
 def _check_kind(folder: ModelFolder, kind: str | None) -> None:
     config = folder.read_config()
     family = config.get("model_type")
-    if family in UNSUPPORTED_FAMILIES:
+    if family_of(config) is None:
         raise DataError(
-            f"{folder.name} is a '{family}' model, which gaudi-asr does not support.",
-            remedy="Choose a CTC model such as facebook/wav2vec2-base-960h, or a Whisper model.",
+            f"{folder.name} is a '{family}' model, an architecture that gaudi-asr does not "
+            "support.",
+            remedy=f"Choose a model of a supported architecture ({list_architectures()}), such as "
+            "facebook/wav2vec2-base-960h or openai/whisper-small.",
         )
     if kind == "ctc" and kind_of(config) != kind:
         raise DataError(

@@ -28,7 +28,7 @@ EXAMPLE_MODELS = {
 }
 KIND_TITLES = {"ctc": "a CTC", "seq2seq": "a sequence-to-sequence"}
 
-FRESH_WEIGHTS = ("lm_head", "masked_spec_embed", "adapter_layer")
+FRESH_WEIGHTS = ("lm_head", "ctc_head", "masked_spec_embed", "adapter_layer")
 """Weights that a checkpoint may lack: fine-tuning adds them, or only SpecAugment needs them."""
 
 SWITCHES = frozenset(

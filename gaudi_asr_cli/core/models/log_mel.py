@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gaudi_asr_cli.core.records import AudioBatch
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +24,17 @@ SILENCE = -10.0
 """log10 of the power floor."""
 RANGE = 8.0
 """Dynamic range below the maximum, in powers of ten."""
+DEFAULTS = {
+    "feature_size": 80,
+    "sampling_rate": SAMPLE_RATE_HZ,
+    "hop_length": 160,
+    "chunk_length": 30,
+    "n_fft": 400,
+}
+"""Settings of a `WhisperFeatureExtractor` and their defaults."""
+HIGHEST_HZ = 8000.0
+LINEAR_HZ, LINEAR_MELS = 1000.0, 15.0
+"""Slaney's mel scale is linear up to here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +129,54 @@ def scale(spectrum: Tensor, loudest: float) -> Tensor:
 
 
 def open_log_mel(settings: Mapping[str, Any]) -> LogMel:
-    """Build the log-mel transform for the settings of a `WhisperFeatureExtractor`."""
-    import torch
-    from transformers import WhisperFeatureExtractor
+    """Build the log-mel transform for the settings of a `WhisperFeatureExtractor`.
 
-    extractor = WhisperFeatureExtractor.from_dict(dict(settings))
+    Raises:
+        DataError: A setting is not a positive number.
+    """
+    import torch
+
+    chosen = {name: _read_size(settings, name, default) for name, default in DEFAULTS.items()}
+    rate_hz, n_fft = chosen["sampling_rate"], chosen["n_fft"]
+    filters = mel_filters(chosen["feature_size"], n_fft, rate_hz)
     return LogMel(
-        filters=torch.from_numpy(extractor.mel_filters).float().T.contiguous(),
-        n_fft=extractor.n_fft,
-        hop_samples=extractor.hop_length,
-        window_samples=extractor.n_samples,
+        filters=torch.from_numpy(filters).float().contiguous(),
+        n_fft=n_fft,
+        hop_samples=chosen["hop_length"],
+        window_samples=chosen["chunk_length"] * rate_hz,
         settings=settings,
     )
+
+
+def _read_size(settings: Mapping[str, Any], name: str, default: int) -> int:
+    value = settings.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise DataError(
+            f"preprocessor_config.json: {name} is {value!r}, not a positive integer.",
+            remedy="Copy or download the model again.",
+        )
+    return value
+
+
+def mel_filters(count: int, n_fft: int, rate_hz: int) -> NDArray[np.float64]:
+    """Return Slaney's mel filters (count, n_fft / 2 + 1) up to 8 kHz, each of the same area."""
+    mels = np.linspace(0.0, _to_mel(HIGHEST_HZ), count + 2)
+    edges_hz = _to_hertz(mels)  # (count + 2,)
+    bins_hz = np.linspace(0, rate_hz // 2, n_fft // 2 + 1)
+    widths, distances = np.diff(edges_hz), edges_hz[:, None] - bins_hz[None, :]
+    rising = -distances[:-2] / widths[:-1, None]
+    falling = distances[2:] / widths[1:, None]
+    areas = 2.0 / (edges_hz[2:] - edges_hz[:-2])
+    return np.maximum(0.0, np.minimum(rising, falling)) * areas[:, None]
+
+
+def _to_mel(frequency_hz: float) -> float:
+    """Return mels: linear below 1 kHz, logarithmic above."""
+    if frequency_hz < LINEAR_HZ:
+        return 3.0 * frequency_hz / 200.0
+    return float(LINEAR_MELS + np.log(frequency_hz / LINEAR_HZ) * (27.0 / np.log(6.4)))
+
+
+def _to_hertz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
+    logarithmic = LINEAR_HZ * np.exp((np.log(6.4) / 27.0) * (mels - LINEAR_MELS))
+    return np.where(mels >= LINEAR_MELS, logarithmic, 200.0 * mels / 3.0)

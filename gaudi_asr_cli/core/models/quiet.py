@@ -52,8 +52,10 @@ def name_reason(error: Exception) -> str:
 
 
 def silence_advice() -> None:
-    """Suppress a warning to model developers that a forward pass would print.
+    """Suppress warnings to model developers that a forward pass would print.
 
-    WavLM passes two kinds of masks to torch at once; the result is correct.
+    WavLM passes two kinds of masks to torch at once, LASR has an even kernel; the results are
+    correct.
     """
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+    warnings.filterwarnings("ignore", message="Using padding='same' with even kernel lengths")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.models.network import count_parameters
 
 SMALL_WEIGHTS = 5_000_000
 """Below this many weights a second thread gains little at best, and on a busy machine threads that
@@ -23,12 +24,23 @@ class PlacedTask(Protocol):
     def device(self) -> Device: ...
 
 
+class PlacedModel(Protocol):
+    """A model on its device, whose network may not be loaded."""
+
+    @property
+    def parameter_count(self) -> int: ...
+
+    @property
+    def device(self) -> Device: ...
+
+
 @contextmanager
 def fitting_threads(model: PlacedTask) -> Iterator[None]:
     """Run a small network on one CPU thread; the others load data and draw."""
     import torch
 
-    with threads(1 if is_small(model) else torch.get_num_threads()):
+    small = _is_small(count_parameters(model.network), model.device)
+    with threads(1 if small else torch.get_num_threads()):
         yield
 
 
@@ -45,7 +57,10 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def is_small(model: PlacedTask) -> bool:
+def is_small(model: PlacedModel) -> bool:
     """Return whether a network on the CPU is too small for several threads."""
-    weights = sum(parameter.numel() for parameter in model.network.parameters())
-    return model.device.trains_on_cpu and weights < SMALL_WEIGHTS
+    return _is_small(model.parameter_count, model.device)
+
+
+def _is_small(parameters: int, device: Device) -> bool:
+    return device.trains_on_cpu and parameters < SMALL_WEIGHTS

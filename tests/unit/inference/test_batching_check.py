@@ -76,13 +76,14 @@ def test_model_with_other_emissions_is_detected(tmp_path):
     assert all(one.alone != one.other for one in result.differences)
 
 
-def test_weights_are_cast_only_after_packing(tmp_path):
+def test_weights_are_packed_as_stored_and_cast_for_a_network(tmp_path):
     folder = str(save_tiny_model(tmp_path))
     full = open_full_precision(folder, device=CPU, dtype="bf16")
     batching = replace(CPU, prefers_batching=True)
 
     cast = open_recognizer(folder, batching, InferenceOptions(dtype="bf16"))
 
-    assert {str(one.dtype) for one in full.network.parameters()} == {"torch.float32"}
+    assert {str(full.weights[name].dtype) for name in full.weights.shapes} == {"torch.float32"}
+    assert not full.source.is_loaded
     assert {str(one.dtype) for one in cast.model.network.parameters()} == {"torch.bfloat16"}
     assert (full.dtype, cast.dtype) == ("bf16", "bf16")

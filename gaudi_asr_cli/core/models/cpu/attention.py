@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 from gaudi_asr_cli.core.devices.amx import has_amx
 from gaudi_asr_cli.core.models.cpu.linear import Linear, LinearMaker
+from gaudi_asr_cli.core.models.weights import NetworkWeights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,26 +140,46 @@ def plan_tiles(heads: int, frames: int) -> Iterator[tuple[slice, slice]]:
             yield slice(head, head + heads_per_tile), slice(start, start + rows)
 
 
-def pack_attention(module: Any, make: LinearMaker, relative: RelativeBias | None) -> Attention:
-    """Pack the attention of a transformers network; all families use the same attribute names."""
+def pack_attention(
+    weights: NetworkWeights, heads: int, make: LinearMaker, relative: RelativeBias | None
+) -> Attention:
+    """Pack an attention from its weights; a projection without bias gets zeros."""
     # The scale is folded into the query's weight: one pass less over the scores.
-    scaled = ((module.q_proj, float(module.scaling)), (module.k_proj, 1.0), (module.v_proj, 1.0))
-    weight = torch.cat([linear.weight.detach().float() * scale for linear, scale in scaled])
-    bias = torch.cat([linear.bias.detach().float() * scale for linear, scale in scaled])
-    out = make(module.out_proj.weight.detach(), module.out_proj.bias.detach())
-    return Attention(make(weight, bias), out, int(module.num_heads), relative)
+    scales = (("q_proj", scale_of(weights, heads)), ("k_proj", 1.0), ("v_proj", 1.0))
+    qkv = make(*concatenate(weights, dict(scales)))
+    out = make(weights["out_proj.weight"].detach(), weights["out_proj.bias"].detach())
+    return Attention(qkv, out, heads, relative)
 
 
-def pack_relative(module: Any, first: Any, dtype: torch.dtype) -> RelativeBias | None:
-    """Pack the relative bias of an attention, whose table is in the `first` layer; None if none."""
-    if not hasattr(module, "gru_rel_pos_linear"):
-        return None
+def scale_of(weights: NetworkWeights, heads: int) -> float:
+    """Return the factor of the scores of an attention: the root of a head's width, inverted."""
+    return float((weights.shape("q_proj.weight")[0] // heads) ** -0.5)
+
+
+def concatenate(weights: NetworkWeights, scales: Mapping[str, float]) -> tuple[Tensor, Tensor]:
+    """Concatenate the scaled weights and biases of linears with the same input."""
+    weight = torch.cat(
+        [weights[f"{name}.weight"].detach().float() * scale for name, scale in scales.items()]
+    )
+    bias = torch.cat([_bias_of(weights.below(name)) * scale for name, scale in scales.items()])
+    return weight, bias
+
+
+def _bias_of(linear: NetworkWeights) -> Tensor:
+    bias = linear.get("bias")
+    return torch.zeros(linear.shape("weight")[0]) if bias is None else bias.detach().float()
+
+
+def pack_relative(
+    weights: NetworkWeights, table: Tensor, longest: int, dtype: torch.dtype
+) -> RelativeBias:
+    """Pack the relative bias of an attention; its table (buckets, H) is in the first layer."""
     return RelativeBias(
-        table=first.rel_attn_embed.weight.detach().to(dtype),
-        buckets=partial(bucket_distances, buckets=first.num_buckets, longest=first.max_distance),
-        weight=module.gru_rel_pos_linear.weight.detach().to(dtype),
-        bias=module.gru_rel_pos_linear.bias.detach().to(dtype),
-        constant=module.gru_rel_pos_const.detach().to(dtype).view(-1, 1),
+        table=table.detach().to(dtype),
+        buckets=partial(bucket_distances, buckets=table.shape[0], longest=longest),
+        weight=weights["gru_rel_pos_linear.weight"].detach().to(dtype),
+        bias=weights["gru_rel_pos_linear.bias"].detach().to(dtype),
+        constant=weights["gru_rel_pos_const"].detach().to(dtype).view(-1, 1),
     )
 
 

@@ -6,14 +6,15 @@ nothing is copied. A block of frames passes through all layers while it is in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch.nn import functional
 
+from gaudi_asr_cli.core.models.cpu.ctc_layout import CtcLayout
 from gaudi_asr_cli.core.models.cpu.linear import (
     Linear,
     can_fuse,
@@ -21,12 +22,15 @@ from gaudi_asr_cli.core.models.cpu.linear import (
     unpacked_linear,
 )
 from gaudi_asr_cli.core.models.geometry import Convolution
+from gaudi_asr_cli.core.models.weights import NetworkWeights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 BLOCK_FRAMES = 128
 """Frames that pass through all layers at once; 64 to 192 are within two percent of each other."""
+TORCH_EPS = 1e-5
+"""Default epsilon of torch's norms, which the norms of convolutions and adapters have."""
 STATISTICS_ROWS = 16_384
 """Windows whose covariance is computed at once: bounds memory for long audio."""
 
@@ -44,12 +48,10 @@ class Norm:
         return functional.layer_norm(rows, (self.size,), self.weight, self.bias, self.eps)
 
 
-def pack_norm(module: Any, dtype: torch.dtype) -> Norm:
-    """Pack a layer norm of a transformers network in `dtype`."""
-    if module.weight is None:
-        return Norm(module.normalized_shape[0], None, None, module.eps)
-    weight, bias = module.weight.detach().to(dtype), module.bias.detach().to(dtype)
-    return Norm(weight.shape[0], weight, bias, module.eps)
+def pack_norm(weights: NetworkWeights, dtype: torch.dtype, eps: float = TORCH_EPS) -> Norm:
+    """Pack the weights of a layer norm in `dtype`."""
+    weight, bias = weights["weight"].detach().to(dtype), weights["bias"].detach().to(dtype)
+    return Norm(weight.shape[0], weight, bias, eps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,58 +246,47 @@ def window_maker(dtype: torch.dtype) -> WindowMaker:
     return make
 
 
-def pack_features(module: Any, make: WindowMaker, dtype: torch.dtype) -> FeatureEncoder:
-    """Pack the feature encoder of a transformers network (its `conv_layers`).
+def pack_features(
+    weights: NetworkWeights, layout: CtcLayout, make: WindowMaker, dtype: torch.dtype
+) -> FeatureEncoder:
+    """Pack the feature encoder from its weights.
 
     `make` builds all convolutions but the first, whose input is the raw samples.
     """
-    layers = list(module.conv_layers)
+    modules = [weights.below(f"conv_layers.{i}") for i in range(len(layout.convolutions))]
     return FeatureEncoder(
-        first=_pack_first(layers[0], dtype),
-        first_shape=_shape(layers[0].conv),
-        later=tuple(_pack_later(layer, make, dtype) for layer in layers[1:]),
-        channels=layers[-1].conv.out_channels,
+        first=_pack_first(modules[0], layout.group_norm, dtype),
+        first_shape=layout.convolutions[0],
+        later=tuple(
+            _pack_later(module, make, shape, dtype)
+            for module, shape in zip(modules[1:], layout.convolutions[1:], strict=True)
+        ),
+        channels=layout.channels[-1],
         dtype=dtype,
     )
 
 
-def is_group_norm(module: Any) -> bool:
-    """Return whether the norm of a convolution layer is over time."""
-    return isinstance(module, torch.nn.GroupNorm)
-
-
-def has_known_norms(layers: Sequence[Any]) -> bool:
-    """Return whether only the first layer's norm may be over time, with one group per channel."""
-    first = layers[0].layer_norm if hasattr(layers[0], "layer_norm") else None
-    if isinstance(first, torch.nn.GroupNorm) and first.num_groups != first.num_channels:
-        return False
-    norms = [getattr(layer, "layer_norm", None) for layer in layers[1:]]
-    return first is not None and not any(is_group_norm(norm) for norm in norms)
-
-
-def _pack_first(layer: Any, dtype: torch.dtype) -> GroupNormed | LayerNormed:
-    weight = layer.conv.weight.detach()[:, 0, :]
-    norm = layer.layer_norm
-    if is_group_norm(norm):
+def _pack_first(
+    module: NetworkWeights, group_norm: bool, dtype: torch.dtype
+) -> GroupNormed | LayerNormed:
+    weight, norm = module["conv.weight"].detach()[:, 0, :], module.below("layer_norm")
+    if group_norm:
         # A bias before the norm is removed with the mean.
-        scale, shift = norm.weight.detach().double(), norm.bias.detach().double()
-        return GroupNormed(weight.double(), scale, shift, norm.eps)
-    bias = layer.conv.bias
+        scale, shift = norm["weight"].detach().double(), norm["bias"].detach().double()
+        return GroupNormed(weight.double(), scale, shift, TORCH_EPS)
+    bias = module.get("conv.bias")
     zeros = torch.zeros(weight.shape[0])
     shift = zeros if bias is None else bias.detach().float()
     return LayerNormed(weight.float().contiguous(), shift, pack_norm(norm, dtype))
 
 
-def _pack_later(layer: Any, make: WindowMaker, dtype: torch.dtype) -> LaterConvolution:
-    conv = layer.conv
-    norm = getattr(layer, "layer_norm", None)
-    bias = None if conv.bias is None else conv.bias.detach()
+def _pack_later(
+    module: NetworkWeights, make: WindowMaker, shape: Convolution, dtype: torch.dtype
+) -> LaterConvolution:
+    weight, bias = module["conv.weight"].detach(), module.get("conv.bias")
     # (out, in, kernel) to (out, kernel x in): the memory order of frames.
-    weight = conv.weight.detach().permute(0, 2, 1).reshape(conv.out_channels, -1)
-    packed = None if norm is None else pack_norm(norm, dtype)
-    shape = _shape(conv)
-    return LaterConvolution(make(weight, bias, shape), packed, shape)
-
-
-def _shape(conv: Any) -> Convolution:
-    return Convolution(int(conv.kernel_size[0]), int(conv.stride[0]))
+    rows = weight.permute(0, 2, 1).reshape(weight.shape[0], -1)
+    has_norm = "layer_norm.weight" in module
+    packed = pack_norm(module.below("layer_norm"), dtype) if has_norm else None
+    product = make(rows, None if bias is None else bias.detach(), shape)
+    return LaterConvolution(product, packed, shape)

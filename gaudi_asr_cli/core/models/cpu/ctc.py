@@ -12,12 +12,8 @@ import torch
 from gaudi_asr_cli.core.devices.amx import has_amx
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
 from gaudi_asr_cli.core.errors import MachineError
-from gaudi_asr_cli.core.models.cpu.convolution import (
-    FeatureEncoder,
-    has_known_norms,
-    pack_features,
-    window_maker,
-)
+from gaudi_asr_cli.core.models.cpu.convolution import FeatureEncoder, pack_features, window_maker
+from gaudi_asr_cli.core.models.cpu.ctc_layout import has_weights, read_ctc_layout
 from gaudi_asr_cli.core.models.cpu.encoder import Encoder, pack_encoder
 from gaudi_asr_cli.core.models.cpu.int8 import (
     can_quantise,
@@ -33,13 +29,6 @@ from gaudi_asr_cli.core.records import AudioBatch, Emissions, Vocabulary
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
-
-FAMILIES = frozenset(
-    {"wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat", "wavlm"}
-)
-"""Model types whose layers this package implements."""
-ACTIVATIONS = ("hidden_act", "feat_extract_activation")
-"""Configuration fields that must be GELU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +94,12 @@ def frames_of(log_probs: NDArray[np.float32]) -> NDArray[np.int64]:
 def pack(model: CtcModel, *, int8: bool = False) -> PackedCtcModel | None:
     """Build the optimised CPU version of a model, or return None if it is not supported.
 
-    It computes in `model.dtype`. Pass fp32 weights if possible: the first convolution then stays
+    It computes in `model.dtype`, from the stored weights or from a network that is loaded already.
+    Weights that were never rounded give the most exact result: the first convolution then stays
     exact in bf16 as well.
 
     Args:
-        model: A transformers model on a CPU; not modified.
+        model: A model on a CPU; not modified.
         int8: Quantise the transformer layers to int8 and, without AMX, all convolutions but the
             first: a third faster than bf16 there, slightly less accurate (about 1 % error in a
             matrix product). With AMX, bf16 is as fast.
@@ -117,7 +107,11 @@ def pack(model: CtcModel, *, int8: bool = False) -> PackedCtcModel | None:
     Raises:
         MachineError: `int8` is not supported by this build of torch.
     """
-    if not is_packable(model):
+    layout = read_ctc_layout(model.config)
+    if layout is None or model.device.torch_device.type != "cpu":
+        return None
+    weights = model.weights
+    if not has_weights(weights, layout):
         return None
     dtype = torch_dtype(model.dtype)
     if int8 and not can_quantise():
@@ -128,13 +122,12 @@ def pack(model: CtcModel, *, int8: bool = False) -> PackedCtcModel | None:
     make = int8_linear_maker(dtype) if int8 else linear_maker(dtype)
     # AMX multiplies bf16 so fast that quantising the input of a convolution takes longer.
     slide = int8_window_maker if int8 and not has_amx() else window_maker(dtype)
-    network = model.network
-    body = getattr(network, network.base_model_prefix)
+    body, head = weights.below(layout.body), weights.below("lm_head")
     with torch.inference_mode():
         return PackedCtcModel(
             name=model.name,
-            features=pack_features(body.feature_extractor, slide, dtype),
-            encoder=pack_encoder(body, network.lm_head, make, dtype),
+            features=pack_features(body.below("feature_extractor"), layout, slide, dtype),
+            encoder=pack_encoder(body, head, layout, make, dtype),
             vocabulary=model.vocabulary,
             frontend=model.frontend,
             geometry=model.geometry,
@@ -145,16 +138,3 @@ def pack(model: CtcModel, *, int8: bool = False) -> PackedCtcModel | None:
             language=model.language,
             new_tokens=model.new_tokens,
         )
-
-
-def is_packable(model: CtcModel) -> bool:
-    """Return whether the model is on a CPU and this package implements its layers."""
-    config = model.config
-    if model.device.torch_device.type != "cpu" or config.get("model_type") not in FAMILIES:
-        return False
-    if config.get("add_adapter") or config.get("conv_pos_batch_norm"):
-        return False
-    if any(config.get(field, "gelu") != "gelu" for field in ACTIVATIONS):
-        return False
-    body = getattr(model.network, model.network.base_model_prefix)
-    return has_known_norms(list(body.feature_extractor.conv_layers))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 from gaudi_asr_cli.core.models.cpu.attention import Attention, pack_attention, pack_relative
 from gaudi_asr_cli.core.models.cpu.convolution import Norm, pack_norm
-from gaudi_asr_cli.core.models.cpu.linear import Linear, LinearMaker, linear_maker
+from gaudi_asr_cli.core.models.cpu.ctc_layout import CtcLayout
+from gaudi_asr_cli.core.models.cpu.linear import Linear, LinearMaker, linear_maker, pack_linear
 from gaudi_asr_cli.core.models.cpu.positions import PositionalConvolution, pack_positions
+from gaudi_asr_cli.core.models.weights import NetworkWeights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,53 +97,58 @@ class Encoder:
         return torch.cat(embedded) if len(embedded) > 1 else embedded[0]
 
 
-def pack_encoder(body: Any, head: Any, make: LinearMaker, dtype: torch.dtype) -> Encoder:
-    """Pack the encoder and the head of a transformers network.
+def pack_encoder(
+    body: NetworkWeights,
+    head: NetworkWeights,
+    layout: CtcLayout,
+    make: LinearMaker,
+    dtype: torch.dtype,
+) -> Encoder:
+    """Pack the encoder and the head from their weights.
 
     `make` packs the linears of the layers; the projection and the head are never quantised.
     """
-    inner, projection = body.encoder, body.feature_projection
-    first = inner.layers[0].attention
+    inner, projection = body.below("encoder"), body.below("feature_projection")
     make_exact = linear_maker(dtype)
     return Encoder(
-        projection_norm=_pack_projection_norm(projection, dtype),
-        projection=_pack_linear(projection.projection, make_exact),
-        positions=pack_positions(inner.pos_conv_embed, dtype),
-        norm=pack_norm(inner.layer_norm, dtype),
-        layers=tuple(_pack_layer(layer, first, make, dtype) for layer in inner.layers),
-        head=_pack_linear(head, make_exact),
-        pre_norm=type(inner).__name__.endswith("StableLayerNorm"),
+        projection_norm=pack_norm(projection.below("layer_norm"), dtype, layout.eps)
+        if layout.projection_norm
+        else None,
+        projection=pack_linear(projection.below("projection"), make_exact),
+        positions=pack_positions(inner.below("pos_conv_embed"), layout.positions, dtype),
+        norm=pack_norm(inner.below("layer_norm"), dtype, layout.eps),
+        layers=tuple(_pack_layers(inner, layout, make, dtype)),
+        head=pack_linear(head, make_exact),
+        pre_norm=layout.pre_norm,
     )
 
 
-def _pack_projection_norm(projection: Any, dtype: torch.dtype) -> Norm | None:
-    norm = getattr(projection, "layer_norm", None)
-    return None if norm is None else pack_norm(norm, dtype)
+def _pack_layers(
+    encoder: NetworkWeights, layout: CtcLayout, make: LinearMaker, dtype: torch.dtype
+) -> Iterator[Layer]:
+    table = encoder.get("layers.0.attention.rel_attn_embed.weight")
+    for index in range(layout.layers):
+        layer = encoder.below(f"layers.{index}")
+        attention, feed_forward = layer.below("attention"), layer.below("feed_forward")
+        relative = None
+        if table is not None:
+            relative = pack_relative(attention, table, layout.longest, dtype)
+        yield Layer(
+            attention=pack_attention(attention, layout.heads, make, relative),
+            attention_norm=pack_norm(layer.below("layer_norm"), dtype, layout.eps),
+            fc1=pack_linear(feed_forward.below("intermediate_dense"), make),
+            fc2=pack_linear(feed_forward.below("output_dense"), make),
+            final_norm=pack_norm(layer.below("final_layer_norm"), dtype, layout.eps),
+            adapter=None
+            if layout.adapter is None
+            else _pack_adapter(layer.below("adapter_layer"), dtype),
+        )
 
 
-def _pack_layer(layer: Any, first: Any, make: LinearMaker, dtype: torch.dtype) -> Layer:
-    relative = pack_relative(layer.attention, first, dtype)
-    return Layer(
-        attention=pack_attention(layer.attention, make, relative),
-        attention_norm=pack_norm(layer.layer_norm, dtype),
-        fc1=_pack_linear(layer.feed_forward.intermediate_dense, make),
-        fc2=_pack_linear(layer.feed_forward.output_dense, make),
-        final_norm=pack_norm(layer.final_layer_norm, dtype),
-        adapter=_pack_adapter(getattr(layer, "adapter_layer", None), dtype),
-    )
-
-
-def _pack_adapter(module: Any, dtype: torch.dtype) -> Adapter | None:
-    if module is None:
-        return None
+def _pack_adapter(weights: NetworkWeights, dtype: torch.dtype) -> Adapter:
     make = linear_maker(dtype)
     return Adapter(
-        norm=pack_norm(module.norm, dtype),
-        down=_pack_linear(module.linear_1, make),
-        up=_pack_linear(module.linear_2, make),
+        norm=pack_norm(weights.below("norm"), dtype),
+        down=pack_linear(weights.below("linear_1"), make),
+        up=pack_linear(weights.below("linear_2"), make),
     )
-
-
-def _pack_linear(module: Any, make: LinearMaker) -> Linear:
-    bias = None if module.bias is None else module.bias.detach()
-    return make(module.weight.detach(), bias)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch.nn import functional
 
+from gaudi_asr_cli.core.models.weights import NetworkWeights
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -120,3 +122,9 @@ def _plain_in(dtype: torch.dtype) -> LinearMaker:
 def cast(bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     """Return a copy of the bias in `dtype`, or None if there is no bias."""
     return None if bias is None else bias.to(dtype).contiguous()
+
+
+def pack_linear(weights: NetworkWeights, make: LinearMaker) -> Linear:
+    """Pack the weights of a linear with `make`."""
+    bias = weights.get("bias")
+    return make(weights["weight"].detach(), None if bias is None else bias.detach())

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch.nn import functional
 
-from gaudi_asr_cli.core.devices.amx import has_amx, has_small_groups
-from gaudi_asr_cli.core.models.cpu.convolution import Norm, pack_norm
-from gaudi_asr_cli.core.models.cpu.linear import can_fuse, cast
+from gaudi_asr_cli.core.devices.amx import are_small_groups, has_amx
+from gaudi_asr_cli.core.models.cpu.convolution import TORCH_EPS, Norm
+from gaudi_asr_cli.core.models.cpu.ctc_layout import WEIGHT_NORMS, Positions
+from gaudi_asr_cli.core.models.cpu.linear import can_fuse
+from gaudi_asr_cli.core.models.weights import NetworkWeights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,28 +124,40 @@ def _cut(frames: Tensor, start: int, end: int) -> Tensor:
     return functional.pad(inside, (0, 0, left, right)) if left or right else inside
 
 
-def pack_positions(module: Any, dtype: torch.dtype) -> tuple[PositionalConvolution, ...]:
-    """Pack the positional convolutions of a transformers network: one, or data2vec's stack."""
-    layers = getattr(module, "layers", None)
-    if layers is None:
-        return (_pack_one(module.conv, None, dtype),)
-    return tuple(_pack_one(layer.conv, layer.layer_norm, dtype) for layer in layers)
+def pack_positions(
+    weights: NetworkWeights, positions: Positions, dtype: torch.dtype
+) -> tuple[PositionalConvolution, ...]:
+    """Pack the positional convolutions: one, or data2vec's stack, whose norms have no weights."""
+    if positions.stacked is None:
+        module = weights.below("conv")
+        return (_pack_one(fold_weight_norm(module), module["bias"], positions, dtype),)
+    modules = [weights.below(f"layers.{index}.conv") for index in range(positions.stacked)]
+    return tuple(_pack_one(one["weight"], one["bias"], positions, dtype) for one in modules)
 
 
-def _pack_one(conv: Any, layer_norm: Any, wanted: torch.dtype) -> PositionalConvolution:
-    dtype = torch.float32 if has_amx() and has_small_groups(conv) else wanted
-    norm = None if layer_norm is None else pack_norm(layer_norm, dtype)
-    # Reading `weight` once folds the weight norm into it.
-    weight, bias = conv.weight.detach().to(dtype).contiguous(), cast(conv.bias.detach(), dtype)
-    kernel, groups = int(weight.shape[2]), int(conv.groups)
+def fold_weight_norm(weights: NetworkWeights) -> Tensor:
+    """Return the weight (D, D / groups, kernel) of a convolution with a norm of its weight."""
+    for gain, direction in WEIGHT_NORMS:
+        if gain in weights:
+            return torch._weight_norm(weights[direction].detach(), weights[gain].detach(), 2)
+    return weights["weight"]
+
+
+def _pack_one(
+    weight: Tensor, bias: Tensor, positions: Positions, wanted: torch.dtype
+) -> PositionalConvolution:
+    channels, groups, kernel = weight.shape[0], positions.groups, positions.kernel
+    dtype = torch.float32 if has_amx() and are_small_groups(channels, groups) else wanted
+    norm = None if positions.stacked is None else Norm(channels, None, None, TORCH_EPS)
+    weight, bias = weight.detach().to(dtype).contiguous(), bias.detach().to(dtype).contiguous()
     if not can_fuse(dtype):
         return PositionalConvolution(PlainSliding(weight, bias, groups), kernel, norm, dtype)
-    channels, image = int(conv.in_channels), weight[:, :, None, :].contiguous()
-    weights = {
+    image = weight[:, :, None, :].contiguous()
+    packed = {
         length: torch.ops.mkldnn._reorder_convolution_weight(
             image, [0, 0], [1, 1], [1, 1], groups, [1, channels, 1, length + kernel - 1]
         )
         for length in BLOCKS_FRAMES
     }
-    product = FusedSliding(weights, kernel, bias, groups)
+    product = FusedSliding(packed, kernel, bias, groups)
     return PositionalConvolution(product, kernel, norm, dtype)

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
-from gaudi_asr_cli.core.models.cpu.attention import Attention
+from gaudi_asr_cli.core.models.cpu.attention import (
+    Attention,
+    concatenate,
+    pack_attention,
+    scale_of,
+)
 from gaudi_asr_cli.core.models.cpu.convolution import Norm, pack_norm
 from gaudi_asr_cli.core.models.cpu.encoder import Layer
-from gaudi_asr_cli.core.models.cpu.linear import Linear, LinearMaker, linear_maker
+from gaudi_asr_cli.core.models.cpu.linear import Linear, LinearMaker, linear_maker, pack_linear
+from gaudi_asr_cli.core.models.cpu.whisper_layout import WhisperLayout
+from gaudi_asr_cli.core.models.weights import NetworkWeights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -165,96 +172,74 @@ def _cross_attend(
     return layer.cross_out.add(context.reshape(hidden.shape), hidden)
 
 
-def is_whisper_packable(network: Any) -> bool:
-    """Return whether a Whisper network is on the CPU and has the layers implemented here."""
-    config = network.config
-    return bool(
-        config.model_type == "whisper"
-        and config.activation_function == "gelu"
-        and not config.scale_embedding
-        and network.device.type == "cpu"
-    )
-
-
-def pack_network(network: Any, dtype: torch.dtype) -> tuple[WhisperEncoder, WhisperDecoder]:
-    """Pack encoder and decoder of a transformers Whisper in `dtype`, which is not modified."""
+def pack_network(
+    weights: NetworkWeights, layout: WhisperLayout, dtype: torch.dtype
+) -> tuple[WhisperEncoder, WhisperDecoder]:
+    """Pack encoder and decoder of a Whisper in `dtype` from its weights."""
     make = linear_maker(dtype)
-    return _pack_encoder(network.model.encoder, make, dtype), _pack_decoder(network, make, dtype)
-
-
-def _pack_encoder(encoder: Any, make: LinearMaker, dtype: torch.dtype) -> WhisperEncoder:
-    def convolution(module: Any) -> tuple[Tensor, Tensor]:
-        return module.weight.detach().to(dtype), module.bias.detach().to(dtype)
-
-    return WhisperEncoder(
-        conv1=convolution(encoder.conv1),
-        conv2=convolution(encoder.conv2),
-        positions=encoder.embed_positions.weight.detach().to(dtype),
-        layers=tuple(_pack_encoder_layer(layer, make, dtype) for layer in encoder.layers),
-        norm=pack_norm(encoder.layer_norm, dtype),
+    encoder = _pack_encoder(weights.below("model.encoder"), layout, make, dtype)
+    decoder = weights.below("model.decoder")
+    embed_tokens = decoder["embed_tokens.weight"].detach()
+    # A file stores the head only if it is not that of the embeddings.
+    head = weights.get("proj_out.weight")
+    layers = (decoder.below(f"layers.{index}") for index in range(layout.decoder_layers))
+    return encoder, WhisperDecoder(
+        embed_tokens=embed_tokens.to(dtype),
+        embed_positions=decoder["embed_positions.weight"].detach().to(dtype),
+        layers=tuple(
+            _pack_decoder_layer(layer, layout.decoder_heads, make, dtype) for layer in layers
+        ),
+        norm=pack_norm(decoder.below("layer_norm"), dtype),
+        head=make(embed_tokens if head is None else head.detach(), None),
     )
 
 
-def _pack_encoder_layer(module: Any, make: LinearMaker, dtype: torch.dtype) -> Layer:
+def _pack_encoder(
+    encoder: NetworkWeights, layout: WhisperLayout, make: LinearMaker, dtype: torch.dtype
+) -> WhisperEncoder:
+    def convolution(name: str) -> tuple[Tensor, Tensor]:
+        weight, bias = encoder[f"{name}.weight"].detach(), encoder[f"{name}.bias"].detach()
+        return weight.to(dtype), bias.to(dtype)
+
+    layers = (encoder.below(f"layers.{index}") for index in range(layout.encoder_layers))
+    return WhisperEncoder(
+        conv1=convolution("conv1"),
+        conv2=convolution("conv2"),
+        positions=encoder["embed_positions.weight"].detach().to(dtype),
+        layers=tuple(
+            _pack_encoder_layer(layer, layout.encoder_heads, make, dtype) for layer in layers
+        ),
+        norm=pack_norm(encoder.below("layer_norm"), dtype),
+    )
+
+
+def _pack_encoder_layer(
+    layer: NetworkWeights, heads: int, make: LinearMaker, dtype: torch.dtype
+) -> Layer:
     return Layer(
-        attention=_pack_attention(module.self_attn, make),
-        attention_norm=pack_norm(module.self_attn_layer_norm, dtype),
-        fc1=_pack_linear(module.fc1, make),
-        fc2=_pack_linear(module.fc2, make),
-        final_norm=pack_norm(module.final_layer_norm, dtype),
+        attention=pack_attention(layer.below("self_attn"), heads, make, None),
+        attention_norm=pack_norm(layer.below("self_attn_layer_norm"), dtype),
+        fc1=pack_linear(layer.below("fc1"), make),
+        fc2=pack_linear(layer.below("fc2"), make),
+        final_norm=pack_norm(layer.below("final_layer_norm"), dtype),
         adapter=None,
     )
 
 
-def _pack_decoder(network: Any, make: LinearMaker, dtype: torch.dtype) -> WhisperDecoder:
-    decoder = network.model.decoder
-    return WhisperDecoder(
-        embed_tokens=decoder.embed_tokens.weight.detach().to(dtype),
-        embed_positions=decoder.embed_positions.weight.detach().to(dtype),
-        layers=tuple(_pack_decoder_layer(layer, make, dtype) for layer in decoder.layers),
-        norm=pack_norm(decoder.layer_norm, dtype),
-        head=make(network.proj_out.weight.detach(), None),
-    )
-
-
-def _pack_decoder_layer(module: Any, make: LinearMaker, dtype: torch.dtype) -> WhisperDecoderLayer:
-    cross = module.encoder_attn
-    scale = float(cross.scaling)
-    query = cross.q_proj
+def _pack_decoder_layer(
+    layer: NetworkWeights, heads: int, make: LinearMaker, dtype: torch.dtype
+) -> WhisperDecoderLayer:
+    cross = layer.below("encoder_attn")
+    query, scale = cross.below("q_proj"), scale_of(cross, heads)
     return WhisperDecoderLayer(
-        self_attn=_pack_attention(module.self_attn, make),
-        self_attn_norm=pack_norm(module.self_attn_layer_norm, dtype),
-        cross_query=make(query.weight.detach() * scale, query.bias.detach() * scale),
-        cross_kv=make(*_concatenate((cross.k_proj, cross.v_proj), (1.0, 1.0))),
-        cross_out=_pack_linear(cross.out_proj, make),
-        cross_attn_norm=pack_norm(module.encoder_attn_layer_norm, dtype),
-        fc1=_pack_linear(module.fc1, make),
-        fc2=_pack_linear(module.fc2, make),
-        final_norm=pack_norm(module.final_layer_norm, dtype),
-        heads=int(cross.num_heads),
+        self_attn=pack_attention(layer.below("self_attn"), heads, make, None),
+        self_attn_norm=pack_norm(layer.below("self_attn_layer_norm"), dtype),
+        cross_query=make(query["weight"].detach() * scale, query["bias"].detach() * scale),
+        cross_kv=make(*concatenate(cross, {"k_proj": 1.0, "v_proj": 1.0})),
+        cross_out=pack_linear(cross.below("out_proj"), make),
+        cross_attn_norm=pack_norm(layer.below("encoder_attn_layer_norm"), dtype),
+        fc1=pack_linear(layer.below("fc1"), make),
+        fc2=pack_linear(layer.below("fc2"), make),
+        final_norm=pack_norm(layer.below("final_layer_norm"), dtype),
+        heads=heads,
     )
-
-
-def _pack_attention(module: Any, make: LinearMaker) -> Attention:
-    projections = (module.q_proj, module.k_proj, module.v_proj)
-    qkv = make(*_concatenate(projections, (float(module.scaling), 1.0, 1.0)))
-    return Attention(qkv, _pack_linear(module.out_proj, make), int(module.num_heads), None)
-
-
-def _concatenate(linears: Sequence[Any], scales: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Concatenate the weights and biases of linears with the same input; keys have no bias."""
-    scaled = list(zip(linears, scales, strict=True))
-    weight = torch.cat([linear.weight.detach().float() * scale for linear, scale in scaled])
-    bias = torch.cat([_bias_of(linear) * scale for linear, scale in scaled])
-    return weight, bias
-
-
-def _bias_of(linear: Any) -> Tensor:
-    if linear.bias is None:
-        return torch.zeros(linear.out_features)
-    bias: Tensor = linear.bias.detach().float()
-    return bias
-
-
-def _pack_linear(module: Any, make: LinearMaker) -> Linear:
-    return make(module.weight.detach(), module.bias.detach())

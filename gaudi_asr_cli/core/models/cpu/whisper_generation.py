@@ -20,9 +20,10 @@ from gaudi_asr_cli.core.models.cpu.whisper import (
     KVCache,
     WhisperDecoder,
     WhisperEncoder,
-    is_whisper_packable,
     pack_network,
 )
+from gaudi_asr_cli.core.models.cpu.whisper_layout import read_whisper_layout
+from gaudi_asr_cli.core.models.cpu.whisper_timestamps import TimestampRules
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
 from gaudi_asr_cli.core.models.seq2seq.generation import (
@@ -203,11 +204,7 @@ class LogitsProcessor:
     def __init__(self, settings: Any, prompt_length: int, timestamps: bool) -> None:
         self._suppressed = _as_tensor(settings.suppress_tokens)
         self._suppressed_first = _as_tensor(settings.begin_suppress_tokens)
-        self._timestamps = None
-        if timestamps:
-            from transformers import WhisperTimeStampLogitsProcessor
-
-            self._timestamps = WhisperTimeStampLogitsProcessor(settings, begin_index=prompt_length)
+        self._timestamps = TimestampRules.of(settings, prompt_length) if timestamps else None
 
     def __call__(self, tokens: Tensor, logits: Tensor, *, first: bool) -> Tensor:
         """Return logits (B, V) after tokens (B, L), -inf for tokens that are not allowed."""
@@ -225,14 +222,15 @@ def pack_whisper(model: Seq2SeqModel) -> CpuWhisper | None:
     """Build the optimised CPU version of a Whisper, or return None if it is not supported.
 
     Args:
-        model: A transformers model on a CPU; not modified.
+        model: A model on a CPU; not modified.
     """
-    if model.device.torch_device.type != "cpu" or not is_whisper_packable(model.network):
+    layout = read_whisper_layout(model.config)
+    if layout is None or model.device.torch_device.type != "cpu":
         return None
     if not isinstance(model.frontend, LogMel) or not _is_plain(model.settings):
         return None
     with torch.inference_mode():
-        encoder, decoder = pack_network(model.network, torch_dtype(model.dtype))
+        encoder, decoder = pack_network(model.weights, layout, torch_dtype(model.dtype))
     return CpuWhisper(model, encoder, decoder)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.models.families import head_of
 from gaudi_asr_cli.core.models.folder import ModelFolder
 
 
@@ -67,11 +68,16 @@ def replace_head(network: Any, columns: int) -> Any:
     """Replace the head of the network by a randomly initialised one, and return it."""
     import torch
 
-    old = network.lm_head
-    head = torch.nn.Linear(old.in_features, columns, device=old.weight.device)
+    name = head_of(network.config.to_dict())
+    old = getattr(network, name)
+    if isinstance(old, torch.nn.Linear):
+        head: Any = torch.nn.Linear(old.in_features, columns, device=old.weight.device)
+    else:
+        # A convolution over one frame, with a forward of its own.
+        head = type(old)(old.in_channels, columns, kernel_size=1, device=old.weight.device)
     head = head.to(old.weight.dtype)
     head.weight.data.normal_(std=float(getattr(network.config, "initializer_range", 0.02)))
     head.bias.data.zero_()
-    network.lm_head = head
+    setattr(network, name, head)
     network.config.vocab_size = columns
     return head

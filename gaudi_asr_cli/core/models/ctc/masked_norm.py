@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from gaudi_asr_cli.core.models.ctc.model import CtcModel
-from gaudi_asr_cli.core.models.families import PADDABLE
+from gaudi_asr_cli.core.models.families import isolates_padding
 
 
 class MaskedGroupNorm(torch.nn.GroupNorm):
@@ -82,7 +82,7 @@ def make_padding_invariant(model: CtcModel) -> CtcModel:
 def can_be_padding_invariant(config: dict[str, Any]) -> bool:
     """Return whether padding affects only the group norm in a network of this configuration."""
     return (
-        config.get("model_type") in PADDABLE
+        isolates_padding(config)
         and config.get("feat_extract_norm") == "group"
         and not config.get("add_adapter")
         and not config.get("conv_pos_batch_norm")

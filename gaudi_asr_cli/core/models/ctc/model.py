@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
 from gaudi_asr_cli.core.errors import DataError
-from gaudi_asr_cli.core.models.ctc.adapters import load_adapter
-from gaudi_asr_cli.core.models.families import is_padding_invariant
+from gaudi_asr_cli.core.models.cpu.ctc_layout import (
+    has_known_ctc_fields,
+    has_weights,
+    read_ctc_layout,
+)
+from gaudi_asr_cli.core.models.ctc.adapters import adapter_path, load_adapter
+from gaudi_asr_cli.core.models.families import head_of, is_padding_invariant
 from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_settings
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head
 from gaudi_asr_cli.core.models.geometry import FrameGeometry, geometry_from_config
 from gaudi_asr_cli.core.models.loading import load_network
+from gaudi_asr_cli.core.models.network import DeferredNetwork, NetworkSource
+from gaudi_asr_cli.core.models.weights import NetworkWeights, read_weights, weights_of
 from gaudi_asr_cli.core.records import AudioBatch, Emissions, Vocabulary
 from gaudi_asr_cli.core.text.vocabulary import read_vocabulary
 
@@ -28,12 +36,13 @@ if TYPE_CHECKING:
 class CtcModel:
     """A CTC network with its vocabulary and feature extraction.
 
-    `dtype` is the compute dtype on `device`; the weights may still be fp32 (training).
+    `network`, on `device`, is loaded when it is first used if `source` is deferred. `dtype` is the
+    compute dtype; the weights may still be fp32 (training).
     `new_tokens` are tokens whose rows in the head were initialised at random.
     """
 
     name: str
-    network: Any
+    source: NetworkSource
     vocabulary: Vocabulary
     frontend: Frontend
     geometry: FrameGeometry
@@ -43,10 +52,24 @@ class CtcModel:
     new_tokens: tuple[str, ...] = ()
 
     @property
+    def network(self) -> Any:
+        """Return transformers' network."""
+        return self.source.network
+
+    @property
     def config(self) -> dict[str, Any]:
         """Return the network's configuration as a plain mapping."""
-        config: dict[str, Any] = self.network.config.to_dict()
-        return config
+        return self.source.config
+
+    @property
+    def weights(self) -> NetworkWeights:
+        """Return the network's weights by name."""
+        return self.source.weights
+
+    @property
+    def parameter_count(self) -> int:
+        """Return the number of the network's parameters."""
+        return self.source.parameter_count
 
     @property
     def prefers_batching(self) -> bool:
@@ -98,7 +121,9 @@ class CtcModel:
 def open_ctc_model(
     name: str, *, device: Device, dtype: str = "auto", language: str | None = None
 ) -> CtcModel:
-    """Open a model for inference: weights in `dtype` on `device`, no gradients.
+    """Open a model for inference: it computes in `dtype` on `device`, without gradients.
+
+    A network that the CPU engine covers is not loaded until it is used.
 
     Args:
         name: A model folder, a run folder, `demo`, or a hub id.
@@ -119,27 +144,84 @@ def open_ctc_model(
             remedy=f"Fine-tune it first (gaudi-asr finetune-ctc --model {name} ...), or use a "
             "fine-tuned model such as facebook/wav2vec2-base-960h.",
         )
+    source = _open_source(folder, language, device, chosen)
+    vocabulary = read_vocabulary(folder.path, language=language)
+    return replace(_assemble(source, vocabulary, folder, device, chosen), language=language)
+
+
+def _open_source(
+    folder: ModelFolder, language: str | None, device: Device, dtype: str
+) -> NetworkSource:
+    """Load the network, or defer what the CPU engine does not need: loading, else rounding."""
+    on_cpu = device.torch_device.type == "cpu" and not device.prefers_batching
+    stored = _read_stored(folder, language) if on_cpu else None
+    if stored is not None:
+        weights, config = stored
+        return DeferredNetwork(
+            lambda: _freeze(_load(folder, language), device, dtype), config, weights
+        )
+    network = _load(folder, language)
+    config = network.config.to_dict()
+    if not on_cpu or read_ctc_layout(config) is None:
+        return NetworkSource(_freeze(network, device, dtype))
+    return DeferredNetwork(partial(_freeze, network, device, dtype), config, weights_of(network))
+
+
+def _read_stored(
+    folder: ModelFolder, language: str | None
+) -> tuple[NetworkWeights, dict[str, Any]] | None:
+    """Return weights and configuration if the CPU engine needs no more than the files.
+
+    Whatever is unusual about the folder is left to transformers and its messages.
+    """
+    config = folder.read_config()
+    layout = read_ctc_layout(config)
+    if layout is None or not has_known_ctc_fields(config):
+        return None
+    stored = read_weights(folder)
+    if stored is None or not has_weights(stored, layout):
+        return None
+    if language is None:
+        return stored, config
+    path = adapter_path(folder.path, language)
+    adapted = read_weights(folder, path) if layout.adapter and path.exists() else None
+    if adapted is None or "lm_head.weight" not in adapted:
+        return None
+    columns = adapted.shape("lm_head.weight")[0]
+    if not has_weights(adapted, replace(layout, columns=columns)):
+        return None
+    return adapted, {**config, "vocab_size": columns}
+
+
+def _load(folder: ModelFolder, language: str | None) -> Any:
     network = load_network(folder, {})
     if language is not None:
         load_adapter(network, folder, language)
-    network.to(torch_dtype(chosen)).eval().requires_grad_(False)
-    vocabulary = read_vocabulary(folder.path, language=language)
-    return replace(
-        assemble_ctc_model(network, vocabulary, folder, device, chosen), language=language
-    )
+    return network
+
+
+def _freeze(network: Any, device: Device, dtype: str) -> Any:
+    """Prepare a network for inference on the device."""
+    return device.place(network.to(torch_dtype(dtype)).eval().requires_grad_(False))
 
 
 def assemble_ctc_model(
     network: Any, vocabulary: Vocabulary, folder: ModelFolder, device: Device, dtype: str
 ) -> CtcModel:
     """Place a network on its device and add the frontend and geometry of its folder."""
-    config = network.config.to_dict()
+    return _assemble(NetworkSource(device.place(network)), vocabulary, folder, device, dtype)
+
+
+def _assemble(
+    source: NetworkSource, vocabulary: Vocabulary, folder: ModelFolder, device: Device, dtype: str
+) -> CtcModel:
+    config = source.config
     geometry = geometry_from_config(config)
     settings = read_settings(folder.path, config)
     return CtcModel(
         name=folder.name,
-        network=device.place(network),
-        vocabulary=fit_to_head(vocabulary, int(network.lm_head.out_features)),
+        source=source,
+        vocabulary=fit_to_head(vocabulary, source.weights.shape(f"{head_of(config)}.weight")[0]),
         frontend=open_frontend(settings, config, geometry.minimum_samples),
         geometry=geometry,
         device=device,

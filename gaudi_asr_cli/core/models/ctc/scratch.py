@@ -13,6 +13,7 @@ from gaudi_asr_cli.core.errors import RecipeError
 from gaudi_asr_cli.core.models.ctc.model import CtcModel
 from gaudi_asr_cli.core.models.features import default_settings, open_frontend
 from gaudi_asr_cli.core.models.geometry import geometry_from_config
+from gaudi_asr_cli.core.models.network import NetworkSource
 from gaudi_asr_cli.core.models.quiet import configuration_errors, name_reason, quiet_transformers
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Vocabulary
 
@@ -135,7 +136,7 @@ def _assemble(network: Any, vocabulary: Vocabulary, device: Device, dtype: str) 
     geometry = geometry_from_config(config)
     return CtcModel(
         name="scratch",
-        network=device.place(network),
+        source=NetworkSource(device.place(network)),
         vocabulary=vocabulary,
         frontend=open_frontend(default_settings(config), config, geometry.minimum_samples),
         geometry=geometry,

@@ -18,7 +18,7 @@ from gaudi_asr_cli.core.models.ctc.adapters import (
     save_adapter,
 )
 from gaudi_asr_cli.core.models.ctc.model import CtcModel, assemble_ctc_model
-from gaudi_asr_cli.core.models.families import processor_class
+from gaudi_asr_cli.core.models.families import head_of, processor_class
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head
 from gaudi_asr_cli.core.models.loading import load_network
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
@@ -110,7 +110,7 @@ def remap_head(network: Any, old: Vocabulary | None, new: Vocabulary, seed: int)
     """
     import torch
 
-    previous = network.lm_head
+    previous = getattr(network, head_of(network.config.to_dict()))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = replace_head(network, len(new.tokens))

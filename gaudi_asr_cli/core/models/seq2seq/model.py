@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.json_files import read_json_object
+from gaudi_asr_cli.core.models.cpu.whisper_layout import (
+    has_known_whisper_fields,
+    read_whisper_layout,
+)
 from gaudi_asr_cli.core.models.ctc.model import move_input
 from gaudi_asr_cli.core.models.families import is_padding_invariant
 from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_settings
@@ -17,6 +22,7 @@ from gaudi_asr_cli.core.models.folder import COPY_AGAIN, ModelFolder, find_model
 from gaudi_asr_cli.core.models.geometry import geometry_from_config
 from gaudi_asr_cli.core.models.loading import load_network, outline_network
 from gaudi_asr_cli.core.models.log_mel import LogMel, open_log_mel
+from gaudi_asr_cli.core.models.network import DeferredNetwork, NetworkSource
 from gaudi_asr_cli.core.models.own_code import own_code_error
 from gaudi_asr_cli.core.models.quiet import loading_errors, name_reason, quiet_transformers
 from gaudi_asr_cli.core.models.seq2seq.generation import (
@@ -25,7 +31,10 @@ from gaudi_asr_cli.core.models.seq2seq.generation import (
     Generation,
     resolve_generation,
 )
+from gaudi_asr_cli.core.models.seq2seq.generation_settings import read_generation_settings
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
+from gaudi_asr_cli.core.models.seq2seq.token_decoder import open_token_decoder
+from gaudi_asr_cli.core.models.weights import NetworkWeights, read_weights
 from gaudi_asr_cli.core.records import AudioBatch, Generated
 
 if TYPE_CHECKING:
@@ -36,8 +45,6 @@ __all__ = ["Generation", "Seq2SeqModel", "open_seq2seq_model"]
 DEFAULT_MAX_TOKENS = 225
 """Maximum tokens if neither user nor model sets one: 30 s of speech need fewer."""
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
-MOONSHINE_MINIMUM_SAMPLES = 895
-"""The receptive field of Moonshine's three convolutions."""
 
 PLAIN_SEARCH = {
     "constraints": None,
@@ -55,11 +62,12 @@ search: transformers 5 has moved those searches into code on the hub, which is n
 class Seq2SeqModel:
     """An encoder-decoder network with its tokenizer and feature extraction.
 
-    `dtype` is the compute dtype on `device`; the weights may still be fp32 (training).
+    `network`, on `device`, is loaded when it is first used if `source` is deferred. `dtype` is the
+    compute dtype; the weights may still be fp32 (training).
     """
 
     name: str
-    network: Any
+    source: NetworkSource
     tokenizer: Any
     frontend: Frontend | LogMel
     device: Device
@@ -67,15 +75,33 @@ class Seq2SeqModel:
     folder: ModelFolder
 
     @property
+    def network(self) -> Any:
+        """Return transformers' network."""
+        return self.source.network
+
+    @property
     def config(self) -> dict[str, Any]:
         """Return the network's configuration as a plain mapping."""
-        config: dict[str, Any] = self.network.config.to_dict()
-        return config
+        return self.source.config
+
+    @property
+    def weights(self) -> NetworkWeights:
+        """Return the network's weights by name."""
+        return self.source.weights
+
+    @property
+    def parameter_count(self) -> int:
+        """Return the number of the network's parameters."""
+        return self.source.parameter_count
 
     @property
     def settings(self) -> Any:
         """Return the network's generation configuration."""
-        return self.network.generation_config
+        return self.source.generation_config
+
+    def loaded(self) -> Seq2SeqModel:
+        """Return the model with its network in memory."""
+        return replace(self, source=NetworkSource(self.network))
 
     @property
     def padding_invariant(self) -> bool:
@@ -147,7 +173,7 @@ class Seq2SeqModel:
     @property
     def is_whisper(self) -> bool:
         """Return whether it is a Whisper: a prompt of language and task, windows of 30 s."""
-        return bool(self.network.config.model_type == "whisper")
+        return self.config.get("model_type") == "whisper"
 
     @property
     def reader(self) -> SequenceReader:
@@ -156,7 +182,7 @@ class Seq2SeqModel:
 
     def _arguments(self, generation_config: Generation) -> dict[str, Any]:
         # A copy: transformers modifies the configuration it is given.
-        settings = deepcopy(self.settings)
+        settings = deepcopy(self.network.generation_config)
         settings.max_length = None
         settings.max_new_tokens = self.max_new_tokens(generation_config)
         settings.num_beams = generation_config.beams
@@ -198,11 +224,38 @@ def open_seq2seq_model(name: str, *, device: Device, dtype: str = "auto") -> Seq
     chosen = device.choose_dtype(dtype)
     folder = find_model(name, kind="seq2seq")
     require_cross_attention(folder)
+    load = partial(_load_frozen, folder, device, chosen)
+    return _describe(_defer(folder, device, load) or NetworkSource(load()), folder, device, chosen)
+
+
+def _defer(folder: ModelFolder, device: Device, load: Callable[[], Any]) -> DeferredNetwork | None:
+    """Return the network of a Whisper, not loaded, if the CPU engine needs its weights only.
+
+    Whatever is unusual about the folder is left to transformers and its messages.
+    """
+    config = folder.read_config()
+    layout = read_whisper_layout(config)
+    on_cpu = device.torch_device.type == "cpu" and not device.prefers_batching
+    if layout is None or not on_cpu or not has_known_whisper_fields(config):
+        return None
+    settings = read_generation_settings(folder)
+    if settings is None:
+        return None
+    stored = read_weights(folder)
+    # A head of its own is not tied to the embeddings, as the layout has it.
+    if stored is None or "proj_out.weight" in stored or not stored.have(layout.shapes()):
+        return None
+    return DeferredNetwork(load, config, stored, settings)
+
+
+def _load_frozen(folder: ModelFolder, device: Device, dtype: str) -> Any:
+    """Load a network for inference on the device."""
     network = load_network(folder, {}, kind="seq2seq")
-    network.to(torch_dtype(chosen)).eval().requires_grad_(False)
-    model = assemble_seq2seq_model(network, folder, device, chosen)
-    device.prepare_generation(network)
-    return model
+    network.to(torch_dtype(dtype)).eval().requires_grad_(False)
+    lay_out_states(network)
+    placed = device.place(network)
+    device.prepare_generation(placed)
+    return placed
 
 
 def outline_seq2seq_model(name: str) -> Seq2SeqModel:
@@ -216,7 +269,7 @@ def outline_seq2seq_model(name: str) -> Seq2SeqModel:
 
     folder = find_model(name, kind="seq2seq")
     require_cross_attention(folder)
-    return _describe(outline_network(folder), folder, open_cpu(), "fp32")
+    return _describe(NetworkSource(outline_network(folder)), folder, open_cpu(), "fp32")
 
 
 def assemble_seq2seq_model(
@@ -228,15 +281,18 @@ def assemble_seq2seq_model(
         DataError: The folder holds no tokenizer that transformers can open.
     """
     lay_out_states(network)
-    return _describe(device.place(network), folder, device, dtype)
+    return _describe(NetworkSource(device.place(network)), folder, device, dtype)
 
 
-def _describe(network: Any, folder: ModelFolder, device: Device, dtype: str) -> Seq2SeqModel:
+def _describe(
+    source: NetworkSource, folder: ModelFolder, device: Device, dtype: str
+) -> Seq2SeqModel:
+    deferred = isinstance(source, DeferredNetwork)
     return Seq2SeqModel(
         name=folder.name,
-        network=network,
-        tokenizer=open_tokenizer(folder),
-        frontend=open_features(folder, network.config.to_dict()),
+        source=source,
+        tokenizer=(open_token_decoder(folder) if deferred else None) or open_tokenizer(folder),
+        frontend=open_features(folder, source.config),
         device=device,
         dtype=dtype,
         folder=folder,
@@ -311,15 +367,7 @@ def open_features(folder: ModelFolder, config: Mapping[str, Any]) -> Frontend | 
         known = settings if "hop_length" in settings else {"feature_size": bins}
         return open_log_mel(known)
     settings = read_settings(folder.path, encoder)
-    return open_frontend(settings, encoder, _minimum_samples(encoder))
-
-
-def _minimum_samples(encoder: Mapping[str, Any]) -> int:
-    if encoder.get("model_type") == "moonshine":
-        return MOONSHINE_MINIMUM_SAMPLES
-    if encoder.get("model_type") == "speech_to_text":
-        return 400
-    return geometry_from_config(encoder).minimum_samples
+    return open_frontend(settings, encoder, geometry_from_config(encoder).minimum_samples)
 
 
 def require_cross_attention(folder: ModelFolder) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.models.families import (
-    PADDABLE,
     attention_arguments,
     correct_config,
+    isolates_padding,
     processor_class,
 )
 from gaudi_asr_cli.core.models.features import read_settings
@@ -271,7 +271,7 @@ def _count(module: Any) -> int:
 def _cover_positions(config: Mapping[str, Any]) -> float | None:
     """Return the time that the positional convolution covers, in seconds; None if unknown."""
     frames = config.get("num_conv_pos_embeddings")
-    if not frames or config.get("model_type") not in PADDABLE:
+    if not frames or not isolates_padding(config):
         return None
     return float(frames) * geometry_from_config({**config, "add_adapter": False}).frame_s
 
