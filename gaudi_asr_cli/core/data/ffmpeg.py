@@ -280,9 +280,11 @@ def _count_packets(container: Any, stream: Any) -> Clock | None:
     if stream.codec_context.name == "vorbis":
         return None
     clock, origin_s = Clock(_has_clock(container)), _find_origin_s(container)
+    last, duration_s = None, 0.0
     for packet in container.demux(stream):
         if not packet.size:
             continue
+        last = packet
         if not packet.duration:
             return None
         duration_s = float(packet.duration * packet.time_base)
@@ -294,7 +296,18 @@ def _count_packets(container: Any, stream: Any) -> Clock | None:
             duration_s, time_s = max(0.0, duration_s + time_s), 0.0
         clock.place(time_s)
         clock.at_s += duration_s
+    if last is not None and not _is_whole(last):
+        clock.at_s -= duration_s
     return clock
+
+
+def _is_whole(packet: Any) -> bool:
+    """Return whether a packet, the last of a file that may be truncated, can be decoded."""
+    try:
+        packet.decode()
+    except _errors():
+        return False
+    return True
 
 
 def _count_frames(container: Any, stream: Any) -> Clock:

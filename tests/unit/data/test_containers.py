@@ -109,6 +109,19 @@ def au(folder: Path, state: str) -> Made:
     return put(folder, "a.au", *files[state])
 
 
+def caf(folder: Path, state: str) -> Made:
+    whole = bytes(encode(speech(SECONDS), "CAF"))
+    half = len(whole) // 4 * 2
+    files = {
+        "plain": (whole, SECONDS),
+        "streamed": (patch(whole, data_at(whole), ">q", -1), SECONDS),
+        "zero": (patch(whole, data_at(whole), ">q", 0), SECONDS),
+        "short": (patch(whole, data_at(whole), ">q", 20_000), SECONDS),
+        "truncated": (whole[:half], (half - data_at(whole) - 12) / 2 / RATE_HZ),
+    }
+    return put(folder, "a.caf", *files[state])
+
+
 def aiff(folder: Path, state: str) -> Made:
     whole = bytes(encode(speech(SECONDS), "AIFF"))
     common, samples = whole.index(b"COMM") + 8, whole.index(b"SSND") + 4
@@ -223,12 +236,25 @@ def opus(folder: Path, state: str) -> Made:
     return late_or_not(path, "libopus", state, form="ogg")
 
 
+def ogg_flac(folder: Path, state: str) -> Made:
+    if state != "chained":
+        return late_or_not(folder / "a.ogg", "flac", state, form="ogg")
+    first = mux(folder / "a.ogg", "flac", speech(SECONDS), form="ogg")
+    second = mux(folder / "b.ogg", "flac", speech(1.0, 1), form="ogg")
+    first.path.write_bytes(first.path.read_bytes() + second.path.read_bytes())
+    return Made(first.path, SECONDS + 1.0)
+
+
 def late_or_not(path: Path, codec: str, state: str, **options) -> Made:
     moved = {"late": {"late_s": LATE_S}, "hole": {"hole": HOLE}}.get(state, {})
     return mux(path, codec, speech(SECONDS), **moved, **options)
 
 
 def m4a(folder: Path, state: str) -> Made:
+    if state == "truncated":
+        first = {"movflags": "faststart"}
+        made = mux(folder / "a.m4a", "aac", speech(SECONDS), form="mp4", options=first)
+        return cut_in_half(made)
     streamed = {"movflags": "frag_keyframe+empty_moov"} if state == "streamed" else None
     made = late_or_not(folder / "a.m4a", "aac", state, form="mp4", options=streamed)
     # In fragments the encoder's delay of a frame is not marked.
@@ -240,6 +266,13 @@ def mkv(folder: Path, state: str) -> Made:
     return shorten(made) if state == "truncated" else made
 
 
+def cut_in_half(made: Made) -> Made:
+    """Cut a file: about half of its packets are left, as their sizes differ little."""
+    data = made.path.read_bytes()
+    made.path.write_bytes(data[: len(data) // 2])
+    return Made(made.path, made.end_s / 2, 0.25)
+
+
 def shorten(made: Made) -> Made:
     """Cut in the last packet of PCM: 1,024 samples are lost."""
     made.path.write_bytes(made.path.read_bytes()[:-1_000])
@@ -249,6 +282,8 @@ def shorten(made: Made) -> Made:
 
 
 def webm(folder: Path, state: str) -> Made:
+    if state == "truncated":
+        return cut_in_half(mux(folder / "a.webm", "libopus", speech(SECONDS)))
     live = {"live": "1"} if state == "streamed" else None
     made = late_or_not(folder / "a.webm", "libopus", state, options=live)
     return Made(made.path, made.end_s, 0.01)
@@ -256,6 +291,8 @@ def webm(folder: Path, state: str) -> Made:
 
 def ts(folder: Path, state: str) -> Made:
     made = late_or_not(folder / "a.ts", "aac", state, form="mpegts")
+    if state == "truncated":
+        return cut_in_half(made)
     # The container starts with its first packet, and has no place for the encoder's delay.
     packets = -(-(SECONDS * RATE_HZ + AAC_FRAME) // AAC_FRAME)
     hole_s = HOLE_S if state == "hole" else 0.0
@@ -268,6 +305,7 @@ MAKERS = {
     ulaw: ("plain", "zero", "short", "two chunks"),
     au: ("plain", "streamed", "zero", "short", "truncated"),
     aiff: ("plain", "zero", "short", "truncated"),
+    caf: ("plain", "streamed", "zero", "short", "truncated"),
     flac: (
         *("plain", "streamed", "huge", "short", "chained", "chained alike", "truncated", "tagged"),
     ),
@@ -276,10 +314,11 @@ MAKERS = {
     ),
     ogg: ("plain", "chained", "chained alike", "late", "hole", "truncated"),
     opus: ("plain", "chained", "chained alike", "late", "hole"),
-    m4a: ("plain", "late", "hole", "streamed"),
+    ogg_flac: ("plain", "chained", "late", "hole"),
+    m4a: ("plain", "late", "hole", "streamed", "truncated"),
     mkv: ("plain", "late", "hole", "truncated"),
-    webm: ("plain", "late", "hole", "streamed"),
-    ts: ("plain", "late", "hole"),
+    webm: ("plain", "late", "hole", "streamed", "truncated"),
+    ts: ("plain", "late", "hole", "truncated"),
 }
 TABLE = [(maker, state) for maker, states in MAKERS.items() for state in states]
 
@@ -394,7 +433,7 @@ def test_a_header_that_does_not_know_promises_nothing(tmp_path, maker, state):
     assert load_audio(AudioSpan(made.path)).lost_s == 0.0
 
 
-@pytest.mark.parametrize("maker", [wav, ulaw, au, aiff])
+@pytest.mark.parametrize("maker", [wav, ulaw, au, aiff, caf])
 def test_a_header_that_declares_too_little_is_noted(tmp_path, maker):
     made = maker(tmp_path, "short")
 

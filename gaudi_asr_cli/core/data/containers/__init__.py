@@ -12,6 +12,7 @@ from typing import IO
 from gaudi_asr_cli.core.data.containers.aiff import plan_aiff
 from gaudi_asr_cli.core.data.containers.au import plan_au
 from gaudi_asr_cli.core.data.containers.base import WHOLE_FILE, FilePlan, PartPlan
+from gaudi_asr_cli.core.data.containers.caf import plan_caf
 from gaudi_asr_cli.core.data.containers.flac import plan_flac
 from gaudi_asr_cli.core.data.containers.mp3 import plan_mp3
 from gaudi_asr_cli.core.data.containers.ogg import plan_ogg
@@ -19,7 +20,7 @@ from gaudi_asr_cli.core.data.containers.wav import plan_wav
 
 __all__ = ["FilePlan", "PartPlan", "plan_file"]
 
-_PLANNERS = (plan_wav, plan_flac, plan_mp3, plan_ogg, plan_aiff, plan_au)
+_PLANNERS = (plan_wav, plan_flac, plan_mp3, plan_ogg, plan_aiff, plan_au, plan_caf)
 
 
 def plan_file(file: IO[bytes], size: int) -> FilePlan:

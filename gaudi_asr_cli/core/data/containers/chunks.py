@@ -36,7 +36,7 @@ def walk_chunks(file: IO[bytes], start: int, size: int, order: str) -> Iterator[
     """
     for _ in range(MAX_CHUNKS):
         header = read_at(file, start, 8)
-        if len(header) < 8 or not _is_name(header[:4]):
+        if len(header) < 8 or not is_chunk_name(header[:4]):
             return
         chunk = RiffChunk(header[:4], start + 8, struct.unpack(f"{order}I", header[4:])[0])
         yield chunk
@@ -59,7 +59,8 @@ def continues_as_chunks(file: IO[bytes], start: int, size: int, order: str) -> b
     return False
 
 
-def _is_name(name: bytes) -> bool:
+def is_chunk_name(name: bytes) -> bool:
+    """Return whether four bytes may name a chunk."""
     return all(32 <= byte < 127 for byte in name)
 
 
