@@ -22,6 +22,9 @@ from gaudi_asr_cli.core.data.raw import ENCODINGS, RAW_SUFFIXES
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan, RawFormat
 
+PLAIN_NAME = "audio"
+"""A name without a suffix, for libsndfile, which reads no header of a file called `.raw`."""
+
 _BUFFER_BYTES = 65_536
 
 
@@ -197,12 +200,20 @@ class AudioSource:
         Raises:
             RuntimeError: libsndfile cannot read it.
         """
+        with self.open(PLAIN_NAME, pieces) as encoded, self.read_soundfile(encoded) as file:
+            yield file
+
+    @contextmanager
+    def read_soundfile(self, encoded: IO[bytes]) -> Iterator[Any]:
+        """Read the header of an open file with libsndfile, from its start.
+
+        Raises:
+            RuntimeError: libsndfile cannot read it.
+        """
         import soundfile
 
-        with (
-            self.open("audio", pieces) as encoded,
-            soundfile.SoundFile(encoded, **self._arguments()) as file,
-        ):
+        encoded.seek(0)
+        with soundfile.SoundFile(encoded, **self._arguments()) as file:
             # Raw quiet samples resemble the first bytes of an MP3 frame.
             if self.raw is None and self.may_be_headerless and file.format == "MP3":
                 raise RuntimeError("samples, not MP3 frames")
