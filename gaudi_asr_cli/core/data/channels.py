@@ -20,7 +20,7 @@ def mix_down(
 ) -> tuple[NDArray[np.float32], str]:
     """Reduce (T, C) to (T,): the mean of all channels, or one; with a note, or "".
 
-    Channels of opposite phase would cancel each other: the loudest of them is returned.
+    Channels of opposite phase would cancel each other: the first loud one is returned.
 
     Args:
         samples: Float32 (T, C).
@@ -41,9 +41,10 @@ def mix_down(
     mixed_power = float(np.einsum("t,t->", mixed, mixed, dtype=np.float64))
     if not mixed_power < CANCELLED_RATIO * powers.mean():
         return mixed, ""
-    loudest = int(powers.argmax())
-    return samples[:, loudest], (
-        f"its channels have opposite phase and cancel each other: channel {loudest} alone is read"
+    # The first of equally loud ones, so that all parts of a recording give the same channel.
+    kept = int(np.argmax(powers >= powers.max() / 2))
+    return samples[:, kept], (
+        f"its channels have opposite phase and cancel each other: channel {kept} alone is read"
     )
 
 

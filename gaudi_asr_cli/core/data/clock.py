@@ -11,7 +11,7 @@ from dataclasses import dataclass
 ROUNDED_S = 0.05
 """Times are rounded, to milliseconds in Matroska; audio is placed by its samples up to this."""
 
-LONGEST_HOLE_S = 12 * 3600.0
+LONGEST_HOLE_S = 4 * 3600.0
 """A longer hole is a broken or restarted clock, and is not filled."""
 
 

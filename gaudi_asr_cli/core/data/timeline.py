@@ -154,6 +154,9 @@ def _measure_parts(source: AudioSource, file: IO[bytes], track: int | str | None
         parts.append(replace(part, start_s=parts[-1].stop_s) if parts else part)
     if not parts:
         raise reject_unreadable(source)
+    if len(parts) < len(plan.parts):
+        unread = len(plan.parts) - len(parts)
+        notes.append(f"{unread} of the {len(plan.parts)} recordings joined in it cannot be read")
     return Timeline(tuple(parts), declared_s, tuple(notes))
 
 

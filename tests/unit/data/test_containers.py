@@ -29,6 +29,7 @@ from helpers.audio_files import (
 from gaudi_asr_cli.core.data.audio import load_audio, read_duration_s
 from gaudi_asr_cli.core.data.batches import load_batch
 from gaudi_asr_cli.core.data.measure import measure
+from gaudi_asr_cli.core.data.remarks import describe_loss
 from gaudi_asr_cli.core.data.streaming import stream_audio
 from gaudi_asr_cli.core.data.timeline import read_timeline
 from gaudi_asr_cli.core.errors import DataError
@@ -487,6 +488,35 @@ def test_a_clock_that_jumps_back_or_too_far_is_not_filled_and_said(tmp_path):
     assert len(loaded.samples) / RATE_HZ == pytest.approx(2.0)
     assert timeline.total_s == pytest.approx(2.0)
     assert "its clock jumps" in timeline.notes[0]
+
+
+def test_a_link_that_cannot_be_read_is_said(tmp_path):
+    second = bytearray(encode(speech(1.0, 1), "OGG"))
+    second[28 + 8 : 28 + 20] = bytes(12)
+    made = put(tmp_path, "a.ogg", bytes(encode(speech(1.0), "OGG")) + bytes(second), 1.0)
+
+    (note,) = read_timeline(AudioSpan(made.path)).notes
+
+    assert "1 of the 2 recordings joined in it cannot be read" in note
+    assert len(load_audio(AudioSpan(made.path)).samples) == RATE_HZ
+
+
+# --- who promised lost seconds ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("span", "says"),
+    [
+        ((0.0, None), "a.wav: 0.50 s of the duration in its header could not be decoded."),
+        ((0.0, 4.0), "a.wav: 0.50 s of the duration in its header could not be decoded."),
+        ((1.0, 2.0), "a.wav: 0.50 s of its segment from 1.00 to 3.00 s (t.csv, line 7) could not"),
+    ],
+)
+def test_a_note_names_who_promised_what_is_lost(tmp_path, span, says):
+    soundfile.write(tmp_path / "a.wav", speech(4.0), RATE_HZ)
+    utterance = Utterance("a", AudioSpan(tmp_path / "a.wav", *span), origin="t.csv, line 7")
+
+    assert says in describe_loss(utterance, 0.5)
 
 
 # --- tracks and channels ------------------------------------------------------------------------

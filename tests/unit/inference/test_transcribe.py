@@ -3,6 +3,8 @@ import time
 
 import numpy as np
 import pytest
+import soundfile
+from helpers.audio_files import mux, speech
 from helpers.fake_models import FakeLoader, FakeModel, fake_recognizer, name_utterances
 from helpers.tiny_models import make_batch, save_tiny_model
 
@@ -18,6 +20,7 @@ from gaudi_asr_cli.core.inference.recognizer import batch_one
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
+from gaudi_asr_cli.core.records import AudioSpan, Utterance, Vocabulary
 
 SECOND = 16_000
 
@@ -97,6 +100,32 @@ def test_audio_shorter_than_its_header_is_reported():
 
     assert [type(event) for event in events] == [Noticed]
     assert "a.wav: 2.50 s" in events[0].message
+
+
+def test_channels_of_opposite_phase_are_reported_once_for_a_file(tmp_path):
+    path, ramp = tmp_path / "a.wav", np.linspace(-0.5, 0.5, SECOND, dtype=np.float32)
+    soundfile.write(path, np.stack([ramp, -ramp], axis=1), 16_000)
+    spans = [AudioSpan(path), AudioSpan(path, 0.0, 0.5), AudioSpan(path, 0.5, 0.5)]
+    utterances = [Utterance(str(i), span) for i, span in enumerate(spans)]
+    events = []
+
+    list(transcribe(fake_recognizer(), utterances, observe=events.append))
+
+    assert [event.message for event in events] == [
+        f"{path}: its channels have opposite phase and cancel each other: channel 0 alone is read."
+    ]
+
+
+def test_several_tracks_of_a_long_file_are_reported(tmp_path, monkeypatch):
+    made = mux(tmp_path / "a.mkv", "pcm_s16le", speech(1.0), languages=("eng", "deu"))
+    monkeypatch.setattr("gaudi_asr_cli.core.inference.transcribe.LONG_S", 0.5)
+    recognizer = CtcRecognizer(FakeModel(), GreedyDecoder(Vocabulary(("a", "_"), blank=1)))
+    events = []
+
+    (done,) = transcribe(recognizer, [Utterance("a", AudioSpan(made.path))], observe=events.append)
+
+    assert done.duration_s == 1.0
+    assert "it has 2 audio tracks (0: eng, 1: deu); track 0 is read" in events[0].message
 
 
 def test_nothing_is_read_before_the_first_result_is_requested():
