@@ -150,7 +150,7 @@ class Generated:
     """
 
     rows: tuple[Hypothesis, ...]
-    first_token_s: float | None = None
+    first_token_s: float | None = field(default=None, compare=False)
 
     def is_finite(self, row: int) -> bool:
         """Return whether the logits of a row were finite."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ class LongFormResult:
     transcript: Transcript
     duration_s: float
     lost_s: float
-    first_token_s: float | None = None
+    first_token_s: float | None = field(default=None, compare=False)
 
 
 ReportSegment = Callable[[Segment], None]
