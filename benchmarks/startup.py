@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("audio", type=Path, nargs="?")
     parser.add_argument("--whisper", type=Path)
     parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--models", nargs="+", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("--save-base", type=Path, help="only save the model of base size here")
     options = parser.parse_args()
     if options.save_base is not None:
@@ -127,7 +128,8 @@ def main() -> None:
     columns = ("model", *(f"{which} {unit}" for unit in UNITS for which in ("old", "new")), "text")
     print("|" + "|".join(columns) + "|", "|" + "---|" * len(columns), sep="\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, __file__, "--save-base", folder], check=True)
+        if "base" in options.models:
+            subprocess.run([sys.executable, __file__, "--save-base", folder], check=True)
         models = {"demo": "demo", "base": folder}
         if options.whisper is not None:
             models["whisper"] = str(options.whisper.resolve())
@@ -137,6 +139,7 @@ def main() -> None:
                 [measure(trees, options.audio.resolve(), model) for _ in range(options.pairs)],
             )
             for title, model in models.items()
+            if title in options.models
         ]
     sys.exit(0 if all(passed) else 1)
 

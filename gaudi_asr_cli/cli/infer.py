@@ -135,6 +135,10 @@ def command(  # noqa: PLR0913 - a parameter is an option
     from gaudi_asr_cli.core.data.raw import parse_raw_format
 
     raw_format = None if raw is None else parse_raw_format(raw)
+    from gaudi_asr_cli.ui.messages import show_loading
+
+    if not quiet:
+        show_loading(model)
     # Here, not above: torch takes a second to import, and `--help` should not wait for it.
     from gaudi_asr_cli.core.devices import open_device
     from gaudi_asr_cli.core.runtime import configure

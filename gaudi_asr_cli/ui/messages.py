@@ -23,6 +23,12 @@ def show_line(text: str, style: str = "") -> None:
     CONSOLE.print(Text(text, style=style), soft_wrap=True)
 
 
+def show_loading(model: str) -> None:
+    """Show on a terminal that a model is loaded: imports alone take seconds, a download minutes."""
+    if CONSOLE.is_terminal:
+        show_line(f"Loading {model} ...", "dim")
+
+
 def _show(label: str, style: str, message: str, remedy: str) -> None:
     # `Text`, not markup: a file may be called "[red].wav". Soft-wrapped, so that a path can be
     # copied whole from a narrow terminal and found in a log.
