@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,12 @@ def read_json_object(path: Path, *, remedy: str) -> dict[str, Any]:
         remedy: What the user can do about a broken file.
 
     Raises:
-        DataError: It cannot be read, is not JSON in plain UTF-8, is not an object, or is nested
-            too deeply.
+        DataError: It is no file, cannot be read, is not JSON in plain UTF-8, is no object, or is
+            nested too deeply.
     """
+    if _is_special(path):
+        # Reading it could wait for ever.
+        raise DataError(f"{path} is a pipe or a device, not a file.", remedy=remedy)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -41,6 +45,14 @@ def read_json_object(path: Path, *, remedy: str) -> dict[str, Any]:
     if _is_too_deep(value):
         raise DataError(f"{path} is nested more than {MAX_JSON_DEPTH} levels deep.", remedy=remedy)
     return value
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _parse(content: bytes, path: Path, remedy: str) -> Any:
