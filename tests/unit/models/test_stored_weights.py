@@ -239,7 +239,6 @@ def test_a_configuration_with_an_unknown_field_is_left_to_transformers(
         {"conv_kernel": 10},
         {"feat_extract_norm": "batch"},
         {"hidden_act": "gelu_of_the_future"},
-        {"layer_norm_eps": "small"},
         {"conv_dim": [8, 8, 9]},
     ],
 )
