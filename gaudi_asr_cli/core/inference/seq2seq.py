@@ -39,7 +39,11 @@ from gaudi_asr_cli.core.models.seq2seq.generation import (
     predicts_timestamps,
     resolve_generation,
 )
-from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel, open_seq2seq_model
+from gaudi_asr_cli.core.models.seq2seq.model import (
+    Seq2SeqModel,
+    open_seq2seq_model,
+    open_tokenizer,
+)
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 from gaudi_asr_cli.core.models.threads import is_small
 from gaudi_asr_cli.core.records import (
@@ -356,7 +360,8 @@ def seq2seq_pipeline(model: Seq2SeqModel, generation_config: Generation) -> Pipe
     return PipelineArguments(
         pipeline={
             "model": model.network,
-            "tokenizer": model.tokenizer,
+            # Inference may do with a part of it.
+            "tokenizer": open_tokenizer(model.folder),
             "feature_extractor": _feature_extractor(model.frontend),
         },
         call={"generate_kwargs": generation},
