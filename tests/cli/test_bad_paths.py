@@ -195,15 +195,15 @@ def test_a_folder_that_may_not_be_opened_is_an_error_of_its_own(tmp_path, tiny_m
 def test_a_file_that_may_not_be_read_is_an_error_of_its_own(tmp_path, tiny_model, monkeypatch):
     for name in ("a.wav", "b.wav", "c.wav"):
         write_wav(tmp_path / name)
-    from gaudi_asr_cli.core.data import audio
+    from gaudi_asr_cli.core.data import source
 
-    class GuardedFile(audio._ForgivingFile):
+    class GuardedFile(source._ForgivingFile):
         def __init__(self, path, name):
             if path.name == "b.wav":
                 raise PermissionError(13, "Permission denied", str(path))
             super().__init__(path, name)
 
-    monkeypatch.setattr(audio, "_ForgivingFile", GuardedFile)
+    monkeypatch.setattr(source, "_ForgivingFile", GuardedFile)
 
     result = run_here("infer", tmp_path, "--json", "--model", tiny_model)
 

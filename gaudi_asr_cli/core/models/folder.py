@@ -66,7 +66,8 @@ def find_model(name: str, *, language: str | None = None, kind: str | None = "ct
     Args:
         name: A folder with config.json, a run folder (then its `model/`), `demo`, or a hub id.
         language: Language whose adapter is needed as well (MMS).
-        kind: The expected kind, `ctc` or `seq2seq`; None accepts either.
+        kind: The expected kind, `ctc` or `seq2seq`; None accepts either; `text` is a text model,
+            the decoder of a new encoder-decoder, of any architecture.
 
     Raises:
         DataError: The folder exists but holds no readable model, or one of another kind.
@@ -160,6 +161,8 @@ def _describe_other_weights(path: Path) -> str:
 
 
 def _check_kind(folder: ModelFolder, kind: str | None) -> None:
+    if kind == "text":
+        return
     config = folder.read_config()
     family = config.get("model_type")
     if family_of(config) is None:

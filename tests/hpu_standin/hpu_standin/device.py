@@ -650,6 +650,9 @@ def install():
     torch.Tensor.is_pinned = _is_pinned
     torch.Tensor.is_hpu = property(lambda self: False)
     HpuTensor.is_hpu = property(lambda self: True)
+    # `with torch.device("meta")` recognises factories by identity, in a list made at its first use:
+    # it must hold the originals, which the wrappers call, or models would be built on the host.
+    torch.utils._device._device_constructors()
     for n in _FACTORIES:
         if hasattr(torch, n):
             setattr(torch, n, _factory(getattr(torch, n)))

@@ -1,6 +1,6 @@
 import copy
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from helpers.tiny_seq2seq import SEQ2SEQ_FAMILIES, save_tiny_seq2seq, save_tiny_
 from transformers import (
     AutoFeatureExtractor,
     AutoModelForSpeechSeq2Seq,
+    AutoTokenizer,
     GenerationConfig,
     WhisperFeatureExtractor,
 )
@@ -37,7 +38,8 @@ def transformers_texts(model, batch, **arguments):
     clips = [row[:length] for row, length in zip(batch.samples, batch.lengths, strict=True)]
     features = extractor(clips, sampling_rate=16_000, return_tensors="pt").input_features
     ids = network.generate(features, **arguments)
-    return [text.strip() for text in model.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+    tokenizer = AutoTokenizer.from_pretrained(model.folder.path)
+    return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
 def test_features_match_transformers(whisper):
@@ -139,8 +141,7 @@ def test_a_decoder_without_cross_attention_is_rejected(tmp_path):
 def test_a_tokenizer_without_padding_token_pads_with_the_end_token(whisper):
     settings = copy.deepcopy(whisper.settings)
     settings.pad_token_id = None
-    tokenizer = copy.deepcopy(whisper.tokenizer)
-    tokenizer.pad_token = None
+    tokenizer = replace(whisper.tokenizer, pad_token_id=None)
 
     reader = SequenceReader.for_model(tokenizer, settings, whisper=True)
 

@@ -7,6 +7,7 @@ from helpers.tiny_models import FAMILIES, save_tiny_model
 
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest
 from gaudi_asr_cli.core.workflows.finetune.run import finetune
 from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
@@ -31,7 +32,11 @@ def test_a_pretrained_model_is_trained_saved_and_used_for_inference(family, corp
     report = finetune(FinetuneRequest(None, settings, tmp_path / "run"), device)
     events = []
     report_of_infer = infer(
-        InferRequest((str(corpus.parent / "u00.wav"),), model=str(report.model), dtype="fp32"),
+        InferRequest(
+            (str(corpus.parent / "u00.wav"),),
+            model=str(report.model),
+            options=InferenceOptions(dtype="fp32"),
+        ),
         device,
         events.append,
     )

@@ -98,9 +98,8 @@ def join(request: WarmStart) -> Joined:
     """
     import torch
 
-    encoder_folder, decoder_folder = (
-        find_model(name, kind=None) for name in (request.encoder, request.decoder)
-    )
+    encoder_folder = find_model(request.encoder, kind=None)
+    decoder_folder = find_model(request.decoder, kind="text")
     check_decoder(decoder_folder)
     tokenizer = open_padding_tokenizer(decoder_folder, request.pad_token)
     with quiet_transformers(), own_code_left_alone(), torch.random.fork_rng(devices=[]):
