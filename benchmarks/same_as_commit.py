@@ -92,8 +92,13 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 def by_kind(value: Any) -> Any:
     """Turn a list of findings into an object by their kinds, so that a new kind is an addition."""
-    if isinstance(value, list) and value and all("kind" in one for one in value if one):
-        return {one["kind"]: one for one in value}
+    kinds = (
+        [one.get("kind") for one in value if isinstance(one, dict)]
+        if isinstance(value, list)
+        else []
+    )
+    if kinds and None not in kinds and len(kinds) == len(value):
+        return dict(zip(kinds, value, strict=True))
     return value
 
 
