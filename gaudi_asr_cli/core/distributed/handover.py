@@ -73,9 +73,9 @@ class Handover:
         return self.logs / "launcher.log"
 
     @property
-    def tether(self) -> Path:
-        """Return the named pipe whose write end the launching process holds (see `tether`)."""
-        return self.root / "tether"
+    def launcher_pipe(self) -> Path:
+        """Return the named pipe whose write end the launching process holds (see the module `launcher_pipe`)."""
+        return self.root / "launcher"
 
     def stream(self, name: str) -> Path:
         """Return the named pipe of the first rank's output; `name` is one of `STREAMS`."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gaudi_asr_cli.core.distributed.handover import STREAMS, Handover
-from gaudi_asr_cli.core.distributed.tether import watch_tether
+from gaudi_asr_cli.core.distributed.launcher_pipe import watch_launcher_pipe
 from gaudi_asr_cli.core.distributed.world import read_world
 from gaudi_asr_cli.core.errors import AsrError, StoppedError
 
@@ -36,7 +36,7 @@ def rank_streams() -> Iterator[None]:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     handover.record_process(world.rank, os.getpid())
-    watch_tether(handover)
+    watch_launcher_pipe(handover)
     original = sys.stdout, sys.stderr
     if world.rank == 0:
         sys.stdout, sys.stderr = (_open_pipe(handover, name) for name in STREAMS)

@@ -15,9 +15,9 @@ from types import FrameType
 from typing import TextIO
 
 from gaudi_asr_cli.core.distributed.handover import VARIABLE, Handover, kill, send_signal
+from gaudi_asr_cli.core.distributed.launcher_pipe import end_with_parent, hold_launcher_pipe
 from gaudi_asr_cli.core.distributed.rank import TERMINALS
 from gaudi_asr_cli.core.distributed.relay import relay_output
-from gaudi_asr_cli.core.distributed.tether import hold_tether, tie_program
 from gaudi_asr_cli.core.errors import AsrError, StoppedError
 
 WATCH_POLL_S = 0.1
@@ -53,11 +53,11 @@ def run_ranks(
     with (
         handover.launcher_log.open("ab") as log,
         relay_output(handover, outputs),
-        hold_tether(handover),
+        hold_launcher_pipe(handover),
         record_signals() as signals,
     ):
         process = subprocess.Popen(  # noqa: S603 - our own argument list
-            tie_program(line),
+            end_with_parent(line),
             env=rank_environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

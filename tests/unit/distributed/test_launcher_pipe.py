@@ -73,9 +73,9 @@ def test_no_rank_outlives_a_killed_launcher(number, tmp_path):
 
 
 def test_a_launcher_whose_parent_has_ended_already_starts_nothing(tmp_path):
-    from gaudi_asr_cli.core.distributed.tether import tie_program
+    from gaudi_asr_cli.core.distributed.launcher_pipe import end_with_parent
 
-    line = tie_program([sys.executable, "-c", "print('ranks')"])
+    line = end_with_parent([sys.executable, "-c", "print('ranks')"])
     line[line.index(str(os.getpid()))] = "1"
 
     done = subprocess.run(line, capture_output=True, check=False)

@@ -1,6 +1,6 @@
-"""Tie ranks to the process that launched them: they end with it, even if it is killed.
+"""End ranks with the process that launched them, even if it is killed.
 
-A process that is killed can tell nobody. So the launching process holds the write end of a pipe in
+A killed process can notify nobody. So the launching process holds the write end of a pipe in
 the handover folder, which the system closes with it, and every rank on its host waits for that.
 """
 
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 from gaudi_asr_cli.core.distributed.handover import Handover, kill
 
-_TIED = """
+_END_WITH_PARENT = """
 import ctypes, os, sys
 prctl = getattr(ctypes.CDLL(None), "prctl", None)
 if prctl is not None:
@@ -28,22 +28,22 @@ os.execvp(sys.argv[3], sys.argv[3:])
 that it has not ended before, and becomes another program."""
 
 
-def tie_program(line: Sequence[str]) -> list[str]:
+def end_with_parent(line: Sequence[str]) -> list[str]:
     """Return a command line that gets SIGTERM when this process ends, where the system can.
 
     Launchers then end the ranks of all hosts.
     """
-    tied = [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), str(int(signal.SIGTERM))]
-    return [*tied, *line]
+    given = (str(os.getpid()), str(int(signal.SIGTERM)))
+    return [sys.executable, "-I", "-S", "-c", _END_WITH_PARENT, *given, *line]
 
 
 @contextmanager
-def hold_tether(handover: Handover) -> Iterator[None]:
+def hold_launcher_pipe(handover: Handover) -> Iterator[None]:
     """Keep the ranks alive while the block runs, or until this process is killed."""
-    os.mkfifo(handover.tether)
+    os.mkfifo(handover.launcher_pipe)
     # A pipe can be opened for writing without waiting once it has a reader.
-    reader = os.open(handover.tether, os.O_RDONLY | os.O_NONBLOCK)
-    writer = os.open(handover.tether, os.O_WRONLY)
+    reader = os.open(handover.launcher_pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(handover.launcher_pipe, os.O_WRONLY)
     os.close(reader)
     try:
         yield
@@ -51,14 +51,14 @@ def hold_tether(handover: Handover) -> Iterator[None]:
         os.close(writer)
 
 
-def watch_tether(handover: Handover) -> None:
+def watch_launcher_pipe(handover: Handover) -> None:
     """Have this rank killed when the launching process has ended; a rank that it stops is not.
 
     Killed, because nothing else ends a rank that is blocked in a collective; that is the same as
     `kill -9`, after which the run can be resumed.
     """
     with suppress(FileNotFoundError):
-        reader = os.open(handover.tether, os.O_RDONLY | os.O_NONBLOCK)
+        reader = os.open(handover.launcher_pipe, os.O_RDONLY | os.O_NONBLOCK)
         os.set_blocking(reader, True)
         threading.Thread(target=_await_end, args=(reader,), daemon=True).start()
 
