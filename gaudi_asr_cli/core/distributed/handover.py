@@ -74,7 +74,7 @@ class Handover:
 
     @property
     def launcher_pipe(self) -> Path:
-        """Return the named pipe whose write end the launching process holds (see the module `launcher_pipe`)."""
+        """Return the named pipe whose write end the launching process holds."""
         return self.root / "launcher"
 
     def stream(self, name: str) -> Path:
