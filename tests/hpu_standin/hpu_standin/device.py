@@ -8,6 +8,7 @@
 import functools
 import threading
 import weakref
+from importlib import import_module
 
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
@@ -652,7 +653,7 @@ def install():
     HpuTensor.is_hpu = property(lambda self: True)
     # `with torch.device("meta")` recognises factories by identity, in a list made at its first use:
     # it must hold the originals, which the wrappers call, or models would be built on the host.
-    torch.utils._device._device_constructors()
+    import_module("torch.utils._device")._device_constructors()
     for n in _FACTORIES:
         if hasattr(torch, n):
             setattr(torch, n, _factory(getattr(torch, n)))

@@ -1,0 +1,38 @@
+"""Texts of the CTC families of transformers 5 on one device, in a process of its own.
+
+python drive_families.py OUT DEVICE MODE     writes OUT/found.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from drive import open_named
+
+
+def main(out: Path, name: str, mode: str) -> None:
+    device = open_named(name, mode)
+    from helpers.tiny_corpus import write_corpus
+    from helpers.tiny_models import FAMILIES, NEW_FAMILIES, save_tiny_model
+
+    from gaudi_asr_cli.core.inference.options import InferenceOptions
+    from gaudi_asr_cli.core.inference.recognizer import open_recognizer
+    from gaudi_asr_cli.core.inference.transcribe import transcribe
+    from gaudi_asr_cli.core.records import AudioSpan, Utterance
+
+    corpus = write_corpus(out / "corpus", utterances=7)
+    clips = [Utterance(one.stem, AudioSpan(one)) for one in sorted(corpus.parent.glob("*.wav"))]
+    found = {}
+    for family in NEW_FAMILIES:
+        if family in FAMILIES:
+            folder = save_tiny_model(out / family, family)
+            recognizer = open_recognizer(str(folder), device, InferenceOptions(dtype="fp32"))
+            results = transcribe(recognizer, clips)
+            found[family] = [one.transcript and one.transcript.text for one in results]
+    (out / "found.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
