@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaudi_asr_cli.core.json_files import read_json_object
+from gaudi_asr_cli.core.models.contents import COPY_AGAIN
 from gaudi_asr_cli.core.models.families import family_of, raw_settings
-from gaudi_asr_cli.core.models.folder import COPY_AGAIN
 from gaudi_asr_cli.core.models.own_code import ASKS_FOR_CODE
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.json_files import read_json_object
-from gaudi_asr_cli.core.models.folder import COPY_AGAIN, ModelFolder
+from gaudi_asr_cli.core.models.contents import COPY_AGAIN, INDEX_FILE, SINGLE_FILE
+from gaudi_asr_cli.core.models.folder import ModelFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of weights by name."""
 
-SINGLE_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
 FLOATING_POINT = frozenset({"F16", "BF16", "F32"})
 """Types of stored weights that are read here; others are left to transformers."""
 

@@ -19,7 +19,7 @@ from gaudi_asr_cli.core.models.cpu.ctc_layout import (
 from gaudi_asr_cli.core.models.ctc.adapters import adapter_path, load_adapter
 from gaudi_asr_cli.core.models.families import head_of, is_padding_invariant
 from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_settings
-from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head
+from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head, other_task
 from gaudi_asr_cli.core.models.geometry import FrameGeometry, geometry_from_config
 from gaudi_asr_cli.core.models.loading import load_network
 from gaudi_asr_cli.core.models.network import DeferredNetwork, NetworkSource
@@ -139,8 +139,10 @@ def open_ctc_model(
     chosen = device.choose_dtype(dtype)
     folder = find_model(name, language=language)
     if not has_trained_head(folder):
+        task = other_task(folder.read_config())
+        what = "pretrained only" if task is None else f"a model for {task}"
         raise DataError(
-            f"{name} is pretrained only: it has no CTC head, so it cannot transcribe yet.",
+            f"{name} is {what}: it has no CTC head, so it cannot transcribe yet.",
             remedy=f"Fine-tune it first (gaudi-asr finetune-ctc --model {name} ...), or use a "
             "fine-tuned model such as facebook/wav2vec2-base-960h.",
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.json_files import read_json_object
+from gaudi_asr_cli.core.models.contents import COPY_AGAIN
 from gaudi_asr_cli.core.models.cpu.whisper_layout import (
     has_known_whisper_fields,
     read_whisper_layout,
@@ -18,7 +19,7 @@ from gaudi_asr_cli.core.models.cpu.whisper_layout import (
 from gaudi_asr_cli.core.models.ctc.model import move_input
 from gaudi_asr_cli.core.models.families import is_padding_invariant
 from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_settings
-from gaudi_asr_cli.core.models.folder import COPY_AGAIN, ModelFolder, find_model
+from gaudi_asr_cli.core.models.folder import ModelFolder, find_model
 from gaudi_asr_cli.core.models.geometry import geometry_from_config
 from gaudi_asr_cli.core.models.loading import load_network, outline_network
 from gaudi_asr_cli.core.models.log_mel import LogMel, open_log_mel
