@@ -330,9 +330,9 @@ def _no_weights_error(path: Path) -> DataError:
 
 
 def one_folder_up(path: Path, names: tuple[str, ...]) -> Path | None:
-    """Return the first file of these names in the parent folder, or None."""
-    parent = path.resolve().parent
-    return next((parent / name for name in names if (parent / name).is_file()), None)
+    """Return the first file of these patterns in the parent folder, or None."""
+    found = (file for name in names for file in path.resolve().parent.glob(name))
+    return next((file for file in found if file.is_file()), None)
 
 
 def list_unused(path: Path) -> Iterator[str]:

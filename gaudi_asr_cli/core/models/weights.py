@@ -134,5 +134,26 @@ def _read_weight(path: Path, name: str) -> Tensor:
 
     # The file is mapped into memory only while a weight is copied: its pages are not kept.
     with safe_open(path, framework="pt") as opened:
-        weight: Tensor = opened.get_tensor(name)
-        return weight.to(torch.float32, copy=True)
+        weight: Tensor = opened.get_tensor(name).to(torch.float32, copy=True)
+    reject_not_finite(path, name, weight)
+    return weight
+
+
+def reject_not_finite(path: Path, name: str, weight: Tensor) -> None:
+    """Check that a weight holds finite numbers only; those of a diverged training are not.
+
+    Raises:
+        DataError: It holds NaN or infinity.
+    """
+    import torch
+
+    # One pass without memory of its own; a sum of finite numbers that overflows is looked at again.
+    if weight.is_floating_point() and not torch.isfinite(weight.sum()):
+        finite = torch.isfinite(weight)
+        if not finite.all():
+            raise DataError(
+                f"{path}: the weight {name} is not finite ({int((~finite).sum())} of "
+                f"{weight.numel()} numbers are NaN or infinite).",
+                remedy="The training that made it diverged, or the file is damaged: use an earlier "
+                "checkpoint, or copy the model again.",
+            )

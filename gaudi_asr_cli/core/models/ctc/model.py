@@ -25,6 +25,7 @@ from gaudi_asr_cli.core.models.loading import load_network
 from gaudi_asr_cli.core.models.network import DeferredNetwork, NetworkSource
 from gaudi_asr_cli.core.models.weights import NetworkWeights, read_weights, weights_of
 from gaudi_asr_cli.core.records import AudioBatch, Emissions, Vocabulary
+from gaudi_asr_cli.core.text.tokenizer_files import unused_token
 from gaudi_asr_cli.core.text.vocabulary import read_vocabulary
 
 if TYPE_CHECKING:
@@ -244,14 +245,15 @@ def fit_to_head(vocabulary: Vocabulary, columns: int) -> Vocabulary:
     if surplus - vocabulary.special or vocabulary.blank >= columns:
         raise DataError(
             f"The vocabulary has {len(vocabulary.tokens)} tokens, the model's head only "
-            f"{columns} columns.",
+            f"{columns} columns: they do not belong together.",
             remedy="Use the vocab.json that this model was trained with.",
         )
     unnamed = range(len(vocabulary.tokens), columns)
     return replace(
         vocabulary,
-        tokens=(*vocabulary.tokens[:columns], *("" for _ in unnamed)),
+        tokens=(*vocabulary.tokens[:columns], *map(unused_token, unnamed)),
         special=(vocabulary.special - surplus) | frozenset(unnamed),
+        unnamed=vocabulary.unnamed | frozenset(unnamed),
         unknown=None if vocabulary.unknown in surplus else vocabulary.unknown,
     )
 

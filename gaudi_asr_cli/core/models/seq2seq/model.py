@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.json_files import read_json_object
-from gaudi_asr_cli.core.models.contents import COPY_AGAIN
+from gaudi_asr_cli.core.models.contents import COPY_AGAIN, one_folder_up
 from gaudi_asr_cli.core.models.cpu.whisper_layout import (
     has_known_whisper_fields,
     read_whisper_layout,
@@ -338,7 +338,12 @@ def open_tokenizer(folder: ModelFolder) -> Any:
     )
     # transformers 5 would build an empty tokenizer if there are no files.
     if not any(path for name in TOKENIZER_FILES for path in folder.path.glob(name)):
-        raise DataError(f"{folder.name} has no tokenizer.", remedy=remedy)
+        above = one_folder_up(folder.path, TOKENIZER_FILES)
+        raise DataError(
+            f"{folder.name} has no tokenizer"
+            + ("." if above is None else f"; there is one in {above.parent}, one folder up."),
+            remedy=remedy,
+        )
     errors: tuple[type[Exception], ...] = (*loading_errors(), ImportError)
     try:
         with quiet_transformers():
