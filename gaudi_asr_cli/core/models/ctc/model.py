@@ -18,7 +18,7 @@ from gaudi_asr_cli.core.models.cpu.ctc_layout import (
 )
 from gaudi_asr_cli.core.models.ctc.adapters import adapter_path, load_adapter
 from gaudi_asr_cli.core.models.families import head_of, is_padding_invariant
-from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_settings
+from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_rate, read_settings
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head, other_task
 from gaudi_asr_cli.core.models.geometry import FrameGeometry, geometry_from_config
 from gaudi_asr_cli.core.models.loading import load_network
@@ -219,8 +219,8 @@ def _assemble(
     source: NetworkSource, vocabulary: Vocabulary, folder: ModelFolder, device: Device, dtype: str
 ) -> CtcModel:
     config = source.config
-    geometry = geometry_from_config(config)
     settings = read_settings(folder.path, config)
+    geometry = geometry_from_config(config, read_rate(settings))
     return CtcModel(
         name=folder.name,
         source=source,

@@ -18,7 +18,7 @@ from gaudi_asr_cli.core.models.cpu.whisper_layout import (
 )
 from gaudi_asr_cli.core.models.ctc.model import move_input
 from gaudi_asr_cli.core.models.families import is_padding_invariant
-from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_settings
+from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_rate, read_settings
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model
 from gaudi_asr_cli.core.models.geometry import geometry_from_config
 from gaudi_asr_cli.core.models.loading import load_network, outline_network
@@ -33,10 +33,11 @@ from gaudi_asr_cli.core.models.seq2seq.generation import (
     resolve_generation,
 )
 from gaudi_asr_cli.core.models.seq2seq.generation_settings import read_generation_settings
+from gaudi_asr_cli.core.models.seq2seq.old_whisper import complete_settings
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 from gaudi_asr_cli.core.models.seq2seq.token_decoder import open_token_decoder
 from gaudi_asr_cli.core.models.weights import NetworkWeights, read_weights
-from gaudi_asr_cli.core.records import AudioBatch, Generated
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, Generated
 
 if TYPE_CHECKING:
     import torch
@@ -242,6 +243,7 @@ def _defer(folder: ModelFolder, device: Device, load: Callable[[], Any]) -> Defe
     settings = read_generation_settings(folder)
     if settings is None:
         return None
+    complete_settings(settings, folder)
     stored = read_weights(folder)
     # A head of its own is not tied to the embeddings, as the layout has it.
     if stored is None or "proj_out.weight" in stored or not stored.have(layout.shapes()):
@@ -252,6 +254,7 @@ def _defer(folder: ModelFolder, device: Device, load: Callable[[], Any]) -> Defe
 def _load_frozen(folder: ModelFolder, device: Device, dtype: str) -> Any:
     """Load a network for inference on the device."""
     network = load_network(folder, {}, kind="seq2seq")
+    complete_whisper(network, folder)
     network.to(torch_dtype(dtype)).eval().requires_grad_(False)
     lay_out_states(network)
     placed = device.place(network)
@@ -270,7 +273,9 @@ def outline_seq2seq_model(name: str) -> Seq2SeqModel:
 
     folder = find_model(name, kind="seq2seq")
     require_cross_attention(folder)
-    return _describe(NetworkSource(outline_network(folder)), folder, open_cpu(), "fp32")
+    network = outline_network(folder)
+    complete_whisper(network, folder)
+    return _describe(NetworkSource(network), folder, open_cpu(), "fp32")
 
 
 def assemble_seq2seq_model(
@@ -282,7 +287,14 @@ def assemble_seq2seq_model(
         DataError: The folder holds no tokenizer that transformers can open.
     """
     lay_out_states(network)
+    complete_whisper(network, folder)
     return _describe(NetworkSource(device.place(network)), folder, device, dtype)
+
+
+def complete_whisper(network: Any, folder: ModelFolder) -> None:
+    """Complete the generation settings of a Whisper in memory, in place."""
+    if folder.read_config().get("model_type") == "whisper":
+        complete_settings(network.generation_config, folder)
 
 
 def _describe(
@@ -369,11 +381,18 @@ def open_features(folder: ModelFolder, config: Mapping[str, Any]) -> Frontend | 
     encoder = config.get("encoder") or config
     if config.get("model_type") == "whisper":
         settings = read_settings(folder.path, config)
+        if read_rate(settings) != SAMPLE_RATE_HZ:
+            raise DataError(
+                f"{folder.name}: sampling_rate in preprocessor_config.json is "
+                f"{settings['sampling_rate']} Hz; a Whisper receives {SAMPLE_RATE_HZ} Hz.",
+                remedy="Set sampling_rate to 16000; audio of any rate is resampled.",
+            )
         bins = int(config.get("num_mel_bins", 80))
         known = settings if "hop_length" in settings else {"feature_size": bins}
         return open_log_mel(known)
     settings = read_settings(folder.path, encoder)
-    return open_frontend(settings, encoder, geometry_from_config(encoder).minimum_samples)
+    geometry = geometry_from_config(encoder, read_rate(settings))
+    return open_frontend(settings, encoder, geometry.minimum_samples)
 
 
 def require_cross_attention(folder: ModelFolder) -> None:
