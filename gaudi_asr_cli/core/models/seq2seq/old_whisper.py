@@ -17,14 +17,14 @@ from gaudi_asr_cli.core.models.folder import ModelFolder
 
 LANGUAGE = re.compile(r"<\|[a-z]{2,3}\|>")
 """A token of a language: codes of two letters, and `haw`, `yue`, `jw`."""
-TASKS = {"transcribe": "<|transcribe|>", "translate": "<|translate|>"}
-NUMBERS = {
+TASK_TOKENS = {"transcribe": "<|transcribe|>", "translate": "<|translate|>"}
+MARK_TOKENS = {
     "no_timestamps_token_id": "<|notimestamps|>",
     "prev_sot_token_id": "<|startofprev|>",
     "decoder_start_token_id": "<|startoftranscript|>",
 }
 ID_FIELDS = (
-    *NUMBERS,
+    *MARK_TOKENS,
     "bos_token_id",
     "eos_token_id",
     "pad_token_id",
@@ -95,7 +95,7 @@ def _add_tokens(settings: Any, tokens: Mapping[str, int], config: Mapping[str, A
     """Set ids of languages, tasks and marks from the tokens of the tokenizer."""
     size = config.get("vocab_size")
     known = {name: one for name, one in tokens.items() if isinstance(size, int) and one < size}
-    for field, token in NUMBERS.items():
+    for field, token in MARK_TOKENS.items():
         if getattr(settings, field, None) is None and token in known:
             setattr(settings, field, known[token])
     if getattr(settings, "max_initial_timestamp_index", None) is None:
@@ -104,7 +104,9 @@ def _add_tokens(settings: Any, tokens: Mapping[str, int], config: Mapping[str, A
     settings.is_multilingual = bool(languages) and not _is_english_only(settings, config, languages)
     if settings.is_multilingual:
         settings.lang_to_id = languages
-        settings.task_to_id = {name: known[one] for name, one in TASKS.items() if one in known}
+        settings.task_to_id = {
+            name: known[one] for name, one in TASK_TOKENS.items() if one in known
+        }
 
 
 def _is_english_only(
