@@ -15,7 +15,7 @@ from gaudi_asr_cli.core.models.contents import COPY_AGAIN
 from gaudi_asr_cli.core.models.families import family_of, raw_settings
 from gaudi_asr_cli.core.models.frames import resampled_length
 from gaudi_asr_cli.core.models.own_code import ASKS_FOR_CODE
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, AudioSpan, Utterance
 
 if TYPE_CHECKING:
     import torch
@@ -169,6 +169,23 @@ def default_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return raw_settings(config) if family is None else family.settings(config)
 
 
+_SILENCE = AudioBatch(
+    (Utterance("silence", AudioSpan(Path("silence"))),),
+    np.zeros((1, SAMPLE_RATE_HZ // 4), np.float32),
+    np.array([SAMPLE_RATE_HZ // 4], np.int64),
+)
+MAX_SETTING = 100_000
+"""No size of a feature extractor, in samples, bins or frames, is larger."""
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    for name, value in settings.items():
+        if isinstance(value, int | float) and abs(value) > MAX_SETTING:
+            raise DataError(
+                f"preprocessor_config.json: {name} is {str(value)[:40]}.", remedy=COPY_AGAIN
+            )
+
+
 def open_frontend(
     settings: Mapping[str, Any], config: Mapping[str, Any], minimum_samples: int
 ) -> Frontend:
@@ -178,13 +195,26 @@ def open_frontend(
         import transformers
 
         kind = getattr(transformers, family.extractor)
-        return Frontend(
-            masks=True,
-            minimum_samples=minimum_samples,
-            settings=settings,
-            extractor=kind.from_dict(dict(settings)),
-            rate_hz=read_rate(settings),
-        )
+        _check_settings(settings)
+        try:
+            frontend = Frontend(
+                masks=True,
+                minimum_samples=minimum_samples,
+                settings=settings,
+                extractor=kind.from_dict(dict(settings)),
+                rate_hz=read_rate(settings),
+            )
+            # Values that do not fit each other are found by their first use only.
+            frontend.prepare(_SILENCE)
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(
+                f"preprocessor_config.json: {family.extractor} cannot compute features with these "
+                f"settings ({type(error).__name__}: {str(error).partition(chr(10))[0][:120]}).",
+                remedy=COPY_AGAIN,
+            ) from error
+        return frontend
     return Frontend(
         normalizes=bool(settings.get("do_normalize", True)),
         masks=bool(settings.get("return_attention_mask", False)),

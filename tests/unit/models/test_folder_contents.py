@@ -11,8 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.inference.options import InferenceOptions
+from gaudi_asr_cli.core.inference.recognizer import open_recognizer
 from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
 from gaudi_asr_cli.core.models.folder import find_model
+from gaudi_asr_cli.core.models.notes import notes_on
 
 
 @pytest.fixture(scope="module")
@@ -362,3 +365,62 @@ def test_sizes_of_nested_configurations_are_checked(model):
     )
 
     assert "num_hidden_layers is 0" in reject(model).message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("mode", ["usual", "transformers"])
+@pytest.mark.parametrize("kind", ["ctc", "whisper"])
+def test_a_weight_that_is_not_finite_is_named(model, whisper, value, mode, kind):
+    folder = model if kind == "ctc" else whisper
+    weights = load_file(folder / "model.safetensors")
+    name = next(one for one in weights if one.endswith("layers.1.fc1.weight" if kind == "whisper"
+                else "layers.1.attention.k_proj.weight"))  # fmt: skip
+    weights[name][0, 0] = value
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(DataError, match="not finite") as error:
+        open_recognizer(str(folder), open_device("cpu"), InferenceOptions(mode=mode))
+
+    assert name in error.value.message
+
+
+def notes(model, **options):
+    return [note.message for note in notes_on(find_model(str(model), kind=None), **options)]
+
+
+def test_a_language_model_that_is_not_used_is_noted(model, whisper):
+    for folder in (model, whisper):
+        (folder / "language_model").mkdir()
+        (folder / "language_model/5gram.bin").touch()
+
+    assert "n-gram language model (language_model/)" in notes(model)[0]
+    assert notes(model, greedy=False) == []
+    assert notes(whisper) == []
+
+
+@pytest.mark.parametrize("file", ["lm.arpa", "kenlm.klm"])
+def test_a_language_model_beside_the_weights_is_noted(model, file):
+    (model / file).touch()
+
+    assert file in notes(model)[0]
+
+
+def test_missing_settings_of_the_features_are_noted(model):
+    settings = (model / "preprocessor_config.json").rename(model / "other.json")
+    assert "no preprocessor_config.json" in notes(model)[0]
+    assert "one folder up" not in notes(model)[0]
+
+    settings.rename(model.parent / "preprocessor_config.json")
+    assert "one folder up" in notes(model)[0]
+
+
+def test_a_whole_folder_has_no_notes(model, whisper):
+    assert notes(model) == notes(whisper) == []
+
+
+def test_a_tokenizer_one_folder_up_is_named(whisper):
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
+        (whisper / name).rename(whisper.parent / name)
+
+    with pytest.raises(DataError, match="one folder up"):
+        open_recognizer(str(whisper), open_device("cpu"))

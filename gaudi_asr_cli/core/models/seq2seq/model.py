@@ -25,7 +25,7 @@ from gaudi_asr_cli.core.models.loading import load_network, outline_network
 from gaudi_asr_cli.core.models.log_mel import LogMel, open_log_mel
 from gaudi_asr_cli.core.models.network import DeferredNetwork, NetworkSource
 from gaudi_asr_cli.core.models.own_code import own_code_error
-from gaudi_asr_cli.core.models.quiet import loading_errors, name_reason, quiet_transformers
+from gaudi_asr_cli.core.models.quiet import name_reason, quiet_transformers
 from gaudi_asr_cli.core.models.seq2seq.generation import (
     DEFAULT_GENERATION,
     FirstToken,
@@ -356,13 +356,12 @@ def open_tokenizer(folder: ModelFolder) -> Any:
             + ("." if above is None else f"; there is one in {above.parent}, one folder up."),
             remedy=remedy,
         )
-    errors: tuple[type[Exception], ...] = (*loading_errors(), ImportError)
     try:
         with quiet_transformers():
             return AutoTokenizer.from_pretrained(
                 folder.path, local_files_only=True, trust_remote_code=False
             )
-    except errors as error:
+    except Exception as error:  # tokenizers raises no narrower class
         if "auto_map" in _read_tokenizer_settings(folder):
             raise own_code_error(folder.name, "its tokenizer") from error
         raise DataError(
