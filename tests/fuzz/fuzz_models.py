@@ -101,7 +101,7 @@ def damage(rng: random.Random, path: Path) -> None:
     if kind < 0.55 and path.suffix == ".json":
         try:
             change_field(rng, path)
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, AttributeError, TypeError, RecursionError):
             replace_file(rng, path)
     elif kind < 0.85:
         path.write_bytes(mutate(rng, path.read_bytes().decode("utf-8", "surrogateescape")))

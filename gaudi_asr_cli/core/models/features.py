@@ -169,9 +169,9 @@ def default_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return raw_settings(config) if family is None else family.settings(config)
 
 
-_SILENCE = AudioBatch(
-    (Utterance("silence", AudioSpan(Path("silence"))),),
-    np.zeros((1, SAMPLE_RATE_HZ // 4), np.float32),
+_NOISE = AudioBatch(
+    (Utterance("noise", AudioSpan(Path("noise"))),),
+    np.random.default_rng(0).uniform(-0.1, 0.1, (1, SAMPLE_RATE_HZ // 4)).astype(np.float32),
     np.array([SAMPLE_RATE_HZ // 4], np.int64),
 )
 MAX_SETTING = 100_000
@@ -205,7 +205,7 @@ def open_frontend(
                 rate_hz=read_rate(settings),
             )
             # Values that do not fit each other are found by their first use only.
-            frontend.prepare(_SILENCE)
+            frontend.prepare(_NOISE)
         except DataError:
             raise
         except Exception as error:

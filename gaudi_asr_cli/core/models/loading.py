@@ -131,6 +131,21 @@ def _opening(folder: ModelFolder, kind: str) -> Iterator[None]:
             ) from error
 
 
+@contextmanager
+def running(name: str) -> Iterator[None]:
+    """Convert what transformers raises for values of a configuration that only fail when used.
+
+    A `RuntimeError` is left alone: memory may be short.
+    """
+    try:
+        yield
+    except (LookupError, AttributeError, ArithmeticError, TypeError, ValueError) as error:
+        raise DataError(
+            f"transformers cannot run {name} with its configuration: {name_reason(error)}",
+            remedy="Copy config.json and generation_config.json of the model again.",
+        ) from error
+
+
 def override(config: Any, overrides: Mapping[str, Any]) -> None:
     """Set fields of a configuration.
 

@@ -174,6 +174,8 @@ def _read_columns(directory: Path, config: dict[str, Any], language: str | None)
     added = _read_added(config, directory)
     if (directory / "added_tokens.json").exists():
         added |= _read_json(directory / "added_tokens.json")
+    if not all(isinstance(column, int) for column in (*columns.values(), *added.values())):
+        raise _broken_columns(directory)
     taken = set(columns.values())
     extra = {token: column for token, column in added.items() if column not in taken}
     return {**columns, **{t: c for t, c in extra.items() if t not in columns}}

@@ -21,7 +21,7 @@ from gaudi_asr_cli.core.models.families import head_of, is_padding_invariant
 from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_rate, read_settings
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head, other_task
 from gaudi_asr_cli.core.models.geometry import FrameGeometry, geometry_from_config
-from gaudi_asr_cli.core.models.loading import load_network
+from gaudi_asr_cli.core.models.loading import load_network, running
 from gaudi_asr_cli.core.models.network import DeferredNetwork, NetworkSource
 from gaudi_asr_cli.core.models.weights import NetworkWeights, read_weights, weights_of
 from gaudi_asr_cli.core.records import AudioBatch, Emissions, Vocabulary
@@ -107,7 +107,11 @@ class CtcModel:
         training = self.network.training
         if training:
             self.network.eval()
-        with self.device.inference_mode(), self.device.autocast(autocast_dtype):
+        with (
+            self.device.inference_mode(),
+            self.device.autocast(autocast_dtype),
+            running(self.name),
+        ):
             placed = {
                 name: move_input(tensor, self.device, weights) for name, tensor in inputs.items()
             }

@@ -21,7 +21,7 @@ from gaudi_asr_cli.core.models.families import is_padding_invariant
 from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_rate, read_settings
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model
 from gaudi_asr_cli.core.models.geometry import geometry_from_config
-from gaudi_asr_cli.core.models.loading import load_network, outline_network
+from gaudi_asr_cli.core.models.loading import load_network, outline_network, running
 from gaudi_asr_cli.core.models.log_mel import LogMel, open_log_mel
 from gaudi_asr_cli.core.models.network import DeferredNetwork, NetworkSource
 from gaudi_asr_cli.core.models.own_code import own_code_error
@@ -33,7 +33,7 @@ from gaudi_asr_cli.core.models.seq2seq.generation import (
     resolve_generation,
 )
 from gaudi_asr_cli.core.models.seq2seq.generation_settings import read_generation_settings
-from gaudi_asr_cli.core.models.seq2seq.old_whisper import complete_settings
+from gaudi_asr_cli.core.models.seq2seq.old_whisper import check_ids, complete_settings
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 from gaudi_asr_cli.core.models.seq2seq.token_decoder import open_token_decoder
 from gaudi_asr_cli.core.models.weights import NetworkWeights, read_weights
@@ -146,6 +146,7 @@ class Seq2SeqModel:
             quiet_transformers(),
             self.device.inference_mode(),
             self.device.autocast(autocast_dtype),
+            running(self.name),
         ):
             placed = {
                 name: move_input(tensor, self.device, weights) for name, tensor in inputs.items()
@@ -292,9 +293,11 @@ def assemble_seq2seq_model(
 
 
 def complete_whisper(network: Any, folder: ModelFolder) -> None:
-    """Complete the generation settings of a Whisper in memory, in place."""
+    """Check the generation settings of a network; complete those of a Whisper in place."""
     if folder.read_config().get("model_type") == "whisper":
         complete_settings(network.generation_config, folder)
+    else:
+        check_ids(network.generation_config, folder)
 
 
 def _describe(
@@ -386,9 +389,17 @@ def open_features(folder: ModelFolder, config: Mapping[str, Any]) -> Frontend | 
                 f"{settings['sampling_rate']} Hz; a Whisper receives {SAMPLE_RATE_HZ} Hz.",
                 remedy="Set sampling_rate to 16000; audio of any rate is resampled.",
             )
-        bins = int(config.get("num_mel_bins", 80))
-        known = settings if "hop_length" in settings else {"feature_size": bins}
-        return open_log_mel(known)
+        frames = 2 * int(config.get("max_source_positions", 1500))
+        usual = {"feature_size": int(config.get("num_mel_bins", 80)), "chunk_length": frames // 100}
+        mel = open_log_mel(settings if "hop_length" in settings else usual)
+        received = (len(mel.filters), mel.window_frames)
+        if received != (usual["feature_size"], frames):
+            raise DataError(
+                f"{folder.name}: preprocessor_config.json gives {received[0]} mel bins and "
+                f"{received[1]} frames; the network receives {usual['feature_size']} and {frames}.",
+                remedy="Copy the preprocessor_config.json that came with the weights.",
+            )
+        return mel
     settings = read_settings(folder.path, encoder)
     geometry = geometry_from_config(encoder, read_rate(settings))
     return open_frontend(settings, encoder, geometry.minimum_samples)

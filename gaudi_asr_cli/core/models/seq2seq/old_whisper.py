@@ -7,7 +7,7 @@ and tasks. Forced ids and suppressed tokens are then in config.json, and the ids
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gaudi_asr_cli.core.errors import DataError
@@ -23,13 +23,19 @@ MARK_TOKENS = {
     "prev_sot_token_id": "<|startofprev|>",
     "decoder_start_token_id": "<|startoftranscript|>",
 }
-ID_FIELDS = (
-    *MARK_TOKENS,
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
-)
 MODEL_FIELDS = ("suppress_tokens", "begin_suppress_tokens", "forced_decoder_ids")
+FIELDS: dict[str, Any] = {
+    **dict.fromkeys((*MARK_TOKENS, "bos_token_id", "pad_token_id"), int),
+    "eos_token_id": int | list,
+    "suppress_tokens": list | tuple,
+    "begin_suppress_tokens": list | tuple,
+    "lang_to_id": dict,
+    "task_to_id": dict,
+    "max_initial_timestamp_index": int,
+    "language": str,
+    "task": str,
+}
+"""Fields of generation settings and their types."""
 FIRST_TIME_OFFSET = 50
 """The first timestamp is at most 1 s after the start of a window: so many steps of 0.02 s."""
 
@@ -55,35 +61,44 @@ def complete_settings(settings: Any, folder: ModelFolder) -> None:
             if name not in stored and name in config:
                 setattr(settings, name, config[name])
         _add_tokens(settings, read_tokens(folder), config)
-    _check_ids(settings, folder)
+    check_ids(settings, folder)
     _apply_forced(settings)
 
 
-def _check_ids(settings: Any, folder: ModelFolder) -> None:
-    """Check that each token that generation uses is a row of the head.
+def check_ids(settings: Any, folder: ModelFolder) -> None:
+    """Check the types of generation settings, and that each token they name is a row of the head.
 
     Raises:
         DataError: One is not: tokenizer or generation settings are those of another model.
     """
     rows = folder.read_config().get("vocab_size")
-    for field in (*ID_FIELDS, *MODEL_FIELDS[:2], "lang_to_id", "task_to_id"):
+    limit = rows if isinstance(rows, int) else 1 << 31
+    for field, kind in FIELDS.items():
         value = getattr(settings, field, None)
-        ids = list(value.values()) if isinstance(value, dict) else value
-        ids = ids if isinstance(ids, list | tuple) else [] if ids is None else [ids]
-        for one in ids:
-            if type(one) is not int or (isinstance(rows, int) and not 0 <= one < rows):
-                raise DataError(
-                    f"{folder.name}: {field} in the generation settings has {str(one)[:40]!r}; the "
-                    f"head has the tokens 0 to {rows - 1 if isinstance(rows, int) else 'N'}.",
-                    remedy="Head, tokenizer and generation_config.json must belong together: copy "
-                    "those that the model was trained with.",
-                )
-    language = getattr(settings, "language", None)
-    if language is not None and not isinstance(language, str):
-        raise DataError(
-            f"{folder.name}: language in generation_config.json is {str(language)[:40]}, no name.",
-            remedy="Set the name or code of one language, or remove the field.",
-        )
+        if value is None:
+            continue
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise _unusable(folder, field, value, "which is of another kind")
+        for one in _ids_in(value):
+            if type(one) is not int or not 0 <= one < max(limit, 1):
+                raise _unusable(folder, field, one, f"but the head has the tokens 0 to {limit - 1}")
+
+
+def _ids_in(value: Any) -> Iterable[Any]:
+    """Return the token ids in the value of a field; text has none."""
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, str):
+        return ()
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _unusable(folder: ModelFolder, field: str, value: Any, reason: str) -> DataError:
+    return DataError(
+        f"{folder.name}: {field} in the generation settings has {str(value)[:40]!r}, {reason}.",
+        remedy="Head, tokenizer and generation_config.json must belong together: copy those that "
+        "the model was trained with.",
+    )
 
 
 def _stored_fields(folder: ModelFolder) -> Mapping[str, Any]:
