@@ -13,6 +13,9 @@ MAX_JSON_DEPTH = 64
 """Maximum nesting depth. Files of models have ten levels at most, and libraries that copy a value
 recursively fail at a few hundred."""
 
+MAX_JSON_BYTES = 40_000_000
+"""The largest tokenizers of text models have 34 MB; parsed, a file takes up to 20 times that."""
+
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
@@ -24,13 +27,19 @@ def read_json_object(path: Path, *, remedy: str) -> dict[str, Any]:
         remedy: What the user can do about a broken file.
 
     Raises:
-        DataError: It is no file, cannot be read, is not JSON in plain UTF-8, is no object, or is
-            nested too deeply.
+        DataError: It is no file, is too large, cannot be read, is not JSON in plain UTF-8, is no
+            object, or is nested too deeply.
     """
-    if _is_special(path):
+    if is_special(path):
         # Reading it could wait for ever.
         raise DataError(f"{path} is a pipe or a device, not a file.", remedy=remedy)
     try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise DataError(
+                f"{path} has {path.stat().st_size / 1e6:,.0f} MB; no such file is larger than "
+                f"{MAX_JSON_BYTES / 1e6:.0f} MB.",
+                remedy=remedy,
+            )
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", remedy=remedy) from error
@@ -47,7 +56,8 @@ def read_json_object(path: Path, *, remedy: str) -> dict[str, Any]:
     return value
 
 
-def _is_special(path: Path) -> bool:
+def is_special(path: Path) -> bool:
+    """Return whether it is neither a file nor a folder, but a pipe, a socket or a device."""
     try:
         mode = path.stat().st_mode
     except OSError:

@@ -172,6 +172,8 @@ class Vocabulary:
 
     `special` holds columns that never become text (blank, `<s>`, `</s>`, unknown). `phonemes_of` is
     the espeak-ng code of the language whose phonemes the tokens are; None: they are characters.
+    `separator` is what the delimiter is in text; nothing in some languages without spaces.
+    `unnamed` are columns without a token, which never win against one that has a token.
     """
 
     tokens: tuple[str, ...]
@@ -180,6 +182,8 @@ class Vocabulary:
     unknown: int | None = None
     special: frozenset[int] = frozenset()
     phonemes_of: str | None = None
+    separator: str = " "
+    unnamed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,9 @@ class GreedyDecoder:
     def condense(self, emissions: Emissions, index: int) -> BestFrames:
         """Reduce one row of the batch to what `assemble` needs, so that the rest can be freed."""
         log_probs = emissions.log_probs[index, : int(emissions.frames[index])]  # (F, V)
+        if self.vocabulary.unnamed:
+            log_probs = log_probs.copy()
+            log_probs[:, list(self.vocabulary.unnamed)] = -np.inf
         best = log_probs.argmax(axis=1)
         best_log_probs = np.take_along_axis(log_probs, best[:, None], axis=1)[:, 0]
         return BestFrames(best, np.exp(best_log_probs), emissions.frame_s)
@@ -128,9 +131,10 @@ class GreedyDecoder:
         return Runs(runs.tokens[kept], runs.starts[kept], runs.ends[kept])
 
     def _letters_of(self, runs: Runs) -> list[str]:
-        """Return the token of each run, a space for the delimiter."""
-        delimiter, tokens = self.vocabulary.delimiter, self.vocabulary.tokens
-        return [" " if token == delimiter else tokens[token] for token in runs.tokens.tolist()]
+        """Return the token of each run, the separator (a space) for the delimiter."""
+        vocabulary = self.vocabulary
+        delimiter, space, tokens = vocabulary.delimiter, vocabulary.separator, vocabulary.tokens
+        return [space if token == delimiter else tokens[token] for token in runs.tokens.tolist()]
 
     def _find_words(self, runs: Runs) -> tuple[Integers, Integers]:
         """Return the first run and the run after the last of each word (W,), split at delimiters.

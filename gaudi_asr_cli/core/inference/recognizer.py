@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
+from gaudi_asr_cli.core.decoding import DEFAULT_DECODER
+from gaudi_asr_cli.core.events import Observer
 from gaudi_asr_cli.core.inference.long_form import LongFormResult, ReportSegment
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.models.folder import find_model, kind_of
+from gaudi_asr_cli.core.models.notes import notes_on
 from gaudi_asr_cli.core.records import AudioBatch, Output, Transcript, Utterance
 from gaudi_asr_cli.core.registry import Registry
 
@@ -189,6 +192,17 @@ def open_recognizer(
     options.check()
     folder = find_model(name, kind=options.kind)
     return RECOGNIZERS.find(kind_of(folder.read_config()))(name, device, options)
+
+
+def report_notes(name: str, observe: Observer, *, decoder: str = DEFAULT_DECODER) -> None:
+    """Report what a model's folder lacks, or holds and inference does not use.
+
+    Raises:
+        DataError: It is not a speech recogniser.
+        UnreachableError: The hub id is neither cached nor reachable.
+    """
+    for note in notes_on(find_model(name, kind=None), greedy=decoder == DEFAULT_DECODER):
+        observe(note)
 
 
 def has_languages(name: str) -> bool:

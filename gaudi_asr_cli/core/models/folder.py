@@ -13,8 +13,19 @@ from typing import Any
 from gaudi_asr_cli.core.data.paths import expand_home
 from gaudi_asr_cli.core.errors import DataError, UnreachableError
 from gaudi_asr_cli.core.json_files import read_json_object
+from gaudi_asr_cli.core.models.contents import (
+    COPY_AGAIN,
+    check_adapter,
+    check_quantisation,
+    check_special_files,
+    check_weights,
+    find_other_format,
+    missing_config_error,
+    named_file_error,
+)
 from gaudi_asr_cli.core.models.families import family_of, head_of, list_architectures
 from gaudi_asr_cli.core.models.own_code import refuse_own_code
+from gaudi_asr_cli.core.models.sizes import check_sizes
 
 DEMO_MODEL = "demo"
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "models" / "demo"
@@ -36,7 +47,6 @@ JSON_FILES = (
     "vocab.json",
 )
 """Files of a model that transformers or gaudi-asr reads, each one JSON object."""
-COPY_AGAIN = "Copy or download the model again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,9 @@ def _find_folder(name: str, language: str | None) -> ModelFolder:
         inside = local / "model"
         is_run = not (local / "config.json").exists() and (inside / "config.json").exists()
         return ModelFolder(name, inside if is_run else local)
-    if local.is_file() or not HUB_ID.fullmatch(name):
+    if local.is_file():
+        raise named_file_error(local)
+    if not HUB_ID.fullmatch(name):
         raise DataError(
             f"'{name}' is neither a model folder nor a hub id.",
             remedy="Name a folder with config.json and model.safetensors, a run folder, a hub id "
@@ -124,40 +136,26 @@ def _read_keys(weights: Iterable[Path]) -> Iterable[str]:
 
 def _check_folder(folder: ModelFolder, kind: str | None) -> None:
     """Refuse a folder that is no model, or has a broken file, before anything of it is opened."""
-    if (folder.path / "adapter_config.json").exists():
-        read_json_object(folder.path / "adapter_config.json", remedy=COPY_AGAIN)
-        raise _adapter_error(folder)
-    if not (folder.path / "config.json").exists():
+    path = folder.path
+    try:
+        check_special_files(path)
+        check_adapter(path)
+        if not (path / "config.json").exists():
+            raise missing_config_error(path)
+        for name in JSON_FILES:
+            if (path / name).exists():
+                read_json_object(path / name, remedy=COPY_AGAIN)
+        config = folder.read_config()
+        check_quantisation(folder.name, path, config)
+        refuse_own_code(folder.name, config)
+        _check_kind(folder, kind)
+        check_weights(path)
+        check_sizes(path / "config.json", config, folder.list_weights())
+    except OSError as error:
         raise DataError(
-            f"{folder.path} holds no config.json, so it is not a model.",
-            remedy="Name a folder written by transformers' save_pretrained or by gaudi-asr.",
-        )
-    for name in JSON_FILES:
-        if (path := folder.path / name).exists():
-            read_json_object(path, remedy=COPY_AGAIN)
-    refuse_own_code(folder.name, folder.read_config())
-    _check_kind(folder, kind)
-    if not folder.list_weights():
-        raise DataError(
-            f"{folder.path} holds no safetensors weights{_describe_other_weights(folder.path)}.",
-            remedy="Convert the model once with save_pretrained(..., safe_serialization=True), or "
-            "use a revision with model.safetensors.",
-        )
-
-
-def _adapter_error(folder: ModelFolder) -> DataError:
-    """Return the error for an adapter: transformers would open the model that it names instead."""
-    return DataError(
-        f"{folder.path} holds a PEFT adapter (adapter_config.json), not a whole model.",
-        remedy="Merge it into its model first with peft's merge_and_unload, save that with "
-        "save_pretrained, and name the new folder.",
-    )
-
-
-def _describe_other_weights(path: Path) -> str:
-    if any(path.glob("*.bin")):
-        return "; its .bin weights are pickles, which gaudi-asr never loads"
-    return ""
+            f"{error.filename or path} cannot be read: {error.strerror}.",
+            remedy="Check the permissions of the folder and its files.",
+        ) from error
 
 
 def _check_kind(folder: ModelFolder, kind: str | None) -> None:
@@ -165,13 +163,16 @@ def _check_kind(folder: ModelFolder, kind: str | None) -> None:
         return
     config = folder.read_config()
     family = config.get("model_type")
+    if family is None:
+        raise _no_family_error(folder)
     if family_of(config) is None:
         raise DataError(
-            f"{folder.name} is a '{family}' model, an architecture that gaudi-asr does not "
-            "support.",
+            f"{folder.name} is a '{family}' model{_name_class(config)}, an architecture that "
+            "gaudi-asr does not support.",
             remedy=f"Choose a model of a supported architecture ({list_architectures()}), such as "
             "facebook/wav2vec2-base-960h or openai/whisper-small.",
         )
+    _check_task(folder, config)
     if kind == "ctc" and kind_of(config) != kind:
         raise DataError(
             f"{folder.name} is a '{family}' model, which has no CTC head.",
@@ -184,6 +185,52 @@ def _check_kind(folder: ModelFolder, kind: str | None) -> None:
             remedy="Choose a model such as openai/whisper-small here; eval-ctc and infer accept "
             "CTC models.",
         )
+
+
+OTHER_TASKS = {
+    "ForSequenceClassification": "audio classification",
+    "ForAudioClassification": "audio classification",
+    "ForAudioFrameClassification": "classification of frames",
+    "ForXVector": "speaker verification",
+}
+"""Ends of the names of transformers' classes, and what their heads do."""
+
+
+def other_task(config: Mapping[str, Any]) -> str | None:
+    """Return what the head of a network does if that is not transcription."""
+    classes = config.get("architectures")
+    named = [one for one in classes if isinstance(one, str)] if isinstance(classes, list) else []
+    tasks = (task for end, task in OTHER_TASKS.items() if any(one.endswith(end) for one in named))
+    return next(tasks, None)
+
+
+def _name_class(config: Mapping[str, Any]) -> str:
+    classes = config.get("architectures")
+    first = classes[0] if isinstance(classes, list) and classes else None
+    return f" ({first})" if isinstance(first, str) and first.isidentifier() else ""
+
+
+def _check_task(folder: ModelFolder, config: Mapping[str, Any]) -> None:
+    """Reject an encoder-decoder of which only the encoder is there, for another task."""
+    task = other_task(config)
+    if task is not None and kind_of(config) == "seq2seq":
+        raise DataError(
+            f"{folder.name} is a model for {task} ({config['architectures'][0]}), which has no "
+            "decoder of text.",
+            remedy="Choose a model for speech recognition, such as openai/whisper-small.",
+        )
+
+
+def _no_family_error(folder: ModelFolder) -> DataError:
+    """Return the error about a config.json that is not one of transformers."""
+    other = find_other_format(folder.path)
+    if other is not None:
+        title, remedy = other
+        return DataError(f"{folder.path} holds {title}.", remedy=remedy)
+    return DataError(
+        f"{folder.path / 'config.json'} names no model_type, so the architecture is not known.",
+        remedy="Copy the config.json that transformers' save_pretrained wrote with the weights.",
+    )
 
 
 def _find_on_hub(name: str, language: str | None) -> Path:

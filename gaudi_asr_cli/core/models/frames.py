@@ -28,15 +28,18 @@ class Convolution:
 class FrameGeometry:
     """The layers that downsample time, starting at the samples.
 
-    `minimum_frames` is the minimum input of the layers after them: SEW pools frames in pairs.
+    Audio is read at `SAMPLE_RATE_HZ`, in which samples are counted here; the layers receive it at
+    `rate_hz`. `minimum_frames` is the minimum input of the layers after them: SEW pools frames in
+    pairs.
     """
 
     layers: tuple[Convolution, ...]
     minimum_frames: int = 1
+    rate_hz: int = SAMPLE_RATE_HZ
 
     def count_frames(self, samples: int) -> int:
         """Return the number of emission frames; clips that are too short are padded first."""
-        frames = max(samples, self.minimum_samples)
+        frames = resampled_length(max(samples, self.minimum_samples), self.rate_hz)
         for layer in self.layers:
             frames = layer.count_outputs(frames)
         return frames
@@ -47,7 +50,7 @@ class FrameGeometry:
         needed = self.minimum_frames
         for layer in reversed(self.layers):
             needed = max(1, layer.count_inputs(needed))
-        return needed
+        return -(-needed * SAMPLE_RATE_HZ // self.rate_hz)
 
     @property
     def frame_samples(self) -> int:
@@ -55,9 +58,14 @@ class FrameGeometry:
         product = 1
         for layer in self.layers:
             product *= layer.stride
-        return product
+        return product * SAMPLE_RATE_HZ // self.rate_hz
 
     @property
     def frame_s(self) -> float:
         """Return the stride between frames, in seconds."""
         return self.frame_samples / SAMPLE_RATE_HZ
+
+
+def resampled_length(samples: int, rate_hz: int) -> int:
+    """Return the number of samples at `rate_hz` of so many at `SAMPLE_RATE_HZ`."""
+    return -(-samples * rate_hz // SAMPLE_RATE_HZ)

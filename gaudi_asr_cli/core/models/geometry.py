@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.models.families import family_of
 from gaudi_asr_cli.core.models.frames import Convolution, FrameGeometry
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
 
 __all__ = [
     "Convolution",
@@ -18,18 +20,30 @@ __all__ = [
 ]
 
 
-def geometry_from_config(config: Mapping[str, Any]) -> FrameGeometry:
+def geometry_from_config(config: Mapping[str, Any], rate_hz: int = SAMPLE_RATE_HZ) -> FrameGeometry:
     """Return the geometry of a configuration (`config.json`) of any family.
 
+    Args:
+        config: The configuration.
+        rate_hz: Sample rate that the network receives.
+
     Raises:
-        DataError: The family has none, or its configuration has no convolutions.
+        DataError: The family has none, its configuration has no convolutions, or a frame is no
+            whole number of samples as audio is read.
     """
     family = family_of(config)
-    if family is None:
-        return convolutional_geometry(config)
-    if family.geometry is None:
+    if family is not None and family.geometry is None:
         raise _unknown_rate(config)
-    return family.geometry(config)
+    read = convolutional_geometry if family is None or family.geometry is None else family.geometry
+    geometry = read(config)
+    if geometry.frame_samples * SAMPLE_RATE_HZ % rate_hz:
+        raise DataError(
+            f"The model receives audio at {rate_hz} Hz, at which its frames are no whole number of "
+            f"samples at {SAMPLE_RATE_HZ} Hz, the rate at which audio is read.",
+            remedy="Choose a model for 8 or 16 kHz; the rate is sampling_rate in "
+            "preprocessor_config.json.",
+        )
+    return replace(geometry, rate_hz=rate_hz)
 
 
 def convolutional_geometry(config: Mapping[str, Any]) -> FrameGeometry:

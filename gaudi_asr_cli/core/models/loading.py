@@ -19,6 +19,7 @@ from gaudi_asr_cli.core.models.quiet import (
     quiet_transformers,
     silence_advice,
 )
+from gaudi_asr_cli.core.models.weights import reject_not_finite
 
 AUTO_CLASSES = {"ctc": "AutoModelForCTC", "seq2seq": "AutoModelForSpeechSeq2Seq"}
 """The transformers class for each kind of model."""
@@ -78,6 +79,8 @@ def load_network(folder: ModelFolder, overrides: Mapping[str, Any], kind: str = 
             **dtype_argument("fp32"),
         )
     _check_missing(folder, report["missing_keys"])
+    for name, weight in network.named_parameters():
+        reject_not_finite(folder.path, name, weight.detach())
     silence_advice()
     return network
 
@@ -126,6 +129,21 @@ def _opening(folder: ModelFolder, kind: str) -> Iterator[None]:
                 f"{name_reason(error)}",
                 remedy=EXAMPLE_MODELS[kind],
             ) from error
+
+
+@contextmanager
+def running(name: str) -> Iterator[None]:
+    """Convert what transformers raises for values of a configuration that only fail when used.
+
+    A `RuntimeError` is left alone: memory may be short.
+    """
+    try:
+        yield
+    except (LookupError, AttributeError, ArithmeticError, TypeError, ValueError) as error:
+        raise DataError(
+            f"transformers cannot run {name} with its configuration: {name_reason(error)}",
+            remedy="Copy config.json and generation_config.json of the model again.",
+        ) from error
 
 
 def override(config: Any, overrides: Mapping[str, Any]) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.json_files import read_json_object
-from gaudi_asr_cli.core.models.folder import COPY_AGAIN, ModelFolder
+from gaudi_asr_cli.core.models.contents import COPY_AGAIN, INDEX_FILE, SINGLE_FILE
+from gaudi_asr_cli.core.models.folder import ModelFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of weights by name."""
 
-SINGLE_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
 FLOATING_POINT = frozenset({"F16", "BF16", "F32"})
 """Types of stored weights that are read here; others are left to transformers."""
 
@@ -135,5 +134,26 @@ def _read_weight(path: Path, name: str) -> Tensor:
 
     # The file is mapped into memory only while a weight is copied: its pages are not kept.
     with safe_open(path, framework="pt") as opened:
-        weight: Tensor = opened.get_tensor(name)
-        return weight.to(torch.float32, copy=True)
+        weight: Tensor = opened.get_tensor(name).to(torch.float32, copy=True)
+    reject_not_finite(path, name, weight)
+    return weight
+
+
+def reject_not_finite(path: Path, name: str, weight: Tensor) -> None:
+    """Check that a weight holds finite numbers only; those of a diverged training are not.
+
+    Raises:
+        DataError: It holds NaN or infinity.
+    """
+    import torch
+
+    # One pass without memory of its own; a sum of finite numbers that overflows is looked at again.
+    if weight.is_floating_point() and not torch.isfinite(weight.sum()):
+        finite = torch.isfinite(weight)
+        if not finite.all():
+            raise DataError(
+                f"{path}: the weight {name} is not finite ({int((~finite).sum())} of "
+                f"{weight.numel()} numbers are NaN or infinite).",
+                remedy="The training that made it diverged, or the file is damaged: use an earlier "
+                "checkpoint, or copy the model again.",
+            )

@@ -7,7 +7,8 @@ A model saved with them opens with `AutoProcessor.from_pretrained` in transforme
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from gaudi_asr_cli.core.json_files import read_json_object
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Vocabulary
 from gaudi_asr_cli.core.whole_files import write_whole
 
+UNUSED = re.compile(r"<unused \d+>")
+"""Placeholders for columns without a token: see `unused_token`."""
 _MAX_GAPS = 1000  # columns without a token; with more of them the file is broken
 
 
@@ -42,7 +45,7 @@ def _tokenizer_settings(vocabulary: Vocabulary) -> dict[str, Any]:
             "tokenizer_class": "Wav2Vec2CTCTokenizer",
             "clean_up_tokenization_spaces": False,
             "do_lower_case": False,
-            "replace_word_delimiter_char": " ",
+            "replace_word_delimiter_char": vocabulary.separator,
             "target_lang": None,
         }
     return {
@@ -132,18 +135,36 @@ def _assemble(
             f"{directory}: the padding token, which is the CTC blank, is not in vocab.json.",
             remedy="Set pad_token in tokenizer_config.json to the model's blank token.",
         )
-    special = {blank, unknown, column("bos_token", "<s>"), column("eos_token", "</s>")}
-    gaps = {index for index, token in enumerate(tokens) if token not in columns}
+    marks = {blank, unknown, column("bos_token", "<s>"), column("eos_token", "</s>")}
+    gaps = {index for index, token in enumerate(tokens) if not token or UNUSED.fullmatch(token)}
     is_phonemes = config.get("tokenizer_class") == PHONEME_TOKENIZER
     delimiter = column("word_delimiter_token", "" if is_phonemes else "|")
+    if delimiter is None and not is_phonemes:
+        # A space is the delimiter itself in vocabularies that have one.
+        delimiter = columns.get(" ")
+    special = {index for index in marks | gaps if index not in (None, delimiter)}
     return Vocabulary(
-        tokens=_lower_letters(tokens) if config.get("do_lower_case") else tokens,
+        tokens=_lower_tokens(tokens, special) if config.get("do_lower_case") else tokens,
         blank=blank,
         delimiter=delimiter,
         unknown=unknown,
-        special=frozenset(index for index in special | gaps if index not in (None, delimiter)),
+        special=frozenset(special),
         phonemes_of=config.get("phonemizer_lang", "en-us") if is_phonemes else None,
+        separator=" " if is_phonemes else _read_separator(config),
+        unnamed=frozenset(gaps - {blank, delimiter}),
     )
+
+
+def _read_separator(config: dict[str, Any]) -> str:
+    """Return what the tokenizer writes for the word delimiter."""
+    separator = config.get("replace_word_delimiter_char", " ")
+    if separator is not None and not isinstance(separator, str):
+        raise DataError(
+            f"tokenizer_config.json: replace_word_delimiter_char is {str(separator)[:60]}, not a "
+            "character.",
+            remedy="Download or write the file again.",
+        )
+    return " " if separator is None else separator
 
 
 def _read_columns(directory: Path, config: dict[str, Any], language: str | None) -> dict[str, int]:
@@ -153,6 +174,8 @@ def _read_columns(directory: Path, config: dict[str, Any], language: str | None)
     added = _read_added(config, directory)
     if (directory / "added_tokens.json").exists():
         added |= _read_json(directory / "added_tokens.json")
+    if not all(isinstance(column, int) for column in (*columns.values(), *added.values())):
+        raise _broken_columns(directory)
     taken = set(columns.values())
     extra = {token: column for token, column in added.items() if column not in taken}
     return {**columns, **{t: c for t, c in extra.items() if t not in columns}}
@@ -190,7 +213,12 @@ def _order_tokens(columns: dict[str, int], directory: Path) -> tuple[str, ...]:
     width = max(by_column, default=-1) + 1
     if not 0 < width <= len(columns) + _MAX_GAPS:
         raise _broken_columns(directory)
-    return tuple(by_column.get(column, f"<unused {column}>") for column in range(width))
+    return tuple(by_column.get(column, unused_token(column)) for column in range(width))
+
+
+def unused_token(column: int) -> str:
+    """Return the placeholder for a column without a token."""
+    return f"<unused {column}>"
 
 
 def _broken_columns(directory: Path) -> DataError:
@@ -200,9 +228,11 @@ def _broken_columns(directory: Path) -> DataError:
     )
 
 
-def _lower_letters(tokens: tuple[str, ...]) -> tuple[str, ...]:
-    """Return letters in lower case, for models whose tokenizer lower-cases its output."""
-    return tuple(token.lower() if len(token) == 1 else token for token in tokens)
+def _lower_tokens(tokens: tuple[str, ...], special: Container[int | None]) -> tuple[str, ...]:
+    """Return tokens of text in lower case, for models whose tokenizer lower-cases its output."""
+    return tuple(
+        token if column in special else token.lower() for column, token in enumerate(tokens)
+    )
 
 
 def _read_tokenizer_config(directory: Path) -> dict[str, Any]:
@@ -230,8 +260,26 @@ def _token_name(config: dict[str, Any], key: str, default: str) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise DataError(
-            f"There is no {path}: this folder has no CTC vocabulary.",
-            remedy="Give a folder written by finetune-ctc or vocab, or a model with a CTC head.",
-        )
+        raise _no_vocabulary_error(path)
     return read_json_object(path, remedy="Download or write the file again.")
+
+
+def _no_vocabulary_error(path: Path) -> DataError:
+    """Return the error about a folder without vocab.json; a checkpoint's lies one folder up."""
+    said = f"There is no {path}: this folder has no CTC vocabulary"
+    above = path.resolve().parents[1]
+    if (above / path.name).is_file():
+        return DataError(
+            f"{said}; there is one in {above}, one folder up.",
+            remedy=f"Copy the tokenizer's files into it: cp -n {above}/*.json {path.parent}/",
+        )
+    if (path.parent / "tokenizer.json").exists():
+        return DataError(
+            f"{said}, only a tokenizer.json.",
+            remedy="Save the tokenizer once with transformers' save_pretrained in its slow form "
+            "(Wav2Vec2CTCTokenizer), which writes vocab.json.",
+        )
+    return DataError(
+        f"{said}.",
+        remedy="Give a folder written by finetune-ctc or vocab, or a model with a CTC head.",
+    )

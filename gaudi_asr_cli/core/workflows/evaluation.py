@@ -30,6 +30,7 @@ from gaudi_asr_cli.core.inference.recognizer import (
     Recognizer,
     has_languages,
     open_recognizer,
+    report_notes,
 )
 from gaudi_asr_cli.core.inference.scoring import ScorableData, ScoringResult, score_utterances
 from gaudi_asr_cli.core.json_text import json_text
@@ -135,6 +136,7 @@ def evaluate(request: EvalRequest, device: Device, observe: Observer = ignore) -
     comparison = plan_comparison(request.normalizer, request.rules, request.language)
     with _new_run(request.run, request.command) as run:
         data = read_scorable(request, observe)
+        report_notes(request.model, observe, decoder=request.options.decoder)
         recognizer = _open_model(request, device)
         _warn_of_case(request, recognizer, data.scorable.utterances, observe)
         scorable = data.scorable

@@ -25,7 +25,11 @@ from gaudi_asr_cli.core.events import (
 from gaudi_asr_cli.core.inference.batching_check import BatchingCheck, check_batching
 from gaudi_asr_cli.core.inference.inputs import STDIN, AudioInputs, estimate_audio_s, opened_inputs
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
-from gaudi_asr_cli.core.inference.recognizer import Recognizer, open_recognizer
+from gaudi_asr_cli.core.inference.recognizer import (
+    Recognizer,
+    open_recognizer,
+    report_notes,
+)
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.records import RawFormat, Segment, Utterance
@@ -114,6 +118,7 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
         dtype, batching = request.options.dtype, None
         started = time.perf_counter()
         if inputs.readable:
+            report_notes(request.model, observe, decoder=request.options.decoder)
             recognizer = open_recognizer(request.model, device, request.options)
             dtype = recognizer.dtype
             if request.check_batching:

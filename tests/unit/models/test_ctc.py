@@ -225,8 +225,9 @@ def test_special_tokens_beyond_the_head_are_dropped():
 def test_outputs_without_a_token_never_become_text():
     fitted = fit_to_head(Vocabulary(("a", "[PAD]"), blank=1, special=frozenset({1})), 4)
 
-    assert fitted.tokens == ("a", "[PAD]", "", "")
+    assert fitted.tokens == ("a", "[PAD]", "<unused 2>", "<unused 3>")
     assert fitted.special == {1, 2, 3}
+    assert fitted.unnamed == {2, 3}
 
 
 def test_a_head_without_an_output_for_a_letter_is_rejected():

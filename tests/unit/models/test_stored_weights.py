@@ -216,7 +216,6 @@ def test_a_missing_language_adapter_is_named(tmp_path):
     "fields",
     [
         {"a_field_of_the_future": 1},
-        {"quantization_config": {"quant_method": "fbgemm_fp8"}},
         {"pruned_heads": {"0": [1]}},
     ],
 )

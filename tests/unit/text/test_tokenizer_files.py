@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.models.ctc.model import fit_to_head
 from gaudi_asr_cli.core.records import AudioSpan, Emissions, Utterance
 from gaudi_asr_cli.core.text.vocabulary import (
     build_vocabulary,
@@ -179,3 +180,115 @@ def test_doubled_letters_survive_in_transformers(processor):
     columns.insert(3, VOCABULARY.blank)
 
     assert processor.batch_decode(np.array([columns])) == ["hello"]
+
+
+def write_vocabulary(directory, tokens=("<pad>", "<unk>", "|", "A", "B", "NG"), **settings):
+    vocab = {token: column for column, token in enumerate(tokens)}
+    (directory / "vocab.json").write_text(json.dumps(vocab))
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+    return read_vocabulary(directory)
+
+
+def decode_columns(vocabulary, columns):
+    log_probs = np.full((1, len(columns), len(vocabulary.tokens)), -9.0, np.float32)
+    log_probs[0, np.arange(len(columns)), columns] = -0.1
+    emissions = Emissions(log_probs, np.array([len(columns)]), 0.02)
+    return GreedyDecoder(vocabulary).decode(emissions, 0, Utterance("u", AudioSpan(Path("u.wav"))))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_lower_case": True},
+        {"do_lower_case": False},
+        {"replace_word_delimiter_char": "_"},
+        {"replace_word_delimiter_char": ""},
+        {"do_lower_case": True, "replace_word_delimiter_char": "-"},
+        {"word_delimiter_token": None},
+    ],
+)
+def test_text_follows_the_settings_of_the_tokenizer_as_in_transformers(tmp_path, settings):
+    vocabulary = write_vocabulary(tmp_path, **settings)
+    columns = [3, 0, 3, 2, 4, 5, 2]
+
+    text = decode_columns(vocabulary, columns).text
+
+    from transformers import Wav2Vec2CTCTokenizer
+
+    tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(tmp_path)
+    assert text == tokenizer.decode(columns)
+
+
+@pytest.mark.parametrize(("separator", "text"), [("", "AABA"), ("_", "AA_BA")])
+def test_a_separator_is_kept_when_the_vocabulary_is_saved(tmp_path, separator, text):
+    vocabulary = write_vocabulary(tmp_path, replace_word_delimiter_char=separator)
+
+    write_tokenizer_files(vocabulary, tmp_path / "saved")
+
+    again = read_vocabulary(tmp_path / "saved")
+    assert again == vocabulary
+    assert decode_columns(again, [3, 0, 3, 2, 4, 3]).text == text
+
+
+def test_another_delimiter_separates_words(tmp_path):
+    tokens = ("<pad>", "<unk>", "<space>", "A", "B", "|")
+    vocabulary = write_vocabulary(tmp_path, tokens, word_delimiter_token="<space>")
+
+    transcript = decode_columns(vocabulary, [3, 2, 4, 5])
+
+    assert transcript.text == "A B|"
+    assert [word.word for word in transcript.words] == ["A", "B|"]
+
+
+def test_a_space_in_the_vocabulary_is_the_delimiter(tmp_path):
+    vocabulary = write_vocabulary(tmp_path, ("<pad>", "<unk>", " ", "A", "B"))
+
+    transcript = decode_columns(vocabulary, [3, 2, 4])
+
+    assert [word.word for word in transcript.words] == ["A", "B"]
+    assert encode(vocabulary, "A B") == (3, 2, 4)
+
+
+@pytest.mark.parametrize("value", [1, ["_"], {"content": "_"}])
+def test_a_separator_that_is_no_text_is_named(tmp_path, value):
+    with pytest.raises(DataError, match="replace_word_delimiter_char"):
+        write_vocabulary(tmp_path, replace_word_delimiter_char=value)
+
+
+@pytest.mark.parametrize("missing", ["gap", "end"])
+def test_a_column_without_a_token_never_wins_against_a_letter(tmp_path, missing):
+    (tmp_path / "vocab.json").write_text('{"<pad>": 0, "A": 1, "B": 3}')
+    vocabulary = read_vocabulary(tmp_path)
+    unnamed = 2
+    if missing == "end":
+        vocabulary, unnamed = fit_to_head(vocabulary, 5), 4
+    log_probs = np.log(np.full((1, 2, len(vocabulary.tokens)), 0.01, np.float32))
+    log_probs[0, :, unnamed] = np.log(0.6)
+    log_probs[0, [0, 1], [1, 3]] = np.log(0.3)
+
+    emissions = Emissions(log_probs, np.array([2]), 0.02)
+    decoded = GreedyDecoder(vocabulary).decode(
+        emissions, 0, Utterance("u", AudioSpan(Path("u.wav")))
+    )
+
+    assert decoded.text == "AB"
+
+
+def test_columns_without_a_token_stay_without_one_when_saved(tmp_path):
+    (tmp_path / "vocab.json").write_text('{"<pad>": 0, "A": 1, "B": 3}')
+    vocabulary = fit_to_head(read_vocabulary(tmp_path), 6)
+
+    write_tokenizer_files(vocabulary, tmp_path / "saved")
+
+    assert read_vocabulary(tmp_path / "saved").unnamed == {2, 4, 5}
+
+
+def test_a_vocabulary_one_folder_up_is_named(tmp_path):
+    write_vocabulary(tmp_path)
+    checkpoint = tmp_path / "checkpoint-500"
+    checkpoint.mkdir()
+
+    with pytest.raises(DataError, match="one folder up") as error:
+        read_vocabulary(checkpoint)
+
+    assert f"cp -n {tmp_path}/" in error.value.remedy

@@ -18,13 +18,14 @@ from gaudi_asr_cli.core.models.cpu.ctc_layout import (
 )
 from gaudi_asr_cli.core.models.ctc.adapters import adapter_path, load_adapter
 from gaudi_asr_cli.core.models.families import head_of, is_padding_invariant
-from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_settings
-from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head
+from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_rate, read_settings
+from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head, other_task
 from gaudi_asr_cli.core.models.geometry import FrameGeometry, geometry_from_config
-from gaudi_asr_cli.core.models.loading import load_network
+from gaudi_asr_cli.core.models.loading import load_network, running
 from gaudi_asr_cli.core.models.network import DeferredNetwork, NetworkSource
 from gaudi_asr_cli.core.models.weights import NetworkWeights, read_weights, weights_of
 from gaudi_asr_cli.core.records import AudioBatch, Emissions, Vocabulary
+from gaudi_asr_cli.core.text.tokenizer_files import unused_token
 from gaudi_asr_cli.core.text.vocabulary import read_vocabulary
 
 if TYPE_CHECKING:
@@ -106,7 +107,11 @@ class CtcModel:
         training = self.network.training
         if training:
             self.network.eval()
-        with self.device.inference_mode(), self.device.autocast(autocast_dtype):
+        with (
+            self.device.inference_mode(),
+            self.device.autocast(autocast_dtype),
+            running(self.name),
+        ):
             placed = {
                 name: move_input(tensor, self.device, weights) for name, tensor in inputs.items()
             }
@@ -139,8 +144,10 @@ def open_ctc_model(
     chosen = device.choose_dtype(dtype)
     folder = find_model(name, language=language)
     if not has_trained_head(folder):
+        task = other_task(folder.read_config())
+        what = "pretrained only" if task is None else f"a model for {task}"
         raise DataError(
-            f"{name} is pretrained only: it has no CTC head, so it cannot transcribe yet.",
+            f"{name} is {what}: it has no CTC head, so it cannot transcribe yet.",
             remedy=f"Fine-tune it first (gaudi-asr finetune-ctc --model {name} ...), or use a "
             "fine-tuned model such as facebook/wav2vec2-base-960h.",
         )
@@ -216,8 +223,8 @@ def _assemble(
     source: NetworkSource, vocabulary: Vocabulary, folder: ModelFolder, device: Device, dtype: str
 ) -> CtcModel:
     config = source.config
-    geometry = geometry_from_config(config)
     settings = read_settings(folder.path, config)
+    geometry = geometry_from_config(config, read_rate(settings))
     return CtcModel(
         name=folder.name,
         source=source,
@@ -242,14 +249,15 @@ def fit_to_head(vocabulary: Vocabulary, columns: int) -> Vocabulary:
     if surplus - vocabulary.special or vocabulary.blank >= columns:
         raise DataError(
             f"The vocabulary has {len(vocabulary.tokens)} tokens, the model's head only "
-            f"{columns} columns.",
+            f"{columns} columns: they do not belong together.",
             remedy="Use the vocab.json that this model was trained with.",
         )
     unnamed = range(len(vocabulary.tokens), columns)
     return replace(
         vocabulary,
-        tokens=(*vocabulary.tokens[:columns], *("" for _ in unnamed)),
+        tokens=(*vocabulary.tokens[:columns], *map(unused_token, unnamed)),
         special=(vocabulary.special - surplus) | frozenset(unnamed),
+        unnamed=vocabulary.unnamed | frozenset(unnamed),
         unknown=None if vocabulary.unknown in surplus else vocabulary.unknown,
     )
 

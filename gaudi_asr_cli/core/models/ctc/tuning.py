@@ -123,7 +123,7 @@ def remap_head(network: Any, old: Vocabulary | None, new: Vocabulary, seed: int)
 
 def match_rows(old: Vocabulary, new: Vocabulary) -> dict[int, int]:
     """Map rows of `new` to rows of `old` with the same token; roles take precedence over names."""
-    names = {token: row for row, token in enumerate(old.tokens) if token}
+    names = {token: row for row, token in enumerate(old.tokens) if row not in old.unnamed}
     rows = {row: names[token] for row, token in enumerate(new.tokens) if token in names}
     rows[new.blank] = old.blank
     if new.delimiter is not None and old.delimiter is not None:

@@ -102,7 +102,7 @@ def resolve_generation(generation_config: Generation, settings: Any, name: str) 
     if not is_multilingual(settings):
         _check_monolingual(requested, name)
         return replace(requested, language=None, task=None, beams=beams, timestamps=times)
-    language = requested.language
+    language = requested.language or getattr(settings, "language", None)
     language = None if language is None else find_language(language, settings.lang_to_id)
     task = requested.task or getattr(settings, "task", None) or "transcribe"
     return replace(requested, language=language, task=task, beams=beams, timestamps=times)

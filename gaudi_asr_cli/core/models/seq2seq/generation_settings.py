@@ -6,7 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from gaudi_asr_cli.core.json_files import read_json_object
-from gaudi_asr_cli.core.models.folder import COPY_AGAIN, ModelFolder
+from gaudi_asr_cli.core.models.contents import COPY_AGAIN
+from gaudi_asr_cli.core.models.folder import ModelFolder
 
 FILE = "generation_config.json"
 NUMBERS = ("decoder_start_token_id", "no_timestamps_token_id", "max_initial_timestamp_index")

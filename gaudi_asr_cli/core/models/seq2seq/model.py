@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.json_files import read_json_object
+from gaudi_asr_cli.core.models.contents import COPY_AGAIN, one_folder_up
 from gaudi_asr_cli.core.models.cpu.whisper_layout import (
     has_known_whisper_fields,
     read_whisper_layout,
 )
 from gaudi_asr_cli.core.models.ctc.model import move_input
 from gaudi_asr_cli.core.models.families import is_padding_invariant
-from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_settings
-from gaudi_asr_cli.core.models.folder import COPY_AGAIN, ModelFolder, find_model
+from gaudi_asr_cli.core.models.features import Frontend, open_frontend, read_rate, read_settings
+from gaudi_asr_cli.core.models.folder import ModelFolder, find_model
 from gaudi_asr_cli.core.models.geometry import geometry_from_config
-from gaudi_asr_cli.core.models.loading import load_network, outline_network
+from gaudi_asr_cli.core.models.loading import load_network, outline_network, running
 from gaudi_asr_cli.core.models.log_mel import LogMel, open_log_mel
 from gaudi_asr_cli.core.models.network import DeferredNetwork, NetworkSource
 from gaudi_asr_cli.core.models.own_code import own_code_error
-from gaudi_asr_cli.core.models.quiet import loading_errors, name_reason, quiet_transformers
+from gaudi_asr_cli.core.models.quiet import name_reason, quiet_transformers
 from gaudi_asr_cli.core.models.seq2seq.generation import (
     DEFAULT_GENERATION,
     FirstToken,
@@ -32,10 +33,11 @@ from gaudi_asr_cli.core.models.seq2seq.generation import (
     resolve_generation,
 )
 from gaudi_asr_cli.core.models.seq2seq.generation_settings import read_generation_settings
+from gaudi_asr_cli.core.models.seq2seq.old_whisper import check_ids, complete_settings
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 from gaudi_asr_cli.core.models.seq2seq.token_decoder import open_token_decoder
 from gaudi_asr_cli.core.models.weights import NetworkWeights, read_weights
-from gaudi_asr_cli.core.records import AudioBatch, Generated
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, Generated
 
 if TYPE_CHECKING:
     import torch
@@ -144,6 +146,7 @@ class Seq2SeqModel:
             quiet_transformers(),
             self.device.inference_mode(),
             self.device.autocast(autocast_dtype),
+            running(self.name),
         ):
             placed = {
                 name: move_input(tensor, self.device, weights) for name, tensor in inputs.items()
@@ -241,6 +244,7 @@ def _defer(folder: ModelFolder, device: Device, load: Callable[[], Any]) -> Defe
     settings = read_generation_settings(folder)
     if settings is None:
         return None
+    complete_settings(settings, folder)
     stored = read_weights(folder)
     # A head of its own is not tied to the embeddings, as the layout has it.
     if stored is None or "proj_out.weight" in stored or not stored.have(layout.shapes()):
@@ -251,6 +255,7 @@ def _defer(folder: ModelFolder, device: Device, load: Callable[[], Any]) -> Defe
 def _load_frozen(folder: ModelFolder, device: Device, dtype: str) -> Any:
     """Load a network for inference on the device."""
     network = load_network(folder, {}, kind="seq2seq")
+    complete_whisper(network, folder)
     network.to(torch_dtype(dtype)).eval().requires_grad_(False)
     lay_out_states(network)
     placed = device.place(network)
@@ -269,7 +274,9 @@ def outline_seq2seq_model(name: str) -> Seq2SeqModel:
 
     folder = find_model(name, kind="seq2seq")
     require_cross_attention(folder)
-    return _describe(NetworkSource(outline_network(folder)), folder, open_cpu(), "fp32")
+    network = outline_network(folder)
+    complete_whisper(network, folder)
+    return _describe(NetworkSource(network), folder, open_cpu(), "fp32")
 
 
 def assemble_seq2seq_model(
@@ -281,7 +288,16 @@ def assemble_seq2seq_model(
         DataError: The folder holds no tokenizer that transformers can open.
     """
     lay_out_states(network)
+    complete_whisper(network, folder)
     return _describe(NetworkSource(device.place(network)), folder, device, dtype)
+
+
+def complete_whisper(network: Any, folder: ModelFolder) -> None:
+    """Check the generation settings of a network; complete those of a Whisper in place."""
+    if folder.read_config().get("model_type") == "whisper":
+        complete_settings(network.generation_config, folder)
+    else:
+        check_ids(network.generation_config, folder)
 
 
 def _describe(
@@ -337,14 +353,18 @@ def open_tokenizer(folder: ModelFolder) -> Any:
     )
     # transformers 5 would build an empty tokenizer if there are no files.
     if not any(path for name in TOKENIZER_FILES for path in folder.path.glob(name)):
-        raise DataError(f"{folder.name} has no tokenizer.", remedy=remedy)
-    errors: tuple[type[Exception], ...] = (*loading_errors(), ImportError)
+        above = one_folder_up(folder.path, TOKENIZER_FILES)
+        raise DataError(
+            f"{folder.name} has no tokenizer"
+            + ("." if above is None else f"; there is one in {above.parent}, one folder up."),
+            remedy=remedy,
+        )
     try:
         with quiet_transformers():
             return AutoTokenizer.from_pretrained(
                 folder.path, local_files_only=True, trust_remote_code=False
             )
-    except errors as error:
+    except Exception as error:  # tokenizers raises no narrower class
         if "auto_map" in _read_tokenizer_settings(folder):
             raise own_code_error(folder.name, "its tokenizer") from error
         raise DataError(
@@ -363,11 +383,26 @@ def open_features(folder: ModelFolder, config: Mapping[str, Any]) -> Frontend | 
     encoder = config.get("encoder") or config
     if config.get("model_type") == "whisper":
         settings = read_settings(folder.path, config)
-        bins = int(config.get("num_mel_bins", 80))
-        known = settings if "hop_length" in settings else {"feature_size": bins}
-        return open_log_mel(known)
+        if read_rate(settings) != SAMPLE_RATE_HZ:
+            raise DataError(
+                f"{folder.name}: sampling_rate in preprocessor_config.json is "
+                f"{settings['sampling_rate']} Hz; a Whisper receives {SAMPLE_RATE_HZ} Hz.",
+                remedy="Set sampling_rate to 16000; audio of any rate is resampled.",
+            )
+        frames = 2 * int(config.get("max_source_positions", 1500))
+        usual = {"feature_size": int(config.get("num_mel_bins", 80)), "chunk_length": frames // 100}
+        mel = open_log_mel(settings if "hop_length" in settings else usual)
+        received = (len(mel.filters), mel.window_frames)
+        if received != (usual["feature_size"], frames):
+            raise DataError(
+                f"{folder.name}: preprocessor_config.json gives {received[0]} mel bins and "
+                f"{received[1]} frames; the network receives {usual['feature_size']} and {frames}.",
+                remedy="Copy the preprocessor_config.json that came with the weights.",
+            )
+        return mel
     settings = read_settings(folder.path, encoder)
-    return open_frontend(settings, encoder, geometry_from_config(encoder).minimum_samples)
+    geometry = geometry_from_config(encoder, read_rate(settings))
+    return open_frontend(settings, encoder, geometry.minimum_samples)
 
 
 def require_cross_attention(folder: ModelFolder) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.json_files import read_json_object
-from gaudi_asr_cli.core.models.folder import COPY_AGAIN, ModelFolder
+from gaudi_asr_cli.core.models.contents import COPY_AGAIN
+from gaudi_asr_cli.core.models.folder import ModelFolder
 from gaudi_asr_cli.core.models.own_code import ASKS_FOR_CODE
 
 if TYPE_CHECKING:

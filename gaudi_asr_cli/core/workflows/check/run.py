@@ -21,6 +21,7 @@ from gaudi_asr_cli.core.events import (
     StageStarted,
     ignore,
 )
+from gaudi_asr_cli.core.inference.recognizer import report_notes
 from gaudi_asr_cli.core.records import Utterance
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.workflows.check.findings import (
@@ -100,6 +101,8 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
         UnreachableError: The model or the data is on the hub, and the hub cannot be reached.
     """
     target = find_target(request.model, request.vocabulary)
+    if request.model is not None:
+        report_notes(request.model, observe)
     train = _read(request.train, request.read_train, observe)
     evaluation = _read(request.evaluation, request.read_evaluation, observe)
     utterances = (*train.utterances, *evaluation.utterances)

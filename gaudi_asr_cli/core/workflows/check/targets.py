@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.models.features import read_rate, read_settings
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, kind_of
 from gaudi_asr_cli.core.models.geometry import Convolution, FrameGeometry, geometry_from_config
 from gaudi_asr_cli.core.records import Utterance, Vocabulary
@@ -109,7 +110,9 @@ def _open_ctc(folder: ModelFolder, vocabulary: Vocabulary | None) -> CtcTarget:
     # A pretrained model has no head: its vocabulary will be made from the data.
     if vocabulary is None and (folder.path / "vocab.json").exists():
         vocabulary = read_vocabulary(folder.path)
-    return CtcTarget(Target(geometry_from_config(folder.read_config()), vocabulary))
+    config = folder.read_config()
+    rate_hz = read_rate(read_settings(folder.path, config))
+    return CtcTarget(Target(geometry_from_config(config, rate_hz), vocabulary))
 
 
 def _open_seq2seq(folder: ModelFolder, vocabulary: Vocabulary | None) -> Seq2SeqTarget:

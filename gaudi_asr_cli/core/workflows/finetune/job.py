@@ -17,6 +17,7 @@ from gaudi_asr_cli.core.data.sources import ReadOptions
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Noticed, Observer
+from gaudi_asr_cli.core.inference.recognizer import report_notes
 from gaudi_asr_cli.core.recipes.schema import DataSection, TrainingRecipe
 from gaudi_asr_cli.core.text.casing import casing_of
 from gaudi_asr_cli.core.text.rules import TextRules
@@ -125,6 +126,8 @@ def open_recipe_task(
         UnreachableError: A hub id is neither cached nor reachable.
     """
     try:
+        if recipe.model != "scratch":
+            report_notes(recipe.model, observe)
         return open_task(recipe, texts, device, observe)
     except DataError as error:
         if recipe.requires and recipe.model.startswith("./") and not Path(recipe.model).exists():

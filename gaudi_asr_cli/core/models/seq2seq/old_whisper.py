@@ -1,0 +1,203 @@
+"""Fill in what the generation settings of older Whisper folders lack, from their other files.
+
+Folders before transformers 4.31 have no generation_config.json, or one without the ids of languages
+and tasks. Forced ids and suppressed tokens are then in config.json, and the ids in the tokenizer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.json_files import read_json_object
+from gaudi_asr_cli.core.models.contents import COPY_AGAIN
+from gaudi_asr_cli.core.models.folder import ModelFolder
+
+LANGUAGE = re.compile(r"<\|[a-z]{2,3}\|>")
+"""A token of a language: codes of two letters, and `haw`, `yue`, `jw`."""
+TASK_TOKENS = {"transcribe": "<|transcribe|>", "translate": "<|translate|>"}
+MARK_TOKENS = {
+    "no_timestamps_token_id": "<|notimestamps|>",
+    "prev_sot_token_id": "<|startofprev|>",
+    "decoder_start_token_id": "<|startoftranscript|>",
+}
+MODEL_FIELDS = ("suppress_tokens", "begin_suppress_tokens", "forced_decoder_ids")
+FIELDS: dict[str, Any] = {
+    **dict.fromkeys((*MARK_TOKENS, "bos_token_id", "pad_token_id"), int),
+    "eos_token_id": int | list,
+    "suppress_tokens": list | tuple,
+    "begin_suppress_tokens": list | tuple,
+    "lang_to_id": dict,
+    "task_to_id": dict,
+    "max_initial_timestamp_index": int,
+    "language": str,
+    "task": str,
+}
+"""Fields of generation settings and their types."""
+FIRST_TIME_OFFSET = 50
+"""The first timestamp is at most 1 s after the start of a window: so many steps of 0.02 s."""
+
+
+def is_old(settings: Any) -> bool:
+    """Return whether generation settings lack what says which languages the model has."""
+    return not hasattr(settings, "is_multilingual") and not getattr(settings, "lang_to_id", None)
+
+
+def complete_settings(settings: Any, folder: ModelFolder) -> None:
+    """Fill in, in place, the generation settings of a Whisper that older folders keep elsewhere.
+
+    Newer settings are complete: there only a language and a task that are forced by their ids
+    become those of the settings.
+
+    Raises:
+        DataError: A file of the tokenizer is broken, or forced ids are no pairs.
+    """
+    if is_old(settings):
+        config = folder.read_config()
+        stored = _stored_fields(folder)
+        for name in MODEL_FIELDS:
+            if name not in stored and name in config:
+                setattr(settings, name, config[name])
+        _add_tokens(settings, read_tokens(folder), config)
+    check_ids(settings, folder)
+    _apply_forced(settings)
+
+
+def check_ids(settings: Any, folder: ModelFolder) -> None:
+    """Check the types of generation settings, and that each token they name is a row of the head.
+
+    Raises:
+        DataError: One is not: tokenizer or generation settings are those of another model.
+    """
+    rows = folder.read_config().get("vocab_size")
+    limit = rows if isinstance(rows, int) else 1 << 31
+    for field, kind in FIELDS.items():
+        value = getattr(settings, field, None)
+        if value is None:
+            continue
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise _unusable(folder, field, value, "which is of another kind")
+        for one in _ids_in(value):
+            if type(one) is not int or not 0 <= one < max(limit, 1):
+                raise _unusable(folder, field, one, f"but the head has the tokens 0 to {limit - 1}")
+
+
+def _ids_in(value: Any) -> Iterable[Any]:
+    """Return the token ids in the value of a field; text has none."""
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, str):
+        return ()
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _unusable(folder: ModelFolder, field: str, value: Any, reason: str) -> DataError:
+    return DataError(
+        f"{folder.name}: {field} in the generation settings has {str(value)[:40]!r}, {reason}.",
+        remedy="Head, tokenizer and generation_config.json must belong together: copy those that "
+        "the model was trained with.",
+    )
+
+
+def _stored_fields(folder: ModelFolder) -> Mapping[str, Any]:
+    path = folder.path / "generation_config.json"
+    return read_json_object(path, remedy=COPY_AGAIN) if path.exists() else {}
+
+
+def _add_tokens(settings: Any, tokens: Mapping[str, int], config: Mapping[str, Any]) -> None:
+    """Set ids of languages, tasks and marks from the tokens of the tokenizer."""
+    size = config.get("vocab_size")
+    known = {name: one for name, one in tokens.items() if isinstance(size, int) and one < size}
+    for field, token in MARK_TOKENS.items():
+        if getattr(settings, field, None) is None and token in known:
+            setattr(settings, field, known[token])
+    if getattr(settings, "max_initial_timestamp_index", None) is None:
+        settings.max_initial_timestamp_index = FIRST_TIME_OFFSET
+    languages = {name: one for name, one in known.items() if LANGUAGE.fullmatch(name)}
+    settings.is_multilingual = bool(languages) and not _is_english_only(settings, config, languages)
+    if settings.is_multilingual:
+        settings.lang_to_id = languages
+        settings.task_to_id = {
+            name: known[one] for name, one in TASK_TOKENS.items() if one in known
+        }
+
+
+def _is_english_only(
+    settings: Any, config: Mapping[str, Any], languages: Mapping[str, int]
+) -> bool:
+    """Return whether the model has no languages although its tokenizer has: `whisper-tiny.en`.
+
+    Its forced ids have none, and its vocabulary is one token smaller.
+    """
+    forced = [pair[1] for pair in _pairs(settings)]
+    if forced:
+        return None not in forced and not set(forced) & set(languages.values())
+    return config.get("vocab_size") == 51_864
+
+
+def _apply_forced(settings: Any) -> None:
+    """Make language and task those of the forced ids, unless they are set themselves.
+
+    transformers ignores forced ids once a task is given, as it always is here.
+    """
+    languages = {one: name for name, one in (getattr(settings, "lang_to_id", None) or {}).items()}
+    if not languages:
+        return
+    tasks = {one: name for name, one in (getattr(settings, "task_to_id", None) or {}).items()}
+    chosen = (getattr(settings, "language", None), getattr(settings, "task", None))
+    for _, token in _pairs(settings) if chosen == (None, None) else ():
+        if token in languages:
+            settings.language = languages[token]
+        if token in tasks:
+            settings.task = tasks[token]
+
+
+def _pairs(settings: Any) -> list[Any]:
+    forced = getattr(settings, "forced_decoder_ids", None) or []
+    if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in forced):
+        raise DataError(
+            f"forced_decoder_ids is {str(forced)[:60]}, not a list of pairs of position and token.",
+            remedy="Correct it in generation_config.json or config.json, or remove it.",
+        )
+    return list(forced)
+
+
+def read_tokens(folder: ModelFolder) -> dict[str, int]:
+    """Read the added tokens of a folder's tokenizer, wherever its version keeps them."""
+    found = (pair for pairs in _TOKEN_FILES.items() for pair in _read_file(folder, *pairs))
+    return {name: one for name, one in found if isinstance(name, str) and type(one) is int}
+
+
+def _read_file(folder: ModelFolder, name: str, kind: str) -> Iterator[tuple[Any, Any]]:
+    path = folder.path / name
+    if not path.exists():
+        return
+    content = read_json_object(path, remedy=COPY_AGAIN)
+    if kind == "ids":
+        yield from content.items()
+        return
+    listed = content.get(kind)
+    if isinstance(listed, dict):
+        listed = [{**one, "id": _number(key)} for key, one in listed.items() if _is_table(one)]
+    for one in listed if isinstance(listed, list) else ():
+        if _is_table(one):
+            yield one.get("content"), one.get("id")
+
+
+_TOKEN_FILES = {
+    "vocab.json": "ids",
+    "added_tokens.json": "ids",
+    "tokenizer_config.json": "added_tokens_decoder",
+    "tokenizer.json": "added_tokens",
+}
+"""Files that may list tokens, and how: by id, or under a key."""
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _number(key: str) -> int | None:
+    return int(key) if key.isascii() and key.isdigit() and len(key) < 10 else None
