@@ -351,6 +351,13 @@ def reject_generation(name: str, options: InferenceOptions) -> None:
             remedy="Leave --task, --max-tokens, --beams, --long and --batch out, or use an "
             "encoder-decoder, such as openai/whisper-small.",
         )
+    prompts = ("initial_prompt", "hotwords", "condition_on_previous_text")
+    if any(getattr(options, one) for one in prompts) or any(options.temperatures or ()):
+        raise UsageError(
+            f"{name} is a CTC model: its text is not sampled, and continues no prompt.",
+            remedy="Leave --temperature, --initial-prompt, --hotwords and "
+            "--condition-on-previous-text out, or use a Whisper, such as openai/whisper-small.",
+        )
 
 
 def choose_decoder(model: EmissionModel, options: InferenceOptions) -> Decoder:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,14 @@ import numpy as np
 from gaudi_asr_cli.core.decoding.hypotheses import join_windows, share_time
 from gaudi_asr_cli.core.inference.long_form import ReportSegment
 from gaudi_asr_cli.core.models.seq2seq.labels import UNSPACED
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Hypothesis, Segment, WordTiming
+from gaudi_asr_cli.core.records import (
+    SAMPLE_RATE_HZ,
+    DecodingStats,
+    Hypothesis,
+    Segment,
+    WordTiming,
+    worst_stats,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +64,8 @@ def generate_overlapping(
     """
     words: list[WordTiming] = []
     reached_s = 0.0
-    truncated, languages, tokens = False, list[str](), list[int]()
+    truncated, languages, tokens = False, list[Hypothesis](), list[int]()
+    stats: list[DecodingStats | None] = []
     for batch in _in_batches(windows, batch_size):
         hypotheses = generate([samples for _, samples in batch])
         for (start_s, samples), hypothesis in zip(batch, hypotheses, strict=True):
@@ -67,12 +76,32 @@ def generate_overlapping(
             if report is not None:
                 report(Segment(hypothesis.text, start_s, reached_s))
             truncated = truncated or hypothesis.truncated
-            languages += [hypothesis.language] if hypothesis.language else []
+            languages += [hypothesis] if hypothesis.language else []
+            stats.append(hypothesis.stats)
     segments = tuple(Segment(word.word, word.start_s, word.end_s) for word in words)
-    language = max(set(languages), key=languages.count) if languages else None
+    language, language_probability = choose_language(languages)
     # Without spaces a "word" is a segment between two timestamps: adding a space would be an error.
     text = ("" if language in UNSPACED else " ").join(word.word for word in words)
-    return Hypothesis(tuple(tokens), text, language, truncated, segments)
+    return Hypothesis(
+        tuple(tokens),
+        text,
+        language,
+        truncated,
+        segments,
+        stats=worst_stats(stats),
+        language_probability=language_probability,
+    )
+
+
+def choose_language(windows: Sequence[Hypothesis]) -> tuple[str | None, float | None]:
+    """Return the language of most windows, and its mean probability where it was detected."""
+    counts = Counter(one.language for one in windows if one.language is not None)
+    if not counts:
+        return None, None
+    language = counts.most_common(1)[0][0]
+    chosen = [one.language_probability for one in windows if one.language == language]
+    known = [one for one in chosen if one is not None]
+    return language, sum(known) / len(known) if known else None
 
 
 def _append_window(

@@ -21,6 +21,7 @@ from gaudi_asr_cli.core.inference.chunks import LONGEST_S
 from gaudi_asr_cli.core.inference.long_form import BlockCounter, LongFormResult, ReportSegment
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.inference.overlapping import cut_overlapping, generate_overlapping
+from gaudi_asr_cli.core.inference.prompting import NO_PROMPT, Prompting
 from gaudi_asr_cli.core.inference.recognizer import (
     Blocks,
     CompletedOutput,
@@ -34,6 +35,7 @@ from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.models.cpu.whisper_generation import CpuWhisper, pack_whisper
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
+from gaudi_asr_cli.core.models.seq2seq.fallback import DEFAULT_TEMPERATURES
 from gaudi_asr_cli.core.models.seq2seq.generation import (
     Generation,
     predicts_timestamps,
@@ -98,6 +100,8 @@ class Seq2SeqGenerator(Protocol):
         self, inputs: Mapping[str, torch.Tensor], generation_config: Generation, /
     ) -> Generated: ...
 
+    def encode_text(self, text: str, /) -> tuple[int, ...]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Seq2SeqRecognizer:
@@ -110,6 +114,7 @@ class Seq2SeqRecognizer:
         long: One of `LONG_FORM_ALGORITHMS`.
         buckets: Number of length buckets.
         clock: Times feature extraction as the phase `features`.
+        prompting: The text before that of each window of long audio.
     """
 
     model: Seq2SeqGenerator
@@ -118,6 +123,7 @@ class Seq2SeqRecognizer:
     long: str = "auto"
     buckets: int = 6
     clock: PhaseClock | None = None
+    prompting: Prompting = NO_PROMPT
 
     @property
     def name(self) -> str:
@@ -216,7 +222,7 @@ class Seq2SeqRecognizer:
             loudest = find_loudest(frontend, blocks())
             mel_stream = MelStream(frontend, frontend.stream(blocks()), loudest)
             return generate_sequentially(
-                mel_stream, windows.generate_one, self.model.reader, None, report
+                mel_stream, windows.generate_one, self.model.reader, self.prompting, report
             )
         return generate_overlapping(
             cut_overlapping(blocks(), self.max_chunk_s),
@@ -243,7 +249,10 @@ class Seq2SeqRecognizer:
         settings = self.model.settings
         resolve_generation(options.generation, settings, self.name)
         check_long(options.long, settings, self.name)
-        return replace(self, generation_config=options.generation, long=options.long)
+        generation_config, prompting = settle_options(options, self.model)
+        return replace(
+            self, generation_config=generation_config, long=options.long, prompting=prompting
+        )
 
     def pipeline_arguments(self, scratch: Path) -> PipelineArguments:
         model = self.model
@@ -259,10 +268,14 @@ class _Windows:
         self._started_s = time.perf_counter()
         self.first_token_s: float | None = None
 
-    def generate_one(self, window: torch.Tensor, language: str | None) -> Hypothesis:
-        """Generate a window (M, 3000) with timestamps, in a language (None: detected)."""
-        language = self._recognizer.generation_config.language or language
-        return self._generate({"input_features": window[None]}, language)[0]
+    def generate_one(
+        self, window: torch.Tensor, language: str | None, previous: tuple[int, ...]
+    ) -> Hypothesis:
+        """Generate a window (M, 3000) after earlier text, in a language (None: detected)."""
+        generation_config = self._recognizer.generation_config
+        language = generation_config.language or language
+        generation_config = replace(generation_config, language=language, previous=previous)
+        return self._generate({"input_features": window[None]}, generation_config)[0]
 
     def generate_batch(self, windows: list[Samples]) -> tuple[Hypothesis, ...]:
         """Generate windows (T,) with timestamps, in one batch."""
@@ -272,15 +285,13 @@ class _Windows:
             samples[row, : len(window)] = window
         batch = AudioBatch((WINDOW_UTTERANCE,) * len(windows), samples, lengths)
         inputs = self._recognizer.extract_features(batch)
-        return self._generate(inputs, self._recognizer.generation_config.language)
+        return self._generate(inputs, self._recognizer.generation_config)
 
     def _generate(
-        self, inputs: Mapping[str, torch.Tensor], language: str | None
+        self, inputs: Mapping[str, torch.Tensor], generation_config: Generation
     ) -> tuple[Hypothesis, ...]:
         recognizer = self._recognizer
-        generation_config = replace(
-            recognizer.generation_config, timestamps=True, language=language
-        )
+        generation_config = replace(generation_config, timestamps=True)
         before_s = time.perf_counter() - self._started_s
         generated = recognizer.model.generate_from(inputs, generation_config)
         if self.first_token_s is None and generated.first_token_s is not None:
@@ -303,12 +314,41 @@ def open_seq2seq_recognizer(
     # Beam search is left to transformers.
     packable = settled.greedy and options.mode != "transformers"
     generator = (pack_whisper(model) if packable else None) or model.loaded()
+    generation_config, prompting = settle_options(options, generator)
     return Seq2SeqRecognizer(
         generator,
-        options.generation,
+        generation_config,
         plan_batching(generator, choose_batch_size(generator, options)),
         options.long,
+        prompting=prompting,
     )
+
+
+def settle_options(
+    options: InferenceOptions, model: Seq2SeqGenerator
+) -> tuple[Generation, Prompting]:
+    """Return how a model generates text, with its default temperatures, and its prompts.
+
+    Raises:
+        UsageError: The model takes no earlier text.
+    """
+    generation_config = options.generation
+    if options.temperatures is None and isinstance(model.frontend, LogMel):
+        fallback = replace(generation_config.fallback, temperatures=DEFAULT_TEMPERATURES)
+        generation_config = replace(generation_config, fallback=fallback)
+    texts = (options.initial_prompt, options.hotwords)
+    if not any(texts) and not options.condition_on_previous_text:
+        return generation_config, NO_PROMPT
+    if model.reader.previous_id is None:
+        raise UsageError(
+            f"{model.name} is not a Whisper: its text continues no prompt.",
+            remedy="Leave --initial-prompt, --hotwords and --condition-on-previous-text out.",
+        )
+    initial, hotwords = (model.encode_text(text) if text else () for text in texts)
+    prompting = Prompting(
+        initial, hotwords, options.condition_on_previous_text, model.reader.previous_limit
+    )
+    return replace(generation_config, previous=prompting.join(initial)), prompting
 
 
 def reject_ctc_options(name: str, options: InferenceOptions) -> None:

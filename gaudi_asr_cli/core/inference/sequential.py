@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaudi_asr_cli.core.inference.long_form import ReportSegment
+from gaudi_asr_cli.core.inference.prompting import NO_PROMPT, Prompting, TextBefore
 from gaudi_asr_cli.core.models.log_mel import LogMel, scale
 from gaudi_asr_cli.core.models.seq2seq.sequences import TIME_S, SequenceReader
-from gaudi_asr_cli.core.records import Hypothesis, Segment
+from gaudi_asr_cli.core.records import DecodingStats, Hypothesis, Segment, worst_stats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 FRAME_S = 0.01
 
-GenerateWindow = Callable[["Tensor", "str | None"], Hypothesis]
-"""Transcribes a window (M, 3000) with timestamps, in a language (None: detected)."""
+GenerateWindow = Callable[["Tensor", "str | None", tuple[int, ...]], Hypothesis]
+"""Transcribes a window (M, 3000) with timestamps, in a language (None: detected), after tokens."""
 
 
 @dataclass
@@ -70,26 +71,35 @@ def generate_sequentially(
     mel_stream: MelStream,
     generate: GenerateWindow,
     reader: SequenceReader,
-    language: str | None,
+    prompting: Prompting = NO_PROMPT,
     report: ReportSegment | None = None,
 ) -> Hypothesis:
     """Generate the text of audio of any length; times are on the clock of the audio.
+
+    A language that is not given is detected in the first window and kept.
 
     Args:
         mel_stream: The features of the audio.
         generate: Generates the hypothesis of one window.
         reader: Distinguishes timestamps from text.
-        language: Spoken language; None is detected in the first window and kept.
+        prompting: The text before that of each window.
         report: Receives each segment as soon as it is known.
     """
     tokens: list[int] = []
     segments: list[Segment] = []
+    windows: list[DecodingStats | None] = []
+    before = TextBefore(prompting)
+    language, language_probability = None, None
     seek, truncated = 0, False
     while (window := mel_stream.window(seek)).shape[1]:
-        hypothesis = generate(pad_window(window, mel_stream.mel), language)
-        language = language or hypothesis.language
+        hypothesis = generate(pad_window(window, mel_stream.mel), language, before.tokens)
+        if language is None:
+            language, language_probability = hypothesis.language, hypothesis.language_probability
+        windows.append(hypothesis.stats)
         kept, step = cut_window(hypothesis.tokens, window.shape[1], reader)
-        for segment in _segments(kept, reader, seek * FRAME_S, window.shape[1] * FRAME_S):
+        before.add(hypothesis, kept)
+        for placed in _segments(kept, reader, seek * FRAME_S, window.shape[1] * FRAME_S):
+            segment = replace(placed, stats=hypothesis.stats)
             segments.append(segment)
             if report is not None:
                 report(segment)
@@ -97,7 +107,15 @@ def generate_sequentially(
         truncated = truncated or hypothesis.truncated
         seek += step
     text = reader.decode_text(tokens)
-    return Hypothesis(tuple(tokens), text, language, truncated, tuple(segments))
+    return Hypothesis(
+        tuple(tokens),
+        text,
+        language,
+        truncated,
+        tuple(segments),
+        stats=worst_stats(windows),
+        language_probability=language_probability,
+    )
 
 
 def pad_window(window: Tensor, mel: LogMel) -> Tensor:

@@ -105,6 +105,9 @@ class CpuWhisper:
     def padding_invariant(self) -> bool:
         return True
 
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        return self.model.encode_text(text)
+
     def generate_from(
         self, inputs: Mapping[str, Tensor], generation_config: Generation
     ) -> Generated:

@@ -88,7 +88,12 @@ class SequenceReader:
         """Return the ids before the prompt: the end of the text that this one continues."""
         if self.previous_id is None or not previous:
             return []
-        return [self.previous_id, *previous[-(self.context // 2 - 1) :]]
+        return [self.previous_id, *previous[-self.previous_limit :]]
+
+    @property
+    def previous_limit(self) -> int:
+        """Return the maximum number of tokens of the text before."""
+        return self.context // 2 - 1
 
     @property
     def no_speech_id(self) -> int | None:
