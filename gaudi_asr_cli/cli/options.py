@@ -78,6 +78,12 @@ class TaskName(str, Enum):
     TRANSLATE = "translate"
 
 
+class VadName(str, Enum):
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 class LongName(str, Enum):
     AUTO = "auto"
     SEQUENTIAL = "sequential"
@@ -382,6 +388,15 @@ WrittenTogether = Annotated[
         metavar="N",
         min=1,
         help="Utterances written at once.",
+    ),
+]
+Vad = Annotated[
+    VadName,
+    typer.Option(
+        "--vad",
+        rich_help_panel=DECODING,
+        help="Voice activity detection: no text without speech, long audio cut at pauses; auto is "
+        "on for Whisper. Needs the extra vad, or goes by energy alone.",
     ),
 ]
 DecoderOption = Annotated[

@@ -95,6 +95,18 @@ class AudioBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Speech:
+    """Where there is speech in audio: spans of start and end in seconds, rising."""
+
+    spans: tuple[tuple[float, float], ...]
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of speech."""
+        return sum(end_s - start_s for start_s, end_s in self.spans)
+
+
+@dataclass(frozen=True, slots=True)
 class Emissions:
     """CTC output of the network, on the host.
 

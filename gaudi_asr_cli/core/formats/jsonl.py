@@ -32,6 +32,8 @@ def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict
         "language": language if transcript is None else transcript.language or language,
         "error": done.error,
     }
+    if done.speech_s is not None:
+        line["speech_s"] = round(done.speech_s, 3)
     return line if transcript is None else {**line, **_generation_json(transcript)}
 
 

@@ -9,6 +9,7 @@ from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.models.seq2seq.fallback import Fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 
+VAD_MODES = ("auto", "on", "off")
 TIMESTAMPS = ("word", "char", "none")
 
 
@@ -47,6 +48,7 @@ class InferenceOptions:
         initial_prompt: Whisper: text before the audio, which its text continues.
         hotwords: Whisper: words to expect, given before the text of every window.
         condition_on_previous_text: Whisper: a window of long audio continues the text before it.
+        vad: One of `VAD_MODES`: text only where speech is detected; `auto` is on for a Whisper.
     """
 
     kind: str | None = None
@@ -74,6 +76,7 @@ class InferenceOptions:
     initial_prompt: str | None = None
     hotwords: str | None = None
     condition_on_previous_text: bool = False
+    vad: str = "off"
 
     @property
     def generation(self) -> Generation:
@@ -104,6 +107,11 @@ class InferenceOptions:
             raise UsageError(
                 f"There are no timestamps of kind '{self.timestamps}'.",
                 remedy=f"Choose one of {', '.join(TIMESTAMPS)}.",
+            )
+        if self.vad not in VAD_MODES:
+            raise UsageError(
+                f"There is no mode '{self.vad}' of voice activity detection.",
+                remedy=f"Choose one of {', '.join(VAD_MODES)}.",
             )
         DECODERS.find(self.decoder)
 

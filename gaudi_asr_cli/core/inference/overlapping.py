@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaudi_asr_cli.core.decoding.hypotheses import join_windows, share_time
-from gaudi_asr_cli.core.inference.long_form import ReportSegment
+from gaudi_asr_cli.core.inference.long_form import WHOLE, ReportSegment
 from gaudi_asr_cli.core.models.seq2seq.labels import UNSPACED
 from gaudi_asr_cli.core.records import (
     SAMPLE_RATE_HZ,
@@ -33,17 +33,51 @@ PlacedWindow = tuple[float, "Samples"]
 """Start of a window in seconds, and its samples (T,)."""
 
 
-def cut_overlapping(blocks: Iterable[Samples], window_s: float) -> Iterator[PlacedWindow]:
-    """Yield overlapping windows of audio that comes in blocks; the last may be shorter."""
+def cut_overlapping(
+    blocks: Iterable[Samples],
+    window_s: float,
+    parts: Iterable[tuple[float, float]] = WHOLE,
+) -> Iterator[PlacedWindow]:
+    """Yield windows of the parts of audio that comes in blocks; the last of a part may be shorter.
+
+    The windows of one part overlap; parts are spans in seconds, rising, and do not.
+    """
     size = round(window_s * SAMPLE_RATE_HZ)
     step = size - round(size * OVERLAP)
-    held, first = np.zeros(0, np.float32), 0
-    for block in blocks:
-        held = np.concatenate([held, block])
-        while len(held) > size:
-            yield first / SAMPLE_RATE_HZ, held[:size]
-            held, first = held[step:], first + step
-    yield first / SAMPLE_RATE_HZ, held
+    audio = _Blocks(blocks)
+    for start_s, end_s in parts:
+        first = round(start_s * SAMPLE_RATE_HZ)
+        while True:
+            # A sample more than a window shows whether the part ends with it.
+            samples = audio.read(first, min(first + size + 1, end_s * SAMPLE_RATE_HZ))
+            yield first / SAMPLE_RATE_HZ, samples[:size]
+            if len(samples) <= size:
+                break
+            first += step
+
+
+class _Blocks:
+    """Audio that comes in blocks, of which only what is still needed is held."""
+
+    def __init__(self, blocks: Iterable[Samples]) -> None:
+        self._blocks = iter(blocks)
+        self._held = np.zeros(0, np.float32)
+        self._first = 0
+
+    def read(self, first: int, end: float) -> Samples:
+        """Return samples `first` to `end`, or to the end of the audio; earlier ones are dropped."""
+        while self._first + len(self._held) < end:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            self._drop_before(first)
+            self._held = np.concatenate([self._held, block])
+        self._drop_before(first)
+        return self._held[: round(min(end, self._first + len(self._held))) - first]
+
+    def _drop_before(self, first: int) -> None:
+        dropped = min(max(first - self._first, 0), len(self._held))
+        self._held, self._first = self._held[dropped:], self._first + dropped
 
 
 def generate_overlapping(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,12 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.inference.ahead import RunAhead
 from gaudi_asr_cli.core.inference.chunks import LONGEST_S
-from gaudi_asr_cli.core.inference.long_form import BlockCounter, LongFormResult, ReportSegment
+from gaudi_asr_cli.core.inference.long_form import (
+    WHOLE,
+    BlockCounter,
+    LongFormResult,
+    ReportSegment,
+)
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.inference.overlapping import cut_overlapping, generate_overlapping
 from gaudi_asr_cli.core.inference.prompting import NO_PROMPT, Prompting
@@ -32,6 +38,15 @@ from gaudi_asr_cli.core.inference.recognizer import (
 from gaudi_asr_cli.core.inference.results import NOT_FINITE
 from gaudi_asr_cli.core.inference.sequential import MelStream, find_loudest, generate_sequentially
 from gaudi_asr_cli.core.inference.timing import PhaseClock
+from gaudi_asr_cli.core.inference.vad import (
+    MARGIN_S,
+    PAUSE_S,
+    SpeechDetector,
+    SpeechFinder,
+    merge_spans,
+    open_detector,
+    pack_spans,
+)
 from gaudi_asr_cli.core.models.cpu.whisper_generation import CpuWhisper, pack_whisper
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
@@ -115,6 +130,7 @@ class Seq2SeqRecognizer:
         buckets: Number of length buckets.
         clock: Times feature extraction as the phase `features`.
         prompting: The text before that of each window of long audio.
+        vad: Detects speech; long audio is cut at its pauses.
     """
 
     model: Seq2SeqGenerator
@@ -124,6 +140,7 @@ class Seq2SeqRecognizer:
     buckets: int = 6
     clock: PhaseClock | None = None
     prompting: Prompting = NO_PROMPT
+    vad: SpeechDetector | None = None
 
     @property
     def name(self) -> str:
@@ -207,25 +224,41 @@ class Seq2SeqRecognizer:
                 yield from counter.count(ahead)
 
         windows = _Windows(self)
-        hypothesis = self._generate_long(opened, windows, report)
+        finder = None if self.vad is None else SpeechFinder(self.vad)
+        hypothesis = self._generate_long(opened, windows, finder, report)
         transcript = HypothesisDecoder().assemble([hypothesis], utterance)
-        return LongFormResult(transcript, counter.duration_s, counter.lost_s, windows.first_token_s)
+        return LongFormResult(
+            transcript,
+            counter.duration_s,
+            counter.lost_s,
+            windows.first_token_s,
+            None if finder is None else finder.speech.seconds,
+        )
 
     def _generate_long(
         self,
         blocks: Callable[[], Iterator[Samples]],
         windows: _Windows,
+        finder: SpeechFinder | None,
         report: ReportSegment | None,
     ) -> Hypothesis:
         frontend = self.model.frontend
+        watched = blocks() if finder is None else finder.watch(blocks())
         if isinstance(frontend, LogMel) and self._is_sequential:
-            loudest = find_loudest(frontend, blocks())
+            loudest = find_loudest(frontend, watched)
             mel_stream = MelStream(frontend, frontend.stream(blocks()), loudest)
+            if finder is not None:
+                spans = merge_spans(finder.speech, pause_s=PAUSE_S, margin_s=MARGIN_S)
+                mel_stream.parts = tuple(spans)
             return generate_sequentially(
                 mel_stream, windows.generate_one, self.model.reader, self.prompting, report
             )
+        windowed: Iterable[tuple[float, float]] = WHOLE
+        if finder is not None:
+            deque(watched, maxlen=0)
+            windowed = pack_spans(finder.speech, self.max_chunk_s, MARGIN_S)
         return generate_overlapping(
-            cut_overlapping(blocks(), self.max_chunk_s),
+            cut_overlapping(blocks(), self.max_chunk_s, windowed),
             windows.generate_batch,
             self.batching.utterances or 1,
             self.max_chunk_s,
@@ -251,7 +284,11 @@ class Seq2SeqRecognizer:
         check_long(options.long, settings, self.name)
         generation_config, prompting = settle_options(options, self.model)
         return replace(
-            self, generation_config=generation_config, long=options.long, prompting=prompting
+            self,
+            generation_config=generation_config,
+            long=options.long,
+            prompting=prompting,
+            vad=open_detector(options.vad, by_default=isinstance(self.model.frontend, LogMel)),
         )
 
     def pipeline_arguments(self, scratch: Path) -> PipelineArguments:
@@ -321,6 +358,7 @@ def open_seq2seq_recognizer(
         plan_batching(generator, choose_batch_size(generator, options)),
         options.long,
         prompting=prompting,
+        vad=open_detector(options.vad, by_default=isinstance(generator.frontend, LogMel)),
     )
 
 

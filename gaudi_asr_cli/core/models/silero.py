@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     LstmState = tuple[Tensor, Tensor]
 
 FRAME_SAMPLES = 512
-FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
+VAD_FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
 CONTEXT_SAMPLES = 64
 """Samples of the frame before that each frame starts with."""
 STFT_SIZE, STFT_HOP, STFT_PADDING = 256, 128, 64
@@ -52,9 +52,7 @@ def open_silero(path: Path) -> SileroNetwork:
 
     weights = load_file(path)
     lstm = torch.nn.LSTM(WIDTH, WIDTH)
-    lstm.load_state_dict(
-        {f"{name}_l0": weights[f"lstm_cell.{name}"] for name, _ in _lstm_names()}
-    )
+    lstm.load_state_dict({f"{name}_l0": weights[f"lstm_cell.{name}"] for name, _ in _lstm_names()})
     convolutions = tuple(
         (weights[f"conv{number}.weight"], weights[f"conv{number}.bias"]) for number in range(1, 5)
     )
