@@ -15,7 +15,8 @@ def model(tmp_path_factory):
 
 
 def infer(model, *more):
-    return run_here("infer", *more, "--model", model, "--device", "cpu", "--dtype", "fp32")
+    words = ("--model", model, "--device", "cpu", "--dtype", "fp32", "--vad", "off")
+    return run_here("infer", *more, *words)
 
 
 def test_files_give_path_tab_text_in_order(model, corpus):

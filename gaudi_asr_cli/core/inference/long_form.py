@@ -38,7 +38,7 @@ MARGIN_S = 1
 """Audio around a block that warms up filters and decoders; it is cut off again."""
 
 
-WHOLE = ((0.0, inf),)
+WHOLE_AUDIO = ((0.0, inf),)
 """The whole audio, as parts of start and end in seconds."""
 
 

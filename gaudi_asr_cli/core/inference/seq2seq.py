@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,13 +21,18 @@ from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.inference.ahead import RunAhead
 from gaudi_asr_cli.core.inference.chunks import LONGEST_S
 from gaudi_asr_cli.core.inference.long_form import (
-    WHOLE,
+    WHOLE_AUDIO,
     BlockCounter,
     LongFormResult,
     ReportSegment,
 )
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
-from gaudi_asr_cli.core.inference.overlapping import cut_overlapping, generate_overlapping
+from gaudi_asr_cli.core.inference.overlapping import (
+    GenerateWindows,
+    cut_overlapping,
+    generate_overlapping,
+    generate_to_end,
+)
 from gaudi_asr_cli.core.inference.prompting import NO_PROMPT, Prompting
 from gaudi_asr_cli.core.inference.recognizer import (
     Blocks,
@@ -39,8 +45,8 @@ from gaudi_asr_cli.core.inference.results import NOT_FINITE
 from gaudi_asr_cli.core.inference.sequential import MelStream, find_loudest, generate_sequentially
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.vad import (
-    MARGIN_S,
-    PAUSE_S,
+    SPEECH_MARGIN_S,
+    SPEECH_PAUSE_S,
     SpeechDetector,
     SpeechFinder,
     merge_spans,
@@ -248,18 +254,21 @@ class Seq2SeqRecognizer:
             loudest = find_loudest(frontend, watched)
             mel_stream = MelStream(frontend, frontend.stream(blocks()), loudest)
             if finder is not None:
-                spans = merge_spans(finder.speech, pause_s=PAUSE_S, margin_s=MARGIN_S)
+                spans = merge_spans(finder.speech, pause_s=SPEECH_PAUSE_S, margin_s=SPEECH_MARGIN_S)
                 mel_stream.parts = tuple(spans)
             return generate_sequentially(
                 mel_stream, windows.generate_one, self.model.reader, self.prompting, report
             )
-        windowed: Iterable[tuple[float, float]] = WHOLE
+        windowed: Iterable[tuple[float, float]] = WHOLE_AUDIO
+        generate: GenerateWindows = windows.generate_batch
         if finder is not None:
+            if predicts_timestamps(self.model.settings):
+                generate = partial(generate_to_end, generate, self.model.reader)
             deque(watched, maxlen=0)
-            windowed = pack_spans(finder.speech, self.max_chunk_s, MARGIN_S)
+            windowed = pack_spans(finder.speech, self.max_chunk_s, SPEECH_MARGIN_S)
         return generate_overlapping(
             cut_overlapping(blocks(), self.max_chunk_s, windowed),
-            windows.generate_batch,
+            generate,
             self.batching.utterances or 1,
             self.max_chunk_s,
             report,

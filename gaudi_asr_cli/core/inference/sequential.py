@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gaudi_asr_cli.core.inference.long_form import WHOLE, ReportSegment
+from gaudi_asr_cli.core.inference.long_form import WHOLE_AUDIO, ReportSegment
 from gaudi_asr_cli.core.inference.prompting import NO_PROMPT, Prompting, TextBefore
 from gaudi_asr_cli.core.models.log_mel import LogMel, scale
 from gaudi_asr_cli.core.models.seq2seq.sequences import TIME_S, SequenceReader
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-FRAME_S = 0.01
+MEL_FRAME_S = 0.01
 TAIL_FRAMES = 50
 """Shorter rests of a part of speech are not transcribed."""
 
@@ -47,7 +47,7 @@ class MelStream:
     first: int = 0
     held: list[Tensor] = field(default_factory=list)
     ended: bool = False
-    parts: Sequence[tuple[float, float]] = WHOLE
+    parts: Sequence[tuple[float, float]] = WHOLE_AUDIO
 
     def window(self, seek: int, end: float) -> Tensor:
         """Return up to a window of features (M, F) from frame `seek` to `end`; F is 0 after it."""
@@ -97,7 +97,7 @@ def generate_sequentially(
     """
     text = _LongText(reader, prompting, report)
     for start_s, end_s in mel_stream.parts:
-        first, end = round(start_s / FRAME_S), end_s / FRAME_S
+        first, end = round(start_s / MEL_FRAME_S), end_s / MEL_FRAME_S
         seek = first
         while (window := mel_stream.window(seek, end)).shape[1]:
             # The rest of a part of speech is the margin after it.
@@ -134,7 +134,7 @@ class _LongText:
         self._windows.append(hypothesis.stats)
         kept, step = cut_window(hypothesis.tokens, frames, self._reader)
         self.before.add(hypothesis, kept)
-        for placed in _segments(kept, self._reader, seek * FRAME_S, frames * FRAME_S):
+        for placed in _segments(kept, self._reader, seek * MEL_FRAME_S, frames * MEL_FRAME_S):
             segment = replace(placed, stats=hypothesis.stats)
             self._segments.append(segment)
             if self._report is not None:
@@ -176,7 +176,7 @@ def cut_window(
     if not pairs or times[-2:] == [False, True]:
         return tokens, frames
     last = pairs[-1]
-    step = round(reader.seconds(tokens[last - 1]) / FRAME_S)
+    step = round(reader.seconds(tokens[last - 1]) / MEL_FRAME_S)
     # A pair at the very beginning would be transcribed again for ever.
     return (tokens[: last + 1], step) if step > 0 else (tokens, frames)
 
@@ -192,4 +192,4 @@ def _segments(
         yield replace(one, start_s=from_start_s, end_s=max(round(from_s + end_s, 3), from_start_s))
 
 
-assert TIME_S == 2 * FRAME_S  # noqa: S101 - the encoder halves the frames
+assert TIME_S == 2 * MEL_FRAME_S  # noqa: S101 - the encoder halves the frames

@@ -12,8 +12,8 @@ from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.errors import MachineError
 from gaudi_asr_cli.core.models.energy import EnergyStream
 from gaudi_asr_cli.core.models.silero import (
-    FRAME_SAMPLES,
     VAD_FRAME_S,
+    VAD_FRAME_SAMPLES,
     SileroStream,
     find_weights,
     open_silero,
@@ -31,12 +31,12 @@ STARTS, ENDS = 0.5, 0.35
 MIN_SPEECH_FRAMES = 3
 """A click, or the start of a hum, is shorter."""
 MIN_PAUSE_FRAMES = 4
-MARGIN_S = 0.4
+SPEECH_MARGIN_S = 0.4
 """Audio around speech that is transcribed with it: the first and last sounds are soft."""
-PAUSE_S = 2.0
+SPEECH_PAUSE_S = 2.0
 """Shorter pauses are transcribed with the speech around them."""
 IMPOSSIBLE = np.float32(-1e4)
-BLOCK_FRAMES = 300
+VAD_BLOCK_FRAMES = 300
 """Frames that are detected at once: about ten seconds."""
 
 
@@ -74,7 +74,7 @@ class SpeechFinder:
 
     def watch(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         """Yield the blocks (T,) as they are."""
-        size = BLOCK_FRAMES * FRAME_SAMPLES
+        size = VAD_BLOCK_FRAMES * VAD_FRAME_SAMPLES
         for block in blocks:
             self._samples += len(block)
             self._held = np.concatenate([self._held, block])
@@ -88,7 +88,7 @@ class SpeechFinder:
         """Return the speech in all blocks, once all have passed."""
         if self._speech is None:
             if len(self._held):
-                padding = -len(self._held) % FRAME_SAMPLES
+                padding = -len(self._held) % VAD_FRAME_SAMPLES
                 self._spans.add(self._probabilities(np.pad(self._held, (0, padding))))
             self._speech = Speech(self._spans.finish(self._samples / SAMPLE_RATE_HZ))
         return self._speech
@@ -195,7 +195,7 @@ class SpeechDecoder:
         self._decoder = decoder
         self._blank = blank
         self._spans = np.array(
-            list(merge_spans(speech, pause_s=0.0, margin_s=MARGIN_S)), dtype=np.float64
+            list(merge_spans(speech, pause_s=0.0, margin_s=SPEECH_MARGIN_S)), dtype=np.float64
         ).reshape(-1, 2)
         self._frames = 0
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gaudi_asr_cli.core.models.silero import FRAME_SAMPLES
+from gaudi_asr_cli.core.models.silero import VAD_FRAME_SAMPLES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class EnergyStream:
 
     def __call__(self, samples: Samples) -> NDArray[np.float32]:
         """Return the probabilities (N,) of the next samples (N * 512,)."""
-        frames = samples.reshape(-1, FRAME_SAMPLES)
+        frames = samples.reshape(-1, VAD_FRAME_SAMPLES)
         power = np.mean((frames - frames.mean(axis=1, keepdims=True)) ** 2, axis=1)
         levels_db = 10 * np.log10(power + 1e-12)
         self._levels_db.extend(levels_db.tolist())

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
     LstmState = tuple[Tensor, Tensor]
 
-FRAME_SAMPLES = 512
-VAD_FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
+VAD_FRAME_SAMPLES = 512
+VAD_FRAME_S = VAD_FRAME_SAMPLES / SAMPLE_RATE_HZ
 CONTEXT_SAMPLES = 64
 """Samples of the frame before that each frame starts with."""
 STFT_SIZE, STFT_HOP, STFT_PADDING = 256, 128, 64
 BINS = STFT_SIZE // 2 + 1
 WIDTH = 128
-STRIDES = (1, 2, 2, 1)
+CONVOLUTION_STRIDES = (1, 2, 2, 1)
 WEIGHTS = "data/silero_vad_16k.safetensors"
 
 
@@ -83,7 +83,7 @@ class SileroNetwork:
             padded = functional.pad(frames[:, None], (0, STFT_PADDING), "reflect")
             spectrum = functional.conv1d(padded, self.fourier, stride=STFT_HOP)  # (N, 258, 4)
             hidden = torch.hypot(spectrum[:, :BINS], spectrum[:, BINS:])
-            for (weight, bias), stride in zip(self.convolutions, STRIDES, strict=True):
+            for (weight, bias), stride in zip(self.convolutions, CONVOLUTION_STRIDES, strict=True):
                 hidden = functional.conv1d(hidden, weight, bias, stride=stride, padding=1).relu()
             outputs, state = self.lstm(hidden[:, :, 0], state)  # (N, 128)
             return functional.linear(outputs.relu(), *self.last).sigmoid()[:, 0], state
@@ -99,7 +99,7 @@ class SileroStream:
 
     def __call__(self, samples: Samples) -> NDArray[np.float32]:
         """Return the probabilities (N,) of the next samples (N * 512,)."""
-        frames = samples.reshape(-1, FRAME_SAMPLES)
+        frames = samples.reshape(-1, VAD_FRAME_SAMPLES)
         contexts = np.concatenate([self._context[None], frames[:-1, -CONTEXT_SAMPLES:]])
         self._context = frames[-1, -CONTEXT_SAMPLES:].copy()
         joined = torch.from_numpy(np.concatenate([contexts, frames], axis=1))
