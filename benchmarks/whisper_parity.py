@@ -17,6 +17,7 @@ from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import open_recognizer
+from gaudi_asr_cli.core.models.seq2seq.generation import is_multilingual
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
 
 
@@ -26,6 +27,8 @@ def compare(model_name: str, manifest: str, beams: int) -> int:
     recognizer = open_recognizer(model_name, open_device("cpu"), options)
     processor = AutoProcessor.from_pretrained(model_name)
     network = AutoModelForSpeechSeq2Seq.from_pretrained(model_name, dtype=torch.float32).eval()
+    # Without a task, transformers would leave it out of the prompt where it detects the language.
+    task = {"task": "transcribe"} if is_multilingual(network.generation_config) else {}
     utterances = list(read_utterances(manifest))
     different = count = 0
     for utterance in utterances:
@@ -35,7 +38,7 @@ def compare(model_name: str, manifest: str, beams: int) -> int:
         features = processor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
         with torch.inference_mode():
             ids = network.generate(
-                features.input_features, num_beams=beams, force_unique_generate_call=True
+                features.input_features, num_beams=beams, force_unique_generate_call=True, **task
             )
         expected = recognizer.model.reader.read(ids.tolist(), times=False).rows[0].tokens
         found = recognizer.infer(samples, utterance).rows[0].tokens
