@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from gaudi_asr_cli.cli import options
+from gaudi_asr_cli.cli.decoding_options import decoding_options
 from gaudi_asr_cli.cli.eval_ctc import one_model
 from gaudi_asr_cli.cli.parsing import KebabCommand, parsed_by
 from gaudi_asr_cli.core.devices import AUTO
@@ -42,6 +43,15 @@ def command(  # noqa: PLR0913 - a parameter is an option
     beams: options.Beams = 1,
     long: options.Long = options.LongName.AUTO,
     batch: options.WrittenTogether = None,
+    temperature: options.Temperature = None,
+    compression_ratio_threshold: options.CompressionRatioThreshold = 2.4,
+    logprob_threshold: options.LogprobThreshold = -1.0,
+    no_speech_threshold: options.NoSpeechThreshold = 0.6,
+    best_of: options.BestOf = 5,
+    initial_prompt: options.InitialPrompt = None,
+    hotwords: options.Hotwords = None,
+    condition_on_previous_text: options.ConditionOnPreviousText = False,
+    vad: options.Vad = options.VadName.AUTO,
     device: options.DeviceOption = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.DtypeOption = options.DtypeName.AUTO,
@@ -93,6 +103,8 @@ def command(  # noqa: PLR0913 - a parameter is an option
             beams=beams,
             long=long.value,
             batch_size=batch,
+            vad=vad.value,
+            **decoding_options(context.params),
         ),
         run=run,
         limit=limit,

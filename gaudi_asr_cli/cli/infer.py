@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gaudi_asr_cli.cli import options
+from gaudi_asr_cli.cli.decoding_options import decoding_options
 from gaudi_asr_cli.core.decoding import DEFAULT_DECODER
 from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.formats import FORMATS
@@ -105,6 +106,7 @@ CheckBatching = Annotated[
 
 
 def command(  # noqa: PLR0913 - a parameter is an option
+    context: typer.Context,
     files: Files,
     model: options.Model = "facebook/wav2vec2-base-960h",
     channel: Channel = None,
@@ -117,10 +119,20 @@ def command(  # noqa: PLR0913 - a parameter is an option
     beams: options.Beams = 1,
     long: options.Long = options.LongName.AUTO,
     batch: options.WrittenTogether = None,
+    temperature: options.Temperature = None,
+    compression_ratio_threshold: options.CompressionRatioThreshold = 2.4,
+    logprob_threshold: options.LogprobThreshold = -1.0,
+    no_speech_threshold: options.NoSpeechThreshold = 0.6,
+    best_of: options.BestOf = 5,
+    initial_prompt: options.InitialPrompt = None,
+    hotwords: options.Hotwords = None,
+    condition_on_previous_text: options.ConditionOnPreviousText = False,
+    vad: options.Vad = options.VadName.AUTO,
     device: options.DeviceOption = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.DtypeOption = options.DtypeName.AUTO,
     int8: options.Int8 = False,
+    seed: options.Seed = 42,
     check_batching: CheckBatching = 0,
     formats: Formats = None,
     out_dir: OutDir = None,
@@ -169,6 +181,8 @@ def command(  # noqa: PLR0913 - a parameter is an option
             beams=beams,
             long=long.value,
             batch_size=batch,
+            vad=vad.value,
+            **decoding_options(context.params),
         ),
         channel=channel,
         track=track,

@@ -15,6 +15,7 @@ from gaudi_asr_cli.core.devices import AUTO, DEVICES
 from gaudi_asr_cli.core.registry import check_name
 
 DATA, MODEL, MACHINE, OUTPUT = "Data", "Model", "Machine", "Output"
+DECODING = "Decoding"
 """Panels of `--help`; what a command cannot do without stands above them."""
 
 NO_VALUE = ""
@@ -75,6 +76,12 @@ class NormalizerName(str, Enum):
 class TaskName(str, Enum):
     TRANSCRIBE = "transcribe"
     TRANSLATE = "translate"
+
+
+class VadName(str, Enum):
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
 
 
 class LongName(str, Enum):
@@ -279,10 +286,89 @@ Beams = Annotated[
     int,
     typer.Option(
         "--beams",
+        "--beam-size",
         rich_help_panel=MODEL,
         metavar="N",
         min=0,
-        help="Texts followed at once; 0 is the model's own number.",
+        help="Beam size at temperature 0; 1 is greedy, 0 the model's default.",
+    ),
+]
+Temperature = Annotated[
+    str | None,
+    typer.Option(
+        "--temperature",
+        rich_help_panel=DECODING,
+        metavar="T,T,...",
+        show_default=False,
+        help="Temperatures to try in turn while the text fails a threshold "
+        "(Whisper: 0,0.2,0.4,0.6,0.8,1; other models: 0).",
+    ),
+]
+CompressionRatioThreshold = Annotated[
+    float,
+    typer.Option(
+        "--compression-ratio-threshold",
+        rich_help_panel=DECODING,
+        metavar="RATIO",
+        help="A text that compresses better has failed: it repeats itself.",
+    ),
+]
+LogprobThreshold = Annotated[
+    float,
+    typer.Option(
+        "--logprob-threshold",
+        rich_help_panel=DECODING,
+        metavar="LOGPROB",
+        help="A text with a lower average log probability has failed.",
+    ),
+]
+NoSpeechThreshold = Annotated[
+    float,
+    typer.Option(
+        "--no-speech-threshold",
+        rich_help_panel=DECODING,
+        metavar="P",
+        help="With a higher probability of no speech, an improbable text is dropped.",
+    ),
+]
+BestOf = Annotated[
+    int,
+    typer.Option(
+        "--best-of",
+        rich_help_panel=DECODING,
+        metavar="N",
+        min=1,
+        help="Samples per attempt at a temperature above 0.",
+    ),
+]
+InitialPrompt = Annotated[
+    str | None,
+    typer.Option(
+        "--initial-prompt",
+        rich_help_panel=DECODING,
+        metavar="TEXT",
+        show_default=False,
+        help="Text before the audio (Whisper): names, and the style to write in.",
+    ),
+]
+Hotwords = Annotated[
+    str | None,
+    typer.Option(
+        "--hotwords",
+        rich_help_panel=DECODING,
+        metavar="WORDS",
+        show_default=False,
+        help="Words to expect (Whisper), put before every window of long audio.",
+    ),
+]
+ConditionOnPreviousText = Annotated[
+    bool,
+    typer.Option(
+        "--condition-on-previous-text",
+        rich_help_panel=DECODING,
+        metavar=NO_VALUE,
+        help="A window of long audio continues the text of the one before (off: errors would "
+        "spread; openai-whisper has it on).",
     ),
 ]
 Long = Annotated[
@@ -302,6 +388,15 @@ WrittenTogether = Annotated[
         metavar="N",
         min=1,
         help="Utterances written at once.",
+    ),
+]
+Vad = Annotated[
+    VadName,
+    typer.Option(
+        "--vad",
+        rich_help_panel=DECODING,
+        help="Voice activity detection: no text without speech, long audio cut at pauses; auto is "
+        "on for Whisper. Needs the extra vad, or goes by energy alone.",
     ),
 ]
 DecoderOption = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gaudi_asr_cli.core.records import Score, Segment, Transcript
@@ -114,13 +114,30 @@ class SegmentDone:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceDone:
-    """One utterance was processed: its transcript, or the error it failed with."""
+    """One utterance was processed: its transcript, or the error it failed with.
+
+    `speech_s` is the seconds of speech in it, if that was detected.
+    """
 
     utterance_id: str
     path: str
     duration_s: float
     transcript: Transcript | None
     error: str | None = None
+    speech_s: float | None = None
+
+
+def add_speech_s(total_s: float | None, done: UtteranceDone) -> float | None:
+    """Return the total with the seconds of speech of one more utterance."""
+    return total_s if done.speech_s is None else (total_s or 0.0) + done.speech_s
+
+
+def sum_speech_s(results: Iterable[UtteranceDone]) -> float | None:
+    """Return the seconds of speech in all utterances; None if it was detected in none."""
+    total_s: float | None = None
+    for done in results:
+        total_s = add_speech_s(total_s, done)
+    return total_s
 
 
 Event = (

@@ -5,6 +5,7 @@ Shapes are named by letters: B utterances, T samples, F frames, V tokens, L labe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -94,6 +95,18 @@ class AudioBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Speech:
+    """Where there is speech in audio: spans of start and end in seconds, rising."""
+
+    spans: tuple[tuple[float, float], ...]
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of speech."""
+        return sum(end_s - start_s for start_s, end_s in self.spans)
+
+
+@dataclass(frozen=True, slots=True)
 class Emissions:
     """CTC output of the network, on the host.
 
@@ -117,12 +130,47 @@ class Emissions:
 
 
 @dataclass(frozen=True, slots=True)
+class DecodingStats:
+    """Measures of a generated text, as openai-whisper defines them.
+
+    `avg_logprob` is the mean log probability of the tokens and the end token, `compression_ratio`
+    the bytes of the text over its bytes compressed. `no_speech_probability` is that of Whisper's
+    no-speech token; None if the model has none.
+    """
+
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_probability: float | None = None
+    repetitive: bool = False
+
+
+def worst_stats(parts: Iterable[DecodingStats | None]) -> DecodingStats | None:
+    """Return the worst of each measure; None if there are none."""
+    known = [one for one in parts if one is not None]
+    if not known:
+        return None
+    no_speech = [one.no_speech_probability for one in known]
+    return DecodingStats(
+        temperature=max(one.temperature for one in known),
+        avg_logprob=min(one.avg_logprob for one in known),
+        compression_ratio=max(one.compression_ratio for one in known),
+        no_speech_probability=max((one for one in no_speech if one is not None), default=None),
+        repetitive=any(one.repetitive for one in known),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """Text between two timestamp tokens, timed from the start of the decoder's input."""
+    """Text between two timestamp tokens, timed from the start of the decoder's input.
+
+    `stats` are those of the window that the segment was generated in.
+    """
 
     text: str
     start_s: float
     end_s: float
+    stats: DecodingStats | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +180,7 @@ class Hypothesis:
     `tokens` are the generated ones, timestamp tokens included, without prompt and end token;
     `truncated` is set where generation was stopped before the end token. `segments` are present
     where timestamps were requested. `finite` is whether the logits were finite.
+    `language_probability` is present where the language was detected.
     """
 
     tokens: tuple[int, ...]
@@ -140,6 +189,8 @@ class Hypothesis:
     truncated: bool = False
     segments: tuple[Segment, ...] = ()
     finite: bool = True
+    stats: DecodingStats | None = field(default=None, compare=False)
+    language_probability: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +258,8 @@ class Transcript:
 
     Times of `words` and `segments` are on the clock of the file. `segments` are present where the
     model gives them; `truncated` is set where decoding stopped before the end token; `tokens` is
-    the number of generated tokens, None of a CTC model.
+    the number of generated tokens, None of a CTC model. `stats` (of long audio the worst of its
+    windows) and `language_probability` are those of a `Hypothesis`.
     """
 
     utterance_id: str
@@ -217,6 +269,8 @@ class Transcript:
     truncated: bool = False
     tokens: int | None = None
     segments: tuple[Segment, ...] = ()
+    stats: DecodingStats | None = field(default=None, compare=False)
+    language_probability: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

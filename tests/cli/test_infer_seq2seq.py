@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 import srt
 import webvtt
 from helpers.run import run_here
@@ -15,7 +17,8 @@ def model(tmp_path_factory):
 
 
 def infer(model, *more):
-    return run_here("infer", *more, "--model", model, "--device", "cpu", "--dtype", "fp32")
+    words = ("--model", model, "--device", "cpu", "--dtype", "fp32", "--vad", "off")
+    return run_here("infer", *more, *words)
 
 
 def test_files_give_path_tab_text_in_order(model, corpus):
@@ -89,3 +92,53 @@ def test_a_ctc_model_has_no_task(tiny_model, corpus):
 
     assert done.exit_code == 2
     assert "is a CTC model" in done.stderr
+
+
+MEASURES = {
+    "temperature", "avg_logprob", "compression_ratio", "no_speech_probability", "repetitive",
+}  # fmt: skip
+
+
+def test_json_has_the_measures_of_the_text_and_its_segments(model, corpus):
+    done = infer(model, corpus.with_name("u02.wav"), "--json", "--temperature", "0")
+
+    line = json.loads(done.stdout)
+    assert line.keys() >= MEASURES | {"language_probability", "segments"}
+    assert 0 < line["language_probability"] <= 1
+    assert all(one.keys() >= MEASURES | {"text", "start_s", "end_s"} for one in line["segments"])
+
+
+def test_fallback_samples_the_same_text_with_the_same_seed(model, corpus):
+    clip = corpus.with_name("u02.wav")
+    words = (clip, "--json", "--temperature", "0,0.9", "--logprob-threshold", "0")
+
+    first, again, other = (
+        json.loads(infer(model, *words, "--seed", seed).stdout) for seed in (1, 1, 2)
+    )
+
+    assert first["temperature"] == 0.9
+    assert first["text"] == again["text"]
+    assert first["text"] != other["text"]
+
+
+@pytest.mark.parametrize("words", ["0,high", "0,-1", ""])
+def test_temperatures_that_are_none_are_a_usage_error(model, corpus, words):
+    done = infer(model, corpus.with_name("u02.wav"), "--temperature", words)
+
+    assert done.exit_code == 2
+    assert "--temperature 0" in done.stderr or "Pass one, such as 0" in done.stderr
+
+
+@pytest.mark.parametrize("long", ["sequential", "batched"])
+@pytest.mark.parametrize("seconds", [1, 40])
+def test_silence_has_no_text_and_no_speech_by_default(model, tmp_path, long, seconds):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(seconds * 16_000), 16_000)
+
+    done = run_here(
+        "infer", tmp_path / "silence.wav", "--model", model, "--device", "cpu", "--json",
+        "--long", long,
+    )  # fmt: skip
+
+    line = json.loads(done.stdout)
+    assert (line["text"], line["words"], line["speech_s"]) == ("", [], 0)
+    assert line["duration_s"] == seconds

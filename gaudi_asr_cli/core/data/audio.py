@@ -20,7 +20,7 @@ from gaudi_asr_cli.core.data.source import AudioSource, name_span, reject_unread
 from gaudi_asr_cli.core.data.timeline import Part, Timeline, find_timeline
 from gaudi_asr_cli.core.data.unreadable import file_errors
 from gaudi_asr_cli.core.errors import DataError
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Speech
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,12 +36,14 @@ class LoadedAudio:
     """Audio at 16 kHz: `samples` is float32 (T,), mono.
 
     `lost_s` is how many seconds the header or the span declares and the file no longer holds;
-    `notes` say what is unusual about the audio, without the name of its file.
+    `notes` say what is unusual about the audio, without the name of its file. `speech` is where
+    there is speech, if that was detected.
     """
 
     samples: NDArray[np.float32]
     lost_s: float = 0.0
     notes: tuple[str, ...] = ()
+    speech: Speech | None = None
 
 
 def load_audio(span: AudioSpan, *, channel: int | None = None) -> LoadedAudio:

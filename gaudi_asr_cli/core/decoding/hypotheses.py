@@ -13,6 +13,7 @@ from gaudi_asr_cli.core.records import (
     Transcript,
     Utterance,
     WordTiming,
+    worst_stats,
 )
 
 
@@ -47,6 +48,8 @@ class HypothesisDecoder:
             language=languages[0] if languages else None,
             truncated=any(part.truncated for part in parts),
             tokens=sum(len(part.tokens) for part in parts),
+            stats=worst_stats(part.stats for part in parts),
+            language_probability=parts[0].language_probability,
             segments=tuple(
                 replace(one, start_s=one.start_s + from_s, end_s=one.end_s + from_s)
                 for part in parts

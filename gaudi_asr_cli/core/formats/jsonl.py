@@ -8,7 +8,7 @@ from typing import Any
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.formats.record import Format
 from gaudi_asr_cli.core.json_text import json_text
-from gaudi_asr_cli.core.records import WordTiming
+from gaudi_asr_cli.core.records import DecodingStats, Transcript, WordTiming
 
 
 def format_jsonl(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
@@ -23,7 +23,7 @@ def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict
     `language` is the detected language, or else the given one.
     """
     transcript = done.transcript
-    return {
+    line = {
         "schema": "infer/1",
         "path": done.path,
         "duration_s": done.duration_s,
@@ -31,6 +31,41 @@ def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict
         "words": [] if transcript is None else [_word_json(word) for word in transcript.words],
         "language": language if transcript is None else transcript.language or language,
         "error": done.error,
+    }
+    if done.speech_s is not None:
+        line["speech_s"] = round(done.speech_s, 3)
+    return line if transcript is None else {**line, **_generation_json(transcript)}
+
+
+def _generation_json(transcript: Transcript) -> dict[str, Any]:
+    """What only a generated text has: how sure the decoder was, of the text and its segments."""
+    if transcript.stats is None:
+        return {}
+    detected = transcript.language_probability
+    return {
+        "language_probability": None if detected is None else round(detected, 4),
+        **_stats_json(transcript.stats),
+        "segments": [
+            {
+                "text": one.text,
+                "start_s": round(one.start_s, 3),
+                "end_s": round(one.end_s, 3),
+                **_stats_json(one.stats),
+            }
+            for one in transcript.segments
+            if one.stats is not None
+        ],
+    }
+
+
+def _stats_json(stats: DecodingStats) -> dict[str, Any]:
+    no_speech = stats.no_speech_probability
+    return {
+        "temperature": stats.temperature,
+        "avg_logprob": round(stats.avg_logprob, 4),
+        "compression_ratio": round(stats.compression_ratio, 4),
+        "no_speech_probability": None if no_speech is None else round(no_speech, 4),
+        "repetitive": stats.repetitive,
     }
 
 

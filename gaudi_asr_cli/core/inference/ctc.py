@@ -31,6 +31,7 @@ from gaudi_asr_cli.core.inference.recognizer import (
 )
 from gaudi_asr_cli.core.inference.results import NOT_FINITE
 from gaudi_asr_cli.core.inference.timing import PhaseClock
+from gaudi_asr_cli.core.inference.vad import SpeechDecoder, SpeechDetector, open_detector
 from gaudi_asr_cli.core.models.cpu.ctc import PackedCtcModel, pack
 from gaudi_asr_cli.core.models.ctc.masked_norm import make_padding_invariant
 from gaudi_asr_cli.core.models.ctc.model import CtcModel, open_ctc_model
@@ -97,6 +98,7 @@ class CtcRecognizer:
     batching: Batching | None = None
     buckets: int = 6
     graphs: GraphCounts | None = None
+    vad: SpeechDetector | None = None
 
     @property
     def name(self) -> str:
@@ -164,15 +166,20 @@ class CtcRecognizer:
         self, blocks: Blocks, utterance: Utterance, report: ReportSegment | None = None
     ) -> LongFormResult:
         """Transcribe in overlapping chunks; blocks are read on a thread of their own."""
+        decoder, speech = self.decoder, None
+        if self.vad is not None:
+            speech = self.vad.find_in_blocks(block.samples for block in blocks())
+            decoder = SpeechDecoder(decoder, speech, self.model.vocabulary.blank)
         with RunAhead(blocks(), lambda block: len(block.samples), 0, "read-blocks") as ahead:
-            return transcribe_long(
+            result = transcribe_long(
                 partial(self._infer_finite, utterance=utterance),
                 self.model.geometry,
                 ahead,
-                self.decoder,
+                decoder,
                 utterance,
                 report,
             )
+        return replace(result, speech_s=None if speech is None else speech.seconds)
 
     def _infer_finite(self, samples: Samples, utterance: Utterance) -> Emissions:
         emissions = self.infer(samples, utterance)
@@ -200,7 +207,8 @@ class CtcRecognizer:
 
     def with_options(self, options: InferenceOptions) -> CtcRecognizer:
         reject_generation(self.name, options)
-        return replace(self, decoder=choose_decoder(self.model, options))
+        vad = open_detector(options.vad, by_default=False)
+        return replace(self, decoder=choose_decoder(self.model, options), vad=vad)
 
     def pipeline_arguments(self, scratch: Path) -> PipelineArguments:
         import transformers
@@ -314,7 +322,8 @@ class BatchedCtcRecognizer(CtcRecognizer):
         """Return it with a copier of its own, for the calling thread."""
         reject_generation(self.name, options)
         decoder = choose_decoder(self.model, options)
-        return replace(self, decoder=decoder, copier=self.device.copier())
+        vad = open_detector(options.vad, by_default=False)
+        return replace(self, decoder=decoder, copier=self.device.copier(), vad=vad)
 
     def in_padded_batches(self) -> None:
         return None
@@ -331,10 +340,11 @@ def open_ctc_recognizer(
 
 def prepare_inference(model: CtcModel, options: InferenceOptions) -> CtcRecognizer:
     """Return the recogniser of a model with fp32 weights: the fastest, or transformers' own."""
+    vad = open_detector(options.vad, by_default=False)
     if options.mode == "usual":
-        return accelerate(model, options)
+        return replace(accelerate(model, options), vad=vad)
     cast_weights(model)
-    return CtcRecognizer(model, choose_decoder(model, options))
+    return CtcRecognizer(model, choose_decoder(model, options), vad=vad)
 
 
 def reject_generation(name: str, options: InferenceOptions) -> None:
@@ -350,6 +360,13 @@ def reject_generation(name: str, options: InferenceOptions) -> None:
             f"{name} is a CTC model: it has no task, maximum of tokens or beam size.",
             remedy="Leave --task, --max-tokens, --beams, --long and --batch out, or use an "
             "encoder-decoder, such as openai/whisper-small.",
+        )
+    prompts = ("initial_prompt", "hotwords", "condition_on_previous_text")
+    if any(getattr(options, one) for one in prompts) or any(options.temperatures or ()):
+        raise UsageError(
+            f"{name} is a CTC model: its text is not sampled, and continues no prompt.",
+            remedy="Leave --temperature, --initial-prompt, --hotwords and "
+            "--condition-on-previous-text out, or use a Whisper, such as openai/whisper-small.",
         )
 
 

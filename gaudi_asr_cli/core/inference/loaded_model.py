@@ -43,6 +43,16 @@ class DecodingOptions(TypedDict, total=False):
     max_tokens: int | None
     beams: int
     long: str
+    temperatures: tuple[float, ...] | None
+    compression_ratio_threshold: float | None
+    logprob_threshold: float | None
+    no_speech_threshold: float | None
+    best_of: int
+    seed: int
+    initial_prompt: str | None
+    hotwords: str | None
+    condition_on_previous_text: bool
+    vad: str
 
 
 class LoadOptions(DecodingOptions, total=False):
@@ -275,5 +285,7 @@ def load_model(
         MachineError: The device is missing, or does not support the dtype.
         UnreachableError: The hub id is neither cached nor reachable.
     """
-    chosen = _with_options(DEFAULT_OPTIONS, {"dtype": dtype, **options})
+    # The defaults of `gaudi-asr infer`.
+    defaults = replace(DEFAULT_OPTIONS, temperatures=None, vad="auto")
+    chosen = _with_options(defaults, {"dtype": dtype, **options})
     return LoadedModel(open_recognizer(name, open_device(device), chosen), chosen)

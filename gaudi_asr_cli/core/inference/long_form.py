@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import ceil
+from math import ceil, inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,17 +38,23 @@ MARGIN_S = 1
 """Audio around a block that warms up filters and decoders; it is cut off again."""
 
 
+WHOLE_AUDIO = ((0.0, inf),)
+"""The whole audio, as parts of start and end in seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class LongFormResult:
     """A transcript and the duration; `lost_s` were in the header but could not be decoded.
 
-    `first_token_s` is the time to the first generated token, where tokens are generated.
+    `first_token_s` is the time to the first generated token, where tokens are generated;
+    `speech_s` the seconds of speech, if that was detected.
     """
 
     transcript: Transcript
     duration_s: float
     lost_s: float
     first_token_s: float | None = field(default=None, compare=False)
+    speech_s: float | None = None
 
 
 ReportSegment = Callable[[Segment], None]

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from gaudi_asr_cli.core.decoding import DECODERS, DEFAULT_DECODER
 from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.models.seq2seq.fallback import Fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 
+VAD_MODES = ("auto", "on", "off")
 TIMESTAMPS = ("word", "char", "none")
 
 
@@ -36,6 +38,17 @@ class InferenceOptions:
         long: Encoder-decoder: one of `LONG_FORM_ALGORITHMS`.
         batch_size: Encoder-decoder: utterances per batch; None is the default if the model is
             padding-invariant.
+        temperatures: Encoder-decoder: temperatures to try in turn; None is openai-whisper's list
+            for a Whisper, and 0 for other models.
+        compression_ratio_threshold: Encoder-decoder: see `Fallback`, as the next three.
+        logprob_threshold: See `Fallback`.
+        no_speech_threshold: See `Fallback`.
+        best_of: See `Fallback`.
+        seed: Encoder-decoder: random seed of the samples.
+        initial_prompt: Whisper: text before the audio, which its text continues.
+        hotwords: Whisper: words to expect, given before the text of every window.
+        condition_on_previous_text: Whisper: a window of long audio continues the text before it.
+        vad: One of `VAD_MODES`: text only where speech is detected; `auto` is on for a Whisper.
     """
 
     kind: str | None = None
@@ -54,16 +67,34 @@ class InferenceOptions:
     beams: int = 1
     long: str = "auto"
     batch_size: int | None = None
+    temperatures: tuple[float, ...] | None = (0.0,)
+    compression_ratio_threshold: float | None = 2.4
+    logprob_threshold: float | None = -1.0
+    no_speech_threshold: float | None = 0.6
+    best_of: int = 5
+    seed: int = 42
+    initial_prompt: str | None = None
+    hotwords: str | None = None
+    condition_on_previous_text: bool = False
+    vad: str = "off"
 
     @property
     def generation(self) -> Generation:
-        """Return the part of the options that says how text is generated."""
+        """Return the part of the options that says how text is generated; temperature 0 of None."""
         return Generation(
             language=self.language,
             task=self.task,
             max_tokens=self.max_tokens,
             beams=self.beams,
             timestamps=self.timestamps == "word",
+            fallback=Fallback(
+                temperatures=(0.0,) if self.temperatures is None else self.temperatures,
+                compression_ratio_threshold=self.compression_ratio_threshold,
+                logprob_threshold=self.logprob_threshold,
+                no_speech_threshold=self.no_speech_threshold,
+                best_of=self.best_of,
+                seed=self.seed,
+            ),
         )
 
     def check(self) -> None:
@@ -76,6 +107,11 @@ class InferenceOptions:
             raise UsageError(
                 f"There are no timestamps of kind '{self.timestamps}'.",
                 remedy=f"Choose one of {', '.join(TIMESTAMPS)}.",
+            )
+        if self.vad not in VAD_MODES:
+            raise UsageError(
+                f"There is no mode '{self.vad}' of voice activity detection.",
+                remedy=f"Choose one of {', '.join(VAD_MODES)}.",
             )
         DECODERS.find(self.decoder)
 

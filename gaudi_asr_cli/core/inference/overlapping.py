@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gaudi_asr_cli.core.decoding.hypotheses import join_windows, share_time
-from gaudi_asr_cli.core.inference.long_form import ReportSegment
+from gaudi_asr_cli.core.inference.long_form import WHOLE_AUDIO, ReportSegment
+from gaudi_asr_cli.core.inference.sequential import MEL_FRAME_S, TAIL_FRAMES, cut_window
 from gaudi_asr_cli.core.models.seq2seq.labels import UNSPACED
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Hypothesis, Segment, WordTiming
+from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
+from gaudi_asr_cli.core.records import (
+    SAMPLE_RATE_HZ,
+    DecodingStats,
+    Hypothesis,
+    Segment,
+    WordTiming,
+    worst_stats,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,26 +31,63 @@ if TYPE_CHECKING:
 OVERLAP = 1 / 3
 """Share of a window that the next one repeats: in 30 s, a cut has 5 s of context on either side."""
 
+MEL_FRAME_SAMPLES = round(MEL_FRAME_S * SAMPLE_RATE_HZ)
+GenerateWindows = Callable[[list["Samples"]], tuple[Hypothesis, ...]]
+"""Generates the hypotheses of windows (T,) in one batch."""
 PlacedWindow = tuple[float, "Samples"]
 """Start of a window in seconds, and its samples (T,)."""
 
 
-def cut_overlapping(blocks: Iterable[Samples], window_s: float) -> Iterator[PlacedWindow]:
-    """Yield overlapping windows of audio that comes in blocks; the last may be shorter."""
+def cut_overlapping(
+    blocks: Iterable[Samples],
+    window_s: float,
+    parts: Iterable[tuple[float, float]] = WHOLE_AUDIO,
+) -> Iterator[PlacedWindow]:
+    """Yield windows of the parts of audio that comes in blocks; the last of a part may be shorter.
+
+    The windows of one part overlap; parts are spans in seconds, rising, and do not.
+    """
     size = round(window_s * SAMPLE_RATE_HZ)
     step = size - round(size * OVERLAP)
-    held, first = np.zeros(0, np.float32), 0
-    for block in blocks:
-        held = np.concatenate([held, block])
-        while len(held) > size:
-            yield first / SAMPLE_RATE_HZ, held[:size]
-            held, first = held[step:], first + step
-    yield first / SAMPLE_RATE_HZ, held
+    audio = _Blocks(blocks)
+    for start_s, end_s in parts:
+        first = round(start_s * SAMPLE_RATE_HZ)
+        while True:
+            # A sample more than a window shows whether the part ends with it.
+            samples = audio.read(first, min(first + size + 1, end_s * SAMPLE_RATE_HZ))
+            yield first / SAMPLE_RATE_HZ, samples[:size]
+            if len(samples) <= size:
+                break
+            first += step
+
+
+class _Blocks:
+    """Audio that comes in blocks, of which only what is still needed is held."""
+
+    def __init__(self, blocks: Iterable[Samples]) -> None:
+        self._blocks = iter(blocks)
+        self._held = np.zeros(0, np.float32)
+        self._first = 0
+
+    def read(self, first: int, end: float) -> Samples:
+        """Return samples `first` to `end`, or to the end of the audio; earlier ones are dropped."""
+        while self._first + len(self._held) < end:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            self._drop_before(first)
+            self._held = np.concatenate([self._held, block])
+        self._drop_before(first)
+        return self._held[: round(min(end, self._first + len(self._held))) - first]
+
+    def _drop_before(self, first: int) -> None:
+        dropped = min(max(first - self._first, 0), len(self._held))
+        self._held, self._first = self._held[dropped:], self._first + dropped
 
 
 def generate_overlapping(
     windows: Iterable[PlacedWindow],
-    generate: Callable[[list[Samples]], tuple[Hypothesis, ...]],
+    generate: GenerateWindows,
     batch_size: int,
     window_s: float,
     report: ReportSegment | None = None,
@@ -56,7 +103,8 @@ def generate_overlapping(
     """
     words: list[WordTiming] = []
     reached_s = 0.0
-    truncated, languages, tokens = False, list[str](), list[int]()
+    truncated, languages, tokens = False, list[Hypothesis](), list[int]()
+    stats: list[DecodingStats | None] = []
     for batch in _in_batches(windows, batch_size):
         hypotheses = generate([samples for _, samples in batch])
         for (start_s, samples), hypothesis in zip(batch, hypotheses, strict=True):
@@ -67,12 +115,88 @@ def generate_overlapping(
             if report is not None:
                 report(Segment(hypothesis.text, start_s, reached_s))
             truncated = truncated or hypothesis.truncated
-            languages += [hypothesis.language] if hypothesis.language else []
+            languages += [hypothesis] if hypothesis.language else []
+            stats.append(hypothesis.stats)
     segments = tuple(Segment(word.word, word.start_s, word.end_s) for word in words)
-    language = max(set(languages), key=languages.count) if languages else None
+    language, language_probability = choose_language(languages)
     # Without spaces a "word" is a segment between two timestamps: adding a space would be an error.
     text = ("" if language in UNSPACED else " ").join(word.word for word in words)
-    return Hypothesis(tuple(tokens), text, language, truncated, segments)
+    return Hypothesis(
+        tuple(tokens),
+        text,
+        language,
+        truncated,
+        segments,
+        stats=worst_stats(stats),
+        language_probability=language_probability,
+    )
+
+
+def generate_to_end(
+    generate: GenerateWindows, reader: SequenceReader, windows: list[Samples]
+) -> tuple[Hypothesis, ...]:
+    """Generate windows (T,) that nothing overlaps, each again from where its text stopped.
+
+    A model that is trained to leave an unfinished sentence to the next window stops before it.
+    """
+    parts: list[list[tuple[int, Hypothesis]]] = [[] for _ in windows]
+    pending = dict.fromkeys(range(len(windows)), 0)
+    while pending:
+        rests = [windows[row][first:] for row, first in pending.items()]
+        following = {}
+        for (row, first), rest, one in zip(pending.items(), rests, generate(rests), strict=True):
+            frames = len(rest) // MEL_FRAME_SAMPLES
+            kept, step = cut_window(one.tokens, frames, reader)
+            if frames - step >= TAIL_FRAMES:
+                following[row] = first + step * MEL_FRAME_SAMPLES
+                one = _cut_hypothesis(one, kept, reader)
+            parts[row].append((first, one))
+        pending = following
+    return tuple(map(_join_parts, parts))
+
+
+def _cut_hypothesis(
+    hypothesis: Hypothesis, kept: tuple[int, ...], reader: SequenceReader
+) -> Hypothesis:
+    return replace(
+        hypothesis,
+        tokens=kept,
+        text=reader.decode_text(kept),
+        segments=tuple(reader.segments(kept)),
+    )
+
+
+def _join_parts(parts: list[tuple[int, Hypothesis]]) -> Hypothesis:
+    """Join the hypotheses of a window, each with its first sample."""
+    hypotheses = [one for _, one in parts]
+    return replace(
+        hypotheses[0],
+        tokens=tuple(token for one in hypotheses for token in one.tokens),
+        text=" ".join(one.text for one in hypotheses if one.text),
+        truncated=any(one.truncated for one in hypotheses),
+        finite=all(one.finite for one in hypotheses),
+        stats=worst_stats(one.stats for one in hypotheses),
+        segments=tuple(
+            replace(
+                segment,
+                start_s=segment.start_s + first / SAMPLE_RATE_HZ,
+                end_s=segment.end_s + first / SAMPLE_RATE_HZ,
+            )
+            for first, one in parts
+            for segment in one.segments
+        ),
+    )
+
+
+def choose_language(windows: Sequence[Hypothesis]) -> tuple[str | None, float | None]:
+    """Return the language of most windows, and its mean probability where it was detected."""
+    counts = Counter(one.language for one in windows if one.language is not None)
+    if not counts:
+        return None, None
+    language = counts.most_common(1)[0][0]
+    chosen = [one.language_probability for one in windows if one.language == language]
+    known = [one for one in chosen if one is not None]
+    return language, sum(known) / len(known) if known else None
 
 
 def _append_window(

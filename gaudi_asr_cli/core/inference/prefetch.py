@@ -14,7 +14,7 @@ from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.data.unreadable import describe_failure
 from gaudi_asr_cli.core.inference.ahead import RunAhead, until_failure
 from gaudi_asr_cli.core.inference.timing import PhaseClock
-from gaudi_asr_cli.core.records import AudioSpan, Utterance
+from gaudi_asr_cli.core.records import AudioSpan, Speech, Utterance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +35,12 @@ class Clip:
     error: str | None = None
     decode_s: float = 0.0
     is_long: bool = False
+    speech: Speech | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is known that there is no speech."""
+        return self.speech is not None and not self.speech.spans
 
 
 class ReadAhead(RunAhead[Clip]):
@@ -87,4 +93,6 @@ class ReadAhead(RunAhead[Clip]):
                 loaded = self._load(utterance.audio)
         except Exception as error:  # noqa: BLE001 - reported as the error of this file
             return Clip(utterance, np.zeros(0, np.float32), error=describe_failure(error))
-        return Clip(utterance, loaded.samples, loaded.lost_s, decode_s=watch.seconds)
+        return Clip(
+            utterance, loaded.samples, loaded.lost_s, decode_s=watch.seconds, speech=loaded.speech
+        )

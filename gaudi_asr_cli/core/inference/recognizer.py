@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.devices.base import Device
     from gaudi_asr_cli.core.devices.graphs import GraphCounts
     from gaudi_asr_cli.core.inference.timing import PhaseClock
+    from gaudi_asr_cli.core.inference.vad import SpeechDetector
 
 Blocks = Callable[[], Iterator[LoadedAudio]]
 """Opens long audio from its start: its blocks, in order."""
@@ -121,6 +122,10 @@ class Recognizer(Protocol):
     @property
     def graphs(self) -> GraphCounts | None:
         """Counts of captured graphs, if graphs are used."""
+
+    @property
+    def vad(self) -> SpeechDetector | None:
+        """Detector of speech, without which there is no text; None: it is not detected."""
 
     @property
     def phonemes_of(self) -> str | None:

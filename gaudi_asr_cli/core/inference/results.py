@@ -80,6 +80,7 @@ def report_success(clip: Clip, transcript: Transcript) -> UtteranceDone:
         path=str(clip.utterance.audio.path),
         duration_s=len(clip.samples) / SAMPLE_RATE_HZ,
         transcript=transcript,
+        speech_s=None if clip.speech is None else clip.speech.seconds,
     )
 
 

@@ -77,8 +77,8 @@ def plan_work(
 
 
 def is_unbatched(clip: Clip, max_chunk_s: float) -> bool:
-    """Return whether a clip is too long for a batch, or could not be loaded at all."""
-    if clip.error is not None or clip.is_long:
+    """Return whether a clip is too long for a batch, silent, or could not be loaded at all."""
+    if clip.error is not None or clip.is_long or clip.is_silent:
         return True
     return len(clip.samples) > max_chunk_s * SAMPLE_RATE_HZ
 

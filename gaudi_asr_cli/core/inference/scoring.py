@@ -16,6 +16,7 @@ from gaudi_asr_cli.core.events import (
     StageFinished,
     StageStarted,
     UtteranceDone,
+    add_speech_s,
     ignore,
 )
 from gaudi_asr_cli.core.inference.recognizer import Recognizer
@@ -41,11 +42,15 @@ class ScorableData:
 
 @dataclass(frozen=True, slots=True)
 class ScoringResult:
-    """The score, and the utterances that are part of it and that are not."""
+    """The score, and the utterances that are part of it and that are not.
+
+    `speech_s` is the seconds of speech, if that was detected.
+    """
 
     score: Score
     scored: tuple[ScoredUtterance, ...]
     failed: tuple[UtteranceDone, ...]
+    speech_s: float | None = None
 
 
 def score_utterances(  # noqa: PLR0913 - the last four have defaults that callers keep
@@ -75,10 +80,12 @@ def score_utterances(  # noqa: PLR0913 - the last four have defaults that caller
     clock, started = PhaseClock(), time.perf_counter()
     scored: list[ScoredUtterance] = []
     failed: list[UtteranceDone] = []
+    speech_s: float | None = None
     observe(StageStarted(stage, total=len(data.utterances)))
     results = transcribe(recognizer, data.utterances, observe=observe, clock=clock)
     for utterance, done in zip(data.utterances, results, strict=True):
         observe(done)
+        speech_s = add_speech_s(speech_s, done)
         observe(StageAdvanced(stage, len(scored) + len(failed) + 1))
         if done.transcript is None:
             failed.append(done)
@@ -101,7 +108,7 @@ def score_utterances(  # noqa: PLR0913 - the last four have defaults that caller
         seed=seed,
         notes=data.notes,
     )
-    return ScoringResult(score, tuple(scored), tuple(failed))
+    return ScoringResult(score, tuple(scored), tuple(failed), speech_s)
 
 
 def _require_scored(scored: Sequence[ScoredUtterance], failed: Sequence[UtteranceDone]) -> None:

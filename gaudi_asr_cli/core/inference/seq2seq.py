@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,9 +20,20 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.inference.ahead import RunAhead
 from gaudi_asr_cli.core.inference.chunks import LONGEST_S
-from gaudi_asr_cli.core.inference.long_form import BlockCounter, LongFormResult, ReportSegment
+from gaudi_asr_cli.core.inference.long_form import (
+    WHOLE_AUDIO,
+    BlockCounter,
+    LongFormResult,
+    ReportSegment,
+)
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
-from gaudi_asr_cli.core.inference.overlapping import cut_overlapping, generate_overlapping
+from gaudi_asr_cli.core.inference.overlapping import (
+    GenerateWindows,
+    cut_overlapping,
+    generate_overlapping,
+    generate_to_end,
+)
+from gaudi_asr_cli.core.inference.prompting import NO_PROMPT, Prompting
 from gaudi_asr_cli.core.inference.recognizer import (
     Blocks,
     CompletedOutput,
@@ -31,9 +44,19 @@ from gaudi_asr_cli.core.inference.recognizer import (
 from gaudi_asr_cli.core.inference.results import NOT_FINITE
 from gaudi_asr_cli.core.inference.sequential import MelStream, find_loudest, generate_sequentially
 from gaudi_asr_cli.core.inference.timing import PhaseClock
+from gaudi_asr_cli.core.inference.vad import (
+    SPEECH_MARGIN_S,
+    SPEECH_PAUSE_S,
+    SpeechDetector,
+    SpeechFinder,
+    merge_spans,
+    open_detector,
+    pack_spans,
+)
 from gaudi_asr_cli.core.models.cpu.whisper_generation import CpuWhisper, pack_whisper
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
+from gaudi_asr_cli.core.models.seq2seq.fallback import DEFAULT_TEMPERATURES
 from gaudi_asr_cli.core.models.seq2seq.generation import (
     Generation,
     predicts_timestamps,
@@ -98,6 +121,8 @@ class Seq2SeqGenerator(Protocol):
         self, inputs: Mapping[str, torch.Tensor], generation_config: Generation, /
     ) -> Generated: ...
 
+    def encode_text(self, text: str, /) -> tuple[int, ...]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Seq2SeqRecognizer:
@@ -110,6 +135,8 @@ class Seq2SeqRecognizer:
         long: One of `LONG_FORM_ALGORITHMS`.
         buckets: Number of length buckets.
         clock: Times feature extraction as the phase `features`.
+        prompting: The text before that of each window of long audio.
+        vad: Detects speech; long audio is cut at its pauses.
     """
 
     model: Seq2SeqGenerator
@@ -118,6 +145,8 @@ class Seq2SeqRecognizer:
     long: str = "auto"
     buckets: int = 6
     clock: PhaseClock | None = None
+    prompting: Prompting = NO_PROMPT
+    vad: SpeechDetector | None = None
 
     @property
     def name(self) -> str:
@@ -201,26 +230,45 @@ class Seq2SeqRecognizer:
                 yield from counter.count(ahead)
 
         windows = _Windows(self)
-        hypothesis = self._generate_long(opened, windows, report)
+        finder = None if self.vad is None else SpeechFinder(self.vad)
+        hypothesis = self._generate_long(opened, windows, finder, report)
         transcript = HypothesisDecoder().assemble([hypothesis], utterance)
-        return LongFormResult(transcript, counter.duration_s, counter.lost_s, windows.first_token_s)
+        return LongFormResult(
+            transcript,
+            counter.duration_s,
+            counter.lost_s,
+            windows.first_token_s,
+            None if finder is None else finder.speech.seconds,
+        )
 
     def _generate_long(
         self,
         blocks: Callable[[], Iterator[Samples]],
         windows: _Windows,
+        finder: SpeechFinder | None,
         report: ReportSegment | None,
     ) -> Hypothesis:
         frontend = self.model.frontend
+        watched = blocks() if finder is None else finder.watch(blocks())
         if isinstance(frontend, LogMel) and self._is_sequential:
-            loudest = find_loudest(frontend, blocks())
+            loudest = find_loudest(frontend, watched)
             mel_stream = MelStream(frontend, frontend.stream(blocks()), loudest)
+            if finder is not None:
+                spans = merge_spans(finder.speech, pause_s=SPEECH_PAUSE_S, margin_s=SPEECH_MARGIN_S)
+                mel_stream.parts = tuple(spans)
             return generate_sequentially(
-                mel_stream, windows.generate_one, self.model.reader, None, report
+                mel_stream, windows.generate_one, self.model.reader, self.prompting, report
             )
+        windowed: Iterable[tuple[float, float]] = WHOLE_AUDIO
+        generate: GenerateWindows = windows.generate_batch
+        if finder is not None:
+            if predicts_timestamps(self.model.settings):
+                generate = partial(generate_to_end, generate, self.model.reader)
+            deque(watched, maxlen=0)
+            windowed = pack_spans(finder.speech, self.max_chunk_s, SPEECH_MARGIN_S)
         return generate_overlapping(
-            cut_overlapping(blocks(), self.max_chunk_s),
-            windows.generate_batch,
+            cut_overlapping(blocks(), self.max_chunk_s, windowed),
+            generate,
             self.batching.utterances or 1,
             self.max_chunk_s,
             report,
@@ -243,7 +291,14 @@ class Seq2SeqRecognizer:
         settings = self.model.settings
         resolve_generation(options.generation, settings, self.name)
         check_long(options.long, settings, self.name)
-        return replace(self, generation_config=options.generation, long=options.long)
+        generation_config, prompting = settle_options(options, self.model)
+        return replace(
+            self,
+            generation_config=generation_config,
+            long=options.long,
+            prompting=prompting,
+            vad=open_detector(options.vad, by_default=isinstance(self.model.frontend, LogMel)),
+        )
 
     def pipeline_arguments(self, scratch: Path) -> PipelineArguments:
         model = self.model
@@ -259,10 +314,14 @@ class _Windows:
         self._started_s = time.perf_counter()
         self.first_token_s: float | None = None
 
-    def generate_one(self, window: torch.Tensor, language: str | None) -> Hypothesis:
-        """Generate a window (M, 3000) with timestamps, in a language (None: detected)."""
-        language = self._recognizer.generation_config.language or language
-        return self._generate({"input_features": window[None]}, language)[0]
+    def generate_one(
+        self, window: torch.Tensor, language: str | None, previous: tuple[int, ...]
+    ) -> Hypothesis:
+        """Generate a window (M, 3000) after earlier text, in a language (None: detected)."""
+        generation_config = self._recognizer.generation_config
+        language = generation_config.language or language
+        generation_config = replace(generation_config, language=language, previous=previous)
+        return self._generate({"input_features": window[None]}, generation_config)[0]
 
     def generate_batch(self, windows: list[Samples]) -> tuple[Hypothesis, ...]:
         """Generate windows (T,) with timestamps, in one batch."""
@@ -272,15 +331,13 @@ class _Windows:
             samples[row, : len(window)] = window
         batch = AudioBatch((WINDOW_UTTERANCE,) * len(windows), samples, lengths)
         inputs = self._recognizer.extract_features(batch)
-        return self._generate(inputs, self._recognizer.generation_config.language)
+        return self._generate(inputs, self._recognizer.generation_config)
 
     def _generate(
-        self, inputs: Mapping[str, torch.Tensor], language: str | None
+        self, inputs: Mapping[str, torch.Tensor], generation_config: Generation
     ) -> tuple[Hypothesis, ...]:
         recognizer = self._recognizer
-        generation_config = replace(
-            recognizer.generation_config, timestamps=True, language=language
-        )
+        generation_config = replace(generation_config, timestamps=True)
         before_s = time.perf_counter() - self._started_s
         generated = recognizer.model.generate_from(inputs, generation_config)
         if self.first_token_s is None and generated.first_token_s is not None:
@@ -303,12 +360,42 @@ def open_seq2seq_recognizer(
     # Beam search is left to transformers.
     packable = settled.greedy and options.mode != "transformers"
     generator = (pack_whisper(model) if packable else None) or model.loaded()
+    generation_config, prompting = settle_options(options, generator)
     return Seq2SeqRecognizer(
         generator,
-        options.generation,
+        generation_config,
         plan_batching(generator, choose_batch_size(generator, options)),
         options.long,
+        prompting=prompting,
+        vad=open_detector(options.vad, by_default=isinstance(generator.frontend, LogMel)),
     )
+
+
+def settle_options(
+    options: InferenceOptions, model: Seq2SeqGenerator
+) -> tuple[Generation, Prompting]:
+    """Return how a model generates text, with its default temperatures, and its prompts.
+
+    Raises:
+        UsageError: The model takes no earlier text.
+    """
+    generation_config = options.generation
+    if options.temperatures is None and isinstance(model.frontend, LogMel):
+        fallback = replace(generation_config.fallback, temperatures=DEFAULT_TEMPERATURES)
+        generation_config = replace(generation_config, fallback=fallback)
+    texts = (options.initial_prompt, options.hotwords)
+    if not any(texts) and not options.condition_on_previous_text:
+        return generation_config, NO_PROMPT
+    if model.reader.previous_id is None:
+        raise UsageError(
+            f"{model.name} is not a Whisper: its text continues no prompt.",
+            remedy="Leave --initial-prompt, --hotwords and --condition-on-previous-text out.",
+        )
+    initial, hotwords = (model.encode_text(text) if text else () for text in texts)
+    prompting = Prompting(
+        initial, hotwords, options.condition_on_previous_text, model.reader.previous_limit
+    )
+    return replace(generation_config, previous=prompting.join(initial)), prompting
 
 
 def reject_ctc_options(name: str, options: InferenceOptions) -> None:

@@ -7,16 +7,18 @@ next window.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gaudi_asr_cli.core.inference.long_form import ReportSegment
+from gaudi_asr_cli.core.inference.long_form import WHOLE_AUDIO, ReportSegment
+from gaudi_asr_cli.core.inference.prompting import NO_PROMPT, Prompting, TextBefore
 from gaudi_asr_cli.core.models.log_mel import LogMel, scale
 from gaudi_asr_cli.core.models.seq2seq.sequences import TIME_S, SequenceReader
-from gaudi_asr_cli.core.records import Hypothesis, Segment
+from gaudi_asr_cli.core.records import DecodingStats, Hypothesis, Segment, worst_stats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,15 +26,20 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-FRAME_S = 0.01
+MEL_FRAME_S = 0.01
+TAIL_FRAMES = 50
+"""Shorter rests of a part of speech are not transcribed."""
 
-GenerateWindow = Callable[["Tensor", "str | None"], Hypothesis]
-"""Transcribes a window (M, 3000) with timestamps, in a language (None: detected)."""
+GenerateWindow = Callable[["Tensor", "str | None", tuple[int, ...]], Hypothesis]
+"""Transcribes a window (M, 3000) with timestamps, in a language (None: detected), after tokens."""
 
 
 @dataclass
 class MelStream:
-    """Scaled log-mel features of audio that is read once; frames before the window are dropped."""
+    """Scaled log-mel features of audio that is read once; frames before the window are dropped.
+
+    `parts` are the spans to transcribe, in seconds, rising.
+    """
 
     mel: LogMel
     spectra: Iterator[Tensor]
@@ -40,21 +47,25 @@ class MelStream:
     first: int = 0
     held: list[Tensor] = field(default_factory=list)
     ended: bool = False
+    parts: Sequence[tuple[float, float]] = WHOLE_AUDIO
 
-    def window(self, seek: int) -> Tensor:
-        """Return up to a window of features (M, F) from frame `seek` on; F is 0 after the end."""
+    def window(self, seek: int, end: float) -> Tensor:
+        """Return up to a window of features (M, F) from frame `seek` to `end`; F is 0 after it."""
         import torch
 
         while not self.ended and self._reached < seek + self.mel.window_frames:
+            if self._reached <= seek:
+                self.held, self.first = [], self._reached
             spectrum = next(self.spectra, None)
             self.ended = spectrum is None
             if spectrum is not None:
                 self.held.append(spectrum)
         if not self.held:
             return torch.zeros(self.mel.filters.shape[0], 0)
-        features = torch.cat(self.held, dim=1)[:, seek - self.first :]  # (M, F)
-        self.held, self.first = [features], seek
-        return scale(features[:, : self.mel.window_frames], self.loudest)
+        features = torch.cat(self.held, dim=1)[:, max(seek - self.first, 0) :]  # (M, F)
+        self.held, self.first = [features], max(seek, self.first)
+        frames = int(max(0, min(self.mel.window_frames, end - seek)))
+        return scale(features[:, :frames], self.loudest)
 
     @property
     def _reached(self) -> int:
@@ -70,34 +81,79 @@ def generate_sequentially(
     mel_stream: MelStream,
     generate: GenerateWindow,
     reader: SequenceReader,
-    language: str | None,
+    prompting: Prompting = NO_PROMPT,
     report: ReportSegment | None = None,
 ) -> Hypothesis:
     """Generate the text of audio of any length; times are on the clock of the audio.
+
+    A language that is not given is detected in the first window and kept.
 
     Args:
         mel_stream: The features of the audio.
         generate: Generates the hypothesis of one window.
         reader: Distinguishes timestamps from text.
-        language: Spoken language; None is detected in the first window and kept.
+        prompting: The text before that of each window.
         report: Receives each segment as soon as it is known.
     """
-    tokens: list[int] = []
-    segments: list[Segment] = []
-    seek, truncated = 0, False
-    while (window := mel_stream.window(seek)).shape[1]:
-        hypothesis = generate(pad_window(window, mel_stream.mel), language)
-        language = language or hypothesis.language
-        kept, step = cut_window(hypothesis.tokens, window.shape[1], reader)
-        for segment in _segments(kept, reader, seek * FRAME_S, window.shape[1] * FRAME_S):
-            segments.append(segment)
-            if report is not None:
-                report(segment)
-        tokens += kept
-        truncated = truncated or hypothesis.truncated
-        seek += step
-    text = reader.decode_text(tokens)
-    return Hypothesis(tuple(tokens), text, language, truncated, tuple(segments))
+    text = _LongText(reader, prompting, report)
+    for start_s, end_s in mel_stream.parts:
+        first, end = round(start_s / MEL_FRAME_S), end_s / MEL_FRAME_S
+        seek = first
+        while (window := mel_stream.window(seek, end)).shape[1]:
+            # The rest of a part of speech is the margin after it.
+            if seek > first and isfinite(end) and end - seek < TAIL_FRAMES:
+                break
+            hypothesis = generate(
+                pad_window(window, mel_stream.mel), text.language, text.before.tokens
+            )
+            seek += text.add(hypothesis, seek, window.shape[1])
+    return text.finish()
+
+
+class _LongText:
+    """The text of the windows so far."""
+
+    def __init__(
+        self, reader: SequenceReader, prompting: Prompting, report: ReportSegment | None
+    ) -> None:
+        self.language: str | None = None
+        self.before = TextBefore(prompting)
+        self._reader = reader
+        self._report = report
+        self._tokens: list[int] = []
+        self._segments: list[Segment] = []
+        self._windows: list[DecodingStats | None] = []
+        self._language_probability: float | None = None
+        self._truncated = False
+
+    def add(self, hypothesis: Hypothesis, seek: int, frames: int) -> int:
+        """Add the hypothesis of a window from frame `seek` on; return the frames to the next."""
+        if self.language is None:
+            self.language = hypothesis.language
+            self._language_probability = hypothesis.language_probability
+        self._windows.append(hypothesis.stats)
+        kept, step = cut_window(hypothesis.tokens, frames, self._reader)
+        self.before.add(hypothesis, kept)
+        for placed in _segments(kept, self._reader, seek * MEL_FRAME_S, frames * MEL_FRAME_S):
+            segment = replace(placed, stats=hypothesis.stats)
+            self._segments.append(segment)
+            if self._report is not None:
+                self._report(segment)
+        self._tokens += kept
+        self._truncated = self._truncated or hypothesis.truncated
+        return step
+
+    def finish(self) -> Hypothesis:
+        """Return the hypothesis of the whole audio."""
+        return Hypothesis(
+            tuple(self._tokens),
+            self._reader.decode_text(self._tokens),
+            self.language,
+            self._truncated,
+            tuple(self._segments),
+            stats=worst_stats(self._windows),
+            language_probability=self._language_probability,
+        )
 
 
 def pad_window(window: Tensor, mel: LogMel) -> Tensor:
@@ -120,7 +176,7 @@ def cut_window(
     if not pairs or times[-2:] == [False, True]:
         return tokens, frames
     last = pairs[-1]
-    step = round(reader.seconds(tokens[last - 1]) / FRAME_S)
+    step = round(reader.seconds(tokens[last - 1]) / MEL_FRAME_S)
     # A pair at the very beginning would be transcribed again for ever.
     return (tokens[: last + 1], step) if step > 0 else (tokens, frames)
 
@@ -136,4 +192,4 @@ def _segments(
         yield replace(one, start_s=from_start_s, end_s=max(round(from_s + end_s, 3), from_start_s))
 
 
-assert TIME_S == 2 * FRAME_S  # noqa: S101 - the encoder halves the frames
+assert TIME_S == 2 * MEL_FRAME_S  # noqa: S101 - the encoder halves the frames

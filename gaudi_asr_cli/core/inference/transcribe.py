@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio, load_audio, read_duration_s
@@ -21,6 +22,7 @@ from gaudi_asr_cli.core.inference.unbatched import (
     ReportUtteranceSegment,
     UnbatchedTranscriber,
 )
+from gaudi_asr_cli.core.inference.vad import INSTALL
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Utterance
 
 READ_AHEAD_S = 300.0
@@ -82,7 +84,9 @@ def transcribe_timed(  # noqa: PLR0913 - the last five have defaults that caller
     """
     phase_clock = PhaseClock() if clock is None else clock
     batching = recognizer.batching
-    reports = _AudioReports(observe, load, channel)
+    reports = _AudioReports(observe, load, channel, recognizer)
+    if recognizer.vad is not None and recognizer.vad.note:
+        observe(Noticed(recognizer.vad.note, remedy=INSTALL))
     reader = ReadAhead(
         utterances,
         reports.load,
@@ -121,9 +125,18 @@ class _AudioReports:
         observe: Receives the notices.
         load: Loads audio; None for `load_audio`.
         channel: Channel of the files; None downmixes to mono.
+        recognizer: Says whether speech is detected; in long audio it does so itself.
     """
 
-    def __init__(self, observe: Observer, load: Loader | None, channel: int | None) -> None:
+    def __init__(
+        self,
+        observe: Observer,
+        load: Loader | None,
+        channel: int | None,
+        recognizer: Recognizer,
+    ) -> None:
+        self._vad = recognizer.vad
+        self._max_samples = recognizer.max_chunk_s * SAMPLE_RATE_HZ
         self._observe = observe
         self._load = partial(load_audio, channel=channel) if load is None else load
         self._channel = channel
@@ -134,7 +147,9 @@ class _AudioReports:
         """Load audio, and keep its notes until it is reported."""
         loaded = self._load(span)
         self._notes[span] = (*describe_file(span), *loaded.notes)
-        return loaded
+        if self._vad is None or len(loaded.samples) > self._max_samples:
+            return loaded
+        return replace(loaded, speech=self._vad.find(loaded.samples))
 
     def open_long(self, span: AudioSpan) -> Iterator[LoadedAudio]:
         """Open long audio in blocks, and keep their notes until it is reported."""

@@ -18,7 +18,7 @@ from gaudi_asr_cli.core.inference.results import (
     report_success,
 )
 from gaudi_asr_cli.core.inference.timing import PhaseClock, Timing
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Segment, Utterance
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Segment, Transcript, Utterance
 
 ReportUtteranceSegment = Callable[[Utterance, Segment], None]
 """Receives each part of long audio, with its utterance, as soon as its text is known."""
@@ -46,6 +46,8 @@ class UnbatchedTranscriber:
         """Transcribe a clip of any length; a failure becomes the error of its result."""
         if clip.error is not None:
             return TimedResult(report_failure(clip, clip.error))
+        if clip.is_silent:
+            return TimedResult(report_success(clip, self._describe_silence(clip.utterance)))
         try:
             if clip.is_long:
                 return self._transcribe_long(clip, partial(self.open_long, clip.utterance.audio))
@@ -58,6 +60,9 @@ class UnbatchedTranscriber:
             # torch raises RuntimeError if memory runs out: this utterance was too long.
             first_line = str(error).partition("\n")[0]
             return TimedResult(report_failure(clip, first_line or type(error).__name__))
+
+    def _describe_silence(self, utterance: Utterance) -> Transcript:
+        return Transcript(utterance.id, "", tokens=0 if self.recognizer.generates else None)
 
     def _transcribe_whole(self, clip: Clip) -> TimedResult:
         with self.clock.time_compute() as compute:
@@ -88,6 +93,7 @@ class UnbatchedTranscriber:
             path=str(utterance.audio.path),
             duration_s=result.duration_s,
             transcript=result.transcript,
+            speech_s=result.speech_s,
         )
         timing = Timing(
             decode_audio_s=clip.decode_s,

@@ -43,7 +43,7 @@ from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.evaluation.comparison import plan_comparison
 from gaudi_asr_cli.core.evaluation.score import score_json, summarize
 from gaudi_asr_cli.core.evaluation.utterances import score_utterance
-from gaudi_asr_cli.core.events import Noticed, Observer, ignore
+from gaudi_asr_cli.core.events import Noticed, Observer, ignore, sum_speech_s
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.records import Score
 
@@ -84,6 +84,7 @@ class BenchRequest:
     dtype: str = "auto"
     int8: bool = False
     language: str | None = None
+    vad: str = "off"
     buckets: int = 5
     bucket_rule: str = "optimal"
     graphs: bool | None = None
@@ -130,6 +131,7 @@ class BenchReport:
     utterances: int
     failed: int
     audio_s: float
+    speech_s: float | None
     repeat: int
     wall_s: Spread
     rtfx: Spread
@@ -200,6 +202,7 @@ def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> 
         utterances=len(workload.utterances),
         failed=sum(one.done.error is not None for one in run.repeats[0].results),
         audio_s=workload.audio_s,
+        speech_s=sum_speech_s(one.done for one in run.repeats[0].results),
         repeat=len(run.repeats),
         wall_s=measure_spread([one.wall_s for one in run.repeats]),
         rtfx=measure_spread([workload.audio_s / one.wall_s for one in run.repeats]),
@@ -318,6 +321,7 @@ def _choose_options(
         graphs=graphs,
         batch_s=request.batch_s,
         edges_s=tuple(edges_s),
+        vad=request.vad,
     )
 
 

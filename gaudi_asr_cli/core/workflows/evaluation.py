@@ -76,7 +76,10 @@ class NotScored:
 
 @dataclass(frozen=True, slots=True)
 class EvalReport:
-    """The score and its details; `broken` utterances could not be read or transcribed."""
+    """The score and its details; `broken` utterances could not be read or transcribed.
+
+    `speech_s` is the seconds of speech, if that was detected.
+    """
 
     score: Score
     worst: tuple[ScoredUtterance, ...]
@@ -90,11 +93,13 @@ class EvalReport:
     data: dict[str, Any] = field(default_factory=dict)
     command: str = "eval-ctc"
     repetition: RepetitionReport | None = None
+    speech_s: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON of the command: SCORE, and repetitive texts of an encoder-decoder."""
         repetition = {} if self.repetition is None else self.repetition.to_json()
-        return {**score_json(self.score, schema=f"{self.command}/1"), **repetition}
+        speech = {} if self.speech_s is None else {"speech_s": self.speech_s}
+        return {**score_json(self.score, schema=f"{self.command}/1"), **speech, **repetition}
 
     def details_json(self) -> dict[str, Any]:
         """Return the content of report.json: SCORE and everything that the tables show."""
@@ -158,6 +163,7 @@ def evaluate(request: EvalRequest, device: Device, observe: Observer = ignore) -
             data=describe_data(request),
             command=request.command,
             repetition=None if monitor is None else monitor.report(scorable.utterances),
+            speech_s=result.speech_s,
         )
         write_json(run.report, report.details_json())
     return report

@@ -20,6 +20,7 @@ from gaudi_asr_cli.core.events import (
     StageFinished,
     StageStarted,
     UtteranceDone,
+    add_speech_s,
     ignore,
 )
 from gaudi_asr_cli.core.inference.batching_check import BatchingCheck, check_batching
@@ -64,7 +65,10 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True)
 class InferReport:
-    """The summary of a run; `wall_s` excludes opening the model."""
+    """The summary of a run; `wall_s` excludes opening the model.
+
+    `speech_s` is the seconds of speech, if that was detected.
+    """
 
     model: str
     device: str
@@ -76,6 +80,7 @@ class InferReport:
     wall_s: float
     phases_s: dict[str, float]
     batching: BatchingCheck | None = None
+    speech_s: float | None = None
 
     @property
     def rtfx(self) -> float:
@@ -148,6 +153,7 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
         wall_s=wall_s,
         phases_s=clock.phases_s,
         batching=batching,
+        speech_s=tally.speech_s,
     )
 
 
@@ -156,12 +162,14 @@ class _Tally:
 
     def __init__(self, observe: Observer) -> None:
         self.files, self.failed, self.audio_s = 0, 0, 0.0
+        self.speech_s: float | None = None
         self._observe = observe
 
     def add(self, done: UtteranceDone) -> None:
         self._observe(done)
         self.files, self.failed = self.files + 1, self.failed + (done.error is not None)
         self.audio_s += done.duration_s
+        self.speech_s = add_speech_s(self.speech_s, done)
 
 
 def _reject(utterance: Utterance, inputs: AudioInputs) -> UtteranceDone:

@@ -40,13 +40,14 @@ def clips(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["ctc", "seq2seq"])
 def test_texts_and_words_are_those_of_infer(folders, clips, kind):
-    model = load_model(folders[kind], device="cpu", dtype="fp32")
+    model = load_model(folders[kind], device="cpu", dtype="fp32", vad="off", temperatures=(0.0,))
 
     transcripts = model.transcribe(clips)
 
     done = run_here(
-        "infer", *clips, "--model", folders[kind], "--json", "--device", "cpu", "--dtype", "fp32"
-    )
+        "infer", *clips, "--model", folders[kind], "--json", "--device", "cpu", "--dtype", "fp32",
+        "--vad", "off", "--temperature", 0,
+    )  # fmt: skip
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [one.text for one in transcripts] == [line["text"] for line in lines]
     assert any(one.text for one in transcripts)
@@ -88,7 +89,7 @@ def test_four_threads_on_one_model_give_the_same_texts(folders, clips, kind):
 
 
 def test_options_of_a_call_replace_those_of_the_model_for_this_call(folders, clips):
-    model = load_model(folders["seq2seq"], device="cpu", dtype="fp32", language="hi")
+    model = load_model(folders["seq2seq"], device="cpu", dtype="fp32", language="hi", vad="off")
 
     german = model.transcribe(clips[0], language="de", timestamps="none")
 
@@ -98,7 +99,8 @@ def test_options_of_a_call_replace_those_of_the_model_for_this_call(folders, cli
 
 def test_segments_hold_the_text_of_the_words_and_lie_between_pauses(folders, clips):
     for kind in ("ctc", "seq2seq"):
-        transcript = load_model(folders[kind], device="cpu", dtype="fp32").transcribe(clips[-1])
+        model = load_model(folders[kind], device="cpu", dtype="fp32", vad="off")
+        transcript = model.transcribe(clips[-1])
 
         spoken = [word for one in transcript.segments for word in one.text.split()]
         assert spoken == [word.word for word in transcript.words]

@@ -1,12 +1,12 @@
-"""Greedy Whisper decoding on a CPU, batched, with a KV cache.
+"""Whisper decoding on a CPU, batched, with a KV cache: greedy, and sampling for fallback.
 
-The text is that of transformers' `generate`. Beam search and all other generation settings are
-delegated to it.
+The greedy text is that of transformers' `generate`. Beam search and all other generation settings
+are delegated to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,15 +26,22 @@ from gaudi_asr_cli.core.models.cpu.whisper_layout import read_whisper_layout
 from gaudi_asr_cli.core.models.cpu.whisper_timestamps import TimestampRules
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
+from gaudi_asr_cli.core.models.seq2seq.attempts import (
+    Opening,
+    describe_attempt,
+    read_openings,
+)
+from gaudi_asr_cli.core.models.seq2seq.fallback import choose_best, generate_with_fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import (
     FirstToken,
     Generation,
     resolve_generation,
 )
 from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel
+from gaudi_asr_cli.core.models.seq2seq.sampling import TokenSampler
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 from gaudi_asr_cli.core.models.threads import threads
-from gaudi_asr_cli.core.records import Generated
+from gaudi_asr_cli.core.records import Generated, Hypothesis
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,6 +105,9 @@ class CpuWhisper:
     def padding_invariant(self) -> bool:
         return True
 
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        return self.model.encode_text(text)
+
     def generate_from(
         self, inputs: Mapping[str, Tensor], generation_config: Generation
     ) -> Generated:
@@ -105,19 +115,12 @@ class CpuWhisper:
         resolved = resolve_generation(generation_config, self.settings, self.name)
         if not resolved.greedy:
             return self.model.generate_from(inputs, generation_config)
-        first_token = FirstToken()
         with torch.inference_mode():
-            encoded = self.encode(inputs["input_features"])
-            max_new_tokens = self.model.max_new_tokens(resolved)
-            prompt = self.model.reader.plan_prompt(resolved)
-            kv_cache = self.decoder.allocate(encoded, len(prompt) + max_new_tokens)
-            sequences = self._decode_greedily(
-                kv_cache, len(encoded), resolved, max_new_tokens, first_token.record
-            )
-        generated = self.reader.read(sequences, times=resolved.timestamps)
-        pairs = zip(generated.rows, encoded, strict=True)
+            attempts = _Attempts(self, self.encode(inputs["input_features"]), resolved)
+            hypotheses = generate_with_fallback(attempts, len(attempts.encoded), resolved.fallback)
+        pairs = zip(hypotheses, attempts.encoded, strict=True)
         rows = tuple(replace(row, finite=are_finite(kv)) for row, kv in pairs)
-        return Generated(rows, first_token.seconds)
+        return Generated(rows, attempts.first_token.seconds)
 
     def encode(self, windows: Tensor) -> list[CrossAttentionKV]:
         """Return the cross-attention keys and values of each log-mel window of (B, M, 3000).
@@ -141,56 +144,99 @@ class CpuWhisper:
         with torch.inference_mode():
             return self.decoder.project_cross_attention(self.encoder(window))
 
-    def _decode_greedily(
-        self,
-        kv_cache: KVCache,
-        batch_size: int,
-        generation_config: Generation,
-        max_new_tokens: int,
-        on_token: Callable[[], None],
-    ) -> list[list[int]]:
-        """Return the token ids of each row, prompt first; `on_token` is called after each step."""
-        tokens, logits = self._decode_prompt(kv_cache, batch_size, generation_config)
-        process_logits = LogitsProcessor(
-            self.settings, tokens.shape[1], generation_config.timestamps
+
+class _Attempts:
+    """Generates rows of a batch that is encoded, as often as fallback asks for."""
+
+    def __init__(
+        self, whisper: CpuWhisper, encoded: list[CrossAttentionKV], generation_config: Generation
+    ) -> None:
+        self.encoded = encoded
+        self.first_token = FirstToken()
+        self._whisper = whisper
+        self._decoder = whisper.decoder
+        self._reader = whisper.reader
+        self._config = generation_config
+        self._max_new_tokens = whisper.model.max_new_tokens(generation_config)
+
+    def __call__(self, rows: Sequence[int], temperature: float) -> list[Hypothesis]:
+        """Generate the hypotheses of these rows at a temperature."""
+        fallback = self._config.fallback
+        best_of = fallback.best_of if temperature else 1
+        encoded = [self.encoded[row] for row in rows for _ in range(best_of)]
+        prompt = self._reader.plan_prompt(self._config)
+        kv_cache = self._decoder.allocate(encoded, len(prompt) + self._max_new_tokens)
+        sampler = TokenSampler(
+            len(encoded), temperature, self._reader.end_ids, best_of=best_of, seed=fallback.seed
         )
-        end_ids = torch.tensor(sorted(self.reader.end_ids))
+        tokens, logits, openings = self._decode_prompt(kv_cache, prompt, len(encoded))
+        sequences = self._decode(kv_cache, tokens, logits, sampler)
+        hypotheses = self._reader.read(sequences, times=self._config.timestamps).rows
+        sums = sampler.sum_logprobs.tolist()
+        return [
+            describe_attempt(hypotheses[index], temperature, sums[index], openings[index])
+            for index in choose_best(hypotheses, sums, best_of)
+        ]
+
+    def _decode(
+        self, kv_cache: KVCache, tokens: Tensor, logits: Tensor, sampler: TokenSampler
+    ) -> list[list[int]]:
+        """Return the token ids of each row, prompt first, from the prompt (B, P) and its logits."""
+        process_logits = LogitsProcessor(
+            self._whisper.settings, tokens.shape[1], self._config.timestamps
+        )
         finished: dict[int, list[int]] = {}
         # `rows` are the batch rows that `tokens` (R, L) still holds.
-        rows, active = torch.arange(batch_size), torch.ones(batch_size, dtype=torch.bool)
-        for step in range(max_new_tokens):
-            chosen = process_logits(tokens, logits, first=step == 0).argmax(-1)
+        batch_size = len(tokens)
+        rows = torch.arange(batch_size)
+        for step in range(self._max_new_tokens):
+            chosen = sampler.choose(process_logits(tokens, logits, first=step == 0), rows)
             tokens = torch.cat([tokens, chosen[:, None]], dim=1)
-            on_token()
-            active = active & ~torch.isin(chosen, end_ids)
-            if step + 1 == max_new_tokens or not active.any():
+            self.first_token.record()
+            active = ~sampler.finished[rows]
+            if step + 1 == self._max_new_tokens or not active.any():
                 break
             # Finished rows cost as much as active ones until they are removed.
             if 2 * int(active.sum()) <= len(rows):
                 ended, kept = (torch.nonzero(mask)[:, 0] for mask in (~active, active))
                 finished |= dict(zip(rows[ended].tolist(), tokens[ended].tolist(), strict=True))
                 kv_cache.select_rows(kept)
-                tokens, rows, active = tokens[kept], rows[kept], active[kept]
-            logits = self.decoder.step(tokens[:, -1:], kv_cache)
+                tokens, rows = tokens[kept], rows[kept]
+            logits = self._decoder.step(tokens[:, -1:], kv_cache)
         finished |= dict(zip(rows.tolist(), tokens.tolist(), strict=True))
         return [finished[row] for row in range(batch_size)]
 
     def _decode_prompt(
-        self, kv_cache: KVCache, batch_size: int, generation_config: Generation
-    ) -> tuple[Tensor, Tensor]:
-        """Return the prompt (B, P), with detected languages if none is given, and logits (B, V)."""
-        prompt = self.reader.plan_prompt(generation_config)
-        if None not in prompt:
+        self, kv_cache: KVCache, prompt: list[int | None], batch_size: int
+    ) -> tuple[Tensor, Tensor, list[Opening]]:
+        """Return the prompt (B, P), with detected languages if none is given, and logits (B, V).
+
+        The openings are read from the logits after the start token, where fallback needs them.
+        """
+        reader, detects = self._reader, None in prompt
+        reads = self._config.fallback.no_speech_threshold is not None
+        openings = [Opening()] * batch_size
+        if not detects and not reads:
             tokens = torch.tensor([prompt]).expand(batch_size, -1)
-            return tokens, self.decoder.step(tokens, kv_cache)
-        language_index = prompt.index(None)
-        before = torch.tensor([prompt[:language_index]]).expand(batch_size, -1)
-        logits = self.decoder.step(before, kv_cache)
-        language_ids = torch.tensor(sorted(self.reader.languages))
+            return tokens, self._decoder.step(tokens, kv_cache), openings
+        start = 1 + prompt.index(reader.prompt[0])
+        before = torch.tensor([prompt[:start]]).expand(batch_size, -1)
+        logits = self._decoder.step(before, kv_cache)
+        if reads:
+            openings = read_openings(logits, reader, detected=detects)
+        if start == len(prompt):
+            return before, logits, openings
+        rest = self._complete(prompt[start:], logits)
+        return torch.cat([before, rest], dim=1), self._decoder.step(rest, kv_cache), openings
+
+    def _complete(self, rest: list[int | None], logits: Tensor) -> Tensor:
+        """Return the prompt (B, P) after the start token, with the languages of its logits."""
+        if rest[0] is not None:
+            return torch.tensor([rest]).expand(len(logits), -1)
+        language_ids = torch.tensor(sorted(self._reader.languages))
         detected = language_ids[logits[:, language_ids].argmax(-1)][:, None]  # (B, 1)
-        after = torch.tensor([prompt[language_index + 1 :]], dtype=torch.long)
-        rest = torch.cat([detected, after.expand(batch_size, -1)], dim=1)
-        return torch.cat([before, rest], dim=1), self.decoder.step(rest, kv_cache)
+        after = torch.tensor([rest[1:]], dtype=torch.long)
+        return torch.cat([detected, after.expand(len(logits), -1)], dim=1)
 
 
 def are_finite(encoded: CrossAttentionKV) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
 from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.models.seq2seq.fallback import Fallback
 
 TASKS = ("transcribe", "translate")
 
@@ -23,6 +24,8 @@ class Generation:
         max_tokens: Maximum tokens per utterance; None is the model's maximum.
         beams: Beam size; 1 is greedy, 0 the model's default.
         timestamps: Predict timestamps, if the model can.
+        fallback: Temperatures to try, and what makes an attempt fail.
+        previous: Token ids of the text before, which the text continues (Whisper).
     """
 
     language: str | None = None
@@ -30,6 +33,8 @@ class Generation:
     max_tokens: int | None = None
     beams: int = 1
     timestamps: bool = False
+    fallback: Fallback = field(default_factory=Fallback)
+    previous: tuple[int, ...] = ()
 
     @property
     def greedy(self) -> bool:
@@ -97,6 +102,7 @@ def resolve_generation(generation_config: Generation, settings: Any, name: str) 
             "Beam size and maximum tokens must be at least 1.",
             remedy="Pass --beams 1 for greedy decoding.",
         )
+    requested.fallback.check()
     beams = requested.beams or getattr(settings, "num_beams", None) or 1
     times = requested.timestamps and predicts_timestamps(settings)
     if not is_multilingual(settings):

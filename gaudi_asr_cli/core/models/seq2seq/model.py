@@ -26,9 +26,10 @@ from gaudi_asr_cli.core.models.log_mel import LogMel, open_log_mel
 from gaudi_asr_cli.core.models.network import DeferredNetwork, NetworkSource
 from gaudi_asr_cli.core.models.own_code import own_code_error
 from gaudi_asr_cli.core.models.quiet import name_reason, quiet_transformers
+from gaudi_asr_cli.core.models.seq2seq.attempts import Attempts
+from gaudi_asr_cli.core.models.seq2seq.fallback import generate_with_fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import (
     DEFAULT_GENERATION,
-    FirstToken,
     Generation,
     resolve_generation,
 )
@@ -151,14 +152,11 @@ class Seq2SeqModel:
             placed = {
                 name: move_input(tensor, self.device, weights) for name, tensor in inputs.items()
             }
-            first_token = FirstToken(is_async=self.device.is_async)
-            sequences = self.network.generate(
-                **placed, **self._arguments(resolved), logits_processor=[first_token]
-            )
+            attempts = Attempts(self, placed, resolved)
+            rows = generate_with_fallback(attempts, len(attempts), resolved.fallback)
         if training:
             self.network.train()
-        generated = self.reader.read(sequences.cpu().tolist(), times=resolved.timestamps)
-        return replace(generated, first_token_s=first_token.seconds)
+        return Generated(tuple(rows), attempts.first_token.seconds)
 
     def max_new_tokens(self, generation_config: Generation) -> int:
         """Return the maximum number of tokens after the prompt."""
@@ -181,9 +179,17 @@ class Seq2SeqModel:
     @property
     def reader(self) -> SequenceReader:
         """Return the decoder of token ids to text and timestamps."""
-        return SequenceReader.for_model(self.tokenizer, self.settings, whisper=self.is_whisper)
+        return SequenceReader.for_model(
+            self.tokenizer, self.settings, whisper=self.is_whisper, context=self.token_limit
+        )
 
-    def _arguments(self, generation_config: Generation) -> dict[str, Any]:
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        """Return the token ids of a text that precedes a transcript."""
+        tokenizer = open_tokenizer(self.folder)
+        return tuple(tokenizer(f" {text.strip()}", add_special_tokens=False)["input_ids"])
+
+    def generate_arguments(self, generation_config: Generation) -> dict[str, Any]:
+        """Return the arguments of transformers' `generate` for resolved options."""
         # A copy: transformers modifies the configuration it is given.
         settings = deepcopy(self.network.generation_config)
         settings.max_length = None
@@ -201,7 +207,13 @@ class Seq2SeqModel:
         if not self.is_whisper:
             return arguments
         task = generation_config.task
-        prompt = {"language": generation_config.language, "task": task} if task else {}
+        prompt: dict[str, Any] = {}
+        if task:
+            prompt = {"language": generation_config.language, "task": task}
+        if previous := self.reader.plan_previous(generation_config.previous):
+            import torch
+
+            prompt["prompt_ids"] = torch.tensor(previous, device=self.device.torch_device)
         # `force_unique_generate_call`: one window per call; the prompt is returned with the text.
         return {
             **arguments,

@@ -28,6 +28,8 @@ class SequenceReader:
         first_time: Id of the timestamp 0.00 s; all larger ids are timestamps. None if the model has
             no timestamps.
         prompt: Ids of the default prompt, before language and task are filled in.
+        previous_id: Id before the text of an earlier window, which precedes the prompt.
+        context: Context length of the decoder in tokens; the earlier text takes up to half of it.
     """
 
     tokenizer: Any
@@ -38,9 +40,13 @@ class SequenceReader:
     tasks: Mapping[str, int]
     first_time: int | None
     prompt: tuple[int, ...]
+    previous_id: int | None = None
+    context: int = 448
 
     @classmethod
-    def for_model(cls, tokenizer: Any, settings: Any, *, whisper: bool) -> SequenceReader:
+    def for_model(
+        cls, tokenizer: Any, settings: Any, *, whisper: bool, context: int = 448
+    ) -> SequenceReader:
         """Build the reader from a generation configuration and a tokenizer."""
         end_ids = _as_ids(settings.eos_token_id) or _as_ids(tokenizer.eos_token_id)
         pad_ids = (settings.pad_token_id, tokenizer.pad_token_id, *sorted(end_ids), 0)
@@ -60,6 +66,8 @@ class SequenceReader:
             tasks=tasks,
             first_time=None if no_timestamps is None else no_timestamps + 1,
             prompt=prompt,
+            previous_id=_find_previous(settings, no_timestamps),
+            context=context,
         )
 
     def plan_prompt(self, generation_config: Generation) -> list[int | None]:
@@ -73,7 +81,24 @@ class SequenceReader:
         prompt: list[int | None] = [token for token in self.prompt if token != no_timestamps]
         if config.task is not None:
             prompt = [self.prompt[0], self._language_id(config.language), self.tasks[config.task]]
+        prompt = [*self.plan_previous(config.previous), *prompt]
         return prompt if config.timestamps or no_timestamps is None else [*prompt, no_timestamps]
+
+    def plan_previous(self, previous: Sequence[int]) -> list[int]:
+        """Return the ids before the prompt: the end of the text that this one continues."""
+        if self.previous_id is None or not previous:
+            return []
+        return [self.previous_id, *previous[-self.previous_limit :]]
+
+    @property
+    def previous_limit(self) -> int:
+        """Return the maximum number of tokens of the text before."""
+        return self.context // 2 - 1
+
+    @property
+    def no_speech_id(self) -> int | None:
+        """Return the id whose probability after the start token is that of no speech."""
+        return None if self.first_time is None else self.first_time - 2
 
     def _language_id(self, token: str | None) -> int | None:
         if token is None:
@@ -85,9 +110,18 @@ class SequenceReader:
         """Decode rows of ids (P + L), prompt first; with segments if `times`."""
         return Generated(tuple(self._read_row(list(row), times) for row in rows))
 
+    def strip_prompt(self, row: Sequence[int]) -> list[int]:
+        """Return a row of ids (P + L) without its prompt and the earlier text before that."""
+        return list(row)[len(self._find_prompt(row)) :]
+
+    def _find_prompt(self, row: Sequence[int]) -> list[int]:
+        start = row.index(self.prompt[0]) if row[:1] == [self.previous_id] else 0
+        if not self.prompt_ids:
+            return list(row[:1])
+        return [*row[:start], *takewhile(self.prompt_ids.__contains__, row[start:])]
+
     def _read_row(self, row: list[int], times: bool) -> Hypothesis:
-        has_prompt_ids = bool(self.prompt_ids)
-        prompt = list(takewhile(self.prompt_ids.__contains__, row)) if has_prompt_ids else row[:1]
+        prompt = self._find_prompt(row)
         generated = row[len(prompt) :]
         tokens = tuple(takewhile(lambda token: token not in self.end_ids, generated))
         languages = [self.languages[token] for token in prompt if token in self.languages]
@@ -128,6 +162,14 @@ class SequenceReader:
             start_s, text_tokens = self.seconds(token), []
         if text := self.decode_text(text_tokens):
             yield Segment(text, start_s, start_s)
+
+
+def _find_previous(settings: Any, no_timestamps: int | None) -> int | None:
+    """Return the id before earlier text: named, or two before the id that forbids timestamps."""
+    if no_timestamps is None:
+        return None
+    named: int | None = getattr(settings, "prev_sot_token_id", None)
+    return no_timestamps - 2 if named is None else named
 
 
 def _as_ids(ids: int | Sequence[int] | None) -> frozenset[int]:

@@ -1,0 +1,218 @@
+"""Voice activity detection (VAD): where there is speech, in audio of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gaudi_asr_cli.core.decoding.base import Decoder
+from gaudi_asr_cli.core.errors import MachineError
+from gaudi_asr_cli.core.models.energy import EnergyStream
+from gaudi_asr_cli.core.models.silero import (
+    VAD_FRAME_S,
+    VAD_FRAME_SAMPLES,
+    SileroStream,
+    find_weights,
+    open_silero,
+)
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Emissions, Speech, Transcript, Utterance
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+
+INSTALL = "Run pip install 'gaudi-asr[vad]'."
+STARTS, ENDS = 0.5, 0.35
+"""Speech starts with a frame of this probability, and lasts until there are less probable ones."""
+MIN_SPEECH_FRAMES = 3
+"""A click, or the start of a hum, is shorter."""
+MIN_PAUSE_FRAMES = 4
+SPEECH_MARGIN_S = 0.4
+"""Audio around speech that is transcribed with it: the first and last sounds are soft."""
+SPEECH_PAUSE_S = 2.0
+"""Shorter pauses are transcribed with the speech around them."""
+IMPOSSIBLE = np.float32(-1e4)
+VAD_BLOCK_FRAMES = 300
+"""Frames that are detected at once: about ten seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechDetector:
+    """Finds speech; `open_stream` starts the probabilities of one audio.
+
+    `note` is what the user should know about the detector.
+    """
+
+    open_stream: Callable[[], Callable[[Samples], NDArray[np.float32]]]
+    note: str = ""
+
+    def find(self, samples: Samples) -> Speech:
+        """Return the speech in samples (T,)."""
+        return self.find_in_blocks([samples])
+
+    def find_in_blocks(self, blocks: Iterable[Samples]) -> Speech:
+        """Return the speech in audio that comes in blocks (T,)."""
+        finder = SpeechFinder(self)
+        for _ in finder.watch(blocks):
+            pass
+        return finder.speech
+
+
+class SpeechFinder:
+    """Finds the speech in audio that passes in blocks; memory holds ten seconds."""
+
+    def __init__(self, detector: SpeechDetector) -> None:
+        self._probabilities = detector.open_stream()
+        self._held = np.zeros(0, np.float32)
+        self._spans = _Spans()
+        self._samples = 0
+        self._speech: Speech | None = None
+
+    def watch(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
+        """Yield the blocks (T,) as they are."""
+        size = VAD_BLOCK_FRAMES * VAD_FRAME_SAMPLES
+        for block in blocks:
+            self._samples += len(block)
+            self._held = np.concatenate([self._held, block])
+            while len(self._held) >= size:
+                self._spans.add(self._probabilities(self._held[:size]))
+                self._held = self._held[size:]
+            yield block
+
+    @property
+    def speech(self) -> Speech:
+        """Return the speech in all blocks, once all have passed."""
+        if self._speech is None:
+            if len(self._held):
+                padding = -len(self._held) % VAD_FRAME_SAMPLES
+                self._spans.add(self._probabilities(np.pad(self._held, (0, padding))))
+            self._speech = Speech(self._spans.finish(self._samples / SAMPLE_RATE_HZ))
+        return self._speech
+
+
+class _Spans:
+    """Speech spans in seconds, from the probabilities of frames."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[float, float]] = []
+        self._frame = 0
+        self._start: int | None = None
+        self._last = 0
+
+    def add(self, probabilities: NDArray[np.float32]) -> None:
+        for probability in probabilities.tolist():
+            if probability >= (STARTS if self._start is None else ENDS):
+                self._start = self._frame if self._start is None else self._start
+                self._last = self._frame
+            elif self._start is not None and self._frame - self._last >= MIN_PAUSE_FRAMES:
+                self._end()
+            self._frame += 1
+
+    def finish(self, duration_s: float) -> tuple[tuple[float, float], ...]:
+        """Return the spans of audio that ends here."""
+        if self._start is not None:
+            self._end()
+        return tuple((start_s, min(end_s, duration_s)) for start_s, end_s in self._spans)
+
+    def _end(self) -> None:
+        assert self._start is not None  # noqa: S101 - as the callers checked
+        if self._last + 1 - self._start >= MIN_SPEECH_FRAMES:
+            self._spans.append((self._start * VAD_FRAME_S, (self._last + 1) * VAD_FRAME_S))
+        self._start = None
+
+
+def open_detector(mode: str, *, by_default: bool) -> SpeechDetector | None:
+    """Open the detector of a mode of `InferenceOptions`; None: nothing is detected.
+
+    Args:
+        mode: `auto` detects where `by_default`, with energy if silero-vad is not installed.
+        by_default: Whether the model generates text without speech.
+
+    Raises:
+        MachineError: The mode is `on`, and silero-vad is not installed.
+    """
+    if mode == "off" or (mode == "auto" and not by_default):
+        return None
+    weights = find_weights()
+    if weights is not None:
+        network = open_silero(weights)
+        return SpeechDetector(lambda: SileroStream(network))
+    if mode == "on":
+        raise MachineError(
+            "Voice activity detection needs the package silero-vad, which is not installed.",
+            remedy=f"{INSTALL} Or leave --vad out.",
+        )
+    return SpeechDetector(
+        EnergyStream,
+        "Voice activity is detected by energy alone, since silero-vad is not installed: music and "
+        "changing noise pass for speech.",
+    )
+
+
+def merge_spans(
+    speech: Speech, *, pause_s: float, margin_s: float
+) -> Iterator[tuple[float, float]]:
+    """Yield spans with a margin around them, joined where the pause between two is shorter."""
+    merged: tuple[float, float] | None = None
+    for start_s, end_s in speech.spans:
+        start_s, end_s = max(0.0, start_s - margin_s), end_s + margin_s
+        if merged is not None and start_s - merged[1] <= max(0.0, pause_s - 2 * margin_s):
+            merged = (merged[0], end_s)
+            continue
+        if merged is not None:
+            yield merged
+        merged = (start_s, end_s)
+    if merged is not None:
+        yield merged
+
+
+def pack_spans(speech: Speech, window_s: float, margin_s: float) -> Iterator[tuple[float, float]]:
+    """Yield parts of the audio of up to a window, cut in the middle of pauses.
+
+    A span that is longer than a window stays whole.
+    """
+    start_s, reached_s = None, 0.0
+    for span_start_s, span_end_s in speech.spans:
+        # Half a pause on either side of a cut.
+        before_s = max((reached_s + span_start_s) / 2, span_start_s - margin_s)
+        if start_s is not None and span_end_s + margin_s - start_s > window_s:
+            yield start_s, min((reached_s + span_start_s) / 2, reached_s + margin_s)
+            start_s = None
+        start_s = before_s if start_s is None else start_s
+        reached_s = span_end_s
+    if start_s is not None:
+        yield start_s, reached_s + margin_s
+
+
+class SpeechDecoder:
+    """A CTC decoder that gets blanks where there is no speech, for one audio in chunks."""
+
+    def __init__(self, decoder: Decoder, speech: Speech, blank: int) -> None:
+        self._decoder = decoder
+        self._blank = blank
+        self._spans = np.array(
+            list(merge_spans(speech, pause_s=0.0, margin_s=SPEECH_MARGIN_S)), dtype=np.float64
+        ).reshape(-1, 2)
+        self._frames = 0
+
+    def decode(self, output: Any, index: int, utterance: Utterance) -> Transcript:
+        return self.assemble([self.condense(output, index)], utterance)
+
+    def condense(self, output: Emissions, index: int) -> Any:
+        """Condense the next chunk of the audio."""
+        log_probs = output.log_probs.copy()  # (1, F, V)
+        times_s = (self._frames + np.arange(log_probs.shape[1])) * output.frame_s
+        after = np.searchsorted(self._spans[:, 0], times_s, side="right")
+        ends_s = np.concatenate([[-1.0], self._spans[:, 1]])
+        outside = times_s > ends_s[after]
+        log_probs[:, outside] = IMPOSSIBLE
+        log_probs[:, outside, self._blank] = 0.0
+        self._frames += int(output.frames[index])
+        return self._decoder.condense(replace(output, log_probs=log_probs), index)
+
+    def assemble(self, parts: Sequence[Any], utterance: Utterance) -> Transcript:
+        return self._decoder.assemble(parts, utterance)
