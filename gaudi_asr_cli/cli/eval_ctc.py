@@ -36,6 +36,12 @@ def command(  # noqa: PLR0913 - a parameter is an option
     normalizer: options.NormalizerOption = options.NormalizerName.BASIC,
     language: options.ScoredLanguage = None,
     decoder: options.DecoderOption = DEFAULT_DECODER,
+    beams: options.Beams = None,
+    lm: options.LanguageModel = None,
+    lm_weight: options.LmWeight = None,
+    word_bonus: options.WordBonus = None,
+    hotwords: options.Hotwords = None,
+    hotword_weight: options.HotwordWeight = None,
     device: options.DeviceOption = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.DtypeOption = options.DtypeName.AUTO,
@@ -52,6 +58,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     """
     from gaudi_asr_cli.cli.old_commands import fitting_parameters
     from gaudi_asr_cli.core.data.sources import ReadOptions
+    from gaudi_asr_cli.core.decoding.scorer_setup import read_hotwords
     from gaudi_asr_cli.core.devices import open_device
     from gaudi_asr_cli.core.inference.options import InferenceOptions
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
@@ -85,6 +92,12 @@ def command(  # noqa: PLR0913 - a parameter is an option
             timestamps="none",
             int8=int8,
             decoder=decoder,
+            beams=beams,
+            lm=lm,
+            lm_weight=lm_weight,
+            word_bonus=word_bonus,
+            hotwords=() if hotwords is None else read_hotwords(hotwords),
+            hotword_weight=hotword_weight,
         ),
         run=run,
         limit=limit,

@@ -57,6 +57,16 @@ Timestamps = Annotated[
         help="Times of words; with char, in JSON, of their characters too.",
     ),
 ]
+NBest = Annotated[
+    int,
+    typer.Option(
+        "--n-best",
+        rich_help_panel=options.OUTPUT,
+        metavar="N",
+        min=1,
+        help="Best texts of a CTC model for each utterance, in JSON.",
+    ),
+]
 Channel = Annotated[
     int | None,
     typer.Option(
@@ -112,9 +122,14 @@ def command(  # noqa: PLR0913 - a parameter is an option
     raw: Raw = None,
     language: options.Language = None,
     decoder: options.DecoderOption = DEFAULT_DECODER,
+    beams: options.Beams = None,
+    lm: options.LanguageModel = None,
+    lm_weight: options.LmWeight = None,
+    word_bonus: options.WordBonus = None,
+    hotwords: options.Hotwords = None,
+    hotword_weight: options.HotwordWeight = None,
     task: options.TaskOption = None,
     max_tokens: options.MaxTokens = None,
-    beams: options.Beams = 1,
     long: options.Long = options.LongName.AUTO,
     batch: options.WrittenTogether = None,
     device: options.DeviceOption = AUTO,
@@ -125,6 +140,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     formats: Formats = None,
     out_dir: OutDir = None,
     timestamps: Timestamps = TimestampsName.WORD,
+    n_best: NBest = 1,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -147,6 +163,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     # should not wait for all the rest.
     opened = open_device(device, hpu_mode=hpu_mode.value)
     configure(opened)
+    from gaudi_asr_cli.core.decoding.scorer_setup import read_hotwords
     from gaudi_asr_cli.core.inference.options import InferenceOptions
     from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
     from gaudi_asr_cli.ui.inference_view import opened_inference_view
@@ -164,6 +181,12 @@ def command(  # noqa: PLR0913 - a parameter is an option
             timestamps="none" if timeless else timestamps.value,
             int8=int8,
             decoder=decoder,
+            lm=lm,
+            lm_weight=lm_weight,
+            word_bonus=word_bonus,
+            hotwords=() if hotwords is None else read_hotwords(hotwords),
+            hotword_weight=hotword_weight,
+            n_best=n_best,
             task=None if task is None else task.value,
             max_tokens=max_tokens,
             beams=beams,

@@ -276,13 +276,66 @@ MaxTokens = Annotated[
     ),
 ]
 Beams = Annotated[
-    int,
+    int | None,
     typer.Option(
+        "--beam-size",
         "--beams",
+        "--beam-width",
         rich_help_panel=MODEL,
         metavar="N",
         min=0,
-        help="Texts followed at once; 0 is the model's own number.",
+        show_default=False,
+        help="Beam size: 1 is greedy, 0 the model's own (CTC: 100 with --lm or --hotwords).",
+    ),
+]
+LanguageModel = Annotated[
+    str | None,
+    typer.Option(
+        "--lm",
+        rich_help_panel=MODEL,
+        metavar="FILE|FOLDER",
+        show_default=False,
+        help="Language model for a CTC model: ARPA, also .gz; gaudi-asr lm makes one.",
+    ),
+]
+LmWeight = Annotated[
+    float | None,
+    typer.Option(
+        "--lm-weight",
+        rich_help_panel=MODEL,
+        metavar="X",
+        show_default=False,
+        help="Weight of the language model (0.5).",
+    ),
+]
+WordBonus = Annotated[
+    float | None,
+    typer.Option(
+        "--word-bonus",
+        rich_help_panel=MODEL,
+        metavar="X",
+        show_default=False,
+        help="Added for each word of a CTC model's text (1.5 with --lm).",
+    ),
+]
+Hotwords = Annotated[
+    str | None,
+    typer.Option(
+        "--hotwords",
+        rich_help_panel=MODEL,
+        metavar="A,B|FILE",
+        show_default=False,
+        help="Words and phrases that a CTC model should prefer.",
+    ),
+]
+HotwordWeight = Annotated[
+    float | None,
+    typer.Option(
+        "--hotword-weight",
+        rich_help_panel=MODEL,
+        metavar="X",
+        show_default=False,
+        help="Added for each hotword (8).",
     ),
 ]
 Long = Annotated[

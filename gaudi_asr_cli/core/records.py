@@ -198,12 +198,21 @@ class WordTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """A text of the n best, and its score: a natural logarithm, comparable within an utterance."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """The transcript of an utterance.
 
     Times of `words` and `segments` are on the clock of the file. `segments` are present where the
     model gives them; `truncated` is set where decoding stopped before the end token; `tokens` is
-    the number of generated tokens, None of a CTC model.
+    the number of generated tokens, None of a CTC model. `n_best` holds the best texts, that of the
+    transcript first, where several were requested.
     """
 
     utterance_id: str
@@ -213,6 +222,7 @@ class Transcript:
     truncated: bool = False
     tokens: int | None = None
     segments: tuple[Segment, ...] = ()
+    n_best: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,10 @@ class Seq2SeqRecognizer:
         return None
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def phonemes_of(self) -> None:
         return None
 
@@ -326,6 +330,12 @@ def reject_ctc_options(name: str, options: InferenceOptions) -> None:
         raise UsageError(
             f"{name} is an encoder-decoder model, and {options.decoder} decodes CTC.",
             remedy="Leave --decoder out, or choose a CTC model.",
+        )
+    if options.lm is not None or options.hotwords or options.n_best > 1:
+        raise UsageError(
+            f"{name} is an encoder-decoder; language models, hotwords and n-best texts are for CTC "
+            "models.",
+            remedy="Leave --lm, --hotwords and --n-best out, or choose a CTC model.",
         )
     if options.timestamps == "char":
         raise UsageError(

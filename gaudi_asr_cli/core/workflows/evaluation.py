@@ -25,6 +25,7 @@ from gaudi_asr_cli.core.evaluation.repetition import RepetitionMonitor, Repetiti
 from gaudi_asr_cli.core.evaluation.score import find_worst, score_json
 from gaudi_asr_cli.core.evaluation.utterances import prediction_json
 from gaudi_asr_cli.core.events import Event, Noticed, Observer, UtteranceDone, ignore
+from gaudi_asr_cli.core.inference.decoding_notes import note_decoding
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import (
     Recognizer,
@@ -136,6 +137,7 @@ def evaluate(request: EvalRequest, device: Device, observe: Observer = ignore) -
     with _new_run(request.run, request.command) as run:
         data = read_scorable(request, observe)
         recognizer = _open_model(request, device)
+        note_decoding(request.model, recognizer, request.options, observe)
         _warn_of_case(request, recognizer, data.scorable.utterances, observe)
         scorable = data.scorable
         if recognizer.phonemes_of is not None:
