@@ -25,6 +25,7 @@ COMMANDS = {
     "eval-ctc": ["eval-ctc"],
     "eval-seq2seq": ["eval-seq2seq"],
     "infer": ["infer"],
+    "lm": ["lm"],
     "bench": ["bench"],
     "import-command": ["import-command"],
     "recipes": ["recipes"],
