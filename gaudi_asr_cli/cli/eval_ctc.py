@@ -42,6 +42,16 @@ def command(  # noqa: PLR0913 - a parameter is an option
     word_bonus: options.WordBonus = None,
     hotwords: options.Hotwords = None,
     hotword_weight: options.HotwordWeight = None,
+    tune_lm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tune-lm",
+            rich_help_panel=options.MODEL,
+            metavar="DEV",
+            show_default=False,
+            help="Choose the weights of --lm on this data first; they go to decoding.yaml.",
+        ),
+    ] = None,
     device: options.DeviceOption = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.DtypeOption = options.DtypeName.AUTO,
@@ -102,6 +112,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         run=run,
         limit=limit,
         seed=seed,
+        tune_lm=tuple(tune_lm or ()),
     )
     with opened_view(quiet=quiet) as observe:
         report = evaluate(request, opened, observe)
