@@ -26,6 +26,7 @@ COMMANDS = {
     "eval-seq2seq": ["eval-seq2seq"],
     "infer": ["infer"],
     "lm": ["lm"],
+    "align": ["align"],
     "bench": ["bench"],
     "import-command": ["import-command"],
     "recipes": ["recipes"],

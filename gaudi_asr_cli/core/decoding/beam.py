@@ -11,7 +11,7 @@ import numpy as np
 from gaudi_asr_cli.core.decoding.base import DecoderSpec
 from gaudi_asr_cli.core.decoding.fast_search import choose_search
 from gaudi_asr_cli.core.decoding.forced_alignment import align_tokens
-from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder, Runs
+from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder, Runs, with_pauses
 from gaudi_asr_cli.core.decoding.prefix_scores import PrefixScorer
 from gaudi_asr_cli.core.decoding.prefix_search import SearchResult
 from gaudi_asr_cli.core.decoding.scorer_setup import make_scorer
@@ -82,33 +82,9 @@ class BeamDecoder:
         aligned = align_tokens(frames, best.tokens, delimiter=self.scorer.delimiter)
         assert aligned is not None  # noqa: S101 - the search found the text in these frames
         runs = Runs(np.asarray(best.tokens, np.int64), aligned.starts, aligned.ends)
-        runs = _with_pauses(runs, frames, self.scorer.delimiter)
-        probabilities = np.zeros(len(frames), np.float32)
-        for start, end, log_prob in zip(
-            aligned.starts.tolist(), aligned.ends.tolist(), aligned.log_probs.tolist(), strict=True
-        ):
-            probabilities[start:end] = np.exp(log_prob)
+        runs = with_pauses(runs, frames, self.scorer.delimiter)
+        probabilities = aligned.probabilities(len(frames))
         return self._letters.transcribe_runs(runs, probabilities, frames.frame_s, utterance)
-
-
-def _with_pauses(runs: Runs, frames: TokenFrames, delimiter: int) -> Runs:
-    """Add the delimiters before the first and after the last word, which bound their times."""
-    likely = frames.tokens == delimiter
-    likely &= frames.log_probs > np.log(0.5)
-    found = np.searchsorted(frames.first, np.flatnonzero(likely), side="right") - 1
-    if not len(runs.tokens) or not len(found):
-        return runs
-    before, after = found[found < runs.starts[0]], found[found >= runs.ends[-1]]
-    parts = [
-        *([Runs(np.array([delimiter]), before[:1], before[-1:] + 1)] if len(before) else []),
-        runs,
-        *([Runs(np.array([delimiter]), after[:1], after[-1:] + 1)] if len(after) else []),
-    ]
-    return Runs(
-        np.concatenate([one.tokens for one in parts]),
-        np.concatenate([one.starts for one in parts]),
-        np.concatenate([one.ends for one in parts]),
-    )
 
 
 def _with_alternatives(transcript: Transcript, texts: Sequence[Alternative]) -> Transcript:

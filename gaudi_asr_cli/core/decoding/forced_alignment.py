@@ -25,11 +25,23 @@ MISSING_LOG_PROB = -15.0
 
 @dataclass(frozen=True, slots=True)
 class TokenAlignment:
-    """The frames of each token (L,): `starts` up to `ends`, and the log probability of the path."""
+    """The frames of each token (L,): `starts` up to `ends`.
+
+    `log_probs` are means over the frames of each token; `total` is that of the whole path.
+    """
 
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
     log_probs: NDArray[np.float64]
+    total: float
+
+    def probabilities(self, frames: int) -> Floats:
+        """Return, for each frame, the mean probability of its token; 0 on silence."""
+        found = np.zeros(frames, np.float32)
+        lengths = self.ends - self.starts
+        inside = np.repeat(self.starts - np.append(0, np.cumsum(lengths)[:-1]), lengths)
+        found[inside + np.arange(len(inside))] = np.repeat(np.exp(self.log_probs), lengths)
+        return found
 
 
 def align_tokens(
@@ -51,14 +63,14 @@ def align_tokens(
     """
     if not tokens:
         empty = np.zeros(0, np.int64)
-        return TokenAlignment(empty, empty, np.zeros(0))
+        return TokenAlignment(empty, empty, np.zeros(0), float(frames.blanks.sum()))
     lattice = _Lattice(frames, tokens, delimiter)
     if lattice.shortest > len(frames):
         return None
     for margin in margins:
-        path = lattice.find_path(margin)
-        if path is not None:
-            return lattice.read(path)
+        found = lattice.find_path(margin)
+        if found is not None:
+            return lattice.read(*found)
     return None
 
 
@@ -94,14 +106,14 @@ class _Lattice:
         scores[places[known]] = frames.log_probs[inside][known]
         blank = float(frames.blanks[frame])
         delimiters = frames.log_probs[inside][found == self._delimiter]
-        edge = float(np.logaddexp(blank, delimiters[0])) if len(delimiters) else blank
+        edge = max(blank, float(delimiters[0])) if len(delimiters) else blank
         emitted = np.empty(high - low, np.float32)
         emitted[0::2] = np.where(self._edges[low // 2 : (high + 1) // 2], edge, blank)
         emitted[1::2] = scores[self._columns[low // 2 : high // 2]]
         return emitted
 
-    def find_path(self, margin: float) -> NDArray[np.int64] | None:
-        """Return the state of each frame (F,); None if no path reaches the end."""
+    def find_path(self, margin: float) -> tuple[NDArray[np.int64], float] | None:
+        """Return the state of each frame (F,), and its log probability; None without a path."""
         lows: list[int] = []
         steps: list[NDArray[np.uint8]] = []
         low, scores = 0, np.array([0.0])
@@ -142,7 +154,7 @@ class _Lattice:
         steps: Sequence[NDArray[np.uint8]],
         low: int,
         scores: NDArray[np.float64],
-    ) -> NDArray[np.int64] | None:
+    ) -> tuple[NDArray[np.int64], float] | None:
         ends = [
             state
             for state in (self._states - 1, self._states - 2)
@@ -151,13 +163,14 @@ class _Lattice:
         if not ends:
             return None
         state = max(ends, key=lambda one: float(scores[one - low]))
+        total = float(scores[state - low])
         path = np.empty(len(steps), np.int64)
         for frame in range(len(steps) - 1, -1, -1):
             path[frame] = state
             state -= int(steps[frame][state - lows[frame]])
-        return path
+        return path, total
 
-    def read(self, path: NDArray[np.int64]) -> TokenAlignment:
+    def read(self, path: NDArray[np.int64], total: float) -> TokenAlignment:
         """Return the frames and the mean log probability of each token of a path."""
         on_token = path % 2 == 1
         frames = np.flatnonzero(on_token)
@@ -167,7 +180,7 @@ class _Lattice:
         ends = np.searchsorted(labels, each, side="right")
         emitted = self._emitted(frames, labels)
         sums = np.add.reduceat(emitted, starts)
-        return TokenAlignment(frames[starts], frames[ends - 1] + 1, sums / (ends - starts))
+        return TokenAlignment(frames[starts], frames[ends - 1] + 1, sums / (ends - starts), total)
 
     def _emitted(self, frames: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
         found = np.full(len(frames), MISSING_LOG_PROB)

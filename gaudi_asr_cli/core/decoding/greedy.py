@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaudi_asr_cli.core.decoding.base import DecoderSpec
+from gaudi_asr_cli.core.decoding.token_frames import TokenFrames
 from gaudi_asr_cli.core.records import (
     AudioSpan,
     Emissions,
@@ -173,6 +174,26 @@ def find_runs(best: Integers) -> Runs:
         return Runs(best, best, best)
     starts = np.concatenate(([0], np.flatnonzero(best[1:] != best[:-1]) + 1))
     return Runs(best[starts], starts, np.append(starts[1:], len(best)))
+
+
+def with_pauses(runs: Runs, frames: TokenFrames, delimiter: int) -> Runs:
+    """Add the delimiters before the first and after the last word, which bound their times."""
+    likely = frames.tokens == delimiter
+    likely &= frames.log_probs > np.log(0.5)
+    found = np.searchsorted(frames.first, np.flatnonzero(likely), side="right") - 1
+    if not len(runs.tokens) or not len(found):
+        return runs
+    before, after = found[found < runs.starts[0]], found[found >= runs.ends[-1]]
+    parts = [
+        *([Runs(np.array([delimiter]), before[:1], before[-1:] + 1)] if len(before) else []),
+        runs,
+        *([Runs(np.array([delimiter]), after[:1], after[-1:] + 1)] if len(after) else []),
+    ]
+    return Runs(
+        np.concatenate([one.tokens for one in parts]),
+        np.concatenate([one.starts for one in parts]),
+        np.concatenate([one.ends for one in parts]),
+    )
 
 
 def _time_words(
