@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaudi_asr_cli.core.decoding.lm.ngram_model import ROOT, UNSEEN_LOG10
-from gaudi_asr_cli.core.decoding.prefix_scores import Context, PrefixScorer
+from gaudi_asr_cli.core.decoding.prefix_scores import UNKNOWN_PENALTY_LOG10, Context, PrefixScorer
 from gaudi_asr_cli.core.decoding.prefix_search import (
     PRUNING,
     SearchResult,
@@ -80,6 +80,7 @@ def make_tables(scorer: PrefixScorer) -> Tables:
         word_bonus=float(scorer.word_bonus),
         hotword_weight=float(scorer.hotword_weight),
         unseen=UNSEEN_LOG10,
+        unknown_penalty=UNKNOWN_PENALTY_LOG10,
         lm_words=none if lm is None else lm.words,
         lm_first=none if lm is None else lm.first,
         lm_log10_probs=none_f if lm is None else lm.log10_probs,

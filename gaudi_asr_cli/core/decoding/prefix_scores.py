@@ -25,6 +25,9 @@ from gaudi_asr_cli.core.decoding.word_tries import NO_NODE, HotwordTable, WordTr
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+UNKNOWN_PENALTY_LOG10 = -10.0
+"""Added for a word that the model does not know (as pyctcdecode does): `<unk>` stands for all of
+them together, and without it the letters that sound best would win."""
 DEFAULT_LM_WEIGHT, DEFAULT_WORD_BONUS, DEFAULT_HOTWORD_WEIGHT = 0.5, 1.5, 8.0
 
 
@@ -98,7 +101,7 @@ class PrefixScorer:
         if self.token_words is not None:
             state, score = self._add(state, int(self.token_words[token]), score)
         elif self.trie is not None and token == self.delimiter:
-            state, score = self._add(state, self.trie.find_word(word), score)
+            state, score = self._add_word(state, self.trie, word, score)
             word = ROOT
         elif self.trie is not None:
             word = self.trie.find_child(word, token)
@@ -115,13 +118,20 @@ class PrefixScorer:
         log10_prob, state = self.lm.score(state, word)
         return state, score + self.weight * log10_prob
 
+    def _add_word(self, state: int, trie: WordTrie, node: int, score: float) -> tuple[int, float]:
+        word = trie.find_word(node)
+        state, score = self._add(state, word, score)
+        if word == trie.unknown:
+            score += self.weight * UNKNOWN_PENALTY_LOG10
+        return state, score
+
     def finish(self, context: Context, *, empty: bool) -> float:
         """Return the score of a whole text whose last word is unfinished, or that is `empty`."""
         state, score = context.lm_state, context.score
         if not empty and self.delimiter >= 0:
             score += self.word_bonus
             if self.trie is not None:
-                state, score = self._add(state, self.trie.find_word(context.word_node), score)
+                state, score = self._add_word(state, self.trie, context.word_node, score)
             if self.hotwords is not None:
                 hot = self.hotwords.step(context.hot_node, self.delimiter)
                 score += self.hotword_weight * int(self.hotwords.matches[hot])
@@ -147,7 +157,7 @@ def build_word_trie(lm: NgramModel, encode: Callable[[str], Sequence[int] | None
         for index, word in enumerate(lm.vocabulary)
         if word not in ("<s>", END, UNKNOWN) and (tokens := encode(word))
     )
-    return WordTrie.build(words, unknown=unknown, unknown_value=worst)
+    return WordTrie.build(words, unknown=unknown, unknown_value=worst + UNKNOWN_PENALTY_LOG10)
 
 
 def find_token_words(lm: NgramModel, names: Iterable[tuple[str, ...]]) -> NDArray[np.int32]:

@@ -17,7 +17,7 @@ from math import exp, inf, log1p
 from gaudi_asr_cli.core.decoding.prefix_scores import Context, PrefixScorer
 from gaudi_asr_cli.core.decoding.token_frames import TokenFrames, merge_blank_frames
 
-PRUNING = 14.0
+PRUNING = 10.0
 """A hypothesis whose score is lower than the best one's by this is dropped."""
 FRAMES_BETWEEN_CLEANING = 512
 

@@ -35,6 +35,7 @@ class Tables(NamedTuple):
     word_bonus: float
     hotword_weight: float
     unseen: float
+    unknown_penalty: float
     lm_words: _Integers
     lm_first: _Integers
     lm_log10_probs: _Floats
@@ -162,6 +163,16 @@ def _score_word(
 
 
 @_compiled
+def _end_word(tables: Tables, state: int, node: int) -> tuple[float, int]:
+    """Return log10 of the probability of the word of a trie's node, and the state after it."""
+    found = tables.trie_unknown if node < 0 else tables.trie_words[node]
+    log10_prob, state = _score_word(tables, state, found)
+    if found == tables.trie_unknown:
+        log10_prob += tables.unknown_penalty
+    return log10_prob, state
+
+
+@_compiled
 def _extend(
     tables: Tables,
     pool: Pool,
@@ -178,8 +189,7 @@ def _extend(
             log10_prob, state = _score_word(tables, state, tables.token_words[token])
             score += tables.weight * log10_prob
         elif token == tables.delimiter:
-            found = tables.trie_unknown if word < 0 else tables.trie_words[word]
-            log10_prob, state = _score_word(tables, state, found)
+            log10_prob, state = _end_word(tables, state, word)
             score += tables.weight * log10_prob
             word = 0
         else:

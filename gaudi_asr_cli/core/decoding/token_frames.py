@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-MIN_LOG_PROB = -6.0
-"""A token less likely than this (0.25 %) is not followed, unless it is the frame's most likely."""
+MIN_LOG_PROB = -5.0
+"""A token less likely than this (0.7 %) is not followed, unless it is the frame's most likely."""
 
 
 @dataclass(frozen=True, slots=True)
