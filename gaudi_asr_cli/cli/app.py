@@ -38,6 +38,8 @@ REGISTERED_COMMANDS: Registry[Any] = Registry(
         "eval-seq2seq": "gaudi_asr_cli.cli.eval_seq2seq:command",
         "create-seq2seq": "gaudi_asr_cli.cli.create_seq2seq:command",
         "infer": "gaudi_asr_cli.cli.infer:command",
+        "lm": "gaudi_asr_cli.cli.lm:command",
+        "align": "gaudi_asr_cli.cli.align:command",
         "bench": "gaudi_asr_cli.cli.bench:command",
         "import-command": "gaudi_asr_cli.cli.import_command:command",
         "results": "gaudi_asr_cli.cli.results:command",

@@ -33,7 +33,6 @@ def decoding_options(parameters: dict[str, Any]) -> dict[str, Any]:
         "best_of",
         "seed",
         "initial_prompt",
-        "hotwords",
         "condition_on_previous_text",
     )
     fields = {name: parameters[name] for name in names}

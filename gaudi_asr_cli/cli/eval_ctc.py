@@ -37,6 +37,22 @@ def command(  # noqa: PLR0913 - a parameter is an option
     language: options.ScoredLanguage = None,
     decoder: options.DecoderOption = DEFAULT_DECODER,
     vad: options.Vad = options.VadName.AUTO,
+    beams: options.Beams = None,
+    lm: options.LanguageModel = None,
+    lm_weight: options.LmWeight = None,
+    word_bonus: options.WordBonus = None,
+    hotwords: options.Hotwords = None,
+    hotword_weight: options.HotwordWeight = None,
+    tune_lm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tune-lm",
+            rich_help_panel=options.MODEL,
+            metavar="DEV",
+            show_default=False,
+            help="Choose the weights of --lm on this data first; they go to decoding.yaml.",
+        ),
+    ] = None,
     device: options.DeviceOption = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.DtypeOption = options.DtypeName.AUTO,
@@ -53,6 +69,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     """
     from gaudi_asr_cli.cli.old_commands import fitting_parameters
     from gaudi_asr_cli.core.data.sources import ReadOptions
+    from gaudi_asr_cli.core.decoding.scorer_setup import read_hotwords
     from gaudi_asr_cli.core.devices import open_device
     from gaudi_asr_cli.core.inference.options import InferenceOptions
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
@@ -87,10 +104,17 @@ def command(  # noqa: PLR0913 - a parameter is an option
             int8=int8,
             decoder=decoder,
             vad=vad.value,
+            beams=beams,
+            lm=lm,
+            lm_weight=lm_weight,
+            word_bonus=word_bonus,
+            hotwords=() if hotwords is None else read_hotwords(hotwords),
+            hotword_weight=hotword_weight,
         ),
         run=run,
         limit=limit,
         seed=seed,
+        tune_lm=tuple(tune_lm or ()),
     )
     with opened_view(quiet=quiet) as observe:
         report = evaluate(request, opened, observe)

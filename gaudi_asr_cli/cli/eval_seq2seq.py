@@ -67,6 +67,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     """
     from gaudi_asr_cli.cli.old_commands import fitting_parameters
     from gaudi_asr_cli.core.data.sources import ReadOptions
+    from gaudi_asr_cli.core.decoding.scorer_setup import read_hotwords
     from gaudi_asr_cli.core.devices import open_device
     from gaudi_asr_cli.core.inference.options import InferenceOptions
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
@@ -101,6 +102,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
             task=None if task is None else task.value,
             max_tokens=max_tokens,
             beams=beams,
+            hotwords=() if hotwords is None else read_hotwords(hotwords),
             long=long.value,
             batch_size=batch,
             vad=vad.value,

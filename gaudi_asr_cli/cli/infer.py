@@ -58,6 +58,16 @@ Timestamps = Annotated[
         help="Times of words; with char, in JSON, of their characters too.",
     ),
 ]
+NBest = Annotated[
+    int,
+    typer.Option(
+        "--n-best",
+        rich_help_panel=options.OUTPUT,
+        metavar="N",
+        min=1,
+        help="Best texts of a CTC model for each utterance, in JSON.",
+    ),
+]
 Channel = Annotated[
     int | None,
     typer.Option(
@@ -114,9 +124,14 @@ def command(  # noqa: PLR0913 - a parameter is an option
     raw: Raw = None,
     language: options.Language = None,
     decoder: options.DecoderOption = DEFAULT_DECODER,
+    beams: options.Beams = None,
+    lm: options.LanguageModel = None,
+    lm_weight: options.LmWeight = None,
+    word_bonus: options.WordBonus = None,
+    hotwords: options.Hotwords = None,
+    hotword_weight: options.HotwordWeight = None,
     task: options.TaskOption = None,
     max_tokens: options.MaxTokens = None,
-    beams: options.Beams = 1,
     long: options.Long = options.LongName.AUTO,
     batch: options.WrittenTogether = None,
     temperature: options.Temperature = None,
@@ -125,7 +140,6 @@ def command(  # noqa: PLR0913 - a parameter is an option
     no_speech_threshold: options.NoSpeechThreshold = 0.6,
     best_of: options.BestOf = 5,
     initial_prompt: options.InitialPrompt = None,
-    hotwords: options.Hotwords = None,
     condition_on_previous_text: options.ConditionOnPreviousText = False,
     vad: options.Vad = options.VadName.AUTO,
     device: options.DeviceOption = AUTO,
@@ -137,6 +151,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     formats: Formats = None,
     out_dir: OutDir = None,
     timestamps: Timestamps = TimestampsName.WORD,
+    n_best: NBest = 1,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -159,6 +174,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     # should not wait for all the rest.
     opened = open_device(device, hpu_mode=hpu_mode.value)
     configure(opened)
+    from gaudi_asr_cli.core.decoding.scorer_setup import read_hotwords
     from gaudi_asr_cli.core.inference.options import InferenceOptions
     from gaudi_asr_cli.core.workflows.infer import InferRequest, infer
     from gaudi_asr_cli.ui.inference_view import opened_inference_view
@@ -176,6 +192,12 @@ def command(  # noqa: PLR0913 - a parameter is an option
             timestamps="none" if timeless else timestamps.value,
             int8=int8,
             decoder=decoder,
+            lm=lm,
+            lm_weight=lm_weight,
+            word_bonus=word_bonus,
+            hotwords=() if hotwords is None else read_hotwords(hotwords),
+            hotword_weight=hotword_weight,
+            n_best=n_best,
             task=None if task is None else task.value,
             max_tokens=max_tokens,
             beams=beams,

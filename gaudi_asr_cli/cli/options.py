@@ -283,14 +283,16 @@ MaxTokens = Annotated[
     ),
 ]
 Beams = Annotated[
-    int,
+    int | None,
     typer.Option(
-        "--beams",
         "--beam-size",
+        "--beams",
+        "--beam-width",
         rich_help_panel=MODEL,
         metavar="N",
         min=0,
-        help="Beam size at temperature 0; 1 is greedy, 0 the model's default.",
+        show_default=False,
+        help="Beam size: 1 is greedy, 0 the model's own (CTC: 100 with --lm or --hotwords).",
     ),
 ]
 Temperature = Annotated[
@@ -351,14 +353,44 @@ InitialPrompt = Annotated[
         help="Text before the audio (Whisper): names, and the style to write in.",
     ),
 ]
+LanguageModel = Annotated[
+    str | None,
+    typer.Option(
+        "--lm",
+        rich_help_panel=MODEL,
+        metavar="FILE|FOLDER",
+        show_default=False,
+        help="Language model for a CTC model: ARPA, also .gz; gaudi-asr lm makes one.",
+    ),
+]
+LmWeight = Annotated[
+    float | None,
+    typer.Option(
+        "--lm-weight",
+        rich_help_panel=MODEL,
+        metavar="X",
+        show_default=False,
+        help="Weight of the language model (0.5).",
+    ),
+]
+WordBonus = Annotated[
+    float | None,
+    typer.Option(
+        "--word-bonus",
+        rich_help_panel=MODEL,
+        metavar="X",
+        show_default=False,
+        help="Added for each word of a CTC model's text (1.5 with --lm).",
+    ),
+]
 Hotwords = Annotated[
     str | None,
     typer.Option(
         "--hotwords",
         rich_help_panel=DECODING,
-        metavar="WORDS",
+        metavar="A,B|FILE",
         show_default=False,
-        help="Words to expect (Whisper), put before every window of long audio.",
+        help="Words and phrases to prefer; Whisper gets them before every window of long audio.",
     ),
 ]
 ConditionOnPreviousText = Annotated[
@@ -369,6 +401,16 @@ ConditionOnPreviousText = Annotated[
         metavar=NO_VALUE,
         help="A window of long audio continues the text of the one before (off: errors would "
         "spread; openai-whisper has it on).",
+    ),
+]
+HotwordWeight = Annotated[
+    float | None,
+    typer.Option(
+        "--hotword-weight",
+        rich_help_panel=MODEL,
+        metavar="X",
+        show_default=False,
+        help="Added for each hotword (8).",
     ),
 ]
 Long = Annotated[

@@ -253,13 +253,22 @@ class WordTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """A text of the n best, and its score: a natural logarithm, comparable within an utterance."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """The transcript of an utterance.
 
     Times of `words` and `segments` are on the clock of the file. `segments` are present where the
     model gives them; `truncated` is set where decoding stopped before the end token; `tokens` is
-    the number of generated tokens, None of a CTC model. `stats` (of long audio the worst of its
-    windows) and `language_probability` are those of a `Hypothesis`.
+    the number of generated tokens, None of a CTC model. `n_best` holds the best texts, that of the
+    transcript first, where several were requested. `stats` (of long audio the worst of its windows)
+    and `language_probability` are those of a `Hypothesis`.
     """
 
     utterance_id: str
@@ -269,6 +278,7 @@ class Transcript:
     truncated: bool = False
     tokens: int | None = None
     segments: tuple[Segment, ...] = ()
+    n_best: tuple[Alternative, ...] = ()
     stats: DecodingStats | None = field(default=None, compare=False)
     language_probability: float | None = field(default=None, compare=False)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from gaudi_asr_cli.core.json_text import json_text
 
@@ -34,6 +35,26 @@ def write_whole(path: Path, text: str, *, errors: str = "strict") -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write an indented JSON file atomically."""
     write_whole(path, json_text(value, indent=2) + "\n")
+
+
+@contextmanager
+def open_whole_gzip(path: Path) -> Iterator[TextIO]:
+    """Open a compressed text file that gets its name when the block ends, as `open_whole` does.
+
+    Raises:
+        OSError: It could not be written; the error names `path`.
+    """
+    temporary = _part_of(path)
+    with errors_named(path, temporary):
+        try:
+            with gzip.open(temporary, "wt", encoding="utf-8") as file:
+                yield cast(TextIO, file)
+            sync_file(temporary)
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
 
 @contextmanager

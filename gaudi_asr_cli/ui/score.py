@@ -30,8 +30,21 @@ def show_evaluation(report: EvalReport) -> None:
     show_slices(report.score.slices, report.score.rate_name, cer_first=report.score.cer_first)
     show_score(report.score, f"{report.model} on {report.device}, {report.dtype}")
     show_repetition(report.repetition, report.run)
+    show_tuned(report)
     show_not_scored(report)
     show_line(f"Written: {report.run}", "dim")
+
+
+def show_tuned(report: EvalReport) -> None:
+    """Show the weights that were chosen on the development set."""
+    tuned = report.tuned
+    if tuned is not None:
+        show_line(
+            f"Tuned on {count(tuned.utterances, 'utterance')}: --lm-weight {tuned.lm_weight:g} "
+            f"--word-bonus {tuned.word_bonus:g}, WER {percent(tuned.wer)} there, "
+            f"{percent(tuned.wer_without)} without the language model; "
+            f"--recipe {report.run}/decoding.yaml decodes so."
+        )
 
 
 def show_not_scored(report: EvalReport) -> None:

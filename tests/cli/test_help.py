@@ -25,6 +25,8 @@ COMMANDS = {
     "eval-ctc": ["eval-ctc"],
     "eval-seq2seq": ["eval-seq2seq"],
     "infer": ["infer"],
+    "lm": ["lm"],
+    "align": ["align"],
     "bench": ["bench"],
     "import-command": ["import-command"],
     "recipes": ["recipes"],

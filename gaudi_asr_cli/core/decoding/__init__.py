@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 
 DECODERS: Registry[DecoderSpec] = Registry(
     "decoder",
-    {"greedy": "gaudi_asr_cli.core.decoding.greedy:GREEDY"},
+    {
+        "greedy": "gaudi_asr_cli.core.decoding.greedy:GREEDY",
+        "beam": "gaudi_asr_cli.core.decoding.beam:BEAM",
+    },
 )
 """Value of `--decoder` -> its record."""
 
 DEFAULT_DECODER = "greedy"
+BEAM_DECODER = "beam"
+"""The decoder of a beam size, a language model or hotwords."""
 
 
 def make_decoder(name: str, vocabulary: Vocabulary, **options: Any) -> Decoder:
@@ -27,7 +32,12 @@ def make_decoder(name: str, vocabulary: Vocabulary, **options: Any) -> Decoder:
         UsageError: The name is unknown, or the decoder does not take an option that is given.
     """
     spec = DECODERS.find(name)
-    given = {option: value for option, value in options.items() if value not in (None, False)}
+    given = {
+        option: value
+        for option, value in options.items()
+        # Not `in`: a weight of 0 equals False.
+        if value is not None and value is not False
+    }
     unknown = [option for option in given if option not in spec.options]
     if unknown:
         raise UsageError(

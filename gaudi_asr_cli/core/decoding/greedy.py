@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaudi_asr_cli.core.decoding.base import DecoderSpec
+from gaudi_asr_cli.core.decoding.token_frames import TokenFrames
 from gaudi_asr_cli.core.records import (
     AudioSpan,
     Emissions,
@@ -97,20 +98,33 @@ class GreedyDecoder:
     def assemble(self, parts: Sequence[BestFrames], utterance: Utterance) -> Transcript:
         """Decode consecutive parts, such as the chunks of a long file, to one transcript."""
         tokens = np.concatenate([part.tokens for part in parts])
+        probabilities = np.concatenate([part.probabilities for part in parts])
         runs = self._drop_special(find_runs(tokens))
+        return self.transcribe_runs(runs, probabilities, parts[0].frame_s, utterance)
+
+    def transcribe_runs(
+        self,
+        runs: Runs,
+        probabilities: NDArray[np.float32],
+        frame_s: float,
+        utterance: Utterance,
+    ) -> Transcript:
+        """Return text, words and confidences of runs of letters and delimiters.
+
+        `probabilities` is (F,), that of the token of each frame.
+        """
         letters = self._letters_of(runs)
         firsts, lasts = self._find_words(runs)
         if not len(firsts):
             return Transcript(utterance.id, "")
-        times_s = _time_words(runs, firsts, lasts, len(tokens), parts[0].frame_s)
+        times_s = _time_words(runs, firsts, lasts, len(probabilities), frame_s)
         starts_s, ends_s = (_to_file_clock(one_s, utterance.audio).tolist() for one_s in times_s)
-        probabilities = np.concatenate([part.probabilities for part in parts])
         confidences = _average_words(probabilities, runs, firsts, lasts).tolist()
         texts = ["".join(letters[a:b]) for a, b in zip(firsts, lasts, strict=True)]
         timed = zip(texts, starts_s, ends_s, confidences, strict=True)
         words = tuple(WordTiming(*word) for word in timed)
         if self.characters:
-            spikes_s = _to_file_clock(runs.starts * np.float64(parts[0].frame_s), utterance.audio)
+            spikes_s = _to_file_clock(runs.starts * np.float64(frame_s), utterance.audio)
             each = np.arange(len(runs.tokens))
             confidence = _average_words(probabilities, runs, each, each + 1)
             words = tuple(
@@ -120,8 +134,15 @@ class GreedyDecoder:
                 )
                 for word, a, b in zip(words, firsts, lasts, strict=True)
             )
-        separator = "" if self.vocabulary.phonemes_of is None else " "
-        return Transcript(utterance.id, separator.join(letters).strip(), words)
+        return Transcript(utterance.id, self._join(letters), words)
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """Return the text of letters and delimiters."""
+        delimiter, names = self.vocabulary.delimiter, self.vocabulary.tokens
+        return self._join([" " if token == delimiter else names[token] for token in tokens])
+
+    def _join(self, letters: Sequence[str]) -> str:
+        return ("" if self.vocabulary.phonemes_of is None else " ").join(letters).strip()
 
     def _drop_special(self, runs: Runs) -> Runs:
         """Drop blanks, special tokens, and columns that the vocabulary does not name."""
@@ -157,6 +178,26 @@ def find_runs(best: Integers) -> Runs:
         return Runs(best, best, best)
     starts = np.concatenate(([0], np.flatnonzero(best[1:] != best[:-1]) + 1))
     return Runs(best[starts], starts, np.append(starts[1:], len(best)))
+
+
+def with_pauses(runs: Runs, frames: TokenFrames, delimiter: int) -> Runs:
+    """Add the delimiters before the first and after the last word, which bound their times."""
+    likely = frames.tokens == delimiter
+    likely &= frames.log_probs > np.log(0.5)
+    found = np.searchsorted(frames.first, np.flatnonzero(likely), side="right") - 1
+    if not len(runs.tokens) or not len(found):
+        return runs
+    before, after = found[found < runs.starts[0]], found[found >= runs.ends[-1]]
+    parts = [
+        *([Runs(np.array([delimiter]), before[:1], before[-1:] + 1)] if len(before) else []),
+        runs,
+        *([Runs(np.array([delimiter]), after[:1], after[-1:] + 1)] if len(after) else []),
+    ]
+    return Runs(
+        np.concatenate([one.tokens for one in parts]),
+        np.concatenate([one.starts for one in parts]),
+        np.concatenate([one.ends for one in parts]),
+    )
 
 
 def _time_words(

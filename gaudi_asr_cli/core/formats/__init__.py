@@ -19,6 +19,7 @@ FORMATS: Registry[Format] = Registry(
         "vtt": "gaudi_asr_cli.core.formats.vtt:VTT",
         "tsv": "gaudi_asr_cli.core.formats.tsv:TSV",
         "ctm": "gaudi_asr_cli.core.formats.ctm:CTM",
+        "TextGrid": "gaudi_asr_cli.core.formats.textgrid:TEXTGRID",
     },
 )
 """Value of `--format`, which is also the suffix of a file -> its record."""

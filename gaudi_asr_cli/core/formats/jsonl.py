@@ -23,6 +23,8 @@ def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict
     `language` is the detected language, or else the given one.
     """
     transcript = done.transcript
+    n_best = () if transcript is None else transcript.n_best
+    named = {"n_best": [{"text": one.text, "score": round(one.score, 4)} for one in n_best]}
     line = {
         "schema": "infer/1",
         "path": done.path,
@@ -31,6 +33,7 @@ def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict
         "words": [] if transcript is None else [_word_json(word) for word in transcript.words],
         "language": language if transcript is None else transcript.language or language,
         "error": done.error,
+        **(named if n_best else {}),
     }
     if done.speech_s is not None:
         line["speech_s"] = round(done.speech_s, 3)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from gaudi_asr_cli.core.data.buckets import Batching
-from gaudi_asr_cli.core.decoding import make_decoder
+from gaudi_asr_cli.core.decoding import BEAM_DECODER, make_decoder
 from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
 from gaudi_asr_cli.core.devices.copies import Copier, HostCopier, PendingCopy
@@ -132,6 +132,11 @@ class CtcRecognizer:
     @property
     def phonemes_of(self) -> str | None:
         return self.model.vocabulary.phonemes_of
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        notes: tuple[str, ...] = getattr(self.decoder, "notes", ())
+        return notes
 
     @property
     def generates(self) -> bool:
@@ -354,25 +359,40 @@ def reject_generation(name: str, options: InferenceOptions) -> None:
         UsageError: One of them is given.
     """
     default = DEFAULT_OPTIONS
-    names = ("task", "max_tokens", "beams", "long", "batch_size")
+    names = ("task", "max_tokens", "long", "batch_size")
     if any(getattr(options, one) != getattr(default, one) for one in names):
         raise UsageError(
-            f"{name} is a CTC model: it has no task, maximum of tokens or beam size.",
-            remedy="Leave --task, --max-tokens, --beams, --long and --batch out, or use an "
+            f"{name} is a CTC model: it has no task, maximum of tokens or long form.",
+            remedy="Leave --task, --max-tokens, --long and --batch out, or use an "
             "encoder-decoder, such as openai/whisper-small.",
         )
-    prompts = ("initial_prompt", "hotwords", "condition_on_previous_text")
+    prompts = ("initial_prompt", "condition_on_previous_text")
     if any(getattr(options, one) for one in prompts) or any(options.temperatures or ()):
         raise UsageError(
             f"{name} is a CTC model: its text is not sampled, and continues no prompt.",
-            remedy="Leave --temperature, --initial-prompt, --hotwords and "
-            "--condition-on-previous-text out, or use a Whisper, such as openai/whisper-small.",
+            remedy="Leave --temperature, --initial-prompt and --condition-on-previous-text out, or "
+            "use a Whisper, such as openai/whisper-small.",
         )
 
 
 def choose_decoder(model: EmissionModel, options: InferenceOptions) -> Decoder:
     """Make the decoder of the options for the vocabulary of a model."""
-    return make_decoder(options.decoder, model.vocabulary, characters=options.timestamps == "char")
+    characters = options.timestamps == "char"
+    if not options.searches:
+        return make_decoder(options.decoder, model.vocabulary, characters=characters)
+    return make_decoder(
+        BEAM_DECODER,
+        model.vocabulary,
+        characters=characters,
+        untimed=options.timestamps == "none",
+        beam_size=options.beams or None,
+        n_best=options.n_best,
+        lm=options.lm,
+        lm_weight=options.lm_weight,
+        word_bonus=options.word_bonus,
+        hotwords=options.hotwords or None,
+        hotword_weight=options.hotword_weight,
+    )
 
 
 def open_full_precision(

@@ -41,7 +41,13 @@ class DecodingOptions(TypedDict, total=False):
     decoder: str
     task: str | None
     max_tokens: int | None
-    beams: int
+    beams: int | None
+    lm: str | None
+    lm_weight: float | None
+    word_bonus: float | None
+    hotwords: tuple[str, ...]
+    hotword_weight: float | None
+    n_best: int
     long: str
     temperatures: tuple[float, ...] | None
     compression_ratio_threshold: float | None
@@ -50,7 +56,6 @@ class DecodingOptions(TypedDict, total=False):
     best_of: int
     seed: int
     initial_prompt: str | None
-    hotwords: str | None
     condition_on_previous_text: bool
     vad: str
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gaudi_asr_cli.core.decoding import DECODERS, DEFAULT_DECODER
+from gaudi_asr_cli.core.decoding import BEAM_DECODER, DECODERS, DEFAULT_DECODER
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.models.seq2seq.fallback import Fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
@@ -26,7 +26,13 @@ class InferenceOptions:
         language: Language adapter of a CTC model, or spoken language of an encoder-decoder.
         timestamps: One of `TIMESTAMPS`.
         int8: CTC: quantise to int8 on a CPU, at a small cost in accuracy.
-        decoder: CTC: a key of `DECODERS`.
+        decoder: CTC: a key of `DECODERS`; a beam size, a language model or hotwords choose `beam`.
+        lm: CTC: language model, an ARPA file or a folder that holds one.
+        lm_weight: CTC: weight of the language model; None is the default.
+        word_bonus: CTC: added to the score for each word; None is the default.
+        hotwords: Words and phrases to prefer; a Whisper gets them before the text of every window.
+        hotword_weight: CTC: added to the score for each hotword; None is the default.
+        n_best: CTC: number of texts for each utterance.
         graphs: CTC: capture the network's forward as a graph per shape; None does so if the device
             recompiles on new shapes and supports graphs.
         batch_s: Maximum padded audio per batch, in seconds; None is the default of the kind.
@@ -34,7 +40,8 @@ class InferenceOptions:
         edges_s: CTC: bucket edges in seconds; chosen from the first utterances if empty.
         task: Encoder-decoder: `transcribe`, or `translate` (into English); None is its default.
         max_tokens: Encoder-decoder: maximum tokens per utterance; None is the model's maximum.
-        beams: Encoder-decoder: beam size; 1 is greedy, 0 the model's default.
+        beams: Beam size; 1 is greedy, 0 the default of the model or decoder; None is 1, and
+            with a language model or hotwords the default.
         long: Encoder-decoder: one of `LONG_FORM_ALGORITHMS`.
         batch_size: Encoder-decoder: utterances per batch; None is the default if the model is
             padding-invariant.
@@ -46,7 +53,6 @@ class InferenceOptions:
         best_of: See `Fallback`.
         seed: Encoder-decoder: random seed of the samples.
         initial_prompt: Whisper: text before the audio, which its text continues.
-        hotwords: Whisper: words to expect, given before the text of every window.
         condition_on_previous_text: Whisper: a window of long audio continues the text before it.
         vad: One of `VAD_MODES`: text only where speech is detected; `auto` is on for a Whisper.
     """
@@ -58,13 +64,19 @@ class InferenceOptions:
     timestamps: str = "word"
     int8: bool = False
     decoder: str = DEFAULT_DECODER
+    lm: str | None = None
+    lm_weight: float | None = None
+    word_bonus: float | None = None
+    hotwords: tuple[str, ...] = ()
+    hotword_weight: float | None = None
+    n_best: int = 1
     graphs: bool | None = None
     batch_s: float | None = None
     buckets: int = 6
     edges_s: tuple[float, ...] = ()
     task: str | None = None
     max_tokens: int | None = None
-    beams: int = 1
+    beams: int | None = None
     long: str = "auto"
     batch_size: int | None = None
     temperatures: tuple[float, ...] | None = (0.0,)
@@ -74,7 +86,6 @@ class InferenceOptions:
     best_of: int = 5
     seed: int = 42
     initial_prompt: str | None = None
-    hotwords: str | None = None
     condition_on_previous_text: bool = False
     vad: str = "off"
 
@@ -85,7 +96,7 @@ class InferenceOptions:
             language=self.language,
             task=self.task,
             max_tokens=self.max_tokens,
-            beams=self.beams,
+            beams=1 if self.beams is None else self.beams,
             timestamps=self.timestamps == "word",
             fallback=Fallback(
                 temperatures=(0.0,) if self.temperatures is None else self.temperatures,
@@ -97,11 +108,18 @@ class InferenceOptions:
             ),
         )
 
+    @property
+    def searches(self) -> bool:
+        """Return whether a CTC model is decoded with a beam search."""
+        scored = self.lm is not None or self.hotwords or self.n_best > 1
+        return bool(self.decoder == BEAM_DECODER or scored or (self.beams or 1) > 1)
+
     def check(self) -> None:
         """Check what is wrong for any model, before one is opened.
 
         Raises:
-            UsageError: There is no such decoder or kind of timestamps.
+            UsageError: There is no such decoder or kind of timestamps, or a weight without its
+                language model or hotwords.
         """
         if self.timestamps not in TIMESTAMPS:
             raise UsageError(
@@ -114,6 +132,18 @@ class InferenceOptions:
                 remedy=f"Choose one of {', '.join(VAD_MODES)}.",
             )
         DECODERS.find(self.decoder)
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        for option, weight, needed, given in (
+            ("--lm-weight", self.lm_weight, "--lm FILE", self.lm is not None),
+            ("--hotword-weight", self.hotword_weight, "--hotwords A,B", bool(self.hotwords)),
+        ):
+            if weight is not None and not given:
+                raise UsageError(
+                    f"{option} {weight:g} has nothing to weigh.",
+                    remedy=f"Give {needed} with it, or leave it out.",
+                )
 
 
 DEFAULT_OPTIONS = InferenceOptions()

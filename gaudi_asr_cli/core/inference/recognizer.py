@@ -132,6 +132,10 @@ class Recognizer(Protocol):
         """Language whose phonemes are recognised; None: the text is written in letters."""
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user on what of the options does not fit the model."""
+
+    @property
     def generates(self) -> bool:
         """Whether text is generated token by token, so that it may be truncated or repetitive."""
 

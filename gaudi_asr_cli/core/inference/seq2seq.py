@@ -173,6 +173,10 @@ class Seq2SeqRecognizer:
         return None
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def phonemes_of(self) -> None:
         return None
 
@@ -383,7 +387,7 @@ def settle_options(
     if options.temperatures is None and isinstance(model.frontend, LogMel):
         fallback = replace(generation_config.fallback, temperatures=DEFAULT_TEMPERATURES)
         generation_config = replace(generation_config, fallback=fallback)
-    texts = (options.initial_prompt, options.hotwords)
+    texts = (options.initial_prompt, ", ".join(options.hotwords))
     if not any(texts) and not options.condition_on_previous_text:
         return generation_config, NO_PROMPT
     if model.reader.previous_id is None:
@@ -413,6 +417,12 @@ def reject_ctc_options(name: str, options: InferenceOptions) -> None:
         raise UsageError(
             f"{name} is an encoder-decoder model, and {options.decoder} decodes CTC.",
             remedy="Leave --decoder out, or choose a CTC model.",
+        )
+    if options.lm is not None or options.hotword_weight is not None or options.n_best > 1:
+        raise UsageError(
+            f"{name} is an encoder-decoder; language models, weights of hotwords and n-best texts "
+            "are for CTC models.",
+            remedy="Leave --lm, --hotword-weight and --n-best out, or choose a CTC model.",
         )
     if options.timestamps == "char":
         raise UsageError(

@@ -35,7 +35,7 @@ class BenchRecipe(Recipe):
 
 
 class EvalRecipe(Recipe):
-    """An evaluation: options of `gaudi-asr eval-ctc`."""
+    """An evaluation: what `gaudi-asr eval-ctc` and `eval-seq2seq` have in common."""
 
     kind: Literal["eval-ctc"]
     name: str = ""
@@ -52,6 +52,17 @@ class EvalRecipe(Recipe):
         None, description="Language adapter (MMS), or spoken language (Whisper)."
     )
     dtype: DtypeValue | None = None
+
+
+class EvalCtcRecipe(EvalRecipe):
+    """An evaluation: options of `gaudi-asr eval-ctc`."""
+
+    beam_size: NonNegativeInt | None = None
+    lm: str | None = Field(None, description="Language model of a CTC model: an ARPA file.")
+    lm_weight: float | None = None
+    word_bonus: float | None = None
+    hotwords: str | None = Field(None, description="Words between commas, or a file of them.")
+    hotword_weight: float | None = None
 
 
 class EvalSeq2SeqRecipe(EvalRecipe):
@@ -79,7 +90,7 @@ class CreateRecipe(Recipe):
 
 OPTION_KINDS: dict[str, type[Recipe]] = {
     "bench": BenchRecipe,
-    "eval-ctc": EvalRecipe,
+    "eval-ctc": EvalCtcRecipe,
     "eval-seq2seq": EvalSeq2SeqRecipe,
     "create-seq2seq": CreateRecipe,
 }

@@ -13,8 +13,9 @@ from gaudi_asr_cli.core.data.overlaps import find_overlaps
 from gaudi_asr_cli.core.data.phonemes import label_phonemes, pronounce_texts
 from gaudi_asr_cli.core.data.reading import read_measured
 from gaudi_asr_cli.core.data.sources import ReadOptions
+from gaudi_asr_cli.core.decoding.beam import DEFAULT_BEAM_SIZE
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.evaluation.comparison import (
     TextComparison,
     compare_phonemes,
@@ -25,6 +26,7 @@ from gaudi_asr_cli.core.evaluation.repetition import RepetitionMonitor, Repetiti
 from gaudi_asr_cli.core.evaluation.score import find_worst, score_json
 from gaudi_asr_cli.core.evaluation.utterances import prediction_json
 from gaudi_asr_cli.core.events import Event, Noticed, Observer, UtteranceDone, ignore
+from gaudi_asr_cli.core.inference.decoding_notes import note_decoding
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import (
     Recognizer,
@@ -38,9 +40,12 @@ from gaudi_asr_cli.core.records import Score, ScoredUtterance, Utterance
 from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.text.casing import casing_of
 from gaudi_asr_cli.core.text.rules import TextRules
-from gaudi_asr_cli.core.whole_files import open_whole, write_json
+from gaudi_asr_cli.core.whole_files import open_whole, write_json, write_whole
+from gaudi_asr_cli.core.workflows.tune_lm import TunedWeights, tune_weights
 
 EVAL_OPTIONS = InferenceOptions(timestamps="none")
+TUNED_RECIPE = "decoding.yaml"
+"""Recipe of a run folder with the weights that --tune-lm chose."""
 _SAMPLE_UTTERANCES = 50  # enough text to find the case of the references
 
 
@@ -49,7 +54,8 @@ class EvalRequest:
     """The model and the data; `rules` are applied to both texts before the normaliser.
 
     `language` selects the model's language, and the case rules of i and its relatives. `command`
-    names the JSON and the run folder.
+    names the JSON and the run folder. `tune_lm` is a development set on which the weights of the
+    language model are chosen first.
     """
 
     model: str
@@ -63,6 +69,7 @@ class EvalRequest:
     limit: int | None = None
     seed: int = 42
     command: str = "eval-ctc"
+    tune_lm: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +101,15 @@ class EvalReport:
     command: str = "eval-ctc"
     repetition: RepetitionReport | None = None
     speech_s: float | None = None
+    tuned: TunedWeights | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON of the command: SCORE, and repetitive texts of an encoder-decoder."""
         repetition = {} if self.repetition is None else self.repetition.to_json()
         speech = {} if self.speech_s is None else {"speech_s": self.speech_s}
-        return {**score_json(self.score, schema=f"{self.command}/1"), **speech, **repetition}
+        tuned = {} if self.tuned is None else {"tuned": self.tuned.to_json()}
+        score = score_json(self.score, schema=f"{self.command}/1")
+        return {**score, **speech, **repetition, **tuned}
 
     def details_json(self) -> dict[str, Any]:
         """Return the content of report.json: SCORE and everything that the tables show."""
@@ -143,6 +153,8 @@ def evaluate(request: EvalRequest, device: Device, observe: Observer = ignore) -
         data = read_scorable(request, observe)
         report_notes(request.model, observe, decoder=request.options.decoder)
         recognizer = _open_model(request, device)
+        note_decoding(request.model, recognizer, request.options, observe)
+        recognizer, tuned = _tune(request, recognizer, comparison, run, observe)
         _warn_of_case(request, recognizer, data.scorable.utterances, observe)
         scorable = data.scorable
         if recognizer.phonemes_of is not None:
@@ -162,11 +174,35 @@ def evaluate(request: EvalRequest, device: Device, observe: Observer = ignore) -
             run=run.root,
             data=describe_data(request),
             command=request.command,
+            tuned=tuned,
             repetition=None if monitor is None else monitor.report(scorable.utterances),
             speech_s=result.speech_s,
         )
         write_json(run.report, report.details_json())
     return report
+
+
+def _tune(
+    request: EvalRequest,
+    recognizer: Recognizer,
+    comparison: TextComparison,
+    run: RunFolder,
+    observe: Observer,
+) -> tuple[Recognizer, TunedWeights | None]:
+    """Choose the language model's weights on the development set, and write them to a recipe."""
+    if not request.tune_lm:
+        return recognizer, None
+    if set(request.tune_lm) & set(request.data):
+        raise UsageError(
+            "--tune-lm names the data that is scored: its score would be too good.",
+            remedy="Tune on a development set, and score another.",
+        )
+    development = read_scorable(replace(request, data=request.tune_lm, limit=None), observe)
+    tuned = tune_weights(recognizer, development.scorable.utterances, comparison, observe)
+    options = replace(request.options, lm_weight=tuned.lm_weight, word_bonus=tuned.word_bonus)
+    recipe = tuned.to_recipe(request.model, str(options.lm), options.beams or DEFAULT_BEAM_SIZE)
+    write_whole(run.root / TUNED_RECIPE, recipe)
+    return recognizer.with_options(options), tuned
 
 
 def _open_model(request: EvalRequest, device: Device) -> Recognizer:

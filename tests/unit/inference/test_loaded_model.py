@@ -129,7 +129,7 @@ def test_audio_longer_than_a_chunk_is_transcribed_from_file_and_array(folders, t
         ("missing.wav", {}, "missing.wav"),
         ([np.zeros(1600, np.float32), "a.wav"], {"rate_hz": 16_000}, "type str among"),
         ([1.5], {}, "type float"),
-        ("a.wav", {"beams": 4}, "is a CTC model"),
+        ("a.wav", {"max_tokens": 4}, "is a CTC model"),
         ("a.wav", {"languge": "de"}, "no option 'languge'. Did you mean language"),
         ("a.wav", {"timestamps": "phone"}, "no timestamps of kind"),
     ],

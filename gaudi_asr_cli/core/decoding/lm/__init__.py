@@ -1,0 +1,1 @@
+"""Back-off n-gram language models: reading, estimating and querying them."""
