@@ -89,7 +89,7 @@ def test_a_models_own_language_model_is_announced_where_it_is_not_used(tmp_path,
     unused = run_here("infer", audio, "--model", model)
     used = run_here("infer", audio, "--model", model, "--lm", model)
 
-    assert "comes with a language model" in unused.stderr
+    assert "holds an n-gram language model" in unused.stderr
     assert "language model" not in used.stderr
     assert used.exit_code == 0
 

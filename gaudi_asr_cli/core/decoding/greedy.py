@@ -139,7 +139,8 @@ class GreedyDecoder:
     def text_of(self, tokens: Sequence[int]) -> str:
         """Return the text of letters and delimiters."""
         delimiter, names = self.vocabulary.delimiter, self.vocabulary.tokens
-        return self._join([" " if token == delimiter else names[token] for token in tokens])
+        space = self.vocabulary.separator
+        return self._join([space if token == delimiter else names[token] for token in tokens])
 
     def _join(self, letters: Sequence[str]) -> str:
         return ("" if self.vocabulary.phonemes_of is None else " ").join(letters).strip()

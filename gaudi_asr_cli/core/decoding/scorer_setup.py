@@ -132,11 +132,6 @@ def find_language_model(name: str) -> FoundModel:
     )
 
 
-def has_language_model(folder: Path) -> bool:
-    """Return whether a model's folder brings a language model."""
-    return (folder / LM_FOLDER).is_dir()
-
-
 def _read_weights(folder: Path) -> tuple[float | None, float | None]:
     """Return pyctcdecode's alpha and beta, where `attrs.json` has them."""
     path = folder / "attrs.json"

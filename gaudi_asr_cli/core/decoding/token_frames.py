@@ -66,6 +66,7 @@ def text_columns(vocabulary: Vocabulary, columns: int) -> NDArray[np.bool_]:
     """Return which columns become text: not the blank, special tokens, and unnamed columns."""
     texts = np.arange(columns) < len(vocabulary.tokens)
     texts[[vocabulary.blank, *vocabulary.special]] = False
+    texts[[one for one in vocabulary.unnamed if one < columns]] = False
     return texts
 
 

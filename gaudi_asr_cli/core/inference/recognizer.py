@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
-from gaudi_asr_cli.core.decoding import DEFAULT_DECODER
 from gaudi_asr_cli.core.events import Observer
 from gaudi_asr_cli.core.inference.long_form import LongFormResult, ReportSegment
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
@@ -203,14 +202,16 @@ def open_recognizer(
     return RECOGNIZERS.find(kind_of(folder.read_config()))(name, device, options)
 
 
-def report_notes(name: str, observe: Observer, *, decoder: str = DEFAULT_DECODER) -> None:
+def report_notes(
+    name: str, observe: Observer, *, options: InferenceOptions = DEFAULT_OPTIONS
+) -> None:
     """Report what a model's folder lacks, or holds and inference does not use.
 
     Raises:
         DataError: It is not a speech recogniser.
         UnreachableError: The hub id is neither cached nor reachable.
     """
-    for note in notes_on(find_model(name, kind=None), greedy=decoder == DEFAULT_DECODER):
+    for note in notes_on(find_model(name, kind=None), uses_lm=options.lm is not None):
         observe(note)
 
 

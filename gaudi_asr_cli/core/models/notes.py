@@ -10,21 +10,21 @@ from gaudi_asr_cli.core.models.features import SETTINGS_FILES
 from gaudi_asr_cli.core.models.folder import ModelFolder, kind_of
 
 
-def notes_on(folder: ModelFolder, *, greedy: bool = True) -> Iterator[Noticed]:
+def notes_on(folder: ModelFolder, *, uses_lm: bool = False) -> Iterator[Noticed]:
     """Yield a note for each part of a folder that is missing or not used.
 
     Args:
         folder: The model's folder.
-        greedy: Decoding is greedy: it uses no language model.
+        uses_lm: Decoding uses a language model.
     """
     if not any((folder.path / name).exists() for name in SETTINGS_FILES):
         yield _note_settings(folder)
     unused = next(list_unused(folder.path), None)
-    if unused is not None and greedy and kind_of(folder.read_config()) == "ctc":
+    if unused is not None and not uses_lm and kind_of(folder.read_config()) == "ctc":
         yield Noticed(
             f"{folder.name} holds an n-gram language model ({unused}), which greedy decoding does "
             "not use.",
-            remedy="Scores that were published with it are lower than those of greedy decoding.",
+            remedy=f"Pass --lm {folder.path / unused} to decode with it, as published scores may.",
         )
 
 

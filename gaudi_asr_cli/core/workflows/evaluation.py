@@ -26,7 +26,6 @@ from gaudi_asr_cli.core.evaluation.repetition import RepetitionMonitor, Repetiti
 from gaudi_asr_cli.core.evaluation.score import find_worst, score_json
 from gaudi_asr_cli.core.evaluation.utterances import prediction_json
 from gaudi_asr_cli.core.events import Event, Noticed, Observer, UtteranceDone, ignore
-from gaudi_asr_cli.core.inference.decoding_notes import note_decoding
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import (
     Recognizer,
@@ -151,9 +150,10 @@ def evaluate(request: EvalRequest, device: Device, observe: Observer = ignore) -
     comparison = plan_comparison(request.normalizer, request.rules, request.language)
     with _new_run(request.run, request.command) as run:
         data = read_scorable(request, observe)
-        report_notes(request.model, observe, decoder=request.options.decoder)
+        report_notes(request.model, observe, options=request.options)
         recognizer = _open_model(request, device)
-        note_decoding(request.model, recognizer, request.options, observe)
+        for note in recognizer.notes:
+            observe(Noticed(note))
         recognizer, tuned = _tune(request, recognizer, comparison, run, observe)
         _warn_of_case(request, recognizer, data.scorable.utterances, observe)
         scorable = data.scorable

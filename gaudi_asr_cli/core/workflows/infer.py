@@ -24,7 +24,6 @@ from gaudi_asr_cli.core.events import (
     ignore,
 )
 from gaudi_asr_cli.core.inference.batching_check import BatchingCheck, check_batching
-from gaudi_asr_cli.core.inference.decoding_notes import note_decoding
 from gaudi_asr_cli.core.inference.inputs import STDIN, AudioInputs, estimate_audio_s, opened_inputs
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import (
@@ -124,10 +123,11 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
         dtype, batching = request.options.dtype, None
         started = time.perf_counter()
         if inputs.readable:
-            report_notes(request.model, observe, decoder=request.options.decoder)
+            report_notes(request.model, observe, options=request.options)
             recognizer = open_recognizer(request.model, device, request.options)
             dtype = recognizer.dtype
-            note_decoding(request.model, recognizer, request.options, observe)
+            for note in recognizer.notes:
+                observe(Noticed(note))
             if request.check_batching:
                 unbatched = replace(request.options, mode="unbatched")
                 batching = check_batching(

@@ -394,7 +394,7 @@ def test_a_language_model_that_is_not_used_is_noted(model, whisper):
         (folder / "language_model/5gram.bin").touch()
 
     assert "n-gram language model (language_model/)" in notes(model)[0]
-    assert notes(model, greedy=False) == []
+    assert notes(model, uses_lm=True) == []
     assert notes(whisper) == []
 
 
