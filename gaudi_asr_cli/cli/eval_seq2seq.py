@@ -67,7 +67,6 @@ def command(  # noqa: PLR0913 - a parameter is an option
     """
     from gaudi_asr_cli.cli.old_commands import fitting_parameters
     from gaudi_asr_cli.core.data.sources import ReadOptions
-    from gaudi_asr_cli.core.decoding.scorer_setup import read_hotwords
     from gaudi_asr_cli.core.devices import open_device
     from gaudi_asr_cli.core.inference.options import InferenceOptions
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
@@ -80,6 +79,9 @@ def command(  # noqa: PLR0913 - a parameter is an option
 
     opened = open_device(device, hpu_mode=hpu_mode.value)
     configure(opened)
+    # Only now: it imports torch, which must not happen before a Gaudi's environment is set.
+    from gaudi_asr_cli.core.decoding.scorer_setup import read_hotwords
+
     reading = place_reading(
         Reading(
             one_model(model_argument, options.typed(context, "model_argument", "model"), EXAMPLE),

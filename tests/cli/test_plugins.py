@@ -29,13 +29,13 @@ def captions(corpus, tmp_path_factory):
 @pytest.mark.parametrize(
     ("words", "listed"),
     [
-        ("infer", "ctm|pairs"),
+        ("infer", "|pairs"),
         ("infer", "cpu|toy"),
-        ("infer", "greedy|shout"),
+        ("infer", "|shout"),
         ("bench", "cpu|toy"),
         ("finetune-ctc", "cpu|toy"),
         ("recipes forecast", "cpu|toy"),
-        ("eval-ctc", "greedy|shout"),
+        ("eval-ctc", "|shout"),
         ("eval-ctc", "captions"),
         ("vocab", "captions"),
     ],

@@ -128,7 +128,7 @@ def test_a_terminal_shows_progress_by_audio_and_the_text_once(case, tmp_path):
 
     (line,) = (tmp_path / "text").read_text().splitlines()
     text = json.loads(line)["text"]
-    assert "0:00 of 1:40 of audio, opening the model" in shown
+    assert re.search(r"0:00 of 1:40 of audio,\s+opening the model", shown)
     assert text in {one.strip() for one in shown.replace("\r", "\n").splitlines()}
     assert "of 1:40 of audio" in beside
     assert text not in beside

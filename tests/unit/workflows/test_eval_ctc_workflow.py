@@ -63,6 +63,7 @@ def evaluate(tmp_path, monkeypatch):
         recognizer = CtcRecognizer(model, GreedyDecoder(VOCABULARY))
         monkeypatch.setattr(workflow, "open_recognizer", lambda name, device, options: recognizer)
         monkeypatch.setattr(workflow, "has_languages", lambda name: False)
+        monkeypatch.setattr(workflow, "report_notes", lambda *_, **__: None)
         wanted = {"run": tmp_path / "run", **request}
         return workflow.evaluate(
             EvalRequest("fake", (str(tmp_path / "data.jsonl"),), **wanted), DEVICE, observe

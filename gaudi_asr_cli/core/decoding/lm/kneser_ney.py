@@ -179,6 +179,10 @@ def _prune(
     for order in range(2, len(raw) + 1):
         least = min_counts[min(order - 2, len(min_counts) - 1)] if min_counts else 1
         above = raw[order - 1].counts >= least
+        if not len(above):
+            # Every sentence is shorter.
+            kept.append(above)
+            continue
         contexts, _ = _contexts(adjusted[order - 1].ids)
         below = _positions(raw[order - 2].ids, adjusted[order - 1].ids[contexts, :-1])
         spread = np.repeat(kept[-1][below], np.diff(np.append(contexts, len(above))))
