@@ -238,8 +238,10 @@ def train_family(out: Path, device: Any, family: str) -> dict[str, Any]:
             job.training_set,
             None,
             unscored,
-            RunFolder.create(out / f"run-{family}"),
-            lambda event: losses.append(event.loss) if isinstance(event, StepLogged) else None,
+            session.RunSession(
+                RunFolder.create(out / f"run-{family}"),
+                lambda event: losses.append(event.loss) if isinstance(event, StepLogged) else None,
+            ),
         )
     trainer = device.trainer_kit().trainer_class().__name__
     return {"losses": losses, "exact": exact, "trainer": trainer}

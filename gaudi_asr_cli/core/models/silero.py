@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch.nn import functional
 
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -48,6 +47,7 @@ def find_weights() -> Path | None:
 @lru_cache(maxsize=1)
 def open_silero(path: Path) -> SileroNetwork:
     """Open the network from a file of weights."""
+    import torch
     from safetensors.torch import load_file
 
     weights = load_file(path)
@@ -79,6 +79,9 @@ class SileroNetwork:
 
     def __call__(self, frames: Tensor, state: LstmState) -> tuple[Tensor, LstmState]:
         """Return probabilities (N,) of frames with context (N, 576), and the LSTM's state."""
+        import torch
+        from torch.nn import functional
+
         with torch.inference_mode():
             padded = functional.pad(frames[:, None], (0, STFT_PADDING), "reflect")
             spectrum = functional.conv1d(padded, self.fourier, stride=STFT_HOP)  # (N, 258, 4)
@@ -93,12 +96,16 @@ class SileroStream:
     """Probabilities of audio that comes in blocks, as of the whole audio at once."""
 
     def __init__(self, network: SileroNetwork) -> None:
+        import torch
+
         self._network = network
         self._context = np.zeros(CONTEXT_SAMPLES, np.float32)
         self._state = (torch.zeros(1, WIDTH), torch.zeros(1, WIDTH))
 
     def __call__(self, samples: Samples) -> NDArray[np.float32]:
         """Return the probabilities (N,) of the next samples (N * 512,)."""
+        import torch
+
         frames = samples.reshape(-1, VAD_FRAME_SAMPLES)
         contexts = np.concatenate([self._context[None], frames[:-1, -CONTEXT_SAMPLES:]])
         self._context = frames[-1, -CONTEXT_SAMPLES:].copy()

@@ -14,7 +14,6 @@ from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.evaluation.comparison import TextComparison
 from gaudi_asr_cli.core.evaluation.utterances import score_utterance
 from gaudi_asr_cli.core.events import Observer, StageAdvanced, StageFinished, StageStarted, ignore
-from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
 from gaudi_asr_cli.core.inference.recognizer import Recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.records import Emissions, Transcript, Utterance
@@ -72,6 +71,9 @@ def tune_weights(
         UsageError: The recogniser has no language model.
         DataError: No utterance could be transcribed.
     """
+    # Not above: it imports torch, which must wait until a device is open.
+    from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
+
     if not isinstance(recognizer, CtcRecognizer) or not _has_lm(recognizer.decoder):
         raise UsageError(
             "There is no language model to tune.", remedy="Give one with --lm FILE, too."

@@ -94,7 +94,10 @@ class _CorpusReader:
         self.sentences = self.words = 0
 
     def count(self, sentences: Iterable[Sequence[str]]) -> list[NgramCounts]:
-        """Return the raw counts of each order; an n-gram may begin with `<s>` or end in `</s>`."""
+        """Return the raw counts of each order; an n-gram may begin with `<s>` or end in `</s>`.
+
+        Orders for which every sentence is too short are left out.
+        """
         totals = [
             NgramCounts(np.zeros((0, order), np.int32), np.zeros(0, np.int64))
             for order in range(1, self._order + 1)
@@ -104,7 +107,7 @@ class _CorpusReader:
                 merge_counts(total, _count_windows(block, order))
                 for order, total in enumerate(totals, 1)
             ]
-        return totals
+        return [total for order, total in enumerate(totals, 1) if order == 1 or len(total.ids)]
 
     def _blocks(self, sentences: Iterable[Sequence[str]]) -> Iterator[Integers]:
         iterator = iter(sentences)
@@ -179,10 +182,6 @@ def _prune(
     for order in range(2, len(raw) + 1):
         least = min_counts[min(order - 2, len(min_counts) - 1)] if min_counts else 1
         above = raw[order - 1].counts >= least
-        if not len(above):
-            # Every sentence is shorter.
-            kept.append(above)
-            continue
         contexts, _ = _contexts(adjusted[order - 1].ids)
         below = _positions(raw[order - 2].ids, adjusted[order - 1].ids[contexts, :-1])
         spread = np.repeat(kept[-1][below], np.diff(np.append(contexts, len(above))))
