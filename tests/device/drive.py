@@ -9,6 +9,7 @@ import dataclasses
 import json
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -241,6 +242,7 @@ def train_family(out: Path, device: Any, family: str) -> dict[str, Any]:
             session.RunSession(
                 RunFolder.create(out / f"run-{family}"),
                 lambda event: losses.append(event.loss) if isinstance(event, StepLogged) else None,
+                time.perf_counter(),
             ),
         )
     trainer = device.trainer_kit().trainer_class().__name__
