@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gaudi_asr_cli.core.data.buckets import Batching
+    from gaudi_asr_cli.core.decoding.base import Decoder
     from gaudi_asr_cli.core.devices.base import Device
     from gaudi_asr_cli.core.devices.graphs import GraphCounts
     from gaudi_asr_cli.core.inference.timing import PhaseClock
@@ -125,6 +126,10 @@ class Recognizer(Protocol):
     @property
     def vad(self) -> SpeechDetector | None:
         """Detector of speech, without which there is no text; None: it is not detected."""
+
+    @property
+    def decoder(self) -> Decoder | None:
+        """Decoder of emissions to text; None: the model generates text."""
 
     @property
     def phonemes_of(self) -> str | None:

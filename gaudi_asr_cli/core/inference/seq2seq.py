@@ -153,6 +153,10 @@ class Seq2SeqRecognizer:
         return self.model.name
 
     @property
+    def decoder(self) -> None:
+        """Return None: the model generates text."""
+
+    @property
     def dtype(self) -> str:
         return self.model.dtype
 

@@ -71,18 +71,15 @@ def tune_weights(
         UsageError: The recogniser has no language model.
         DataError: No utterance could be transcribed.
     """
-    # Not above: it imports torch, which must wait until a device is open.
-    from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
-
-    if not isinstance(recognizer, CtcRecognizer) or not _has_lm(recognizer.decoder):
+    decoder = recognizer.decoder
+    if not isinstance(decoder, BeamDecoder) or decoder.scorer.lm is None:
         raise UsageError(
             "There is no language model to tune.", remedy="Give one with --lm FILE, too."
         )
-    decoder = recognizer.decoder
-    assert isinstance(decoder, BeamDecoder)  # noqa: S101 - it has a language model
     collector = _Collector(decoder)
+    collecting: Any = recognizer
     observe(StageStarted(_STAGE, total=len(LM_WEIGHTS) * len(WORD_BONUSES), unit="settings"))
-    for _ in transcribe(replace(recognizer, decoder=collector), utterances):
+    for _ in transcribe(replace(collecting, decoder=collector), utterances):
         pass
     collected = [one for one in utterances if one.id in collector.frames]
     if not collected:
@@ -101,10 +98,6 @@ def tune_weights(
     wer, _, lm_weight, word_bonus = min(counted, key=lambda one: (one[0], one[2] + one[1]))
     without = next(one[0] for one in counted if one[2:] == (0.0, 0.0))
     return TunedWeights(lm_weight, word_bonus, wer, without, len(collected))
-
-
-def _has_lm(decoder: object) -> bool:
-    return isinstance(decoder, BeamDecoder) and decoder.scorer.lm is not None
 
 
 def _settings() -> Iterator[tuple[float, float]]:
