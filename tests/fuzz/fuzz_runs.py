@@ -17,7 +17,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fuzzing import main, mutate
-from gaudi_asr_cli.core.workflows.eval_ctc import EvalCtcRequest, eval_ctc
 from helpers.tiny_corpus import write_corpus
 
 from gaudi_asr_cli.core.devices import open_device
@@ -26,6 +25,8 @@ from gaudi_asr_cli.core.events import StepLogged, ignore
 from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.training.checkpoints import read_totals
 from gaudi_asr_cli.core.training.session import find_newest
+from gaudi_asr_cli.core.workflows.evaluation import EvalRequest
+from gaudi_asr_cli.core.workflows.evaluation import evaluate as score
 from gaudi_asr_cli.core.workflows.finetune.opening import (
     FinetuneRequest,
     check_identity,
@@ -146,8 +147,8 @@ def evaluate(rng: random.Random, folder: Path) -> None:
              "model/tokenizer_config.json", *RUN_FILES]  # fmt: skip
     run = damaged_copy(rng, folder, "finished", files)
     data = (str(TEMPLATES / "corpus" / "manifest.jsonl"),)
-    request = EvalCtcRequest(model=str(run), data=data, run=folder / "eval", limit=1)
-    eval_ctc(request, open_device("cpu"), ignore)
+    request = EvalRequest(model=str(run), data=data, run=folder / "eval", limit=1)
+    score(request, open_device("cpu"), ignore)
 
 
 def case(rng: random.Random, folder: Path) -> None:

@@ -132,9 +132,7 @@ def test_a_ctc_network_is_one_graph_a_bucket_and_never_compiled_again(
     ),
     ids=str,
 )
-def test_whisper_is_an_encoder_a_prompt_and_a_step_and_never_compiled_again(
-    tmp_path, graph_log, options
-):
+def test_whisper_has_a_graph_a_part_and_is_never_compiled_again(tmp_path, graph_log, options):
     folder = save_tiny_whisper(tmp_path / "whisper")
     draw = np.random.default_rng(3)
     batches = [
@@ -149,7 +147,8 @@ def test_whisper_is_an_encoder_a_prompt_and_a_step_and_never_compiled_again(
     after_warm_up = list(graph_log.nodes)
     found += [compiled.generate(batch, options) for batch in batches[1:]]
 
-    assert len(after_warm_up) == 3, "encoder, prompt, and a token"
+    # Encoder, prompt, and a token; the texts of a beam search are measured once they are complete.
+    assert len(after_warm_up) == (3 if options.greedy else 4)
     assert graph_log.nodes == after_warm_up
     assert graph_log.breaks == {}
     assert found == expected

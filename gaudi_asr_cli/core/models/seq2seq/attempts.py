@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +29,8 @@ class GeneratingModel(Protocol):
     @property
     def reader(self) -> SequenceReader: ...
 
+    def max_new_tokens(self, generation_config: Generation, /) -> int: ...
+
     def generate_arguments(self, generation_config: Generation, /) -> dict[str, Any]: ...
 
 
@@ -51,7 +54,9 @@ class Attempts:
         self._config = generation_config
         self._reader = model.reader
         self.first_token = FirstToken(is_async=model.device.is_async)
-        self._openings = self._open() if self._reads_openings else [Opening()] * len(self)
+        self._openings: list[Opening] | None = (
+            None if self._reads_openings else [Opening()] * len(self)
+        )
 
     def __len__(self) -> int:
         return len(next(iter(self._inputs.values())))
@@ -86,29 +91,85 @@ class Attempts:
         )
         processors = [self.first_token, sampler] if beams == 1 else [self.first_token]
         arguments = self._model.generate_arguments(replace(self._config, beams=beams))
-        sequences = self._model.network.generate(**inputs, **arguments, logits_processor=processors)
+        network = self._model.network
+        settings = arguments["generation_config"]
+        with recorded_calls(network) as record, own_settings(network, settings):
+            sequences = network.generate(**inputs, **arguments, logits_processor=processors)
+        if self._openings is None:
+            assert record.logits is not None  # noqa: S101 - the decoder was called
+            self._openings = self._read_openings(record.logits)
         hypotheses = self._reader.read(sequences.cpu().tolist(), times=self._config.timestamps).rows
         if beams == 1:
             sums = sampler.sum_logprobs.tolist()
         else:
-            sums = score_sequences(self._model.network, inputs, sequences, self._reader)
+            sums = score_sequences(
+                network, record.encoded, inputs.get("attention_mask"), sequences, self._reader,
+                self._decoder_width() if self._model.device.recompiles_on_new_shapes else None,
+            )  # fmt: skip
         kept = choose_best(hypotheses, sums, best_of)[: len(rows)]
         return [
             describe_attempt(hypotheses[index], temperature, sums[index], self._openings[row])
             for row, index in zip(rows, kept, strict=True)
         ]
 
-    def _open(self) -> list[Opening]:
-        """Read what the logits after the start token say."""
-        import torch
-
+    def _decoder_width(self) -> int:
+        """Return the number of decoder inputs of the longest text."""
         prompt = self._reader.plan_prompt(self._config)
-        before = prompt[: 1 + prompt.index(self._reader.prompt[0])]
-        tokens = torch.tensor([before], device=self._model.device.torch_device)
-        logits = self._model.network(
-            **self._inputs, decoder_input_ids=tokens.expand(len(self), -1)
-        ).logits[:, -1]
-        return read_openings(logits, self._reader, detected=None in prompt)
+        return len(prompt) + self._model.max_new_tokens(self._config) - 1
+
+    def _read_openings(self, logits: torch.Tensor) -> list[Opening]:
+        """Read the logits (R, L, V) of the first decoder call, each row R // B times."""
+        prompt = self._reader.plan_prompt(self._config)
+        # Where the language is detected, that call has the start token alone.
+        place = min(prompt.index(self._reader.prompt[0]), logits.shape[1] - 1)
+        rows = logits[:: len(logits) // len(self), place]  # (B, V)
+        return read_openings(rows, self._reader, detected=None in prompt)
+
+
+@contextmanager
+def own_settings(network: Any, settings: Any) -> Iterator[None]:
+    """Give the network these generation settings as its own while the block runs.
+
+    transformers 4.55 takes the network's own value wherever the one that it is passed is the
+    library's default: a network with five beams would ignore a request for one.
+    """
+    original = network.generation_config
+    network.generation_config = settings
+    try:
+        yield
+    finally:
+        network.generation_config = original
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """What the first calls of a network and its encoder returned, for one `generate`."""
+
+    encoded: Any = None
+    logits: torch.Tensor | None = None
+
+
+@contextmanager
+def recorded_calls(network: Any) -> Iterator[CallRecord]:
+    """Record the encoder's output and the first logits, which `generate` does not return."""
+    record = CallRecord()
+
+    def keep_encoded(_: Any, __: Any, output: Any) -> None:
+        record.encoded = output
+
+    def keep_logits(_: Any, __: Any, output: Any) -> None:
+        if record.logits is None:
+            record.logits = output.logits
+
+    hooks = (
+        network.get_encoder().register_forward_hook(keep_encoded),
+        network.register_forward_hook(keep_logits),
+    )
+    try:
+        yield record
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +203,48 @@ def describe_attempt(
 
 def score_sequences(
     network: Any,
-    inputs: Mapping[str, torch.Tensor],
+    encoded: Any,
+    mask: torch.Tensor | None,
     sequences: torch.Tensor,
     reader: SequenceReader,
+    width: int | None,
 ) -> list[float]:
-    """Return the sum of the log probabilities of each text of beam search (B, P + L)."""
+    """Return the sum of the log probabilities of each text of beam search.
+
+    Args:
+        network: The network that generated.
+        encoded: What its encoder returned for the batch.
+        mask: Attention mask (B, T) of the inputs, if they have one.
+        sequences: Token ids (B, P + L), prompts first.
+        reader: Reader of the sequences.
+        width: Number of decoder inputs, on a device that compiles per shape; None: as needed.
+    """
+    import torch
+
     sums = []
     for row, tokens in enumerate(sequences):
         ids = tokens.tolist()
         first = len(ids) - len(reader.strip_prompt(ids))
         end = next((at + 1 for at in range(first, len(ids)) if ids[at] in reader.end_ids), len(ids))
-        one = {name: tensor[row : row + 1] for name, tensor in inputs.items()}
-        logits = network(**one, decoder_input_ids=tokens[None, : end - 1]).logits[0].float()
-        logprobs = logits[first - 1 :].log_softmax(-1)
+        given = tokens[: end - 1]
+        if width is not None:
+            # The decoder is causal: what follows the text does not change it.
+            given = torch.nn.functional.pad(given, (0, width - len(given)), value=reader.pad_id)
+        masks = {} if mask is None else {"attention_mask": mask[row : row + 1]}
+        logits = network(
+            encoder_outputs=_row_of(encoded, row), decoder_input_ids=given[None], **masks
+        ).logits[0]  # (P + L - 1, V)
+        logprobs = logits[first - 1 : end - 1].float().log_softmax(-1)
         sums.append(float(logprobs.gather(1, tokens[first:end, None]).sum()))
     return sums
+
+
+def _row_of(encoded: Any, row: int) -> Any:
+    """Return the encoder's output of one row of the batch."""
+    import torch
+
+    parts = {
+        name: part[row : row + 1] if isinstance(part, torch.Tensor) else part
+        for name, part in encoded.items()
+    }
+    return type(encoded)(**parts)
