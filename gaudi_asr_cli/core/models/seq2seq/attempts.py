@@ -211,6 +211,9 @@ def score_sequences(
 ) -> list[float]:
     """Return the sum of the log probabilities of each text of beam search.
 
+    Suppressed tokens are left out, as in the search; the rules of timestamps are not applied, so a
+    text with timestamps gets a somewhat lower sum than in the search.
+
     Args:
         network: The network that generated.
         encoded: What its encoder returned for the batch.
@@ -221,6 +224,9 @@ def score_sequences(
     """
     import torch
 
+    settings = network.generation_config
+    never = list(getattr(settings, "suppress_tokens", None) or ())
+    not_first = list(getattr(settings, "begin_suppress_tokens", None) or ())
     sums = []
     for row, tokens in enumerate(sequences):
         ids = tokens.tolist()
@@ -234,7 +240,11 @@ def score_sequences(
         logits = network(
             encoder_outputs=_row_of(encoded, row), decoder_input_ids=given[None], **masks
         ).logits[0]  # (P + L - 1, V)
-        logprobs = logits[first - 1 : end - 1].float().log_softmax(-1)
+        logits = logits[first - 1 : end - 1].float().clone()
+        # As in the search, and as the probabilities of a greedy text are.
+        logits[:, never] = -torch.inf
+        logits[:1, not_first] = -torch.inf
+        logprobs = logits.log_softmax(-1)
         sums.append(float(logprobs.gather(1, tokens[first:end, None]).sum()))
     return sums
 
