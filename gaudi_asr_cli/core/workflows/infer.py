@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import dropwhile, takewhile
 from typing import Any, BinaryIO
 
@@ -24,6 +25,7 @@ from gaudi_asr_cli.core.events import (
     ignore,
 )
 from gaudi_asr_cli.core.inference.batching_check import BatchingCheck, check_batching
+from gaudi_asr_cli.core.inference.channels import transcribe_channels
 from gaudi_asr_cli.core.inference.inputs import STDIN, AudioInputs, estimate_audio_s, opened_inputs
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import (
@@ -34,6 +36,12 @@ from gaudi_asr_cli.core.inference.recognizer import (
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.records import RawFormat, Segment, Utterance
+from gaudi_asr_cli.core.workflows.infer_job.folder import (
+    OutputFolder,
+    OutputRequest,
+    opened_output_folder,
+)
+from gaudi_asr_cli.core.workflows.infer_job.settings import describe_options
 
 DEFAULT_MODEL = "facebook/wav2vec2-base-960h"
 TRANSCRIBING = "transcribing"
@@ -49,7 +57,8 @@ class InferRequest:
     the format of files without a header; `channel` and `track` count from 0. The first
     `check_batching` files are transcribed unbatched and batched, and the texts compared. With
     `follows`, the audio is measured first and the parts of long files are reported as they come,
-    for a progress display.
+    for a progress display. `listed` are files and folders of a list. `outputs` is the folder that
+    gets files of the transcripts. With `each_channel` every channel is transcribed on its own.
     """
 
     sources: tuple[str, ...]
@@ -61,13 +70,17 @@ class InferRequest:
     stdin: BinaryIO | None = None
     raw: RawFormat | None = None
     follows: bool = False
+    listed: tuple[str, ...] = ()
+    outputs: OutputRequest | None = None
+    each_channel: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class InferReport:
     """The summary of a run; `wall_s` excludes opening the model.
 
-    `speech_s` is the seconds of speech, if that was detected.
+    `speech_s` is the seconds of speech, if that was detected; `failed_before` counts inputs that
+    an earlier run failed on, and that were left out.
     """
 
     model: str
@@ -81,6 +94,7 @@ class InferReport:
     phases_s: dict[str, float]
     batching: BatchingCheck | None = None
     speech_s: float | None = None
+    failed_before: int = 0
 
     @property
     def rtfx(self) -> float:
@@ -90,7 +104,7 @@ class InferReport:
     @property
     def exit_code(self) -> int:
         """0, or that of `DataError` if some files failed; the others are transcribed."""
-        return DataError.exit_code if self.failed else 0
+        return DataError.exit_code if self.failed or self.failed_before else 0
 
     def to_json(self) -> dict[str, Any]:
         values = {_JSON_KEYS.get(key, key): value for key, value in asdict(self).items()}
@@ -106,13 +120,20 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
     Raises:
         DataError: There is nothing to transcribe, or the model is not a speech recogniser.
         UnreachableError: The model is neither cached nor reachable.
-        UsageError: There is no such decoder or kind of timestamps.
+        UsageError: There is no such decoder or kind of timestamps, or the folder of outputs cannot
+            be used: see `opened_output_folder`.
+        OSError: A file of a transcript cannot be written.
     """
     request.options.check()
     track = request.options.language if request.track is None else request.track
-    with opened_inputs(request.sources, request.stdin, request.raw, track) as inputs:
+    with ExitStack() as stack:
+        inputs = stack.enter_context(
+            opened_inputs(request.sources, request.stdin, request.raw, track, request.listed)
+        )
         _notice_skipped(inputs, observe)
-        clock, tally = PhaseClock(), _Tally(observe)
+        outputs = _open_outputs(request, inputs, stack, observe)
+        inputs = inputs if outputs is None else outputs.left
+        clock, tally = PhaseClock(), _Tally(observe, outputs)
         audio_s = estimate_audio_s(inputs.readable) if request.follows else None
         observe(StageStarted(TRANSCRIBING, len(inputs.utterances), "files", audio_s))
         # Before the model is opened, which may take minutes or fail.
@@ -156,18 +177,40 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
         phases_s=clock.phases_s,
         batching=batching,
         speech_s=tally.speech_s,
+        failed_before=0 if outputs is None else outputs.failed_before,
     )
 
 
-class _Tally:
-    """Counts transcribed utterances and reports them."""
+def _open_outputs(
+    request: InferRequest, inputs: AudioInputs, stack: ExitStack, observe: Observer
+) -> OutputFolder | None:
+    """Open the folder of outputs until the stack is closed, if there is one."""
+    if request.outputs is None:
+        return None
+    options = describe_options(
+        request.model,
+        request.options,
+        request.outputs.formats,
+        request.outputs.style,
+        channel="each" if request.each_channel else request.channel,
+        track=request.track,
+        raw=request.raw,
+    )
+    return stack.enter_context(opened_output_folder(request.outputs, inputs, options, observe))
 
-    def __init__(self, observe: Observer) -> None:
+
+class _Tally:
+    """Counts transcribed utterances, writes their files and reports them."""
+
+    def __init__(self, observe: Observer, outputs: OutputFolder | None) -> None:
         self.files, self.failed, self.audio_s = 0, 0, 0.0
         self.speech_s: float | None = None
         self._observe = observe
+        self._outputs = outputs
 
     def add(self, done: UtteranceDone) -> None:
+        if self._outputs is not None:
+            self._outputs.write(done)
         self._observe(done)
         self.files, self.failed = self.files + 1, self.failed + (done.error is not None)
         self.audio_s += done.duration_s
@@ -225,14 +268,16 @@ def _transcribe_inputs(
     def report_segment(utterance: Utterance, segment: Segment) -> None:
         observe(SegmentDone(utterance.id, segment))
 
-    results = transcribe(
+    run = partial(
+        transcribe,
         recognizer,
-        inputs.readable,
         observe=observe,
         channel=request.channel,
         clock=clock,
         report_segment=report_segment if request.follows else None,
     )
+    readable = inputs.readable
+    results = transcribe_channels(readable, run) if request.each_channel else run(readable)
     with closing(results):
         for utterance in dropwhile(lambda one: one.id in inputs.rejected, inputs.utterances):
             if utterance.id in inputs.rejected:
@@ -252,7 +297,8 @@ def _as_stdin(done: UtteranceDone) -> UtteranceDone:
 def _drop_words(done: UtteranceDone) -> UtteranceDone:
     if done.transcript is None:
         return done
-    return replace(done, transcript=replace(done.transcript, words=()))
+    channels = tuple(replace(one, words=()) for one in done.transcript.channels)
+    return replace(done, transcript=replace(done.transcript, words=(), channels=channels))
 
 
 def _notice_skipped(inputs: AudioInputs, observe: Observer) -> None:
