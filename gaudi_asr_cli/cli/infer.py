@@ -11,6 +11,7 @@ import typer
 
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli.decoding_options import decoding_options
+from gaudi_asr_cli.cli.several_devices import open_one_of
 from gaudi_asr_cli.core.decoding import DEFAULT_DECODER
 from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.errors import UsageError
@@ -208,6 +209,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     initial_prompt: options.InitialPrompt = None,
     condition_on_previous_text: options.ConditionOnPreviousText = False,
     vad: options.Vad = options.VadName.AUTO,
+    cards: options.Cards = 1,
     device: options.DeviceOption = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.DtypeOption = options.DtypeName.AUTO,
@@ -239,14 +241,9 @@ def command(  # noqa: PLR0913 - a parameter is an option
 
     if not quiet:
         show_loading(model)
-    # Here, not above: torch takes a second to import, and `--help` should not wait for it.
-    from gaudi_asr_cli.core.devices import open_device
-    from gaudi_asr_cli.core.runtime import configure
-
     # First: a Gaudi's software reads its environment when torch is imported, and who lacks a device
     # should not wait for all the rest.
-    opened = open_device(device, hpu_mode=hpu_mode.value)
-    configure(opened)
+    opened = open_one_of(device, hpu_mode.value, cards)
     from gaudi_asr_cli.core.decoding.scorer_setup import read_hotwords
     from gaudi_asr_cli.core.formats.cues import DEFAULT_STYLE, CueStyle
     from gaudi_asr_cli.core.inference.file_lists import read_file_list
@@ -302,6 +299,9 @@ def command(  # noqa: PLR0913 - a parameter is an option
         raw=raw_format,
         listed=() if files_from is None else read_file_list(files_from, stdin, null=null),
         outputs=outputs,
+        cards=cards,
+        device_name=device,
+        hpu_mode=hpu_mode.value,
     )
     write = (
         transcript_observer(

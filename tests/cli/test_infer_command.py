@@ -221,3 +221,34 @@ def test_all_formats_are_written_and_a_repeated_run_does_nothing(corpus, tiny_mo
     assert (first.exit_code, second.exit_code, other.exit_code) == (0, 0, 2)
     assert "1 of 1 inputs are done and unchanged" in second.stderr
     assert "--max-line-width 20, not 30" in other.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_results_and_the_exit_code_of_one(
+    corpus, tiny_model, tmp_path, broken
+):
+    command = ["infer", corpus.parent, broken, "--model", tiny_model, "--device", "cpu"]
+
+    alone = run_here(*command)
+    shared = run_here(*command, "--cards", "2")
+    written = run_here(*command, "--cards", "2", "--out-dir", tmp_path / "out")
+    scores = [
+        json.loads(
+            run_here(
+                "eval-ctc", tiny_model, "--data", corpus, "--device", "cpu", "--json", *more,
+                "--run", tmp_path / name,
+            ).stdout
+        )
+        for name, more in (("one", ()), ("two", ("--cards", "2")))
+    ]  # fmt: skip
+
+    assert (alone.exit_code, shared.exit_code, written.exit_code) == (4, 4, 4)
+    assert shared.stdout == alone.stdout
+    texts = {
+        str(path.relative_to(tmp_path / "out")).removesuffix(".txt"): path.read_text()
+        for path in (tmp_path / "out").rglob("*.txt")
+    }
+    lines = [line.split("\t") for line in alone.stdout.splitlines()]
+    assert sorted(texts.values()) == sorted(f"{text}\n" for _, text in lines)
+    same = ("wer", "cer", "wer_low", "wer_high", "utterances")
+    assert [scores[0][name] for name in same] == [scores[1][name] for name in same]

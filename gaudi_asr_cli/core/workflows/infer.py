@@ -11,8 +11,9 @@ from itertools import dropwhile, takewhile
 from typing import Any, BinaryIO
 
 from gaudi_asr_cli.core.data.paths import shorten_path
+from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import (
     Noticed,
     Observer,
@@ -25,7 +26,8 @@ from gaudi_asr_cli.core.events import (
     ignore,
 )
 from gaudi_asr_cli.core.inference.batching_check import BatchingCheck, check_batching
-from gaudi_asr_cli.core.inference.channels import transcribe_channels
+from gaudi_asr_cli.core.inference.channels import TranscribeInOrder, transcribe_channels
+from gaudi_asr_cli.core.inference.device_pool import DevicePool, PoolRequest
 from gaudi_asr_cli.core.inference.inputs import STDIN, AudioInputs, estimate_audio_s, opened_inputs
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import (
@@ -59,6 +61,7 @@ class InferRequest:
     `follows`, the audio is measured first and the parts of long files are reported as they come,
     for a progress display. `listed` are files and folders of a list. `outputs` is the folder that
     gets files of the transcripts. With `each_channel` every channel is transcribed on its own.
+    `cards` devices share the work, a process each, which `device_name` and `hpu_mode` open.
     """
 
     sources: tuple[str, ...]
@@ -73,6 +76,9 @@ class InferRequest:
     listed: tuple[str, ...] = ()
     outputs: OutputRequest | None = None
     each_channel: bool = False
+    cards: int = 1
+    device_name: str = AUTO
+    hpu_mode: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +117,12 @@ class InferReport:
         return {"schema": "infer/1", **values, "rtfx": self.rtfx}
 
 
-def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> InferReport:
+def infer(request: InferRequest, device: Device | None, observe: Observer = ignore) -> InferReport:
     """Transcribe every file and report each to `observe` as an `UtteranceDone`, in order.
 
-    Inputs that cannot be read are found before the model is opened; if no other is left it is not
-    opened at all.
+    With several devices and a folder of outputs, each is reported as soon as it is known.
+    `device` is None where several are used: each process opens its own. Inputs that cannot be read
+    are found before the model is opened; if no other is left it is not opened at all.
 
     Raises:
         DataError: There is nothing to transcribe, or the model is not a speech recogniser.
@@ -125,6 +132,10 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
         OSError: A file of a transcript cannot be written.
     """
     request.options.check()
+    if request.cards > 1 and request.check_batching:
+        raise UsageError(
+            "--check-batching compares texts on one device.", remedy="Leave --cards out."
+        )
     track = request.options.language if request.track is None else request.track
     with ExitStack() as stack:
         inputs = stack.enter_context(
@@ -142,32 +153,28 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
             tally.add(_reject(utterance, inputs))
         _notice_rejected(inputs, len(first), observe)
         dtype, batching = request.options.dtype, None
+        device_name = request.device_name if device is None else device.name
         started = time.perf_counter()
         if inputs.readable:
             report_notes(request.model, observe, options=request.options)
-            recognizer = open_recognizer(request.model, device, request.options)
-            dtype = recognizer.dtype
-            for note in recognizer.notes:
+            engine = _open_engine(request, device, stack, observe)
+            dtype = engine.dtype
+            device_name = engine.device.name if device is None else device.name
+            for note in engine.notes:
                 observe(Noticed(note))
-            if request.check_batching:
-                unbatched = replace(request.options, mode="unbatched")
-                batching = check_batching(
-                    open_recognizer(request.model, device, unbatched),
-                    recognizer,
-                    inputs.readable[: request.check_batching],
-                    channel=request.channel,
-                )
-                observe(_report_check(batching))
+            batching = _check_batching(request, engine, inputs, observe)
             if request.follows:
                 observe(StageAdvanced(TRANSCRIBING, 0.0))
             started = time.perf_counter()
-            for done in _transcribe_inputs(request, recognizer, inputs, observe, clock):
+            run = _bind(request, engine, clock, observe)
+            ordered = _find_order(request, engine)
+            for done in _transcribe_inputs(request, inputs, run, ordered=ordered):
                 tally.add(done)
         wall_s = time.perf_counter() - started
         observe(StageFinished(TRANSCRIBING, wall_s))
     return InferReport(
         model=request.model,
-        device=device.name,
+        device=device_name,
         dtype=dtype,
         files=tally.files,
         failed=tally.failed,
@@ -179,6 +186,77 @@ def infer(request: InferRequest, device: Device, observe: Observer = ignore) -> 
         speech_s=tally.speech_s,
         failed_before=0 if outputs is None else outputs.failed_before,
     )
+
+
+def _open_engine(
+    request: InferRequest, device: Device | None, stack: ExitStack, observe: Observer
+) -> Recognizer | DevicePool:
+    """Open the model on one device, or on several until the stack is closed."""
+    if device is not None:
+        return open_recognizer(request.model, device, request.options)
+    asked = PoolRequest(
+        request.cards,
+        request.device_name,
+        request.hpu_mode,
+        request.model,
+        request.options,
+        request.channel,
+        request.follows,
+    )
+    return stack.enter_context(DevicePool(asked, observe))
+
+
+def _find_order(request: InferRequest, engine: Recognizer | DevicePool) -> bool:
+    """Return whether results come in the order of the inputs.
+
+    Several devices write files as they come: a long one does not keep back the others.
+    """
+    writes = request.outputs is not None and not request.each_channel
+    return not (writes and isinstance(engine, DevicePool))
+
+
+def _bind(
+    request: InferRequest,
+    engine: Recognizer | DevicePool,
+    clock: PhaseClock,
+    observe: Observer,
+) -> TranscribeInOrder:
+    """Return the function that transcribes utterances."""
+
+    def report_segment(utterance: Utterance, segment: Segment) -> None:
+        observe(SegmentDone(utterance.id, segment))
+
+    if isinstance(engine, DevicePool):
+        ordered = _find_order(request, engine)
+        return partial(engine.transcribe, observe=observe, clock=clock, ordered=ordered)
+    return partial(
+        transcribe,
+        engine,
+        observe=observe,
+        channel=request.channel,
+        clock=clock,
+        report_segment=report_segment if request.follows else None,
+    )
+
+
+def _check_batching(
+    request: InferRequest,
+    engine: Recognizer | DevicePool,
+    inputs: AudioInputs,
+    observe: Observer,
+) -> BatchingCheck | None:
+    """Compare the text of the first files alone and in batches, if that was asked for."""
+    if not request.check_batching or isinstance(engine, DevicePool):
+        return None
+    unbatched = replace(request.options, mode="unbatched")
+    batching = check_batching(
+        open_recognizer(request.model, engine.device, unbatched),
+        engine,
+        inputs.readable[: request.check_batching],
+        channel=request.channel,
+    )
+    observe(_report_check(batching))
+    return batching
 
 
 def _open_outputs(
@@ -257,36 +335,26 @@ def _report_check(check: BatchingCheck) -> Noticed:
 
 
 def _transcribe_inputs(
-    request: InferRequest,
-    recognizer: Recognizer,
-    inputs: AudioInputs,
-    observe: Observer,
-    clock: PhaseClock,
+    request: InferRequest, inputs: AudioInputs, run: TranscribeInOrder, *, ordered: bool
 ) -> Iterator[UtteranceDone]:
-    """Yield the result of each input, in order, from the first readable one."""
-
-    def report_segment(utterance: Utterance, segment: Segment) -> None:
-        observe(SegmentDone(utterance.id, segment))
-
-    run = partial(
-        transcribe,
-        recognizer,
-        observe=observe,
-        channel=request.channel,
-        clock=clock,
-        report_segment=report_segment if request.follows else None,
-    )
+    """Yield the result of each input from the first readable one, in order if `run` is."""
     readable = inputs.readable
     results = transcribe_channels(readable, run) if request.each_channel else run(readable)
     with closing(results):
-        for utterance in dropwhile(lambda one: one.id in inputs.rejected, inputs.utterances):
+        left = dropwhile(lambda one: one.id in inputs.rejected, inputs.utterances)
+        for utterance in left:
             if utterance.id in inputs.rejected:
                 yield _reject(utterance, inputs)
-                continue
-            done = next(results)
-            # Standard input was stored in a temporary file: name it "-", not by that file.
-            named = _as_stdin(done) if done.utterance_id == STDIN else done
-            yield _drop_words(named) if request.options.timestamps == "none" else named
+            elif ordered:
+                yield _finish(next(results), request)
+        for done in results:
+            yield _finish(done, request)
+
+
+def _finish(done: UtteranceDone, request: InferRequest) -> UtteranceDone:
+    # Standard input was stored in a temporary file: name it "-", not by that file.
+    named = _as_stdin(done) if done.utterance_id == STDIN else done
+    return _drop_words(named) if request.options.timestamps == "none" else named
 
 
 def _as_stdin(done: UtteranceDone) -> UtteranceDone:
