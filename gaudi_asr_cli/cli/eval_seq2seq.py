@@ -8,6 +8,7 @@ from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli.decoding_options import decoding_options
 from gaudi_asr_cli.cli.eval_ctc import one_model
 from gaudi_asr_cli.cli.parsing import KebabCommand, parsed_by
+from gaudi_asr_cli.cli.several_devices import open_one_of
 from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.errors import DataError
 
@@ -52,6 +53,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     hotwords: options.Hotwords = None,
     condition_on_previous_text: options.ConditionOnPreviousText = False,
     vad: options.Vad = options.VadName.AUTO,
+    cards: options.Cards = 1,
     device: options.DeviceOption = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.DtypeOption = options.DtypeName.AUTO,
@@ -67,18 +69,15 @@ def command(  # noqa: PLR0913 - a parameter is an option
     """
     from gaudi_asr_cli.cli.old_commands import fitting_parameters
     from gaudi_asr_cli.core.data.sources import ReadOptions
-    from gaudi_asr_cli.core.devices import open_device
     from gaudi_asr_cli.core.inference.options import InferenceOptions
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
-    from gaudi_asr_cli.core.runtime import configure
     from gaudi_asr_cli.core.text.rules import TextRules
     from gaudi_asr_cli.core.workflows.evaluation import EvalRequest, evaluate
     from gaudi_asr_cli.ui.live import opened_view
     from gaudi_asr_cli.ui.results import show_result
     from gaudi_asr_cli.ui.score import show_evaluation, show_not_scored
 
-    opened = open_device(device, hpu_mode=hpu_mode.value)
-    configure(opened)
+    opened = open_one_of(device, hpu_mode.value, cards)
     # Only now: it imports torch, which must not happen before a Gaudi's environment is set.
     from gaudi_asr_cli.core.decoding.scorer_setup import read_hotwords
 
@@ -111,6 +110,9 @@ def command(  # noqa: PLR0913 - a parameter is an option
             **decoding_options(context.params),
         ),
         run=run,
+        cards=cards,
+        device_name=device,
+        hpu_mode=hpu_mode.value,
         limit=limit,
         seed=seed,
         command="eval-seq2seq",

@@ -469,6 +469,16 @@ DeviceOption = Annotated[
         **name_settings("device", [AUTO, *DEVICES]),
     ),
 ]
+Cards = Annotated[
+    int,
+    typer.Option(
+        "--cards",
+        rich_help_panel=MACHINE,
+        metavar="N",
+        min=1,
+        help="Number of devices that share the work, a process each.",
+    ),
+]
 HpuMode = Annotated[
     HpuModeName,
     typer.Option("--hpu-mode", rich_help_panel=MACHINE, help="How a Gaudi runs; lazy has graphs."),

@@ -37,7 +37,8 @@ class AudioSpan:
     `duration_s` is None until it is measured: the span then extends to the end of the file.
     `row` is set when the audio is a cell of a Parquet or Arrow file: row number in the file;
     `column` then names the audio column. `raw` is set where the file has no header. `track` is the
-    number of an audio track of a container, or the language by which one is preferred.
+    number of an audio track of a container, or the language by which one is preferred. `channel` is
+    the only channel to read, from 0; None reads all, mixed down.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class AudioSpan:
     column: str | None = None
     raw: RawFormat | None = None
     track: int | str | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +269,9 @@ class Transcript:
     Times of `words` and `segments` are on the clock of the file. `segments` are present where the
     model gives them; `truncated` is set where decoding stopped before the end token; `tokens` is
     the number of generated tokens, None of a CTC model. `n_best` holds the best texts, that of the
-    transcript first, where several were requested. `stats` (of long audio the worst of its windows)
-    and `language_probability` are those of a `Hypothesis`.
+    transcript first, where several were requested. `channels` holds the transcript of each channel
+    where each was transcribed; text and words are then those of all, merged by time. `stats` (of
+    long audio the worst of its windows) and `language_probability` are those of a `Hypothesis`.
     """
 
     utterance_id: str
@@ -279,6 +282,7 @@ class Transcript:
     tokens: int | None = None
     segments: tuple[Segment, ...] = ()
     n_best: tuple[Alternative, ...] = ()
+    channels: tuple[Transcript, ...] = ()
     stats: DecodingStats | None = field(default=None, compare=False)
     language_probability: float | None = field(default=None, compare=False)
 

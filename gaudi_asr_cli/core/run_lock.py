@@ -20,6 +20,7 @@ from pathlib import Path
 from gaudi_asr_cli.core.errors import UsageError
 
 LOCK_POLL_S = 0.1
+WRITES_CHECKPOINT = "it then writes a checkpoint, from which --resume continues"
 
 _WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
@@ -34,13 +35,16 @@ class LockHolder:
 
 
 @contextmanager
-def hold_lock(path: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
+def hold_lock(
+    path: Path, *, wait_s: float = 0.0, stopped: str = WRITES_CHECKPOINT
+) -> Iterator[bool]:
     """Hold the lock of a run folder while the block runs.
 
     Args:
         path: The file that is locked, in the run folder; it exists only while the lock is held, or
             after its holder was killed.
         wait_s: Time to wait for a holder that is about to end.
+        stopped: What its holder does when it is stopped, for the remedy.
 
     Yields:
         False where the file system has no locks, so that nothing is held.
@@ -49,7 +53,7 @@ def hold_lock(path: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
         UsageError: Another process holds it, or the folder cannot be written.
     """
     try:
-        descriptor = _lock(path, time.monotonic() + wait_s)
+        descriptor = _lock(path, time.monotonic() + wait_s, stopped)
     except OSError as error:
         if error.errno not in _WITHOUT_LOCKS:
             raise _unwritable(path, error) from error
@@ -64,7 +68,7 @@ def hold_lock(path: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _lock(path: Path, until_s: float) -> int:
+def _lock(path: Path, until_s: float, stopped: str) -> int:
     """Open and lock the file, and return its descriptor."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -75,7 +79,7 @@ def _lock(path: Path, until_s: float) -> int:
             # Its holder removed the file between our two calls: lock the new one.
         except BlockingIOError:
             if time.monotonic() >= until_s:
-                raise _held_error(path, read_holder(path)) from None
+                raise _held_error(path, read_holder(path), stopped) from None
             time.sleep(LOCK_POLL_S)
         finally:
             # A copy of a descriptor keeps the lock.
@@ -107,7 +111,7 @@ def read_holder(path: Path) -> LockHolder | None:
         return None
 
 
-def _held_error(path: Path, holder: LockHolder | None) -> UsageError:
+def _held_error(path: Path, holder: LockHolder | None, stopped: str) -> UsageError:
     folder = path.parent
     if holder is None:
         return UsageError(
@@ -117,8 +121,8 @@ def _held_error(path: Path, holder: LockHolder | None) -> UsageError:
     return UsageError(
         f"The run in {folder} is in use by process {holder.pid} on {holder.host} since "
         f"{holder.since}.",
-        remedy=f"Wait until it has finished, or stop it (kill {holder.pid} on {holder.host}): it "
-        "then writes a checkpoint, from which --resume continues.",
+        remedy=f"Wait until it has finished, or stop it (kill {holder.pid} on {holder.host}): "
+        f"{stopped}.",
     )
 
 

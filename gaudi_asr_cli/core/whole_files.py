@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
@@ -18,6 +19,9 @@ PART_SUFFIX = ".part"
 
 MAX_NAME_CHARACTERS = 60
 """Characters of a file's name in that of its temporary file, which then fits into 255 bytes."""
+
+SYNC_THREADS = 8
+"""Files that the system is asked at once to write to the disk."""
 
 
 def write_whole(path: Path, text: str, *, errors: str = "strict") -> None:
@@ -86,6 +90,42 @@ def open_whole(
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+def write_whole_files(texts: Mapping[Path, str], *, errors: str = "strict") -> None:
+    """Write several files, each atomically; they are on the disk when it returns.
+
+    Faster than one by one: the disk is waited for once, not once for a file.
+
+    Args:
+        texts: Text by path; the folders exist.
+        errors: As of `open`.
+
+    Raises:
+        OSError: One could not be written; the others are whole, or as they were before.
+    """
+    parts: dict[Path, Path] = {}
+    try:
+        for number, (path, text) in enumerate(texts.items()):
+            temporary = _part_of(path, number)
+            parts[path] = temporary
+            with errors_named(path, temporary):
+                temporary.write_text(text, encoding="utf-8", errors=errors)
+        with ThreadPoolExecutor(SYNC_THREADS) as pool:
+            for path, future in [
+                (path, pool.submit(sync_file, one)) for path, one in parts.items()
+            ]:
+                with errors_named(path, parts[path]):
+                    future.result()
+        for path, temporary in parts.items():
+            with errors_named(path, temporary):
+                temporary.replace(path)
+    finally:
+        for temporary in parts.values():
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    for folder in dict.fromkeys(path.parent for path in texts):
+        sync_folder(folder)
 
 
 def _name_new(temporary: Path, path: Path) -> None:
@@ -176,8 +216,10 @@ def make_folder(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
 
 
-def _part_of(path: Path) -> Path:
-    return path.with_name(f".{path.name[:MAX_NAME_CHARACTERS]}.{os.getpid()}{PART_SUFFIX}")
+def _part_of(path: Path, number: int | None = None) -> Path:
+    """Return the temporary file; the number tells apart files whose names begin alike."""
+    process = f"{os.getpid()}" if number is None else f"{os.getpid()}-{number}"
+    return path.with_name(f".{path.name[:MAX_NAME_CHARACTERS]}.{process}{PART_SUFFIX}")
 
 
 def _move_files(source: Path, target: Path) -> None:

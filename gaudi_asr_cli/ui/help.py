@@ -61,7 +61,8 @@ def usage(command: Any, path: str) -> str:
     """Return one line: the command and its arguments."""
     words = ["COMMAND"] if subcommands(command) else []
     for argument in _parameters(command, "argument"):
-        words.append(_argument_name(argument) if argument.required else f"[{argument.metavar}]")
+        name = _argument_name(argument)
+        words.append(name if argument.required else f"[{name}]")
     return " ".join([path, "[OPTIONS]", *words])
 
 

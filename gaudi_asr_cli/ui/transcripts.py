@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
-import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from gaudi_asr_cli.core.data.paths import shorten_path
 from gaudi_asr_cli.core.errors import AsrError, UsageError
 from gaudi_asr_cli.core.events import Event, Observer, StageStarted, UtteranceDone
 from gaudi_asr_cli.core.formats import FORMATS
+from gaudi_asr_cli.core.formats.cues import DEFAULT_STYLE, CueStyle
 from gaudi_asr_cli.core.formats.jsonl import transcript_json
+from gaudi_asr_cli.core.formats.turns import channel_lines
 from gaudi_asr_cli.core.whole_files import make_folder, write_whole
+from gaudi_asr_cli.core.workflows.infer_job.names import MAX_NAME_BYTES, fold_name
 from gaudi_asr_cli.ui.console import print_result
 from gaudi_asr_cli.ui.json_lines import print_json
 from gaudi_asr_cli.ui.messages import show_error
 
 
 class TextPrinter:
-    """One file: its text alone. Several: path, tab, text. Failures go to standard error."""
+    """One file: its text alone. Several: path, tab, text. Failures go to standard error.
+
+    Where each channel was transcribed there is a line for each turn of one.
+    """
 
     def __init__(self) -> None:
         self.several = True
@@ -34,7 +40,8 @@ class TextPrinter:
             show_failure(done)
         else:
             prefix = f"{done.path}\t" if self.several else ""
-            print_result(prefix + done.transcript.text)
+            for line in channel_lines(done.transcript):
+                print_result(prefix + line)
 
 
 class JsonPrinter:
@@ -51,9 +58,9 @@ class JsonPrinter:
 class FormatPrinter:
     """One format on standard output; failures go to standard error."""
 
-    def __init__(self, format_name: str) -> None:
+    def __init__(self, format_name: str, style: CueStyle = DEFAULT_STYLE) -> None:
         self.format_name = format_name
-        self.format = FORMATS.find(format_name)
+        self.format = FORMATS.find(format_name).in_style(style)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageStarted) and event.unit == "files":
@@ -99,19 +106,15 @@ class FileWriter:
 
     def _take_name(self, stem: str) -> str:
         """The stem, or the first of "STEM-2", "STEM-3" that no input before has taken."""
-        number = self._last.get(_fold(stem), 0)
+        number = self._last.get(fold_name(stem), 0)
         while True:
             number += 1
             name = _fit(stem, "" if number == 1 else f"-{number}")
-            if _fold(name) not in self._taken:
+            if fold_name(name) not in self._taken:
                 break
-        self._last[_fold(stem)] = number
-        self._taken.add(_fold(name))
+        self._last[fold_name(stem)] = number
+        self._taken.add(fold_name(name))
         return name
-
-
-MAX_NAME_BYTES = 255
-"""The longest file name that common file systems accept."""
 
 
 def _fit(stem: str, ending: str) -> str:
@@ -124,9 +127,28 @@ def _fit(stem: str, ending: str) -> str:
     return stem + ending
 
 
-def _fold(name: str) -> str:
-    """What two names share that are one on some file system: case, composed and decomposed."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+def check_formats(
+    formats: Sequence[str], *, timestamps: str = "word", style: CueStyle = DEFAULT_STYLE
+) -> None:
+    """Check that the options fit the formats.
+
+    Raises:
+        UsageError: A format needs the times that were not asked for, or there are options of
+            subtitles without subtitles.
+    """
+    timed = [name for name in formats if FORMATS.find(name).needs_word_times]
+    if timed and timestamps == "none":
+        raise UsageError(
+            f"{', '.join(sorted(set(timed)))} cannot be written without the times of words.",
+            remedy="Leave --timestamps out.",
+        )
+    subtitles = [name for name in FORMATS if FORMATS[name].takes_style]
+    if style != DEFAULT_STYLE and not set(subtitles) & set(formats):
+        raise UsageError(
+            "--max-line-width, --max-line-count and --highlight-words are of subtitles, and "
+            f"{', '.join(formats)} has none.",
+            remedy=f"Add --format {' or '.join(subtitles)}.",
+        )
 
 
 def transcript_observer(
@@ -135,19 +157,15 @@ def transcript_observer(
     out_dir: Path | None,
     language: str | None,
     timestamps: str = "word",
+    style: CueStyle = DEFAULT_STYLE,
 ) -> Observer:
     """Where transcripts go.
 
     Raises:
-        UsageError: Several formats without a folder, a folder that is in use, or a format that
-            needs the times that were not asked for.
+        UsageError: Several formats without a folder, a folder that is in use, or options that do
+            not fit the formats (`check_formats`).
     """
-    timed = [name for name in formats if FORMATS.find(name).needs_word_times]
-    if timed and timestamps == "none":
-        raise UsageError(
-            f"{', '.join(sorted(set(timed)))} cannot be written without the times of words.",
-            remedy="Leave --timestamps out.",
-        )
+    check_formats(formats, timestamps=timestamps, style=style)
     if out_dir is not None:
         return FileWriter(out_dir, formats or ("txt",))
     if len(set(formats)) > 1:
@@ -156,7 +174,13 @@ def transcript_observer(
         )
     if formats == ("jsonl",):
         return JsonPrinter(language)
-    return FormatPrinter(formats[0]) if formats not in {(), ("txt",)} else TextPrinter()
+    return FormatPrinter(formats[0], style) if formats not in {(), ("txt",)} else TextPrinter()
+
+
+def show_failures(event: Event) -> None:
+    """Show the files that failed, where others are written elsewhere."""
+    if isinstance(event, UtteranceDone) and event.transcript is None:
+        show_failure(event)
 
 
 def show_failure(done: UtteranceDone) -> None:

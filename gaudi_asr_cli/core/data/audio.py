@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 LOSS_TOLERANCE_S = 0.1
 """Headers of mp3 and ogg are exact to a few frames of 26 ms; less than this is not a loss."""
 
+CHANNELS_PROBE_S = 0.1
+"""Audio that is decoded to count the channels."""
+
 _BLOCK_FRAMES = 2**22
 
 
@@ -49,12 +52,14 @@ class LoadedAudio:
 def load_audio(span: AudioSpan, *, channel: int | None = None) -> LoadedAudio:
     """Load only `span`, mixed down to mono (or one `channel`, counted from 0), at 16 kHz.
 
+    A channel of the span itself comes before `channel`.
+
     Raises:
         DataError: The file is missing, empty, not audio, or nothing of the span can be decoded.
             Any other exception while reading becomes a DataError of the file too.
     """
     with file_errors(name_span(span)):
-        return _load(span, channel)
+        return _load(span, channel if span.channel is None else span.channel)
 
 
 def _load(span: AudioSpan, channel: int | None) -> LoadedAudio:
@@ -101,6 +106,19 @@ def read_whole(span: AudioSpan) -> tuple[float, tuple[str, ...]]:
     with file_errors(name_span(span)):
         timeline = find_timeline(AudioSource.find(span), span.track)
         return timeline.total_s, timeline.notes
+
+
+def count_channels(span: AudioSpan) -> int:
+    """Return the number of channels of the file that `span` lies in; the file is opened anew.
+
+    Raises:
+        DataError: The file is missing, empty or not audio, or reading it fails.
+    """
+    with file_errors(name_span(span)):
+        source = AudioSource.find(span)
+        part = find_timeline(source, span.track).parts[0]
+        start = replace(span, duration_s=CHANNELS_PROBE_S)
+        return int(_decode(source, part, start).samples.shape[1])
 
 
 def read_rate_hz(span: AudioSpan) -> int:

@@ -57,7 +57,7 @@ def stream_audio(span: AudioSpan, *, channel: int | None = None) -> Iterator[Loa
         DataError: There is no such channel, or reading the file fails.
     """
     with file_errors(name_span(span)):
-        yield from _stream(span, channel)
+        yield from _stream(span, channel if span.channel is None else span.channel)
 
 
 def _stream(span: AudioSpan, channel: int | None) -> Iterator[LoadedAudio]:

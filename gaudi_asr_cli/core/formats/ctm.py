@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 
 from gaudi_asr_cli.core.events import UtteranceDone
-from gaudi_asr_cli.core.formats.placing import PlacedWord, place_words
+from gaudi_asr_cli.core.formats.placing import PlacedWord, place_words, split_channels
 from gaudi_asr_cli.core.formats.record import Format
 
-CHANNEL = "1"
-"""Sound is mixed down to one channel, or one was picked."""
+FIRST_CHANNEL = 1
+"""The channel of audio that is mixed down, or of which one channel was picked."""
 
 
 def format_ctm(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
@@ -21,15 +21,16 @@ def format_ctm(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
     for done in utterances:
         # The columns are parted by white space, so a name must not have any.
         name = "_".join(PurePath(done.path).stem.split()) or "-"
-        for word in place_words(done):
-            yield _format_word(name, word)
+        for number, one in enumerate(split_channels(done), start=FIRST_CHANNEL):
+            for word in place_words(one):
+                yield _format_word(name, number, word)
 
 
-def _format_word(name: str, word: PlacedWord) -> str:
+def _format_word(name: str, channel: int, word: PlacedWord) -> str:
     start_s, length_s = word.start_ms / 1000, (word.end_ms - word.start_ms) / 1000
     # The column may be left out.
     sure = "" if word.confidence is None else f" {word.confidence:.4f}"
-    return f"{name} {CHANNEL} {start_s:.3f} {length_s:.3f} {word.text}{sure}\n"
+    return f"{name} {channel} {start_s:.3f} {length_s:.3f} {word.text}{sure}\n"
 
 
 CTM = Format(format_ctm, one_document=False)

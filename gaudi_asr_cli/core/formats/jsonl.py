@@ -7,6 +7,7 @@ from typing import Any
 
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.formats.record import Format
+from gaudi_asr_cli.core.formats.turns import find_turns
 from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.records import DecodingStats, Transcript, WordTiming
 
@@ -30,14 +31,40 @@ def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict
         "path": done.path,
         "duration_s": done.duration_s,
         "text": None if transcript is None else transcript.text,
-        "words": [] if transcript is None else [_word_json(word) for word in transcript.words],
+        "words": [] if transcript is None else _words_json(transcript),
         "language": language if transcript is None else transcript.language or language,
         "error": done.error,
         **(named if n_best else {}),
+        **({} if transcript is None else _channels_json(transcript)),
     }
     if done.speech_s is not None:
         line["speech_s"] = round(done.speech_s, 3)
     return line if transcript is None else {**line, **_generation_json(transcript)}
+
+
+def _words_json(transcript: Transcript) -> list[dict[str, Any]]:
+    """Return the words; with several channels each names its own."""
+    if not transcript.channels:
+        return [_word_json(word) for word in transcript.words]
+    words = [(w, number) for number, one in enumerate(transcript.channels) for w in one.words]
+    words.sort(key=lambda pair: pair[0].start_s)
+    return [{**_word_json(word), "channel": channel} for word, channel in words]
+
+
+def _channels_json(transcript: Transcript) -> dict[str, Any]:
+    """Return the text of each channel, and the turns of all, where channels were transcribed."""
+    if not transcript.channels:
+        return {}
+    return {
+        "channels": [
+            {"channel": number, "text": one.text, "language": one.language}
+            for number, one in enumerate(transcript.channels)
+        ],
+        "turns": [
+            {"channel": turn.channel, "start_s": round(turn.start_s, 3), "text": turn.text}
+            for turn in find_turns(transcript.channels)
+        ],
+    }
 
 
 def _generation_json(transcript: Transcript) -> dict[str, Any]:

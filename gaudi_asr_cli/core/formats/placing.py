@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from gaudi_asr_cli.core.events import UtteranceDone
@@ -22,6 +22,13 @@ class PlacedWord:
     end_ms: int
     confidence: float | None
     is_continued: bool = False
+
+
+def split_channels(done: UtteranceDone) -> tuple[UtteranceDone, ...]:
+    """Return the result of each channel where each was transcribed, else the result alone."""
+    if done.transcript is None or not done.transcript.channels:
+        return (done,)
+    return tuple(replace(done, transcript=one) for one in done.transcript.channels)
 
 
 def place_words(done: UtteranceDone) -> tuple[PlacedWord, ...]:

@@ -12,19 +12,34 @@ from gaudi_asr_cli.core.formats.record import Format
 from gaudi_asr_cli.core.records import WordTiming
 
 TextInterval = tuple[float, float, str]
+Tier = tuple[str, Sequence[WordTiming]]
 
 
 def format_textgrid(utterances: Iterable[UtteranceDone]) -> Iterator[str]:
     """Yield each utterance as a whole document; silence is an interval without text."""
     for done in utterances:
         if done.transcript is not None:
-            yield "".join(_format_document(done.transcript.words, done.duration_s))
+            channels = done.transcript.channels
+            tiers = (
+                [
+                    tier
+                    for number, one in enumerate(channels)
+                    for tier in _tiers(one.words, f" of channel {number}")
+                ]
+                if channels
+                else _tiers(done.transcript.words)
+            )
+            yield "".join(_format_document(tiers, done.duration_s))
 
 
-def _format_document(words: Sequence[WordTiming], duration_s: float) -> Iterator[str]:
-    end_s = max([duration_s, *(word.end_s for word in words)])
+def _tiers(words: Sequence[WordTiming], suffix: str = "") -> list[Tier]:
     characters = [one for word in words for one in word.characters]
-    tiers = [("words", words), *([("characters", characters)] if characters else [])]
+    named = [(f"words{suffix}", words)]
+    return [*named, (f"characters{suffix}", characters)] if characters else [*named]
+
+
+def _format_document(tiers: Sequence[Tier], duration_s: float) -> Iterator[str]:
+    end_s = max([duration_s, *(word.end_s for _, words in tiers for word in words)])
     yield 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
     yield f"xmin = 0\nxmax = {end_s:.3f}\ntiers? <exists>\nsize = {len(tiers)}\nitem []:\n"
     for number, (name, timed) in enumerate(tiers, 1):

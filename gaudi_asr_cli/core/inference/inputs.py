@@ -30,12 +30,14 @@ MEASURE_S = 1.0
 class AudioInputs:
     """Files to transcribe, in order, each once; `skipped` counts the other files of folders.
 
-    `rejected` is, by utterance id, why a file cannot be read, as known without opening it.
+    `rejected` is, by utterance id, why a file cannot be read, as known without opening it. `root`
+    is the folder that all sources lie in: the one that was named, or the innermost common one.
     """
 
     utterances: tuple[Utterance, ...]
     skipped: int = 0
     rejected: Mapping[str, str] = field(default_factory=dict)
+    root: Path = field(default_factory=Path.cwd)
 
     @property
     def readable(self) -> tuple[Utterance, ...]:
@@ -67,6 +69,7 @@ def opened_inputs(
     stdin: BinaryIO | None,
     raw: RawFormat | None = None,
     track: int | str | None = None,
+    listed: Sequence[str] = (),
 ) -> Iterator[AudioInputs]:
     """Find the files of the sources; standard input is copied to a temporary file.
 
@@ -80,6 +83,7 @@ def opened_inputs(
         raw: Sample format of headerless files: files with a suffix of such, files named directly
             without an audio suffix, and standard input.
         track: Number of the audio track to read, or the language by which one is preferred.
+        listed: Files and folders of a list, whose names are taken as they are.
 
     Raises:
         DataError: There are only folders without audio, and globs that match nothing.
@@ -88,19 +92,30 @@ def opened_inputs(
     with TemporaryDirectory(prefix="gaudi-asr-") as scratch:
         entries: dict[str, _Entry] = {}
         skipped = 0
+        bases: set[str] = set()
+
+        def add(listing: _Listing) -> None:
+            nonlocal skipped
+            skipped += listing[1]
+            for entry in listing[0]:
+                entries.setdefault(entry.name, entry)
+
         for source in sources:
             if source == STDIN:
-                found, other = [_copy_stdin(stdin, Path(scratch))], 0
+                add(([_copy_stdin(stdin, Path(scratch))], 0))
             else:
-                found, other = _find_entries(source, suffixes)
-            skipped += other
-            for entry in found:
-                entries.setdefault(entry.name, entry)
+                add(_find_entries(source, suffixes))
+                bases.add(_find_base(source))
+        for name in listed:
+            path = Path(name)
+            add(_find_at(path, suffixes))
+            bases.add(_folder_of(path))
         _reject_no_files(list(entries.values()))
         yield AudioInputs(
             tuple(Utterance(entry.name, _span_of(entry, raw, track)) for entry in entries.values()),
             skipped,
             {entry.name: entry.problem for entry in entries.values() if entry.problem is not None},
+            Path(os.path.commonpath(bases)) if bases else Path.cwd(),
         )
 
 
@@ -134,6 +149,20 @@ def _span_of(entry: _Entry, raw: RawFormat | None, track: int | str | None) -> A
     suffix = entry.path.suffix.lower()
     is_raw = suffix in RAW_SUFFIXES if entry.is_listed else suffix not in AUDIO_SUFFIXES
     return AudioSpan(entry.path, raw=raw if is_raw else None, track=track)
+
+
+def _find_base(source: str) -> str:
+    """Return the folder that a source names: itself, or the one that a file or glob lies in."""
+    path = expand_home(source)
+    if os.path.lexists(path) or not glob.has_magic(source):
+        return _folder_of(path)
+    plain = next(parent for parent in path.parents if not glob.has_magic(str(parent)))
+    return os.path.abspath(plain)  # noqa: PTH100 - links are not resolved, `..` is
+
+
+def _folder_of(path: Path) -> str:
+    absolute = os.path.abspath(path)  # noqa: PTH100 - links are not resolved, `..` is
+    return absolute if os.path.isdir(absolute) else os.path.dirname(absolute)  # noqa: PTH112, PTH120
 
 
 def _find_entries(source: str, suffixes: frozenset[str]) -> _Listing:

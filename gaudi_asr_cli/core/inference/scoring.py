@@ -19,6 +19,7 @@ from gaudi_asr_cli.core.events import (
     add_speech_s,
     ignore,
 )
+from gaudi_asr_cli.core.inference.device_pool import DevicePool
 from gaudi_asr_cli.core.inference.recognizer import Recognizer
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.transcribe import transcribe
@@ -54,7 +55,7 @@ class ScoringResult:
 
 
 def score_utterances(  # noqa: PLR0913 - the last four have defaults that callers keep
-    recognizer: Recognizer,
+    recognizer: Recognizer | DevicePool,
     data: ScorableData,
     comparison: TextComparison,
     *,
@@ -66,7 +67,7 @@ def score_utterances(  # noqa: PLR0913 - the last four have defaults that caller
     """Transcribe utterances and score the hypotheses against their references.
 
     Args:
-        recognizer: The model.
+        recognizer: The model, on one device or several.
         data: Utterances with text; an empty reference counts as such.
         comparison: How hypotheses and references are compared.
         stage: Name of the stage in progress events.
@@ -82,7 +83,10 @@ def score_utterances(  # noqa: PLR0913 - the last four have defaults that caller
     failed: list[UtteranceDone] = []
     speech_s: float | None = None
     observe(StageStarted(stage, total=len(data.utterances)))
-    results = transcribe(recognizer, data.utterances, observe=observe, clock=clock)
+    if isinstance(recognizer, DevicePool):
+        results = recognizer.transcribe(data.utterances, observe=observe, clock=clock)
+    else:
+        results = transcribe(recognizer, data.utterances, observe=observe, clock=clock)
     for utterance, done in zip(data.utterances, results, strict=True):
         observe(done)
         speech_s = add_speech_s(speech_s, done)

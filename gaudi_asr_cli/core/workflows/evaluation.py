@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from gaudi_asr_cli.core.data.phonemes import label_phonemes, pronounce_texts
 from gaudi_asr_cli.core.data.reading import read_measured
 from gaudi_asr_cli.core.data.sources import ReadOptions
 from gaudi_asr_cli.core.decoding.beam import DEFAULT_BEAM_SIZE
+from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.evaluation.comparison import (
@@ -26,6 +27,7 @@ from gaudi_asr_cli.core.evaluation.repetition import RepetitionMonitor, Repetiti
 from gaudi_asr_cli.core.evaluation.score import find_worst, score_json
 from gaudi_asr_cli.core.evaluation.utterances import prediction_json
 from gaudi_asr_cli.core.events import Event, Noticed, Observer, UtteranceDone, ignore
+from gaudi_asr_cli.core.inference.device_pool import DevicePool, PoolRequest
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import (
     Recognizer,
@@ -54,7 +56,8 @@ class EvalRequest:
 
     `language` selects the model's language, and the case rules of i and its relatives. `command`
     names the JSON and the run folder. `tune_lm` is a development set on which the weights of the
-    language model are chosen first.
+    language model are chosen first. `cards` devices share the work, a process each, which
+    `device_name` and `hpu_mode` open.
     """
 
     model: str
@@ -69,6 +72,9 @@ class EvalRequest:
     seed: int = 42
     command: str = "eval-ctc"
     tune_lm: tuple[str, ...] = ()
+    cards: int = 1
+    device_name: str = AUTO
+    hpu_mode: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +141,12 @@ class EvalData:
     broken: tuple[NotScored, ...]
 
 
-def evaluate(request: EvalRequest, device: Device, observe: Observer = ignore) -> EvalReport:
+def evaluate(request: EvalRequest, device: Device | None, observe: Observer = ignore) -> EvalReport:
     """Transcribe the data with a model and score every utterance that can be scored.
 
     Write predictions.jsonl during inference and report.json at the end, in a new run folder. The
-    model is opened only if there is something to score.
+    model is opened only if there is something to score. `device` is None where several are used:
+    each process opens its own.
 
     Raises:
         UsageError: The run folder exists, there is no such normaliser, or the model does not
@@ -148,10 +155,10 @@ def evaluate(request: EvalRequest, device: Device, observe: Observer = ignore) -
         UnreachableError: A hub id is neither cached nor reachable.
     """
     comparison = plan_comparison(request.normalizer, request.rules, request.language)
-    with _new_run(request.run, request.command) as run:
+    with _new_run(request.run, request.command) as run, ExitStack() as stack:
         data = read_scorable(request, observe)
         report_notes(request.model, observe, options=request.options)
-        recognizer = _open_model(request, device)
+        recognizer = _open_model(request, device, stack, observe)
         for note in recognizer.notes:
             observe(Noticed(note))
         recognizer, tuned = _tune(request, recognizer, comparison, run, observe)
@@ -169,7 +176,7 @@ def evaluate(request: EvalRequest, device: Device, observe: Observer = ignore) -
             broken=(*data.broken, *map(_not_transcribed, result.failed)),
             without_text=data.without_text,
             model=request.model,
-            device=device.name,
+            device=recognizer.device.name if device is None else device.name,
             dtype=recognizer.dtype,
             run=run.root,
             data=describe_data(request),
@@ -184,14 +191,19 @@ def evaluate(request: EvalRequest, device: Device, observe: Observer = ignore) -
 
 def _tune(
     request: EvalRequest,
-    recognizer: Recognizer,
+    recognizer: Recognizer | DevicePool,
     comparison: TextComparison,
     run: RunFolder,
     observe: Observer,
-) -> tuple[Recognizer, TunedWeights | None]:
+) -> tuple[Recognizer | DevicePool, TunedWeights | None]:
     """Choose the language model's weights on the development set, and write them to a recipe."""
     if not request.tune_lm:
         return recognizer, None
+    if isinstance(recognizer, DevicePool):
+        raise UsageError(
+            "--tune-lm compares weights on one device.",
+            remedy="Tune without --cards; then score with --recipe and the decoding.yaml of that.",
+        )
     if set(request.tune_lm) & set(request.data):
         raise UsageError(
             "--tune-lm names the data that is scored: its score would be too good.",
@@ -205,17 +217,25 @@ def _tune(
     return recognizer.with_options(options), tuned
 
 
-def _open_model(request: EvalRequest, device: Device) -> Recognizer:
+def _open_model(
+    request: EvalRequest, device: Device | None, stack: ExitStack, observe: Observer
+) -> Recognizer | DevicePool:
     """Open the model; a language that only has case rules is not one that it must know."""
     language = request.language
     if casing_of(language) is not None and not has_languages(request.model):
         language = None
-    return open_recognizer(request.model, device, replace(request.options, language=language))
+    options = replace(request.options, language=language)
+    if device is not None:
+        return open_recognizer(request.model, device, options)
+    asked = PoolRequest(
+        request.cards, request.device_name, request.hpu_mode, request.model, options
+    )
+    return stack.enter_context(DevicePool(asked, observe))
 
 
 def _warn_of_case(
     request: EvalRequest,
-    recognizer: Recognizer,
+    recognizer: Recognizer | DevicePool,
     utterances: Sequence[Utterance],
     observe: Observer,
 ) -> None:
@@ -312,7 +332,7 @@ def describe_first(skipped: NotScored) -> str:
 
 
 def _transcribe(
-    recognizer: Recognizer,
+    recognizer: Recognizer | DevicePool,
     data: ScorableData,
     comparison: TextComparison,
     run: RunFolder,

@@ -1,0 +1,127 @@
+"""A worker: transcribes, on one device, what another process sends it through a pipe.
+
+python -m gaudi_asr_cli.core.inference.device_worker DESCRIPTOR DEVICE HPU_MODE
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+from contextlib import closing
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from gaudi_asr_cli.core.errors import AsrError
+
+if TYPE_CHECKING:
+    from gaudi_asr_cli.core.inference.device_messages import WorkChunk, WorkerSetup
+    from gaudi_asr_cli.core.inference.recognizer import Recognizer
+    from gaudi_asr_cli.core.records import Segment, Utterance
+
+
+class _Sender:
+    """Sends messages from any thread."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def __call__(self, message: Any) -> None:
+        with self._lock:
+            self._connection.send(message)
+
+
+def run_worker(connection: Connection, device: str, hpu_mode: str) -> None:
+    """Open device and model, and transcribe chunks until the other end of the pipe is closed."""
+    send = _Sender(connection)
+    try:
+        # First: the Gaudi software reads its environment when torch is imported.
+        from gaudi_asr_cli.core.devices import open_device
+        from gaudi_asr_cli.core.runtime import configure
+
+        opened = open_device(device, hpu_mode=hpu_mode)
+        configure(opened)
+        from gaudi_asr_cli.core.inference.device_messages import WorkerOpened
+        from gaudi_asr_cli.core.inference.recognizer import open_recognizer
+
+        setup: WorkerSetup = connection.recv()
+        recognizer = open_recognizer(setup.model, opened, setup.options)
+        send(
+            WorkerOpened(
+                opened.name,
+                recognizer.dtype,
+                recognizer.notes,
+                recognizer.phonemes_of,
+                recognizer.generates,
+            )
+        )
+        _serve(connection, send, recognizer, setup)
+    except AsrError as error:
+        from gaudi_asr_cli.core.inference.device_messages import WorkerFailed
+
+        send(WorkerFailed(error.message, error.remedy, error.exit_code))
+
+
+def _serve(
+    connection: Connection, send: _Sender, recognizer: Recognizer, setup: WorkerSetup
+) -> None:
+    from gaudi_asr_cli.core.inference.device_messages import CaseAnswer, CaseQuestion
+
+    inbox: SimpleQueue[Any] = SimpleQueue()
+    threading.Thread(target=_read_messages, args=(connection, inbox), daemon=True).start()
+    while True:
+        message = inbox.get()
+        if isinstance(message, CaseQuestion):
+            send(CaseAnswer(recognizer.suggest_case(message.sample)))
+        else:
+            _transcribe_chunk(message, send, recognizer, setup)
+
+
+def _read_messages(connection: Connection, inbox: SimpleQueue[Any]) -> None:
+    """Take messages out of the pipe at once: the other process waits for nothing but results."""
+    while True:
+        try:
+            inbox.put(connection.recv())
+        except (EOFError, OSError):
+            # The other process has ended, or needs no more.
+            os._exit(0)
+
+
+def _transcribe_chunk(
+    chunk: WorkChunk, send: _Sender, recognizer: Recognizer, setup: WorkerSetup
+) -> None:
+    from gaudi_asr_cli.core.events import SegmentDone
+    from gaudi_asr_cli.core.inference.device_messages import ChunkFinished, NumberedResult
+    from gaudi_asr_cli.core.inference.timing import PhaseClock
+    from gaudi_asr_cli.core.inference.transcribe import transcribe
+
+    def report_segment(utterance: Utterance, segment: Segment) -> None:
+        send(SegmentDone(utterance.id, segment))
+
+    clock = PhaseClock()
+    results = transcribe(
+        recognizer,
+        chunk.utterances,
+        observe=send,
+        channel=setup.channel,
+        clock=clock,
+        report_segment=report_segment if setup.follows else None,
+    )
+    with closing(results):
+        for number, done in zip(chunk.numbers, results, strict=True):
+            send(NumberedResult(number, done))
+    send(ChunkFinished(clock.phases_s))
+
+
+if __name__ == "__main__":
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    try:
+        run_worker(Connection(int(sys.argv[1])), sys.argv[2], sys.argv[3])
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        # The other process has ended, or has no more work. Threads that still read audio must not
+        # keep this one.
+        os._exit(0)

@@ -1,0 +1,92 @@
+"""A queue of utterances that several processes take from, by seconds of audio."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+
+from gaudi_asr_cli.core.data.audio import read_duration_s
+from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.records import Utterance
+
+PARTS = 4
+"""A chunk is this part of what is left for each process: chunks shrink, so that all end at once."""
+MIN_CHUNK_S, MAX_CHUNK_S = 30.0, 3600.0
+MEASURE_BUDGET_S = 1.0
+
+
+class WorkQueue:
+    """Chunks of utterances, by their numbers from 0: long ones first, the others in order.
+
+    Args:
+        durations_s: Length of each utterance in seconds.
+        processes: Number of processes that take chunks.
+    """
+
+    def __init__(self, durations_s: Sequence[float], processes: int) -> None:
+        self._durations_s = durations_s
+        self._processes = processes
+        self.left_s = sum(durations_s)
+        # One that is started last would keep a single process busy while the others have none.
+        long_s = self.left_s / (PARTS * processes)
+        longest = [number for number, one in enumerate(durations_s) if one > long_s]
+        self._alone = deque(sorted(longest, key=lambda number: -durations_s[number]))
+        self._others = deque(number for number, one in enumerate(durations_s) if one <= long_s)
+
+    def take(self) -> tuple[int, ...]:
+        """Return the numbers of the next chunk; none if the queue is empty."""
+        if self._alone:
+            return self._count([self._alone.popleft()])
+        wanted_s = self.left_s / (PARTS * self._processes)
+        wanted_s = min(max(wanted_s, MIN_CHUNK_S), MAX_CHUNK_S)
+        chunk: list[int] = []
+        held_s = 0.0
+        while self._others and held_s < wanted_s:
+            chunk.append(self._others.popleft())
+            held_s += self._durations_s[chunk[-1]]
+        return self._count(chunk)
+
+    def _count(self, chunk: list[int]) -> tuple[int, ...]:
+        self.left_s -= sum(self._durations_s[number] for number in chunk)
+        return tuple(chunk)
+
+    def give_back(self, chunk: Sequence[int], *, alone: bool) -> None:
+        """Put utterances of a process that ended in front; `alone` makes each a chunk."""
+        self.left_s += sum(self._durations_s[number] for number in chunk)
+        queue = self._alone if alone else self._others
+        queue.extendleft(reversed(chunk))
+
+
+def estimate_durations(
+    utterances: Sequence[Utterance], budget_s: float = MEASURE_BUDGET_S
+) -> list[float]:
+    """Return the length of each utterance in seconds, as far as needed to share the work.
+
+    Headers are read for `budget_s`; after that, the size of a file says how long it is, as it does
+    on average for those that were read.
+    """
+    deadline_s = time.monotonic() + budget_s
+    found: list[float | None] = []
+    known_s, known_bytes = 0.0, 0
+    for utterance in utterances:
+        span = utterance.audio
+        duration_s = span.duration_s
+        if duration_s is None and time.monotonic() < deadline_s:
+            with suppress(DataError):
+                duration_s = read_duration_s(span)
+                known_s += duration_s
+                known_bytes += _size(utterance)
+        found.append(duration_s)
+    rate = known_s / known_bytes if known_bytes else 1.0
+    return [
+        _size(one) * rate if duration_s is None else duration_s
+        for one, duration_s in zip(utterances, found, strict=True)
+    ]
+
+
+def _size(utterance: Utterance) -> int:
+    with suppress(OSError, ValueError):
+        return utterance.audio.path.stat().st_size
+    return 0

@@ -1,0 +1,1 @@
+"""A folder of transcripts that is written file by file, and resumed after an interruption."""
