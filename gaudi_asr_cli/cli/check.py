@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gaudi_asr_cli.cli import options
+from gaudi_asr_cli.core.devices import AUTO
 
 Evaluation = Annotated[
     list[str] | None,
@@ -47,6 +48,35 @@ Sample = Annotated[
         help="Decode the sound of N utterances; headers and texts are read of all.",
     ),
 ]
+Align = Annotated[
+    bool,
+    typer.Option(
+        "--align",
+        metavar=options.NO_VALUE,
+        rich_help_panel=options.ALIGNMENT,
+        help="Align all texts to their audio with --model, and list the worst fits.",
+    ),
+]
+AlignModel = Annotated[
+    str | None,
+    typer.Option(
+        "--align-model",
+        rich_help_panel=options.ALIGNMENT,
+        metavar="MODEL",
+        show_default=False,
+        help="Trained CTC model to align with, instead of --model.",
+    ),
+]
+Worst = Annotated[
+    int,
+    typer.Option(
+        "--worst",
+        rich_help_panel=options.ALIGNMENT,
+        metavar="N",
+        min=1,
+        help="Number of worst fits that are listed.",
+    ),
+]
 
 
 def command(  # noqa: PLR0913 - a parameter is an option
@@ -62,14 +92,27 @@ def command(  # noqa: PLR0913 - a parameter is an option
     unicode: options.Unicode = options.UnicodeName.NFC,
     sample: Sample = 200,
     vocab: Vocab = None,
+    align: Align = False,
+    align_model: AlignModel = None,
+    worst: Worst = 20,
+    device: options.DeviceOption = AUTO,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Check whether DATA can be trained on with MODEL; exit code 4 where something stops it.
 
     Frames against labels (or tokens against the limits of a model that writes), unknown characters,
-    empty text, silence, clipping, 8 kHz recordings, and what training and evaluation share.
+    empty text, silence, clipping, 8 kHz recordings, and what training and evaluation share; with
+    --align also texts that do not fit their audio.
     """
+    opened = None
+    if align or align_model:
+        from gaudi_asr_cli.core.devices import open_device
+        from gaudi_asr_cli.core.runtime import configure
+
+        opened = open_device(device)
+        configure(opened)
+    # Only now: a Gaudi's environment is set before torch is imported.
     from gaudi_asr_cli.core.data.sources import ReadOptions
     from gaudi_asr_cli.core.text.rules import TextRules
     from gaudi_asr_cli.core.workflows.check.run import CheckRequest, check
@@ -86,8 +129,10 @@ def command(  # noqa: PLR0913 - a parameter is an option
         vocabulary=vocab,
         rules=TextRules(strip_chars=strip_chars, case=case.value, unicode=unicode.value),
         sample=sample,
+        align_model=align_model or model,
+        worst=worst,
     )
     with opened_view(quiet=quiet) as observe:
-        report = check(request, observe)
+        report = check(request, observe, opened)
     show_result(report, show_check, json=json)
     raise typer.Exit(report.exit_code)

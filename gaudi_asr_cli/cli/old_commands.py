@@ -382,7 +382,7 @@ def _resolve(command: Any, translation: Translation) -> dict[str, Any]:
 
     words = translated_words(replace(translation, options=()))
     context = command.make_context(command.name, words, resilient_parsing=False)
-    settings = (*settings_of(context.params), *(context.params["set_"] or ()))
+    settings = (*settings_of(context.params, command.name), *(context.params["set_"] or ()))
     values = with_settings({"kind": command.name}, settings)
     recipe = check_recipe(values, origin="the old command")
     return without_secrets(recipe.model_dump(mode="json"))

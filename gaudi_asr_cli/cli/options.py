@@ -15,6 +15,7 @@ from gaudi_asr_cli.core.devices import AUTO, DEVICES
 from gaudi_asr_cli.core.registry import check_name
 
 DATA, MODEL, MACHINE, OUTPUT = "Data", "Model", "Machine", "Output"
+ALIGNMENT = "Alignment"
 DECODING = "Decoding"
 """Panels of `--help`; what a command cannot do without stands above them."""
 

@@ -88,7 +88,7 @@ def forecast_command(  # noqa: PLR0913 - a parameter is an option
     # First: a Gaudi's software must be imported before transformers.
     opened = open_device(device, hpu_mode=hpu_mode.value)
     configure(opened)
-    settings = (*training.settings_of(given), *(set_ or ()))
+    settings = (*training.settings_of(given, CTC_KIND), *(set_ or ()))
     with opened_view(quiet=quiet) as observe:
         report = forecast(ForecastRequest(name, settings, cards), opened, observe)
     show_result(report, show_forecast, json=json)

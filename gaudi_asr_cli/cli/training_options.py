@@ -122,10 +122,10 @@ def with_options(
     return decorate
 
 
-def settings_of(given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield `key=value` for each option that was given, in the order of `RECIPE_KEYS`."""
+def settings_of(given: Mapping[str, Any], kind: str) -> Iterator[str]:
+    """Yield `key=value` for each option of a kind that was given, in the order of `keys_of`."""
     sections = [section for section in SECTION_NAMES if given.get(section)]
-    for option, key in {record.parameter: record.key for record in RECIPE_KEYS}.items():
+    for option, key in {one.parameter: one.key for one in keys_of(kind)}.items():
         value = given.get(option)
         if value is None or value in ((), []):
             continue

@@ -72,7 +72,7 @@ def request_of(context: typer.Context, kind: str, device: Device | None = None) 
     extra = trainer_settings(context.args, context)
     given = fitting_parameters(context, device)
     settings = (
-        *training.settings_of(given),
+        *training.settings_of(given, kind),
         *cards.launch_settings(given),
         *extra,
         *(given["set_"] or ()),

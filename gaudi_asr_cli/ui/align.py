@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.events import Event, UtteranceDone
-from gaudi_asr_cli.core.workflows.align import AlignReport
+from gaudi_asr_cli.core.workflows.align import AlignedUtterance, AlignReport
 from gaudi_asr_cli.ui.json_lines import print_json
 from gaudi_asr_cli.ui.messages import show_error, show_line
 from gaudi_asr_cli.ui.numbers import count
@@ -27,12 +29,22 @@ def show_misfit(event: Event) -> None:
 
 
 def show_worst_fits(report: AlignReport) -> None:
-    """Show the lowest scores where there are several utterances, and what was written."""
+    """Show the lowest worst scores where there are several utterances, and what was written."""
     if len(report.aligned) > 1:
-        table = new_table(">score", "id", "text")
-        for one in report.worst:
-            text = one.done.transcript.text if one.done.transcript else ""
-            table.add_row(f"{one.score:.2f}", one.done.utterance_id, text[:_SHOWN])
-        show_table("worst fits of text and audio", table)
+        show_fits("worst fits of text and audio", report.worst)
     if report.segments:
         show_line(f"{count(report.segments, 'segment')} written as a manifest.")
+
+
+def show_fits(title: str, worst: Sequence[AlignedUtterance]) -> None:
+    """Show the scores of utterances, their texts, and what the model recognises."""
+    table = new_table(">worst score", "id", "reference", "hypothesis")
+    for one in worst:
+        if one.fit is not None and one.done.transcript is not None:
+            table.add_row(
+                f"{one.fit.worst_score:.2f}",
+                one.done.utterance_id,
+                one.done.transcript.text[:_SHOWN],
+                one.fit.hypothesis[:_SHOWN],
+            )
+    show_table(title, table)

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from gaudi_asr_cli.core.workflows.check.findings import CheckFinding
 from gaudi_asr_cli.core.workflows.check.run import CheckReport
+from gaudi_asr_cli.ui.align import show_fits
 from gaudi_asr_cli.ui.console import CONSOLE
 from gaudi_asr_cli.ui.messages import show_line
 from gaudi_asr_cli.ui.numbers import count, span
@@ -28,6 +29,8 @@ def show_check(report: CheckReport) -> None:
     for finding in report.findings:
         if finding.count:
             _show_finding(finding)
+    if report.fits is not None and report.fits.worst:
+        show_fits(f"worst fits of text and audio by {report.fits.model}", report.fits.worst)
     evaluation = f" and {report.evaluation_utterances:,} to evaluate on"
     data = (
         f"{count(report.utterances, 'utterance')}{evaluation * bool(report.evaluation_utterances)}"

@@ -108,3 +108,53 @@ def test_a_mistake_has_its_reason_and_remedy(tmp_path, clips, words, code, messa
 
     assert (done.exit_code, message in done.stderr) == (code, True)
     assert "try:" in done.stderr
+
+
+def test_scores_of_training_are_decoded_as_those_of_eval_ctc(tmp_path, lm, corpus, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    decoding = ["--lm", lm.name, "--lm-weight", "1.5", "--beam-size", "8", "--hotwords", "seven"]
+    run = tmp_path / "run"
+    trained = run_here(
+        *["finetune-ctc", "--model", "demo", "--train", corpus, "--eval", corpus, *decoding],
+        *["--max-steps", "1", "--run", run, "--json"],
+    )
+    scored = run_here("eval-ctc", run, "--data", corpus, *decoding, "--run", "beam", "--json")
+    again = run_here(
+        *["finetune-ctc", "--model", run, "--train", corpus, "--eval", corpus, *decoding],
+        *["--no-train", "--run", "again", "--json"],
+    )
+    run_here("eval-ctc", run, "--data", corpus, "--run", "greedy")
+
+    def texts(folder):
+        lines = (tmp_path / folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line)["hypothesis"] for line in lines]
+
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
+    assert json.loads(trained.stdout)["eval"]["wer"] == json.loads(scored.stdout)["wer"]
+    assert json.loads(again.stdout)["wer"] == json.loads(scored.stdout)["wer"]
+    assert texts("run") == texts("beam") == texts("again")
+    assert texts("beam") != texts("greedy")
+    assert recipe["decoding"]["lm"] == str(lm)
+    assert (recipe["decoding"]["hotwords"], recipe["decoding"]["beam_size"]) == ("seven", 8)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--lm", "gone.arpa"], 4, "there is no such language model"),
+        (["--lm", "broken.arpa"], 4, "broken.arpa, line 2"),
+        (["--lm-weight", "1"], 2, "has nothing to weigh"),
+        (["--hotwords", " , "], 2, "There is no hotword"),
+        (["--beam-size", "0"], 3, "beam_size"),
+    ],
+)
+def test_decoding_that_cannot_work_is_an_error_before_training(
+    tmp_path, corpus, monkeypatch, words, code, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.arpa").write_text("\\data\\\nngram 1=x\n", encoding="utf-8")
+
+    done = run_here("finetune-ctc", "--model", "demo", "--train", corpus, *words, "--run", "run")
+
+    assert (done.exit_code, message in done.stderr) == (code, True)
+    assert not (tmp_path / "run").exists()

@@ -59,7 +59,7 @@ def test_every_option_of_a_key_sets_that_key_of_the_recipe(kind):
 
     assert given.keys() <= parameters
 
-    settings = list(settings_of(given))
+    settings = list(settings_of(given, kind))
     recipe = check_recipe(with_settings({"kind": kind}, settings), origin="test")
 
     assert (
@@ -74,7 +74,7 @@ def test_a_beam_size_has_three_names(name):
     command = typer.main.get_command(app).commands["finetune-seq2seq"]
     context = command.make_context("finetune-seq2seq", [name, "4"])
 
-    assert list(settings_of(context.params)) == ["generation.beams=4"]
+    assert list(settings_of(context.params, "finetune-seq2seq")) == ["generation.beams=4"]
 
 
 def test_no_key_has_two_options_in_a_command():
@@ -89,13 +89,15 @@ def test_no_key_has_two_options_in_a_command():
 
 @pytest.mark.parametrize("characters", [",?.!-;:", '"', "- ", "#", "[x", "{", "'"])
 def test_characters_to_strip_arrive_as_they_are(characters):
-    settings = settings_of({"strip_chars": characters})
+    settings = settings_of({"strip_chars": characters}, "finetune-ctc")
 
     assert with_settings({}, settings) == {"text": {"strip_chars": characters}}
 
 
 def test_what_is_not_given_is_no_setting():
-    assert list(settings_of({"model": None, "train": None, "eval_data": (), "epochs": None})) == []
+    given = {"model": None, "train": None, "eval_data": (), "epochs": None}
+
+    assert list(settings_of(given, "finetune-ctc")) == []
 
 
 def test_fields_of_transformers_become_settings():

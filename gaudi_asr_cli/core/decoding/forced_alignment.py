@@ -27,12 +27,14 @@ MISSING_LOG_PROB = -15.0
 class TokenAlignment:
     """The frames of each token (L,): `starts` up to `ends`.
 
-    `log_probs` are means over the frames of each token; `total` is that of the whole path.
+    `log_probs` are means over the frames of each token; `path_log_probs` (F,) are those of each
+    frame, silence included; `total` is that of the whole path.
     """
 
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
     log_probs: NDArray[np.float64]
+    path_log_probs: NDArray[np.float64]
     total: float
 
     def probabilities(self, frames: int) -> Floats:
@@ -63,7 +65,8 @@ def align_tokens(
     """
     if not tokens:
         empty = np.zeros(0, np.int64)
-        return TokenAlignment(empty, empty, np.zeros(0), float(frames.blanks.sum()))
+        silence = frames.blanks.astype(np.float64)
+        return TokenAlignment(empty, empty, np.zeros(0), silence, float(silence.sum()))
     lattice = _Lattice(frames, tokens, delimiter)
     if lattice.shortest > len(frames):
         return None
@@ -180,7 +183,22 @@ class _Lattice:
         ends = np.searchsorted(labels, each, side="right")
         emitted = self._emitted(frames, labels)
         sums = np.add.reduceat(emitted, starts)
-        return TokenAlignment(frames[starts], frames[ends - 1] + 1, sums / (ends - starts), total)
+        along = self._silence(path // 2)
+        along[frames] = emitted
+        return TokenAlignment(
+            frames[starts], frames[ends - 1] + 1, sums / (ends - starts), along, total
+        )
+
+    def _silence(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the log probability of silence in each frame, before the token of `places`."""
+        frames = self._frames
+        found = frames.blanks.astype(np.float64)
+        is_delimiter = frames.tokens == self._delimiter
+        numbers = np.searchsorted(frames.first, np.flatnonzero(is_delimiter), side="right") - 1
+        at_edges = self._edges[places[numbers]]
+        numbers, log_probs = numbers[at_edges], frames.log_probs[is_delimiter][at_edges]
+        found[numbers] = np.maximum(found[numbers], log_probs)
+        return found
 
     def _emitted(self, frames: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
         found = np.full(len(frames), MISSING_LOG_PROB)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
@@ -16,6 +16,7 @@ from typing_extensions import Unpack
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.data.paths import expand_home
+from gaudi_asr_cli.core.decoding.scorer_setup import read_hotwords
 from gaudi_asr_cli.core.decoding.segments import segments_of
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import DataError, UsageError
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
 
 
 class DecodingOptions(TypedDict, total=False):
-    """Options of `LoadedModel.transcribe`; see `InferenceOptions`."""
+    """Options of `LoadedModel.transcribe`; see `InferenceOptions`.
+
+    `beam_size` is another name of `beams`. `hotwords` may also be one string, as on the command
+    line: words between commas, or the path of a file.
+    """
 
     language: str | None
     timestamps: str
@@ -42,10 +47,11 @@ class DecodingOptions(TypedDict, total=False):
     task: str | None
     max_tokens: int | None
     beams: int | None
-    lm: str | None
+    beam_size: int | None
+    lm: str | os.PathLike[str] | None
     lm_weight: float | None
     word_bonus: float | None
-    hotwords: tuple[str, ...]
+    hotwords: str | Sequence[str]
     hotword_weight: float | None
     n_best: int
     long: str
@@ -260,14 +266,26 @@ def _transcript_of(done: UtteranceDone, options: InferenceOptions) -> Transcript
 def _with_options(options: InferenceOptions, given: Mapping[str, Any]) -> InferenceOptions:
     known = [one.name for one in fields(InferenceOptions) if one.name not in {"kind", "mode"}]
     for name in given:
-        if name not in known:
+        if name not in {*known, "beam_size"}:
             raise UsageError(
                 f"There is no option '{name}'.{suggest_names(name, known)}",
                 remedy=f"The options are {', '.join(known)}.",
             )
-    changed = replace(options, **given)
+    changed = replace(options, **dict(map(_convert, given.items())))
     changed.check()
     return changed
+
+
+def _convert(option: tuple[str, Any]) -> tuple[str, Any]:
+    """Return the field of `InferenceOptions` that an option sets, and its value."""
+    name, value = option
+    if name == "beam_size":
+        return "beams", value
+    if name == "lm":
+        return name, None if value is None else os.fspath(value)
+    if name == "hotwords":
+        return name, read_hotwords(value) if isinstance(value, str) else tuple(value or ())
+    return name, value
 
 
 def load_model(

@@ -146,6 +146,17 @@ class GenerationSection(Section):
     beams: NonNegativeInt = Field(1, description=describe_key("generation.beams"))
 
 
+class DecodingSection(Section):
+    """How scores are decoded, during training and after it; training itself needs none of it."""
+
+    beam_size: PositiveInt | None = Field(None, description=describe_key("decoding.beam_size"))
+    lm: str | None = Field(None, description=describe_key("decoding.lm"))
+    lm_weight: float | None = Field(None, description=describe_key("decoding.lm_weight"))
+    word_bonus: float | None = Field(None, description=describe_key("decoding.word_bonus"))
+    hotwords: str | None = Field(None, description=describe_key("decoding.hotwords"))
+    hotword_weight: float | None = Field(None, description=describe_key("decoding.hotword_weight"))
+
+
 class LoraSection(Section):
     """Low-rank updates instead of all weights (extra `lora`); merged into them when saved."""
 
@@ -272,6 +283,7 @@ class CtcRecipe(TrainingRecipe):
     )
     vocab: str = Field("auto", description=describe_key("vocab"))
     network: NetworkSection = NetworkSection()
+    decoding: DecodingSection = DecodingSection()
 
 
 class Seq2SeqRecipe(TrainingRecipe):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import nsmallest
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from gaudi_asr_cli.core.data.phonemes import pronounce_texts
 from gaudi_asr_cli.core.data.reading import read_measured
 from gaudi_asr_cli.core.data.sources import ReadOptions
-from gaudi_asr_cli.core.decoding.known_text import KnownTextDecoder, make_known_text_decoder
+from gaudi_asr_cli.core.decoding.known_text import TextFit, make_known_text_decoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import Noticed, Observer, StageStarted, UtteranceDone, ignore
@@ -48,14 +50,10 @@ class AlignRequest:
 
 @dataclass(frozen=True, slots=True)
 class AlignedUtterance:
-    """An utterance with the times of its words, or the error why there are none.
-
-    `score` is the mean over its words of the log probability of the text less that of the most
-    likely tokens: 0 where the text is what the model recognises, below where it is not.
-    """
+    """An utterance with the times of its words and its fit, or the error why there are none."""
 
     done: UtteranceDone
-    score: float | None
+    fit: TextFit | None
 
     def to_json(self) -> dict[str, Any]:
         words = () if self.done.transcript is None else self.done.transcript.words
@@ -63,7 +61,9 @@ class AlignedUtterance:
             "schema": "align/1",
             "id": self.done.utterance_id,
             "path": self.done.path,
-            "score": None if self.score is None else round(self.score, 4),
+            "score": None if self.fit is None else round(self.fit.score, 4),
+            "worst_score": None if self.fit is None else round(self.fit.worst_score, 4),
+            "hypothesis": None if self.fit is None else self.fit.hypothesis,
             "words": [
                 {
                     **_timed_json(word, "word"),
@@ -93,8 +93,7 @@ class AlignReport:
 
     @property
     def worst(self) -> tuple[AlignedUtterance, ...]:
-        scored = [one for one in self.aligned if one.score is not None]
-        return tuple(sorted(scored, key=lambda one: one.score or 0.0)[:MOST_MISFITS])
+        return tuple(find_worst_fits(self.aligned, MOST_MISFITS))
 
     @property
     def exit_code(self) -> int:
@@ -115,14 +114,8 @@ def align_texts(request: AlignRequest, device: Device, observe: Observer = ignor
             f"{request.segments} exists already.", remedy="Choose another file for --segments."
         )
     utterances = _read(request, observe)
-    recognizer = open_recognizer(request.model, device, request.options)
-    assert isinstance(recognizer, CtcRecognizer)  # noqa: S101 - as the kind of the options says
-    decoder = make_known_text_decoder(
-        recognizer.model.vocabulary, [one.text or "" for one in utterances]
-    )
-    observe(StageStarted("aligning", len(utterances), "files"))
     aligned = []
-    for one in _align(replace(recognizer, decoder=decoder), decoder, utterances, observe):
+    for one in align_utterances(utterances, request.model, device, request.options, observe):
         observe(one.done)
         aligned.append(one)
     segments = 0
@@ -133,15 +126,37 @@ def align_texts(request: AlignRequest, device: Device, observe: Observer = ignor
     return AlignReport(tuple(aligned), segments)
 
 
-def _align(
-    recognizer: CtcRecognizer,
-    decoder: KnownTextDecoder,
+def align_utterances(
     utterances: Sequence[Utterance],
-    observe: Observer,
-) -> Iterator[AlignedUtterance]:
-    for done in transcribe(recognizer, utterances, observe=observe):
+    model: str,
+    device: Device,
+    options: InferenceOptions = ALIGN_OPTIONS,
+    observe: Observer = ignore,
+) -> Generator[AlignedUtterance, None, None]:
+    """Align the text of each utterance, in order; one that fails has an error.
+
+    Raises:
+        DataError: The model is no CTC model.
+        UnreachableError: The model is neither cached nor reachable.
+    """
+    recognizer = open_recognizer(model, device, options)
+    assert isinstance(recognizer, CtcRecognizer)  # noqa: S101 - as the kind of the options says
+    if recognizer.phonemes_of is not None:
+        utterances = pronounce_texts(utterances, recognizer.phonemes_of, str)
+    decoder = make_known_text_decoder(
+        recognizer.model.vocabulary, [one.text or "" for one in utterances]
+    )
+    observe(StageStarted("aligning", len(utterances), "files"))
+    with_texts = replace(recognizer, decoder=decoder)
+    for done in transcribe(with_texts, utterances, observe=observe):
         named = done.error and f"{done.utterance_id}: {done.error}"
-        yield AlignedUtterance(replace(done, error=named), decoder.scores.get(done.utterance_id))
+        yield AlignedUtterance(replace(done, error=named), decoder.fits.get(done.utterance_id))
+
+
+def find_worst_fits(aligned: Iterable[AlignedUtterance], count: int) -> list[AlignedUtterance]:
+    """Return the utterances with the lowest worst scores, the lowest first."""
+    scored = ((one.fit.worst_score, index, one) for index, one in enumerate(aligned) if one.fit)
+    return [one for _, _, one in nsmallest(count, scored)]
 
 
 def _read(request: AlignRequest, observe: Observer) -> tuple[Utterance, ...]:

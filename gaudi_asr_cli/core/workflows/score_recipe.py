@@ -9,7 +9,7 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import RecipeError, UsageError
 from gaudi_asr_cli.core.events import Observer, ignore
 from gaudi_asr_cli.core.inference.options import InferenceOptions
-from gaudi_asr_cli.core.recipes.schema import TrainingRecipe
+from gaudi_asr_cli.core.recipes.schema import CtcRecipe, TrainingRecipe
 from gaudi_asr_cli.core.workflows.evaluation import (
     EVAL_OPTIONS,
     EvalReport,
@@ -18,6 +18,7 @@ from gaudi_asr_cli.core.workflows.evaluation import (
 )
 from gaudi_asr_cli.core.workflows.finetune.job import rules_of
 from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resolve_recipe
+from gaudi_asr_cli.core.workflows.finetune.tasks import decoder_options
 
 
 def score_recipe(
@@ -61,6 +62,8 @@ def score_recipe(
 
 def scoring_options(recipe: TrainingRecipe) -> InferenceOptions:
     """Return the recipe's options of inference: its kind of model, dtype, and generation."""
+    if isinstance(recipe, CtcRecipe):
+        return replace(decoder_options(recipe), dtype=recipe.dtype)
     values = recipe.model_dump()
     generation = values.get("generation", {})
     return replace(

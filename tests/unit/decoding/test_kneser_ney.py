@@ -1,5 +1,7 @@
+import gzip
 import itertools
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gaudi_asr_cli.core.decoding.lm import kneser_ney
+from gaudi_asr_cli.core.decoding.lm.arpa import format_arpa
 from gaudi_asr_cli.core.decoding.lm.kneser_ney import (
     FALLBACK_DISCOUNTS,
     compute_discounts,
@@ -132,3 +135,31 @@ def test_discounts_are_those_of_chen_and_goodman():
     # Y = 10 / 20; D1 = 1 - 2 Y 5/10; D2 = 2 - 3 Y 3/5; D3 = 3 - 4 Y 2/3.
     assert compute_discounts(counts) == pytest.approx((0.5, 1.1, 3 - 4 / 3))
     assert compute_discounts(np.array([1, 2, 3])) is None
+
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "lmplz"
+"""A text, and what `lmplz` of KenLM 0.3.0 wrote of it, with --order and --prune as named."""
+
+
+@pytest.mark.parametrize(
+    ("name", "order", "min_counts"),
+    [("order-3", 3, ()), ("order-4-prune-0-1-2", 4, (1, 2, 3))],
+)
+def test_probabilities_are_those_of_lmplz(name, order, min_counts):
+    text = (GOLDEN / "text.txt").read_text(encoding="utf-8")
+
+    found = estimate_kneser_ney(map(str.split, text.splitlines()), order, min_counts=min_counts)
+
+    ours = read_ngrams("".join(format_arpa(found.model)))
+    theirs = read_ngrams(gzip.decompress((GOLDEN / f"{name}.arpa.gz").read_bytes()).decode())
+    # lmplz gives <s> the probability 0, SRILM's convention is -99.
+    del ours["<s>"], theirs["<s>"]
+    assert found.fallbacks == ()
+    assert list(map(len, (ours, ours.keys() - theirs.keys()))) == [len(theirs), 0]
+    assert all(ours[ngram] == pytest.approx(theirs[ngram], abs=1e-5) for ngram in ours)
+
+
+def read_ngrams(arpa: str) -> dict[str, tuple[float, float]]:
+    """Return log10 of probability and back-off weight of each n-gram, without our reader."""
+    fields = [line.split("\t") for line in arpa.splitlines() if "\t" in line]
+    return {one[1]: (float(one[0]), float(one[2]) if one[2:] else 0.0) for one in fields}

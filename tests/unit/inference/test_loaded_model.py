@@ -16,6 +16,8 @@ from helpers.tiny_seq2seq import save_tiny_whisper
 
 import gaudi_asr_cli
 from gaudi_asr_cli import AsrError, load_model, score
+from gaudi_asr_cli.core.decoding.lm.arpa import write_arpa
+from gaudi_asr_cli.core.decoding.lm.kneser_ney import estimate_kneser_ney
 
 HEAVY = ("torch", "transformers", "numpy", "datasets", "jiwer", "pydantic", "rich", "typer")
 
@@ -95,6 +97,29 @@ def test_options_of_a_call_replace_those_of_the_model_for_this_call(folders, cli
 
     assert (german.language, german.words, german.segments) == ("de", (), ())
     assert model.transcribe(clips[0]).language == "hi"
+
+
+def test_a_beam_search_gives_the_texts_of_infer_by_either_way_of_giving_options(
+    folders, clips, tmp_path
+):
+    lm = tmp_path / "letters.arpa"
+    write_arpa(estimate_kneser_ney([list("abc"), list("bca")], 2).model, lm)
+    search = {"beam_size": 5, "lm": lm, "lm_weight": 2.0, "hotwords": "ab,c", "n_best": 2}
+    opened = load_model(folders["ctc"], device="cpu", dtype="fp32", **search)
+    called = load_model(folders["ctc"], device="cpu", dtype="fp32")
+
+    found = opened.transcribe(clips)
+
+    infer = run_here(
+        *["infer", *clips, "--model", folders["ctc"], "--dtype", "fp32", "--json"],
+        *["--beam-size", 5, "--lm", lm, "--lm-weight", 2.0, "--hotwords", "ab,c", "--n-best", 2],
+    )
+    lines = [json.loads(line) for line in infer.stdout.splitlines()]
+    assert [one.text for one in found] == [line["text"] for line in lines]
+    assert [one.text for one in found] != [one.text for one in called.transcribe(clips)]
+    assert all(len(one.n_best) == 2 for one in found)
+    by_call = called.transcribe(clips, **{**search, "hotwords": ["ab", "c"], "lm": str(lm)})
+    assert by_call == found
 
 
 def test_segments_hold_the_text_of_the_words_and_lie_between_pauses(folders, clips):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CtcTask:
-    """See `Task`."""
+    """See `Task`; `decoder` is that of scores, None for greedy."""
 
     model: CtcModel
+    decoder: Decoder | None = None
     kind: str = "finetune-ctc"
     generates: bool = False
     window_s: float | None = None
@@ -134,7 +136,8 @@ class CtcTask:
         return {"blank_share": blanks / frames if frames else 1.0}
 
     def recognizer(self) -> CtcRecognizer:
-        return CtcRecognizer(self.model, GreedyDecoder(self.model.vocabulary))
+        decoder = self.decoder or GreedyDecoder(self.model.vocabulary)
+        return CtcRecognizer(self.model, decoder)
 
     def save(self, directory: Path) -> None:
         save_model(self.model, directory)

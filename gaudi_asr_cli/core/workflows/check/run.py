@@ -13,6 +13,7 @@ from gaudi_asr_cli.core.data.phonemes import pronounce_texts
 from gaudi_asr_cli.core.data.quality import AudioFacts, inspect_audio, pick_evenly
 from gaudi_asr_cli.core.data.reading import read_measured
 from gaudi_asr_cli.core.data.sources import ReadOptions
+from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import (
     Observer,
@@ -35,6 +36,7 @@ from gaudi_asr_cli.core.workflows.check.findings import (
     judge_readable,
     judge_splits,
 )
+from gaudi_asr_cli.core.workflows.check.fits import CheckedFits, check_fits, require_aligner
 from gaudi_asr_cli.core.workflows.check.targets import CheckedTexts, find_target
 
 __all__ = ["CheckFinding", "CheckReport", "CheckRequest", "check"]
@@ -48,6 +50,7 @@ class CheckRequest:
 
     `vocabulary` is a folder that `vocab` wrote; the default is the model's own. Audio is decoded
     for at most `sample` utterances, spread evenly; headers and texts are read for all.
+    `align_model` aligns all texts to their audio, and the `worst` of them are listed.
     """
 
     train: tuple[str, ...]
@@ -58,6 +61,8 @@ class CheckRequest:
     vocabulary: Path | None = None
     rules: TextRules = field(default_factory=TextRules)
     sample: int = 200
+    align_model: str | None = None
+    worst: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class CheckReport:
     evaluation_utterances: int
     audio_s: float
     inspected: int
+    fits: CheckedFits | None = None
 
     @property
     def stops(self) -> bool:
@@ -80,6 +86,7 @@ class CheckReport:
         return DataError.exit_code if self.stops else 0
 
     def to_json(self) -> dict[str, Any]:
+        alignment = {} if self.fits is None else {"alignment": self.fits.to_json()}
         return {
             "schema": "check/1",
             "stops": self.stops,
@@ -89,17 +96,24 @@ class CheckReport:
             "hours": self.audio_s / 3600,
             "inspected": self.inspected,
             "findings": [asdict(finding) for finding in self.findings],
+            **alignment,
         }
 
 
-def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
-    """Check data against a model, without loading the network or changing anything.
+def check(
+    request: CheckRequest, observe: Observer = ignore, device: Device | None = None
+) -> CheckReport:
+    """Check data against a model, changing nothing.
+
+    A network is loaded only to align, on `device`.
 
     Raises:
         DataError: The data or the model cannot be read at all, or no utterance is usable.
-        UsageError: A vocabulary for an encoder-decoder, which has a tokenizer.
+        UsageError: A vocabulary for an encoder-decoder, which has a tokenizer; or `align_model`
+            cannot align.
         UnreachableError: The model or the data is on the hub, and the hub cannot be reached.
     """
+    aligner = None if device is None else require_aligner(request.align_model)
     target = find_target(request.model, request.vocabulary)
     if request.model is not None:
         report_notes(request.model, observe)
@@ -108,6 +122,10 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
     utterances = (*train.utterances, *evaluation.utterances)
     texts = _read_texts(utterances, request.rules, target.phonemes_of)
     inspected = _inspect(pick_evenly(utterances, request.sample), observe)
+    fits = None
+    if device is not None and aligner is not None:
+        spoken = [request.rules.clean(one.text or "") for one in utterances]
+        fits = check_fits(aligner, utterances, spoken, device, observe, worst=request.worst)
     findings = (
         judge_readable((train, evaluation), inspected),
         judge_contradictions((train, evaluation)),
@@ -117,6 +135,7 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
         *judge_lengths(utterances),
         *judge_audio(inspected),
         *judge_splits(train.utterances, evaluation.utterances),
+        *(() if fits is None else fits.findings()),
     )
     return CheckReport(
         findings=findings,
@@ -125,6 +144,7 @@ def check(request: CheckRequest, observe: Observer = ignore) -> CheckReport:
         evaluation_utterances=len(evaluation.utterances),
         audio_s=train.audio_s + evaluation.audio_s,
         inspected=len(inspected.facts) + len(inspected.broken),
+        fits=fits,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from gaudi_asr_cli.core.data.paths import expand_home
 from gaudi_asr_cli.core.distributed.handover import Handover
 from gaudi_asr_cli.core.errors import RecipeError, UsageError
 from gaudi_asr_cli.core.events import Event, Noticed, Observer
@@ -30,7 +32,7 @@ from gaudi_asr_cli.core.recipes.loading import (
     with_secrets,
     with_settings,
 )
-from gaudi_asr_cli.core.recipes.schema import DataSection, TrainingRecipe
+from gaudi_asr_cli.core.recipes.schema import CtcRecipe, DataSection, TrainingRecipe
 from gaudi_asr_cli.core.run_lock import hold_lock
 from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.secret_values import (
@@ -225,9 +227,21 @@ def absolute(recipe: TrainingRecipe) -> TrainingRecipe:
             return None
         return data.model_copy(update={"data": [expanded(source) for source in data.sources]})
 
-    return recipe.model_copy(
-        update={name: with_absolute_paths(getattr(recipe, name)) for name in SPLIT_KEYS}
-    )
+    changed: dict[str, Any] = {
+        name: with_absolute_paths(getattr(recipe, name)) for name in SPLIT_KEYS
+    }
+    if isinstance(recipe, CtcRecipe):
+        files = {"lm": recipe.decoding.lm, "hotwords": recipe.decoding.hotwords}
+        found = {name: _absolute_file(value) for name, value in files.items() if value}
+        changed["decoding"] = recipe.decoding.model_copy(update=found)
+    return recipe.model_copy(update=changed)
+
+
+def _absolute_file(name: str) -> str:
+    """Return the absolute path of a file or folder; a list of words stays as it is."""
+    path = expand_home(name)
+    # Unlike Path.exists this is false, not an error, for what cannot be the name of a file.
+    return str(path.resolve()) if os.path.exists(path) else name  # noqa: PTH110
 
 
 def open_folder(

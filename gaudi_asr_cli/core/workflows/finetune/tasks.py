@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gaudi_asr_cli.core.decoding.scorer_setup import read_hotwords
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, RecipeError
 from gaudi_asr_cli.core.events import Noticed, Observer
+from gaudi_asr_cli.core.inference.ctc import CtcRecognizer, choose_decoder
+from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.models.ctc.scratch import build_from_scratch
 from gaudi_asr_cli.core.models.ctc.tuning import freeze, open_for_training
 from gaudi_asr_cli.core.models.folder import find_model, has_trained_head
@@ -54,7 +57,7 @@ def open_ctc_task(
     """Open the CTC model to train, with the vocabulary of the recipe.
 
     Raises:
-        DataError: The vocabulary lacks the data's characters.
+        DataError: The vocabulary lacks the data's characters, or the language model is broken.
         RecipeError: `model: scratch` has no architecture or no vocabulary.
     """
     vocabulary = choose_vocabulary(recipe, texts)
@@ -88,7 +91,33 @@ def open_ctc_task(
             )
         )
     freeze(model, recipe.freeze)
-    return CtcTask(model)
+    # Before training: a broken language model is an error now, not at the first score.
+    recognizer = CtcRecognizer(model, choose_decoder(model, decoder_options(recipe)))
+    for note in recognizer.notes:
+        observe(Noticed(note))
+    return CtcTask(model, recognizer.decoder)
+
+
+def decoder_options(recipe: CtcRecipe) -> InferenceOptions:
+    """Return the options of scoring, during training and after it.
+
+    Raises:
+        UsageError: A weight without its language model or hotwords, or no hotword.
+        DataError: The file of the hotwords cannot be read.
+    """
+    chosen = recipe.decoding
+    options = InferenceOptions(
+        kind="ctc",
+        timestamps="none",
+        beams=chosen.beam_size,
+        lm=chosen.lm,
+        lm_weight=chosen.lm_weight,
+        word_bonus=chosen.word_bonus,
+        hotwords=() if chosen.hotwords is None else read_hotwords(chosen.hotwords),
+        hotword_weight=chosen.hotword_weight,
+    )
+    options.check()
+    return options
 
 
 def choose_vocabulary(recipe: CtcRecipe, texts: list[str]) -> Vocabulary | None:
