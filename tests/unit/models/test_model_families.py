@@ -18,7 +18,9 @@ from gaudi_asr_cli.core.models.families import FAMILIES
 from gaudi_asr_cli.core.models.folder import find_model, kind_of
 
 CPU = CpuDevice(frozenset(), "a test's CPU")
-NEW = [name for name, prefix in NEW_FAMILIES.items() if hasattr(transformers, f"{prefix}ForCTC")]
+NEW = [
+    name for name, (prefix, _) in NEW_FAMILIES.items() if hasattr(transformers, f"{prefix}ForCTC")
+]
 LENGTHS = (16_000, 24_000, 9_001, 5_000)
 
 
