@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from helpers.tiny_corpus import WORDS
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -45,6 +46,19 @@ def write_subwords(directory: Path, tokenizer: Tokenizer, *, blank: str = "<pad>
     return directory
 
 
+def balance_tokens(network: Any) -> None:
+    """Subtract from each token its mean logit on noise, so that no token wins everywhere."""
+    import torch
+    from helpers.tiny_models import make_batch
+
+    from gaudi_asr_cli.core.models.features import default_settings, open_frontend
+
+    config = network.config.to_dict()
+    noise = open_frontend(default_settings(config), config, 1).prepare(make_batch([80_000]))
+    with torch.inference_mode():
+        network.ctc_head.bias.data -= network(**noise).logits.mean(dim=(0, 1))
+
+
 def save_subword_model(directory: Path, family: str) -> Path:
     """Save a model of a new family whose vocabulary is subwords.
 
@@ -62,7 +76,9 @@ def save_subword_model(directory: Path, family: str) -> Path:
     tokenizer = train_tokenizer(unigram=family == "lasr")
     write_subwords(directory, tokenizer)
     with quiet_transformers():
-        build_tiny_network(family, read_vocabulary(directory)).save_pretrained(directory)
+        network = build_tiny_network(family, read_vocabulary(directory))
+        balance_tokens(network)
+        network.save_pretrained(directory)
         if family == "parakeet":
             (directory / "preprocessor_config.json").unlink()
             transformers.ParakeetProcessor(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -195,7 +196,7 @@ class GreedyDecoder:
     def _find_marked_words(self, runs: Runs, mark: str) -> tuple[Integers, Integers]:
         tokens = [self.vocabulary.tokens[one] for one in runs.tokens.tolist()]
         firsts = [i for i, token in enumerate(tokens) if i == 0 or token.startswith(mark)]
-        pairs = zip(firsts, [*firsts[1:], len(tokens)], strict=True)
+        pairs = pairwise([*firsts, len(tokens)])
         # A mark alone is no word.
         words = [(a, b) for a, b in pairs if any(one.strip(mark) for one in tokens[a:b])]
         bounds = np.array(words, np.int64).reshape(-1, 2)
