@@ -220,6 +220,22 @@ class Output(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Subwords:
+    """A tokenizer of subwords: its files by name, and the mark that a token of a new word has.
+
+    The first file is tokenizer.json.
+    """
+
+    files: tuple[tuple[str, str], ...] = field(repr=False)
+    mark: str
+
+    @property
+    def definition(self) -> str:
+        """The content of tokenizer.json."""
+        return self.files[0][1]
+
+
+@dataclass(frozen=True, slots=True)
 class Vocabulary:
     """Tokens of a CTC model: token i is column i of the emissions.
 
@@ -227,6 +243,7 @@ class Vocabulary:
     the espeak-ng code of the language whose phonemes the tokens are; None: they are characters.
     `separator` is what the delimiter is in text; nothing in some languages without spaces.
     `unnamed` are columns without a token, which never win against one that has a token.
+    `subwords` is set where tokens are subwords, which have no delimiter between words.
     """
 
     tokens: tuple[str, ...]
@@ -237,6 +254,7 @@ class Vocabulary:
     phonemes_of: str | None = None
     separator: str = " "
     unnamed: frozenset[int] = frozenset()
+    subwords: Subwords | None = None
 
 
 @dataclass(frozen=True, slots=True)

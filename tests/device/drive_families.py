@@ -14,8 +14,9 @@ from drive import open_named
 
 def main(out: Path, name: str, mode: str) -> None:
     device = open_named(name, mode)
+    from helpers.subword_models import save_subword_model
     from helpers.tiny_corpus import write_corpus
-    from helpers.tiny_models import FAMILIES, NEW_FAMILIES, save_tiny_model
+    from helpers.tiny_models import FAMILIES, NEW_FAMILIES
 
     from gaudi_asr_cli.core.inference.options import InferenceOptions
     from gaudi_asr_cli.core.inference.recognizer import open_recognizer
@@ -27,7 +28,7 @@ def main(out: Path, name: str, mode: str) -> None:
     found = {}
     for family in NEW_FAMILIES:
         if family in FAMILIES:
-            folder = save_tiny_model(out / family, family)
+            folder = save_subword_model(out / family, family)
             recognizer = open_recognizer(str(folder), device, InferenceOptions(dtype="fp32"))
             results = transcribe(recognizer, clips)
             found[family] = [one.transcript and one.transcript.text for one in results]

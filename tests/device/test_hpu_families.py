@@ -36,4 +36,4 @@ def test_texts_of_a_gaudi_equal_those_of_a_cpu(tmp_path, mode):
     found = texts(tmp_path / "hpu", "hpu", mode)
 
     assert found == expected
-    assert all(len(set(of_family)) > 3 for of_family in found.values())
+    assert all(len(set(of_family)) > 2 for of_family in found.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,11 +80,20 @@ CONFORMER = {
     # Layers that are dropped at random would make the losses of training depend on the seed.
     "layerdrop": 0.0,
 }
-NEW_FAMILIES = {"parakeet": "Parakeet", "lasr": "Lasr"}
+GRANITE = {
+    **{key: one for key, one in CONFORMER.items() if key != "layerdrop"},
+    "context_size": 8,
+    "max_position_embeddings": 16,
+}
+NEW_FAMILIES = {
+    "parakeet": ("Parakeet", CONFORMER),
+    "lasr": ("Lasr", CONFORMER),
+    "granite": ("GraniteSpeech5", GRANITE),
+}
 """Families that transformers 4.55 does not have; their encoder has a configuration of its own."""
 FAMILIES |= {
-    name: (prefix, {"encoder_config": CONFORMER})
-    for name, prefix in NEW_FAMILIES.items()
+    name: (prefix, {"encoder_config": encoder})
+    for name, (prefix, encoder) in NEW_FAMILIES.items()
     if hasattr(transformers, f"{prefix}ForCTC")
 }
 
@@ -102,6 +112,10 @@ def build_tiny_network(
     vocabulary = tiny_vocabulary() if vocabulary is None else vocabulary
     prefix, fields = FAMILIES[family]
     config_name = "CTCConfig" if "encoder_config" in fields else "Config"
+    if family == "granite":
+        # Its encoder predicts tokens as well.
+        encoder = {**fields["encoder_config"], "vocab_size": len(vocabulary.tokens)}
+        fields = {**fields, "encoder_config": encoder}
     config = getattr(transformers, prefix + config_name)(
         **fields, vocab_size=len(vocabulary.tokens), pad_token_id=vocabulary.blank
     )
@@ -127,8 +141,13 @@ def save_tiny_model(
     with quiet_transformers():
         network.save_pretrained(directory)
         settings = default_settings(network.config.to_dict())
-        kind = getattr(transformers, settings["feature_extractor_type"])
-        kind.from_dict(dict(settings)).save_pretrained(directory)
+        if family == "granite":
+            # transformers' class needs torchaudio.
+            text = json.dumps(settings)
+            (directory / "preprocessor_config.json").write_text(text)
+        else:
+            kind = getattr(transformers, settings["feature_extractor_type"])
+            kind.from_dict(dict(settings)).save_pretrained(directory)
     if head:
         write_tokenizer_files(vocabulary, directory)
     return directory

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ from gaudi_asr_cli.core.records import (
     Vocabulary,
     WordTiming,
 )
+from gaudi_asr_cli.core.text.subwords import decode_subwords
 
 if TYPE_CHECKING:
     Integers = NDArray[np.int64]
@@ -33,6 +35,7 @@ BOUNDARY = 0.6
 
 Chosen among some 45 rules on connected digits, where word times are exact, with dev and test in
 view; values from 0.5 to 0.67 are as good (`docs/log.md`)."""
+HALFWAY = 0.5
 MAX_BOUNDARY_S = 0.2
 """Maximum distance of a boundary from its spike; the rest is a pause."""
 
@@ -117,10 +120,11 @@ class GreedyDecoder:
         firsts, lasts = self._find_words(runs)
         if not len(firsts):
             return Transcript(utterance.id, "")
-        times_s = _time_words(runs, firsts, lasts, len(probabilities), frame_s)
+        runs_of_words = _Words(firsts, lasts, self.vocabulary.delimiter)
+        times_s = _time_words(runs, runs_of_words, len(probabilities), frame_s)
         starts_s, ends_s = (_to_file_clock(one_s, utterance.audio).tolist() for one_s in times_s)
         confidences = _average_words(probabilities, runs, firsts, lasts).tolist()
-        texts = ["".join(letters[a:b]) for a, b in zip(firsts, lasts, strict=True)]
+        texts = [self._write_word(runs, letters, a, b) for a, b in zip(firsts, lasts, strict=True)]
         timed = zip(texts, starts_s, ends_s, confidences, strict=True)
         words = tuple(WordTiming(*word) for word in timed)
         if self.characters:
@@ -134,10 +138,22 @@ class GreedyDecoder:
                 )
                 for word, a, b in zip(words, firsts, lasts, strict=True)
             )
-        return Transcript(utterance.id, self._join(letters), words)
+        return Transcript(utterance.id, self._write(runs, letters), words)
+
+    def _write(self, runs: Runs, letters: Sequence[str]) -> str:
+        if self.vocabulary.subwords is not None:
+            return self.text_of(runs.tokens.tolist())
+        return self._join(letters)
+
+    def _write_word(self, runs: Runs, letters: Sequence[str], first: int, last: int) -> str:
+        if self.vocabulary.subwords is not None:
+            return self.text_of(runs.tokens[first:last].tolist())
+        return "".join(letters[first:last])
 
     def text_of(self, tokens: Sequence[int]) -> str:
-        """Return the text of letters and delimiters."""
+        """Return the text of letters and delimiters, or of subwords."""
+        if self.vocabulary.subwords is not None:
+            return decode_subwords(self.vocabulary.subwords, tokens).strip()
         delimiter, names = self.vocabulary.delimiter, self.vocabulary.tokens
         space = self.vocabulary.separator
         return self._join([space if token == delimiter else names[token] for token in tokens])
@@ -155,14 +171,19 @@ class GreedyDecoder:
     def _letters_of(self, runs: Runs) -> list[str]:
         """Return the token of each run, the separator (a space) for the delimiter."""
         vocabulary = self.vocabulary
+        if vocabulary.subwords is not None:
+            mark = vocabulary.subwords.mark
+            return [vocabulary.tokens[one].replace(mark, "") for one in runs.tokens.tolist()]
         delimiter, space, tokens = vocabulary.delimiter, vocabulary.separator, vocabulary.tokens
         return [space if token == delimiter else tokens[token] for token in runs.tokens.tolist()]
 
     def _find_words(self, runs: Runs) -> tuple[Integers, Integers]:
         """Return the first run and the run after the last of each word (W,), split at delimiters.
 
-        A phoneme is a word of its own.
+        A phoneme is a word of its own. A word of subwords begins at the next mark.
         """
+        if self.vocabulary.subwords is not None:
+            return self._find_marked_words(runs, self.vocabulary.subwords.mark)
         if self.vocabulary.phonemes_of is not None:
             positions = np.arange(len(runs.tokens) + 1)
             return positions[:-1], positions[1:]
@@ -171,6 +192,15 @@ class GreedyDecoder:
         firsts, lasts = cuts[:-1] + 1, cuts[1:]
         not_empty = firsts < lasts
         return firsts[not_empty], lasts[not_empty]
+
+    def _find_marked_words(self, runs: Runs, mark: str) -> tuple[Integers, Integers]:
+        tokens = [self.vocabulary.tokens[one] for one in runs.tokens.tolist()]
+        firsts = [i for i, token in enumerate(tokens) if i == 0 or token.startswith(mark)]
+        pairs = pairwise([*firsts, len(tokens)])
+        # A mark alone is no word.
+        words = [(a, b) for a, b in pairs if any(one.strip(mark) for one in tokens[a:b])]
+        bounds = np.array(words, np.int64).reshape(-1, 2)
+        return bounds[:, 0], bounds[:, 1]
 
 
 def find_runs(best: Integers) -> Runs:
@@ -201,21 +231,34 @@ def with_pauses(runs: Runs, frames: TokenFrames, delimiter: int) -> Runs:
     )
 
 
-def _time_words(
-    runs: Runs, firsts: Integers, lasts: Integers, frames: int, frame_s: float
-) -> tuple[Seconds, Seconds]:
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The first run and the run after the last of each word, int64 (W,), and the delimiter."""
+
+    firsts: Integers
+    lasts: Integers
+    delimiter: int | None
+
+
+def _time_words(runs: Runs, words: _Words, frames: int, frame_s: float) -> tuple[Seconds, Seconds]:
     """Return starts and ends (W,) in seconds from the first frame; words never overlap.
 
     CTC emits a letter as a spike once it has enough context, so the first spike of a word is late
     and the last one early. The boundary lies between the spike and the adjacent delimiter (or the
-    end of the audio), at `BOUNDARY` of the distance.
+    end of the audio), at `BOUNDARY` of the distance; halfway between words without a delimiter.
     """
+    firsts, lasts = words.firsts, words.lasts
+    # An end of the audio is like a delimiter.
+    tokens = np.concatenate(([-1], runs.tokens, [-1]))
+    ends, beyond = [-1] if words.delimiter is None else [-1, words.delimiter], lasts + 1
     delimiter_ends = np.concatenate(([0], runs.ends))[firsts]
     delimiter_starts = np.append(runs.starts, frames)[lasts]
     leads_s = (runs.starts[firsts] - delimiter_ends) * frame_s
     trails_s = (delimiter_starts - runs.ends[lasts - 1]) * frame_s
-    starts_s = runs.starts[firsts] * frame_s - np.minimum(leads_s * BOUNDARY, MAX_BOUNDARY_S)
-    ends_s = runs.ends[lasts - 1] * frame_s + np.minimum(trails_s * BOUNDARY, MAX_BOUNDARY_S)
+    leads_s *= np.where(np.isin(tokens[firsts], ends), BOUNDARY, HALFWAY)
+    trails_s *= np.where(np.isin(tokens[beyond], ends), BOUNDARY, HALFWAY)
+    starts_s = runs.starts[firsts] * frame_s - np.minimum(leads_s, MAX_BOUNDARY_S)
+    ends_s = runs.ends[lasts - 1] * frame_s + np.minimum(trails_s, MAX_BOUNDARY_S)
     return starts_s, ends_s
 
 
@@ -224,12 +267,14 @@ def _time_characters(
 ) -> tuple[WordTiming, ...]:
     """Time the letters (R,) of a word: each lasts from its spike to the next one's.
 
-    The first starts with the word, the last ends with it.
+    The first starts with the word, the last ends with it. A mark alone is none.
     """
+    shown = [i for i, letter in enumerate(letters) if letter]
+    letters, spikes_s = [letters[i] for i in shown], spikes_s[shown]
     inner = np.clip(spikes_s[1:], word.start_s, word.end_s).tolist()
     boundaries = [word.start_s, *inner, word.end_s]
     return tuple(
-        WordTiming(letter, boundaries[i], boundaries[i + 1], float(confidences[i]))
+        WordTiming(letter, boundaries[i], boundaries[i + 1], float(confidences[shown[i]]))
         for i, letter in enumerate(letters)
     )
 

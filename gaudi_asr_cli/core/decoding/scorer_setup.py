@@ -64,6 +64,11 @@ def make_scorer(
         MachineError: It is a binary file of KenLM.
         UsageError: No hotword can be written in the vocabulary.
     """
+    if vocabulary.subwords is not None and (lm is not None or hotwords):
+        raise UsageError(
+            "The model writes subwords, which no language model of words and no hotwords score.",
+            remedy="Leave --lm and --hotwords out, or use a CTC model that writes characters.",
+        )
     delimiter = -1 if vocabulary.delimiter is None else vocabulary.delimiter
     found = None if lm is None else find_language_model(lm)
     weights = (None, None) if found is None else found.weights

@@ -223,11 +223,20 @@ class CtcRecognizer:
         settings = model.frontend.settings
         name = str(settings.get("feature_extractor_type", "Wav2Vec2FeatureExtractor"))
         write_tokenizer_files(model.vocabulary, scratch)
-        tokenizer = transformers.Wav2Vec2CTCTokenizer.from_pretrained(scratch)
+        kind = "Wav2Vec2CTCTokenizer" if model.vocabulary.subwords is None else "AutoTokenizer"
+        tokenizer = getattr(transformers, kind).from_pretrained(scratch)
+        try:
+            extractor = getattr(transformers, name).from_dict(dict(settings))
+        except ImportError as error:
+            reason = " ".join(str(error).split()).partition(".")[0]
+            raise MachineError(
+                f"transformers' pipeline cannot be the baseline of {model.name}: {reason}.",
+                remedy="Install that package, or leave --baseline out.",
+            ) from error
         arguments = {
             "model": model.network,
             "tokenizer": tokenizer,
-            "feature_extractor": getattr(transformers, name).from_dict(dict(settings)),
+            "feature_extractor": extractor,
         }
         return PipelineArguments(arguments, {}, {}, str(tokenizer.unk_token))
 

@@ -43,25 +43,29 @@ class ModelFamily:
         kind: `ctc` or `seq2seq`.
         geometry: Returns the layers that downsample time; None if the network has fixed windows.
         head: Name of the CTC head in the network.
+        tied_head: Name of a projection inside of the encoder that has the weights of the head,
+            and is stored in its place.
         extractor: transformers' class that computes mel features; None: samples are normalised.
+        open_features: Builds our own extraction from the settings, if that class needs a package
+            that is not required.
         settings: Returns the settings of the feature extraction of a folder that has none.
         processor: transformers' class that joins features and tokenizer.
         isolates_padding: Attention masks isolate the audio from padding.
         eager_only: transformers 5 implements eager attention only.
         packed_body: Name of the body in the weights, if the CPU engine implements its layers.
-        inner_config: Field of the configuration with the encoder's fields.
     """
 
     kind: str
     geometry: Callable[[ModelConfig], FrameGeometry] | None
     head: str = _HEAD
+    tied_head: str | None = None
     extractor: str | None = None
+    open_features: Callable[[Mapping[str, Any]], Any] | None = None
     settings: Callable[[ModelConfig], dict[str, Any]] = raw_settings
     processor: str = _PROCESSOR
     isolates_padding: bool = False
     eager_only: bool = False
     packed_body: str | None = None
-    inner_config: str | None = None
 
 
 _CTC = "gaudi_asr_cli.core.models.ctc"
@@ -70,6 +74,7 @@ FAMILIES: Registry[ModelFamily] = Registry(
     "architecture",
     {
         "data2vec-audio": f"{_CTC}.wav2vec2:DATA2VEC_AUDIO",
+        "granite_speech5_ctc": f"{_CTC}.granite:GRANITE",
         "hubert": f"{_CTC}.wav2vec2:HUBERT",
         "lasr_ctc": f"{_CTC}.lasr:LASR",
         "parakeet_ctc": f"{_CTC}.parakeet:PARAKEET",
@@ -110,6 +115,17 @@ def head_of(config: ModelConfig) -> str:
     """Return the name of the CTC head in networks of this configuration."""
     family = family_of(config)
     return _HEAD if family is None else family.head
+
+
+def stored_head_of(config: ModelConfig) -> str:
+    """Return the name under which the weights of the CTC head are stored."""
+    family = family_of(config)
+    return head_of(config) if family is None or family.tied_head is None else family.tied_head
+
+
+def has_tied_head(config: ModelConfig) -> bool:
+    """Return whether the head shares its weights with the encoder, so that its size is fixed."""
+    return stored_head_of(config) != head_of(config)
 
 
 def isolates_padding(config: ModelConfig) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.json_files import read_json_object
 from gaudi_asr_cli.core.models.contents import COPY_AGAIN
-from gaudi_asr_cli.core.models.families import family_of, raw_settings
+from gaudi_asr_cli.core.models.families import ModelFamily, family_of, raw_settings
 from gaudi_asr_cli.core.models.frames import resampled_length
 from gaudi_asr_cli.core.models.own_code import ASKS_FOR_CODE
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, AudioSpan, Utterance
@@ -37,7 +37,8 @@ class Frontend:
 
     `extractor` is transformers' own for mel features, None for raw samples;
     clips shorter than `minimum_samples`, the receptive field, are padded with zeros to it.
-    Samples come at `SAMPLE_RATE_HZ`; the network receives them at `rate_hz`.
+    Samples come at `SAMPLE_RATE_HZ`; the network receives them at `rate_hz`. `mel_frames` holds
+    the numbers of mel frames of samples that were counted.
     """
 
     normalizes: bool = True
@@ -46,6 +47,7 @@ class Frontend:
     settings: Mapping[str, Any] = field(default_factory=dict)
     extractor: Any = None
     rate_hz: int = SAMPLE_RATE_HZ
+    mel_frames: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
     def prepare(self, batch: AudioBatch) -> dict[str, torch.Tensor]:
         """Return keyword arguments of the network for a batch of samples (B, T).
@@ -81,21 +83,36 @@ class Frontend:
         clips = [
             pad_to(batch.samples[row, :length], minimum) for row, length in enumerate(batch.lengths)
         ]
-        features = self.extractor(
+        features = self._extract(clips)
+        mask = np.asarray(features["attention_mask"], dtype=np.int64)
+        # An odd mel frame at the end is masked and has no effect, so it is cut off.
+        frames = int(mask.sum(axis=1).max())
+        values = np.asarray(features["input_features"], dtype=np.float32)[:, :frames]
+        width = max(batch.samples.shape[1], minimum)
+        longest = max(len(clip) for clip in clips)
+        # As wide as the batch: a bucket whose longest clip is shorter keeps its shape.
+        missing = 0 if longest == width else self._count_mel_frames(width) - frames
+        return {
+            "input_features": torch.from_numpy(np.pad(values, ((0, 0), (0, missing), (0, 0)))),
+            "attention_mask": torch.from_numpy(np.pad(mask[:, :frames], ((0, 0), (0, missing)))),
+        }
+
+    def _extract(self, clips: list[NDArray[np.float32]]) -> Mapping[str, Any]:
+        features: Mapping[str, Any] = self.extractor(
             clips,
             sampling_rate=self.rate_hz,
             padding=True,
             return_attention_mask=True,
             return_tensors="np",
         )
-        mask = np.asarray(features["attention_mask"], dtype=np.int64)
-        # An odd mel frame at the end is masked and has no effect, so it is cut off.
-        frames = int(mask.sum(axis=1).max())
-        values = np.asarray(features["input_features"], dtype=np.float32)[:, :frames]
-        return {
-            "input_features": torch.from_numpy(values),
-            "attention_mask": torch.from_numpy(mask[:, :frames]),
-        }
+        return features
+
+    def _count_mel_frames(self, samples: int) -> int:
+        """Return the number of mel frames that are not masked, of so many samples."""
+        if samples not in self.mel_frames:
+            features = self._extract([np.zeros(samples, np.float32)])
+            self.mel_frames[samples] = int(np.asarray(features["attention_mask"]).sum())
+        return self.mel_frames[samples]
 
 
 def resample(batch: AudioBatch, rate_hz: int) -> AudioBatch:
@@ -186,22 +203,28 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
             )
 
 
+def _open_extractor(family: ModelFamily, settings: Mapping[str, Any]) -> Any:
+    """Build what computes the family's mel features: transformers' class, or ours."""
+    if family.open_features is not None:
+        return family.open_features(settings)
+    import transformers
+
+    return getattr(transformers, str(family.extractor)).from_dict(dict(settings))
+
+
 def open_frontend(
     settings: Mapping[str, Any], config: Mapping[str, Any], minimum_samples: int
 ) -> Frontend:
     """Build the frontend for the settings of a feature extractor."""
     family = family_of(config)
     if family is not None and family.extractor is not None:
-        import transformers
-
-        kind = getattr(transformers, family.extractor)
         _check_settings(settings)
         try:
             frontend = Frontend(
                 masks=True,
                 minimum_samples=minimum_samples,
                 settings=settings,
-                extractor=kind.from_dict(dict(settings)),
+                extractor=_open_extractor(family, settings),
                 rate_hz=read_rate(settings),
             )
             # Values that do not fit each other are found by their first use only.

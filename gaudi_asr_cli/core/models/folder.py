@@ -23,7 +23,12 @@ from gaudi_asr_cli.core.models.contents import (
     missing_config_error,
     named_file_error,
 )
-from gaudi_asr_cli.core.models.families import family_of, head_of, list_architectures
+from gaudi_asr_cli.core.models.families import (
+    family_of,
+    head_of,
+    list_architectures,
+    stored_head_of,
+)
 from gaudi_asr_cli.core.models.own_code import refuse_own_code
 from gaudi_asr_cli.core.models.sizes import check_sizes
 
@@ -117,8 +122,9 @@ def _find_folder(name: str, language: str | None) -> ModelFolder:
 
 def has_trained_head(folder: ModelFolder) -> bool:
     """Return whether the weights include a CTC head; pretrained checkpoints have none."""
-    head = f"{head_of(folder.read_config())}.weight"
-    return head in set(_read_keys(folder.list_weights()))
+    config = folder.read_config()
+    heads = {f"{name}.weight" for name in (head_of(config), stored_head_of(config))}
+    return not heads.isdisjoint(_read_keys(folder.list_weights()))
 
 
 def _read_keys(weights: Iterable[Path]) -> Iterable[str]:

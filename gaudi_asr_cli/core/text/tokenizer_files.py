@@ -1,4 +1,6 @@
-"""Read and write the files of transformers' `Wav2Vec2CTCTokenizer`, without transformers.
+"""Read and write the files of a CTC model's tokenizer, without transformers.
+
+They are those of transformers' `Wav2Vec2CTCTokenizer`, or of a tokenizer of subwords.
 
 A model saved with them opens with `AutoProcessor.from_pretrained` in transformers 4.55 and 5 and
 `batch_decode` of its argmax gives the same text as our greedy decoder.
@@ -9,12 +11,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Container, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.json_files import read_json_object
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Vocabulary
+from gaudi_asr_cli.core.text.subwords import (
+    TOKENIZER_FILE,
+    list_columns,
+    list_special,
+    read_subwords,
+)
 from gaudi_asr_cli.core.whole_files import write_whole
 
 UNUSED = re.compile(r"<unused \d+>")
@@ -23,8 +32,15 @@ _MAX_GAPS = 1000  # columns without a token; with more of them the file is broke
 
 
 def write_tokenizer_files(vocabulary: Vocabulary, directory: Path) -> None:
-    """Write vocab.json, tokenizer_config.json and special_tokens_map.json."""
+    """Write vocab.json, tokenizer_config.json and special_tokens_map.json.
+
+    Subwords have their tokenizer.json in place of vocab.json.
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    if vocabulary.subwords is not None:
+        for name, content in vocabulary.subwords.files:
+            write_whole(directory / name, content)
+        return
     names = _special_names(vocabulary)
     _write_json(
         directory / "vocab.json",
@@ -112,15 +128,36 @@ def read_vocabulary(directory: Path, *, language: str | None = None) -> Vocabula
     """Read the vocabulary of a model's folder, as transformers would use it.
 
     Args:
-        directory: Folder with vocab.json and, usually, tokenizer_config.json.
+        directory: Folder with vocab.json (or tokenizer.json, for subwords) and, usually,
+            tokenizer_config.json.
         language: Language in a nested vocab.json (MMS); the configured one by default.
 
     Raises:
-        DataError: vocab.json is missing or broken, or lacks the language or the blank.
+        DataError: The file is missing or broken, or lacks the language or the blank.
     """
     config = _read_tokenizer_config(directory)
+    if not has_characters(directory) and has_vocabulary(directory):
+        return _read_subword_vocabulary(directory, config)
     columns = _read_columns(directory, config, language)
     return _assemble(_order_tokens(columns, directory), columns, config, directory)
+
+
+def has_vocabulary(directory: Path) -> bool:
+    """Return whether a folder holds a vocabulary, of characters or of subwords."""
+    return has_characters(directory) or (directory / TOKENIZER_FILE).exists()
+
+
+def has_characters(directory: Path) -> bool:
+    """Return whether a folder holds a vocab.json."""
+    return (directory / "vocab.json").exists()
+
+
+def _read_subword_vocabulary(directory: Path, config: dict[str, Any]) -> Vocabulary:
+    subwords = read_subwords(directory)
+    columns = list_columns(subwords)
+    plain = _assemble(_order_tokens(columns, directory), columns, config, directory)
+    special = plain.special | list_special(subwords)
+    return replace(plain, delimiter=None, special=special, separator=" ", subwords=subwords)
 
 
 def _assemble(
@@ -132,7 +169,7 @@ def _assemble(
     blank, unknown = column("pad_token", "<pad>"), column("unk_token", "<unk>")
     if blank is None:
         raise DataError(
-            f"{directory}: the padding token, which is the CTC blank, is not in vocab.json.",
+            f"{directory}: the padding token, which is the CTC blank, is not in the vocabulary.",
             remedy="Set pad_token in tokenizer_config.json to the model's blank token.",
         )
     marks = {blank, unknown, column("bos_token", "<s>"), column("eos_token", "</s>")}
@@ -222,9 +259,10 @@ def unused_token(column: int) -> str:
 
 
 def _broken_columns(directory: Path) -> DataError:
+    path = directory / ("vocab.json" if has_characters(directory) else TOKENIZER_FILE)
     return DataError(
-        f"{directory / 'vocab.json'} does not give every token a column number from 0 upwards.",
-        remedy="Correct vocab.json, or use the one that came with the model.",
+        f"{path} does not give every token a column number from 0 upwards.",
+        remedy="Correct the file, or use the one that came with the model.",
     )
 
 
@@ -272,12 +310,6 @@ def _no_vocabulary_error(path: Path) -> DataError:
         return DataError(
             f"{said}; there is one in {above}, one folder up.",
             remedy=f"Copy the tokenizer's files into it: cp -n {above}/*.json {path.parent}/",
-        )
-    if (path.parent / "tokenizer.json").exists():
-        return DataError(
-            f"{said}, only a tokenizer.json.",
-            remedy="Save the tokenizer once with transformers' save_pretrained in its slow form "
-            "(Wav2Vec2CTCTokenizer), which writes vocab.json.",
         )
     return DataError(
         f"{said}.",

@@ -12,7 +12,9 @@ from functools import lru_cache
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import Vocabulary
 from gaudi_asr_cli.core.text.rules import CaseRule, TextRules
+from gaudi_asr_cli.core.text.subwords import alphabet_of, encode_subwords, normalize_subwords
 from gaudi_asr_cli.core.text.tokenizer_files import (
+    has_vocabulary,
     read_vocabulary,
     write_processor_files,
     write_tokenizer_files,
@@ -23,6 +25,7 @@ __all__ = [
     "count_units",
     "count_unknown",
     "encode",
+    "has_vocabulary",
     "read_vocabulary",
     "suggest_case",
     "unknown_characters",
@@ -106,6 +109,10 @@ def encode(vocabulary: Vocabulary, text: str) -> tuple[int, ...]:
     Raises:
         DataError: A character is not in a vocabulary that has no unknown token.
     """
+    if vocabulary.subwords is not None:
+        tokens = encode_subwords(vocabulary.subwords, " ".join(text.split()))
+        # A text may hold the name of the blank, which is no label.
+        return tuple(column for column in tokens if column != vocabulary.blank)
     pattern, columns = _encoder(vocabulary)
     ids: list[int] = []
     for match in pattern.finditer(" ".join(text.split())):
@@ -144,6 +151,14 @@ def _encoder(vocabulary: Vocabulary) -> _Encoder:
 
 def unknown_characters(vocabulary: Vocabulary, text: str) -> frozenset[str]:
     """Return the characters of `text` that `encode` would map to the unknown token."""
+    if vocabulary.subwords is not None:
+        alphabet = alphabet_of(vocabulary.subwords)
+        written = normalize_subwords(vocabulary.subwords, text)
+        return frozenset(
+            one
+            for one in written
+            if alphabet is not None and not one.isspace() and one not in alphabet
+        )
     pattern, columns = _encoder(vocabulary)
     return frozenset(
         token for token in pattern.findall(text) if not token.isspace() and token not in columns
@@ -174,8 +189,12 @@ def suggest_case(vocabulary: Vocabulary, sample_text: str) -> CaseRule:
 
 
 def _count_known(vocabulary: Vocabulary, text: str, case: CaseRule) -> int:
+    cleaned = TextRules(case=case).clean(text)
+    if vocabulary.subwords is not None:
+        unknown = unknown_characters(vocabulary, cleaned)
+        return sum(one not in unknown for one in cleaned)
     pattern, columns = _encoder(vocabulary)
-    return sum(token in columns for token in pattern.findall(TextRules(case=case).clean(text)))
+    return sum(token in columns for token in pattern.findall(cleaned))
 
 
 def vocabulary_hash(vocabulary: Vocabulary) -> str:
@@ -188,5 +207,6 @@ def vocabulary_hash(vocabulary: Vocabulary) -> str:
         sorted(vocabulary.special),
         # Appended, so that hashes of character vocabularies do not change.
         *([vocabulary.phonemes_of] if vocabulary.phonemes_of is not None else []),
+        *([vocabulary.subwords.definition] if vocabulary.subwords is not None else []),
     ]
     return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()

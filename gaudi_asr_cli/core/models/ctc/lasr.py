@@ -45,5 +45,5 @@ LASR = ModelFamily(
     extractor="LasrFeatureExtractor",
     settings=_mel_settings,
     processor="LasrProcessor",
-    inner_config="encoder_config",
+    isolates_padding=True,
 )

@@ -48,5 +48,5 @@ PARAKEET = ModelFamily(
     extractor="ParakeetFeatureExtractor",
     settings=_mel_settings,
     processor="ParakeetProcessor",
-    inner_config="encoder_config",
+    isolates_padding=True,
 )

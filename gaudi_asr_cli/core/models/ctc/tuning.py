@@ -18,7 +18,7 @@ from gaudi_asr_cli.core.models.ctc.adapters import (
     save_adapter,
 )
 from gaudi_asr_cli.core.models.ctc.model import CtcModel, assemble_ctc_model
-from gaudi_asr_cli.core.models.families import head_of, processor_class
+from gaudi_asr_cli.core.models.families import has_tied_head, head_of, processor_class
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, has_trained_head
 from gaudi_asr_cli.core.models.loading import load_network
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
@@ -57,7 +57,8 @@ def open_for_training(  # noqa: PLR0913 - each is a setting of the recipe
 
     Raises:
         DataError: The folder holds no CTC model.
-        RecipeError: No vocabulary is given and the model has none, or an override is unknown.
+        RecipeError: No vocabulary is given and the model has none, one is given and the model
+            cannot change its own, or an override is unknown.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     folder = find_model(name, language=language)
@@ -67,6 +68,12 @@ def open_for_training(  # noqa: PLR0913 - each is a setting of the recipe
         raise RecipeError(
             f"{name} has no vocabulary of its own{_for_language(language)}.",
             remedy="Pass --vocab data (or --vocab FOLDER).",
+        )
+    if vocabulary is not None and has_tied_head(folder.read_config()):
+        raise RecipeError(
+            f"{name} keeps its vocabulary: the weights of its head are also those of a projection "
+            "inside of its encoder.",
+            remedy="Pass --vocab model, or fine-tune a model of another architecture.",
         )
     network = load_network(folder, overrides or {})
     if language is not None:
@@ -162,7 +169,9 @@ def _freeze_feature_encoder(model: CtcModel) -> None:
 
 def _freeze_encoder(model: CtcModel) -> None:
     _freeze_feature_encoder(model)
-    model.network.base_model.requires_grad_(False)
+    # Not the base model: that of Parakeet and its relatives is the network, head included.
+    model.network.requires_grad_(False)
+    getattr(model.network, head_of(model.config)).requires_grad_(True)
 
 
 def _freeze_all_but_adapter(model: CtcModel) -> None:

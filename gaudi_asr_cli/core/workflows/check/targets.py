@@ -12,7 +12,7 @@ from gaudi_asr_cli.core.models.features import read_rate, read_settings
 from gaudi_asr_cli.core.models.folder import ModelFolder, find_model, kind_of
 from gaudi_asr_cli.core.models.geometry import Convolution, FrameGeometry, geometry_from_config
 from gaudi_asr_cli.core.records import Utterance, Vocabulary
-from gaudi_asr_cli.core.text.vocabulary import read_vocabulary
+from gaudi_asr_cli.core.text.vocabulary import has_vocabulary, read_vocabulary
 from gaudi_asr_cli.core.workflows.check.findings import (
     CheckFinding,
     Target,
@@ -108,7 +108,7 @@ def find_target(model: str | None, vocabulary_folder: Path | None) -> CheckTarge
 
 def _open_ctc(folder: ModelFolder, vocabulary: Vocabulary | None) -> CtcTarget:
     # A pretrained model has no head: its vocabulary will be made from the data.
-    if vocabulary is None and (folder.path / "vocab.json").exists():
+    if vocabulary is None and has_vocabulary(folder.path):
         vocabulary = read_vocabulary(folder.path)
     config = folder.read_config()
     rate_hz = read_rate(read_settings(folder.path, config))
