@@ -1,9 +1,10 @@
 """Errors of word times: median and 95th percentile of start and end.
 
-    python benchmarks/word_times.py MODEL CORPUS [SPLIT]
+    python benchmarks/word_times.py MODEL CORPUS [SPLIT] [PROMPT]
 
 CORPUS is a folder with `SPLIT_manifest.jsonl` and `alignments.jsonl`, whose lines hold `utt`,
-`split` and `words: [{word, start, end}]`. Only utterances with correct text count.
+`split` and `words: [{word, start, end}]`. Only utterances with correct text count. PROMPT is text
+before each utterance, for a Whisper: it decides whether numbers are written in letters.
 """
 
 import json
@@ -14,22 +15,30 @@ import numpy as np
 from machine import describe_machine
 
 from gaudi_asr_cli.core.data.sources import read_utterances
-from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.inference.options import InferenceOptions
+from gaudi_asr_cli.core.inference.recognizer import open_recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
-from gaudi_asr_cli.core.models.ctc.model import open_ctc_model
+from gaudi_asr_cli.core.records import WordTiming
 
 
-def measure(model_name: str, corpus: Path, split: str) -> None:
+def letters_of(word: str) -> str:
+    """Return a word in lower case without punctuation."""
+    return "".join(letter for letter in word.lower() if letter.isalnum())
+
+
+def measure(model_name: str, corpus: Path, split: str, prompt: str | None) -> None:
     """Print a table of the errors."""
     lines = (corpus / "alignments.jsonl").read_text(encoding="utf-8").splitlines()
     truth = {line["utt"]: line["words"] for line in map(json.loads, lines)}
-    model = open_ctc_model(model_name, device=open_device("cpu"), dtype="fp32")
+    options = InferenceOptions(dtype="fp32", initial_prompt=prompt)
+    recognizer = open_recognizer(model_name, open_device("cpu"), options)
     utterances = list(read_utterances(str(corpus / f"{split}_manifest.jsonl")))
     errors_ms, correct = [], 0
-    for done in transcribe(model, utterances, GreedyDecoder(model.vocabulary)):
+    for done in transcribe(recognizer, utterances):
         words, exact = done.transcript.words, truth[done.utterance_id]
-        if [word.word for word in words] != [word["word"] for word in exact]:
+        check_order(words, done.duration_s)
+        if [letters_of(word.word) for word in words] != [word["word"] for word in exact]:
             continue
         correct += 1
         errors_ms += [
@@ -49,6 +58,15 @@ def measure(model_name: str, corpus: Path, split: str) -> None:
         )
 
 
+def check_order(words: tuple[WordTiming, ...], duration_s: float) -> None:
+    """Stop if a word starts before the one before it ends, or ends after the file."""
+    times = [time_s for word in words for time_s in (word.start_s, word.end_s)]
+    inside = all(0 <= time_s <= duration_s + 1e-3 for time_s in times)
+    if not inside or times != sorted(times):
+        sys.exit(f"Not monotone or not inside the file of {duration_s} s: {words}")
+
+
 if __name__ == "__main__":
     print(describe_machine() + "\n")
-    measure(sys.argv[1], Path(sys.argv[2]), *(sys.argv[3:] or ["test"]))
+    given = [*sys.argv[3:5], None, None]
+    measure(sys.argv[1], Path(sys.argv[2]), given[0] or "test", given[1])

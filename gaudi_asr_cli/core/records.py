@@ -6,7 +6,7 @@ Shapes are named by letters: B utterances, T samples, F frames, V tokens, L labe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -166,13 +166,38 @@ def worst_stats(parts: Iterable[DecodingStats | None]) -> DecodingStats | None:
 class Segment:
     """Text between two timestamp tokens, timed from the start of the decoder's input.
 
-    `stats` are those of the window that the segment was generated in.
+    `stats` are those of the window that the segment was generated in; `words` those of the text,
+    where their times were computed.
     """
 
     text: str
     start_s: float
     end_s: float
     stats: DecodingStats | None = field(default=None, compare=False)
+    words: tuple[WordTiming, ...] = field(default=(), compare=False)
+
+    def shifted(self, by_s: float) -> Segment:
+        """Return the segment and its words that much later."""
+        return replace(
+            self,
+            start_s=self.start_s + by_s,
+            end_s=self.end_s + by_s,
+            words=tuple(
+                replace(word, start_s=word.start_s + by_s, end_s=word.end_s + by_s)
+                for word in self.words
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTimes:
+    """Times of the text tokens of a hypothesis, from the start of the decoder's input.
+
+    `starts_s` has one value for each token, and the end of the last; `probabilities` one for each.
+    """
+
+    starts_s: tuple[float, ...]
+    probabilities: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +207,8 @@ class Hypothesis:
     `tokens` are the generated ones, timestamp tokens included, without prompt and end token;
     `truncated` is set where generation was stopped before the end token. `segments` are present
     where timestamps were requested. `finite` is whether the logits were finite.
-    `language_probability` is present where the language was detected.
+    `language_probability` is present where the language was detected, `token_times` where they
+    were computed.
     """
 
     tokens: tuple[int, ...]
@@ -193,6 +219,7 @@ class Hypothesis:
     finite: bool = True
     stats: DecodingStats | None = field(default=None, compare=False)
     language_probability: float | None = field(default=None, compare=False)
+    token_times: TokenTimes | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

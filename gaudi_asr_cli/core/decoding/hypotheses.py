@@ -1,8 +1,8 @@
-"""Transcripts from the hypotheses of encoder-decoder models, with estimated word times."""
+"""Transcripts from the hypotheses of encoder-decoder models, with word times."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
@@ -21,8 +21,8 @@ from gaudi_asr_cli.core.records import (
 class HypothesisDecoder:
     """Converts generated hypotheses to transcripts; the search was done by the model.
 
-    The model has timestamps for segments, not for words: the words of a segment share its time in
-    proportion to their letters. It has no confidence per word either.
+    The words of a segment without word times share its time in proportion to their letters, and
+    have no confidence.
     """
 
     def decode(self, output: Generated, index: int, utterance: Utterance) -> Transcript:
@@ -36,7 +36,7 @@ class HypothesisDecoder:
     def assemble(self, parts: Sequence[Hypothesis], utterance: Utterance) -> Transcript:
         """Concatenate hypotheses whose times are on the clock of the utterance."""
         from_s = utterance.audio.start_s
-        words = [word for part in parts for one in part.segments for word in share_time(one)]
+        words = in_order(word for part in parts for one in part.segments for word in words_of(one))
         languages = [part.language for part in parts if part.language is not None]
         return Transcript(
             utterance_id=utterance.id,
@@ -50,12 +50,26 @@ class HypothesisDecoder:
             tokens=sum(len(part.tokens) for part in parts),
             stats=worst_stats(part.stats for part in parts),
             language_probability=parts[0].language_probability,
-            segments=tuple(
-                replace(one, start_s=one.start_s + from_s, end_s=one.end_s + from_s)
-                for part in parts
-                for one in part.segments
-            ),
+            segments=tuple(one.shifted(from_s) for part in parts for one in part.segments),
         )
+
+
+def words_of(segment: Segment) -> Sequence[WordTiming]:
+    """Return the words of a segment with their times, estimated where there are none."""
+    return segment.words or tuple(share_time(segment))
+
+
+def in_order(words: Iterable[WordTiming]) -> Iterator[WordTiming]:
+    """Yield words so that none starts before the one before it ends; that one is cut first."""
+    before: WordTiming | None = None
+    for word in words:
+        if before is not None:
+            start_s = max(word.start_s, before.start_s)
+            word = replace(word, start_s=start_s, end_s=max(word.end_s, start_s))
+            yield replace(before, end_s=min(before.end_s, start_s))
+        before = word
+    if before is not None:
+        yield before
 
 
 def share_time(segment: Segment) -> Iterator[WordTiming]:

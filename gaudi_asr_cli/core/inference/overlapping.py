@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gaudi_asr_cli.core.decoding.hypotheses import join_windows, share_time
+from gaudi_asr_cli.core.decoding.hypotheses import join_windows, words_of
 from gaudi_asr_cli.core.inference.long_form import WHOLE_AUDIO, ReportSegment
 from gaudi_asr_cli.core.inference.sequential import MEL_FRAME_S, TAIL_FRAMES, cut_window
 from gaudi_asr_cli.core.models.seq2seq.labels import UNSPACED
@@ -117,7 +117,7 @@ def generate_overlapping(
             truncated = truncated or hypothesis.truncated
             languages += [hypothesis] if hypothesis.language else []
             stats.append(hypothesis.stats)
-    segments = tuple(Segment(word.word, word.start_s, word.end_s) for word in words)
+    segments = tuple(Segment(one.word, one.start_s, one.end_s, words=(one,)) for one in words)
     language, language_probability = choose_language(languages)
     # Without spaces a "word" is a segment between two timestamps: adding a space would be an error.
     text = ("" if language in UNSPACED else " ").join(word.word for word in words)
@@ -162,7 +162,7 @@ def _cut_hypothesis(
         hypothesis,
         tokens=kept,
         text=reader.decode_text(kept),
-        segments=tuple(reader.segments(kept)),
+        segments=reader.segments(kept, hypothesis.token_times),
     )
 
 
@@ -177,11 +177,7 @@ def _join_parts(parts: list[tuple[int, Hypothesis]]) -> Hypothesis:
         finite=all(one.finite for one in hypotheses),
         stats=worst_stats(one.stats for one in hypotheses),
         segments=tuple(
-            replace(
-                segment,
-                start_s=segment.start_s + first / SAMPLE_RATE_HZ,
-                end_s=segment.end_s + first / SAMPLE_RATE_HZ,
-            )
+            segment.shifted(first / SAMPLE_RATE_HZ)
             for first, one in parts
             for segment in one.segments
         ),
@@ -216,7 +212,7 @@ def _time_words(hypothesis: Hypothesis, start_s: float, length_s: float) -> list
     return [
         replace(word, start_s=start_s + word.start_s, end_s=start_s + min(word.end_s, length_s))
         for one in segments
-        for word in share_time(one)
+        for word in words_of(one)
     ]
 
 

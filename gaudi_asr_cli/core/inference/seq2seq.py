@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,7 +42,12 @@ from gaudi_asr_cli.core.inference.recognizer import (
     batch_one,
 )
 from gaudi_asr_cli.core.inference.results import NOT_FINITE
-from gaudi_asr_cli.core.inference.sequential import MelStream, find_loudest, generate_sequentially
+from gaudi_asr_cli.core.inference.sequential import (
+    MEL_FRAME_S,
+    MelStream,
+    find_loudest,
+    generate_sequentially,
+)
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.vad import (
     SPEECH_MARGIN_S,
@@ -67,7 +72,7 @@ from gaudi_asr_cli.core.models.seq2seq.model import (
     open_seq2seq_model,
     open_tokenizer,
 )
-from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
+from gaudi_asr_cli.core.models.seq2seq.sequences import TIME_S, SequenceReader
 from gaudi_asr_cli.core.models.threads import is_small
 from gaudi_asr_cli.core.records import (
     SAMPLE_RATE_HZ,
@@ -118,7 +123,11 @@ class Seq2SeqGenerator(Protocol):
     def padding_invariant(self) -> bool: ...
 
     def generate_from(
-        self, inputs: Mapping[str, torch.Tensor], generation_config: Generation, /
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        generation_config: Generation,
+        frames: Sequence[int] | None = None,
+        /,
     ) -> Generated: ...
 
     def encode_text(self, text: str, /) -> tuple[int, ...]: ...
@@ -212,11 +221,22 @@ class Seq2SeqRecognizer:
     def start(self, prepared: PreparedBatch) -> CompletedOutput:
         """Generate a batch; a decoder waits for each of its tokens, so the output is complete."""
         inputs = prepared.inputs or self.extract_features(prepared.batch)
-        return CompletedOutput(self.model.generate_from(inputs, self.generation_config))
+        frames = self.count_frames(prepared.batch.lengths)
+        return CompletedOutput(self.model.generate_from(inputs, self.generation_config, frames))
 
     def infer(self, samples: Samples, utterance: Utterance) -> Generated:
         inputs = self.extract_features(batch_one(samples, utterance))
-        return self.model.generate_from(inputs, self.generation_config)
+        frames = self.count_frames([len(samples)])
+        return self.model.generate_from(inputs, self.generation_config, frames)
+
+    def count_frames(self, lengths: Iterable[int]) -> list[int] | None:
+        """Return the encoder's frames of clips of these samples, where times of words are needed.
+
+        Only a Whisper, which has timestamps, has them.
+        """
+        if not self.generation_config.timestamps or not predicts_timestamps(self.model.settings):
+            return None
+        return [int(one) // round(TIME_S * SAMPLE_RATE_HZ) for one in lengths]
 
     def extract_features(self, batch: AudioBatch) -> dict[str, torch.Tensor]:
         """Return the inputs of the network for a batch."""
@@ -323,13 +343,14 @@ class _Windows:
         self.first_token_s: float | None = None
 
     def generate_one(
-        self, window: torch.Tensor, language: str | None, previous: tuple[int, ...]
+        self, window: torch.Tensor, frames: int, language: str | None, previous: tuple[int, ...]
     ) -> Hypothesis:
-        """Generate a window (M, 3000) after earlier text, in a language (None: detected)."""
+        """Generate a window (M, 3000). See `GenerateWindow`."""
         generation_config = self._recognizer.generation_config
         language = generation_config.language or language
         generation_config = replace(generation_config, language=language, previous=previous)
-        return self._generate({"input_features": window[None]}, generation_config)[0]
+        counts = self._recognizer.count_frames([round(frames * MEL_FRAME_S * SAMPLE_RATE_HZ)])
+        return self._generate({"input_features": window[None]}, generation_config, counts)[0]
 
     def generate_batch(self, windows: list[Samples]) -> tuple[Hypothesis, ...]:
         """Generate windows (T,) with timestamps, in one batch."""
@@ -339,15 +360,19 @@ class _Windows:
             samples[row, : len(window)] = window
         batch = AudioBatch((WINDOW_UTTERANCE,) * len(windows), samples, lengths)
         inputs = self._recognizer.extract_features(batch)
-        return self._generate(inputs, self._recognizer.generation_config)
+        frames = self._recognizer.count_frames(lengths)
+        return self._generate(inputs, self._recognizer.generation_config, frames)
 
     def _generate(
-        self, inputs: Mapping[str, torch.Tensor], generation_config: Generation
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        generation_config: Generation,
+        frames: Sequence[int] | None,
     ) -> tuple[Hypothesis, ...]:
         recognizer = self._recognizer
         generation_config = replace(generation_config, timestamps=True)
         before_s = time.perf_counter() - self._started_s
-        generated = recognizer.model.generate_from(inputs, generation_config)
+        generated = recognizer.model.generate_from(inputs, generation_config, frames)
         if self.first_token_s is None and generated.first_token_s is not None:
             self.first_token_s = before_s + generated.first_token_s
         if not all(one.finite for one in generated.rows):

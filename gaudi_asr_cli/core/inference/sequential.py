@@ -30,8 +30,11 @@ MEL_FRAME_S = 0.01
 TAIL_FRAMES = 50
 """Shorter rests of a part of speech are not transcribed."""
 
-GenerateWindow = Callable[["Tensor", "str | None", tuple[int, ...]], Hypothesis]
-"""Transcribes a window (M, 3000) with timestamps, in a language (None: detected), after tokens."""
+GenerateWindow = Callable[["Tensor", int, "str | None", tuple[int, ...]], Hypothesis]
+"""Transcribes a window (M, 3000) with timestamps.
+
+The others are: its frames of audio, its language (None: detected), and tokens before it.
+"""
 
 
 @dataclass
@@ -103,10 +106,9 @@ def generate_sequentially(
             # The rest of a part of speech is the margin after it.
             if seek > first and isfinite(end) and end - seek < TAIL_FRAMES:
                 break
-            hypothesis = generate(
-                pad_window(window, mel_stream.mel), text.language, text.before.tokens
-            )
-            seek += text.add(hypothesis, seek, window.shape[1])
+            frames, padded = window.shape[1], pad_window(window, mel_stream.mel)
+            hypothesis = generate(padded, frames, text.language, text.before.tokens)
+            seek += text.add(hypothesis, seek, frames)
     return text.finish()
 
 
@@ -134,7 +136,8 @@ class _LongText:
         self._windows.append(hypothesis.stats)
         kept, step = cut_window(hypothesis.tokens, frames, self._reader)
         self.before.add(hypothesis, kept)
-        for placed in _segments(kept, self._reader, seek * MEL_FRAME_S, frames * MEL_FRAME_S):
+        segments = self._reader.segments(kept, hypothesis.token_times)
+        for placed in _place(segments, seek * MEL_FRAME_S, frames * MEL_FRAME_S):
             segment = replace(placed, stats=hypothesis.stats)
             self._segments.append(segment)
             if self._report is not None:
@@ -181,15 +184,14 @@ def cut_window(
     return (tokens[: last + 1], step) if step > 0 else (tokens, frames)
 
 
-def _segments(
-    tokens: tuple[int, ...], reader: SequenceReader, from_s: float, window_s: float
-) -> Iterator[Segment]:
+def _place(segments: Iterable[Segment], from_s: float, window_s: float) -> Iterator[Segment]:
     """Yield segments on the clock of the audio; one without an end lasts until the window ends."""
-    for one in reader.segments(tokens):
+    for one in segments:
         end_s = one.end_s if one.end_s > one.start_s else window_s
         start_s, end_s = min(one.start_s, window_s), min(end_s, window_s)
         from_start_s = round(from_s + start_s, 3)
-        yield replace(one, start_s=from_start_s, end_s=max(round(from_s + end_s, 3), from_start_s))
+        end_s = max(round(from_s + end_s, 3), from_start_s)
+        yield replace(one.shifted(from_s), start_s=from_start_s, end_s=end_s)
 
 
 assert TIME_S == 2 * MEL_FRAME_S  # noqa: S101 - the encoder halves the frames

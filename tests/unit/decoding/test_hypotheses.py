@@ -3,7 +3,12 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder, join_windows, share_time
+from gaudi_asr_cli.core.decoding.hypotheses import (
+    HypothesisDecoder,
+    in_order,
+    join_windows,
+    share_time,
+)
 from gaudi_asr_cli.core.records import (
     AudioSpan,
     Generated,
@@ -85,3 +90,14 @@ def test_empty_window_keeps_all_words_of_the_other():
 
     assert join_windows(words, [], 20, 30) == words
     assert join_windows([], words, 20, 30) == words
+
+
+@given(st.lists(st.tuples(st.floats(0, 9), st.floats(0, 3)), max_size=9))
+def test_words_in_order_do_not_overlap(places):
+    words = [WordTiming("a", start_s, start_s + length_s, None) for start_s, length_s in places]
+
+    placed = list(in_order(words))
+
+    times = [time_s for word in placed for time_s in (word.start_s, word.end_s)]
+    assert len(placed) == len(words)
+    assert times == sorted(times)

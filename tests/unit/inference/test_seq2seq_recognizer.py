@@ -124,7 +124,12 @@ def test_audio_read_in_blocks_gives_the_transcript_of_the_whole(
     assert whole[0].transcript.text == blocks[0].transcript.text
     assert whole[0].transcript.words == blocks[0].transcript.words
     assert blocks[0].duration_s == pytest.approx(whole[0].duration_s)
-    assert len(whole[0].transcript.words) > 3
+    words = whole[0].transcript.words
+    assert len(words) > 3
+    assert any(word.confidence is not None for word in words)
+    times = [time_s for word in words for time_s in (word.start_s, word.end_s)]
+    assert times == sorted(times)
+    assert 0 <= times[0] <= times[-1] <= whole[0].duration_s + 1e-6
 
 
 def test_long_audio_is_read_lazily(folder):

@@ -24,6 +24,7 @@ from gaudi_asr_cli.core.models.cpu.convolution import Norm, pack_norm
 from gaudi_asr_cli.core.models.cpu.encoder import Layer
 from gaudi_asr_cli.core.models.cpu.linear import Linear, LinearMaker, linear_maker, pack_linear
 from gaudi_asr_cli.core.models.cpu.whisper_layout import WhisperLayout
+from gaudi_asr_cli.core.models.seq2seq.token_times import HeadIndex
 from gaudi_asr_cli.core.models.weights import NetworkWeights
 
 if TYPE_CHECKING:
@@ -103,6 +104,31 @@ class WhisperDecoder:
 
     def step(self, tokens: Tensor, kv_cache: KVCache) -> Tensor:
         """Return logits float32 (B, V) after tokens (B, L), and append these to the cache."""
+        last = self._run(tokens, kv_cache)[:, -1]  # (B, D)
+        return self.head(self.norm(last.contiguous())).float()
+
+    def align(
+        self, tokens: Tensor, encoded: CrossAttentionKV, heads: Sequence[HeadIndex], text: slice
+    ) -> tuple[Tensor, Tensor]:
+        """Return scores (A, L, F) of the alignment heads and logits (T, V) for tokens (1, L).
+
+        Args:
+            tokens: Prompt and text.
+            encoded: What the encoder and `project_cross_attention` returned for the audio.
+            heads: The heads (A,) that align.
+            text: The T rows whose logits are needed.
+        """
+        kv_cache = self.allocate([encoded], tokens.shape[1])
+        scores: list[Tensor] = []
+        hidden = self._run(tokens, kv_cache, scores)[0, text]  # (T, D)
+        aligned = torch.stack([scores[layer][head] for layer, head in heads])
+        return aligned, self.head(self.norm(hidden.contiguous()))
+
+    def _run(self, tokens: Tensor, kv_cache: KVCache, scores: list[Tensor] | None = None) -> Tensor:
+        """Return states (B, L, D) of tokens (B, L), and append these to the cache.
+
+        Each layer's scores of cross-attention (B H, L, F) are appended to `scores`.
+        """
         batch_size, length = tokens.shape
         positions = slice(kv_cache.length, kv_cache.length + length)
         hidden = self.embed_tokens[tokens] + self.embed_positions[positions]  # (B, L, D)
@@ -110,11 +136,10 @@ class WhisperDecoder:
         for index, layer in enumerate(self.layers):
             hidden = _self_attend(layer, hidden, kv_cache.self_attn[index], positions)
             cross_kv = (kv_cache.cross_keys[index], kv_cache.cross_values[index])
-            hidden = _cross_attend(layer, hidden, cross_kv)
+            hidden = _cross_attend(layer, hidden, cross_kv, scores)
             hidden = layer.fc2.add(layer.fc1.gelu(layer.final_norm(hidden)), hidden)
         kv_cache.length += length
-        last = hidden.view(batch_size, length, -1)[:, -1]  # (B, D)
-        return self.head(self.norm(last.contiguous())).float()
+        return hidden.view(batch_size, length, -1)
 
 
 @dataclass
@@ -157,7 +182,10 @@ def _self_attend(
 
 
 def _cross_attend(
-    layer: WhisperDecoderLayer, hidden: Tensor, cross_kv: tuple[Tensor, Tensor]
+    layer: WhisperDecoderLayer,
+    hidden: Tensor,
+    cross_kv: tuple[Tensor, Tensor],
+    seen: list[Tensor] | None,
 ) -> Tensor:
     """Attend from hidden (B L, D) to the encoder's keys and values (B, H, F, S)."""
     keys, values = cross_kv
@@ -167,6 +195,8 @@ def _cross_attend(
     # Three-dimensional products: torch's fused attention is ten times slower for a single query.
     flat = query.reshape(batch_size * heads, -1, size)
     scores = torch.bmm(flat, keys.view(batch_size * heads, frames, size).transpose(1, 2))
+    if seen is not None:
+        seen.append(scores)
     context = torch.bmm(torch.softmax(scores, -1), values.view(batch_size * heads, frames, size))
     context = context.view(batch_size, heads, -1, size).transpose(1, 2)  # (B, L, H, S)
     return layer.cross_out.add(context.reshape(hidden.shape), hidden)

@@ -6,11 +6,11 @@ are delegated to it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -40,11 +40,15 @@ from gaudi_asr_cli.core.models.seq2seq.generation import (
 from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel
 from gaudi_asr_cli.core.models.seq2seq.sampling import TokenSampler
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
+from gaudi_asr_cli.core.models.seq2seq.token_times import choose_alignment_heads, with_token_times
 from gaudi_asr_cli.core.models.threads import threads
 from gaudi_asr_cli.core.records import Generated, Hypothesis
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 GREEDY_SETTINGS: Mapping[str, tuple[Any, ...]] = {
     "repetition_penalty": (1.0, None),
@@ -109,15 +113,20 @@ class CpuWhisper:
         return self.model.encode_text(text)
 
     def generate_from(
-        self, inputs: Mapping[str, Tensor], generation_config: Generation
+        self,
+        inputs: Mapping[str, Tensor],
+        generation_config: Generation,
+        frames: Sequence[int] | None = None,
     ) -> Generated:
         """Decode a batch of features. See `Seq2SeqModel.generate_from`."""
         resolved = resolve_generation(generation_config, self.settings, self.name)
         if not resolved.greedy:
-            return self.model.generate_from(inputs, generation_config)
+            return self.model.generate_from(inputs, generation_config, frames)
         with torch.inference_mode():
             attempts = _Attempts(self, self.encode(inputs["input_features"]), resolved)
             hypotheses = generate_with_fallback(attempts, len(attempts.encoded), resolved.fallback)
+            if frames is not None:
+                hypotheses = self._time_words(hypotheses, attempts.encoded, resolved, frames)
         pairs = zip(hypotheses, attempts.encoded, strict=True)
         rows = tuple(replace(row, finite=are_finite(kv)) for row, kv in pairs)
         return Generated(rows, attempts.first_token.seconds)
@@ -127,22 +136,28 @@ class CpuWhisper:
 
         A window per thread is fastest: threads that share a window synchronise at every layer.
         """
-        count = torch.get_num_threads()
-        if count == 1 or len(windows) <= count / 2:
-            return [self._encode_one(window) for window in windows]
-        # MKL's part of the pool threads' setting is global, so it is restored afterwards.
-        with (
-            threads(count),
-            ThreadPoolExecutor(
-                count, "encoder", initializer=partial(torch.set_num_threads, 1)
-            ) as pool,
-        ):
-            return list(pool.map(self._encode_one, windows))
+        return map_on_threads(self._encode_one, windows)
 
     def _encode_one(self, window: Tensor) -> CrossAttentionKV:
-        # Inference mode is thread-local.
-        with torch.inference_mode():
-            return self.decoder.project_cross_attention(self.encoder(window))
+        return self.decoder.project_cross_attention(self.encoder(window))
+
+    def _time_words(
+        self,
+        hypotheses: Sequence[Hypothesis],
+        encoded: Sequence[CrossAttentionKV],
+        resolved: Generation,
+        frames: Sequence[int],
+    ) -> list[Hypothesis]:
+        reader, layers = self.reader, self.decoder.layers
+        heads = choose_alignment_heads(self.settings, len(layers), layers[0].heads)
+
+        def align(row: int) -> Hypothesis:
+            def run(tokens: Sequence[int], text: slice) -> tuple[Tensor, Tensor]:
+                return self.decoder.align(torch.tensor([tokens]), encoded[row], heads, text)
+
+            return with_token_times(hypotheses[row], resolved, reader, frames[row], run)
+
+        return map_on_threads(align, range(len(hypotheses)))
 
 
 class _Attempts:
@@ -237,6 +252,25 @@ class _Attempts:
         detected = language_ids[logits[:, language_ids].argmax(-1)][:, None]  # (B, 1)
         after = torch.tensor([rest[1:]], dtype=torch.long)
         return torch.cat([detected, after.expand(len(logits), -1)], dim=1)
+
+
+def map_on_threads(compute: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+    """Return the results of each item, computed on a thread each, or on all if there are few."""
+    count, listed = torch.get_num_threads(), list(items)
+    if count == 1 or len(listed) <= count / 2:
+        return [compute(one) for one in listed]
+
+    def compute_one(one: _Item) -> _Result:
+        # Inference mode is thread-local.
+        with torch.inference_mode():
+            return compute(one)
+
+    # MKL's part of the pool threads' setting is global, so it is restored afterwards.
+    with (
+        threads(count),
+        ThreadPoolExecutor(count, "rows", initializer=partial(torch.set_num_threads, 1)) as pool,
+    ):
+        return list(pool.map(compute_one, listed))
 
 
 def are_finite(encoded: CrossAttentionKV) -> bool:

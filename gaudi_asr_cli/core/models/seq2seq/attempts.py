@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.models.seq2seq.fallback import choose_best, with_stats
 from gaudi_asr_cli.core.models.seq2seq.generation import FirstToken, Generation
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
+from gaudi_asr_cli.core.models.seq2seq.token_times import (
+    HeadIndex,
+    choose_alignment_heads,
+    with_token_times,
+)
 from gaudi_asr_cli.core.records import Hypothesis
 
 if TYPE_CHECKING:
@@ -57,6 +63,9 @@ class Attempts:
         self._openings: list[Opening] | None = (
             None if self._reads_openings else [Opening()] * len(self)
         )
+        # What the encoder returned for all rows, each as often as the first attempt samples it.
+        self._encoded: Any = None
+        self._samples = 1
 
     def __len__(self) -> int:
         return len(next(iter(self._inputs.values())))
@@ -95,6 +104,8 @@ class Attempts:
         settings = arguments["generation_config"]
         with recorded_calls(network) as record, own_settings(network, settings):
             sequences = network.generate(**inputs, **arguments, logits_processor=processors)
+        if self._encoded is None:
+            self._encoded, self._samples = record.encoded, best_of
         if self._openings is None:
             assert record.logits is not None  # noqa: S101 - the decoder was called
             self._openings = self._read_openings(record.logits)
@@ -111,6 +122,26 @@ class Attempts:
             describe_attempt(hypotheses[index], temperature, sums[index], self._openings[row])
             for row, index in zip(rows, kept, strict=True)
         ]
+
+    def time_words(
+        self, hypotheses: Sequence[Hypothesis], frames: Sequence[int]
+    ) -> list[Hypothesis]:
+        """Return the hypotheses of all rows with the times of their words.
+
+        `frames` are the lengths of their audio in the encoder's frames.
+        """
+        network = self._model.network
+        decoder = network.get_decoder()
+        heads = decoder.layers[0].encoder_attn.num_heads
+        chosen = choose_alignment_heads(network.generation_config, len(decoder.layers), heads)
+        width = self._reader.context if self._model.device.recompiles_on_new_shapes else None
+        scores = CrossAttentionScores(network, chosen, width, self._reader.pad_id)
+
+        def align(row: int) -> Hypothesis:
+            run = partial(scores, _row_of(self._encoded, row * self._samples))
+            return with_token_times(hypotheses[row], self._config, self._reader, frames[row], run)
+
+        return [align(row) for row in range(len(hypotheses))]
 
     def _decoder_width(self) -> int:
         """Return the number of decoder inputs of the longest text."""
@@ -247,6 +278,69 @@ def score_sequences(
         logprobs = logits.log_softmax(-1)
         sums.append(float(logprobs.gather(1, tokens[first:end, None]).sum()))
     return sums
+
+
+@dataclass(frozen=True, slots=True)
+class CrossAttentionScores:
+    """Scores of cross-attention from its queries and keys: fused attention returns none.
+
+    Args:
+        network: A Whisper.
+        heads: The heads (A,) whose scores are needed.
+        width: Number of decoder inputs, on a device that compiles per shape; None: as needed.
+        pad: Id that fills them up.
+    """
+
+    network: Any
+    heads: Sequence[HeadIndex]
+    width: int | None
+    pad: int
+
+    def __call__(
+        self, encoded: Any, tokens: Sequence[int], text: slice
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scores (A, L, F) for tokens (L,), and the logits (T, V) of a slice of them.
+
+        `encoded` is what the encoder returned for the audio.
+        """
+        import torch
+
+        padded = [*tokens, *[self.pad] * ((self.width or 0) - len(tokens))]
+        inputs = torch.tensor([padded], device=self.network.device)
+        with self._recorded() as seen:
+            output = self.network(
+                encoder_outputs=encoded, decoder_input_ids=inputs, use_cache=False
+            )
+        scores = [
+            seen[layer, "q_proj"][head] @ seen[layer, "k_proj"][head].T
+            for layer, head in self.heads
+        ]
+        return torch.stack(scores)[:, : len(tokens)].cpu(), output.logits[0, text].cpu()
+
+    @contextmanager
+    def _recorded(self) -> Iterator[dict[tuple[int, str], torch.Tensor]]:
+        """Record queries and keys (H, L, S) by layer and name, the queries scaled."""
+        seen: dict[tuple[int, str], torch.Tensor] = {}
+
+        def keep(layer: int, name: str, _: Any, __: Any, output: torch.Tensor) -> None:
+            attention = layers[layer].encoder_attn
+            scale = attention.head_dim**-0.5 if name == "q_proj" else 1.0
+            split = output[0].float().view(-1, attention.num_heads, attention.head_dim)
+            seen[layer, name] = split.transpose(0, 1) * scale
+
+        layers = self.network.get_decoder().layers
+        hooks = [
+            getattr(layers[layer].encoder_attn, name).register_forward_hook(
+                partial(keep, layer, name)
+            )
+            for layer in {layer for layer, _ in self.heads}
+            for name in ("q_proj", "k_proj")
+        ]
+        try:
+            yield seen
+        finally:
+            for hook in hooks:
+                hook.remove()
 
 
 def _row_of(encoded: Any, row: int) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -133,9 +133,19 @@ class Seq2SeqModel:
         return self.generate_from(self.frontend.prepare(batch), generation_config)
 
     def generate_from(
-        self, inputs: Mapping[str, torch.Tensor], generation_config: Generation
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        generation_config: Generation,
+        frames: Sequence[int] | None = None,
     ) -> Generated:
-        """Generate from the output of `frontend.prepare`, with transformers' own `generate`."""
+        """Generate from the output of `frontend.prepare`, with transformers' own `generate`.
+
+        Args:
+            inputs: Inputs of the network.
+            generation_config: Options of generation.
+            frames: Lengths of the audio of each row in the encoder's frames, where the times of
+                words are needed; only a Whisper has them.
+        """
         resolved = resolve_generation(generation_config, self.settings, self.name)
         weights = next(self.network.parameters()).dtype
         # bf16 weights need no autocast, which would only cast norms back and forth.
@@ -154,6 +164,8 @@ class Seq2SeqModel:
             }
             attempts = Attempts(self, placed, resolved)
             rows = generate_with_fallback(attempts, len(attempts), resolved.fallback)
+            if frames is not None and self.is_whisper:
+                rows = attempts.time_words(rows, frames)
         if training:
             self.network.train()
         return Generated(tuple(rows), attempts.first_token.seconds)

@@ -8,7 +8,8 @@ from itertools import takewhile
 from typing import Any
 
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation, language_code
-from gaudi_asr_cli.core.records import Generated, Hypothesis, Segment
+from gaudi_asr_cli.core.models.seq2seq.word_times import time_words
+from gaudi_asr_cli.core.records import Generated, Hypothesis, Segment, TokenTimes
 
 TIME_S = 0.02
 """Seconds between consecutive timestamp tokens."""
@@ -130,7 +131,7 @@ class SequenceReader:
             text=self.decode_text(tokens),
             language=languages[0] if languages else None,
             truncated=len(tokens) == len(generated),
-            segments=tuple(self.segments(tokens)) if times else (),
+            segments=self.segments(tokens) if times else (),
         )
 
     def decode_text(self, tokens: Sequence[int]) -> str:
@@ -147,21 +148,37 @@ class SequenceReader:
         """Return the time of a timestamp token, in seconds from the start of the window."""
         return (token - (self.first_time or 0)) * TIME_S
 
-    def segments(self, tokens: Sequence[int]) -> Iterator[Segment]:
-        """Yield segments of text between timestamps.
+    def segments(
+        self, tokens: Sequence[int], times: TokenTimes | None = None
+    ) -> tuple[Segment, ...]:
+        """Return segments of text between timestamps, with words if the times of tokens are given.
 
         A missing start is the previous timestamp, or 0 s; a missing end is the segment's start.
         """
+        found = [
+            (text, start_s, end_s, own)
+            for start_s, end_s, own in self._between_times(tokens)
+            if own and ((text := self.decode_text(own)) or times is not None)
+        ]
+        segments = tuple(Segment(text, start_s, end_s) for text, start_s, end_s, _ in found)
+        if times is not None:
+            segments = time_words(segments, [own for *_, own in found], times, self._decode_raw)
+        return tuple(segment for segment in segments if segment.text)
+
+    def _between_times(self, tokens: Sequence[int]) -> Iterator[tuple[float, float, list[int]]]:
+        """Yield start and end in seconds, and the text tokens between two timestamps."""
         start_s, text_tokens = 0.0, list[int]()
         for token in tokens:
             if not self.is_time(token):
                 text_tokens.append(token)
                 continue
-            if text := self.decode_text(text_tokens):
-                yield Segment(text, start_s, max(self.seconds(token), start_s))
+            yield start_s, max(self.seconds(token), start_s), text_tokens
             start_s, text_tokens = self.seconds(token), []
-        if text := self.decode_text(text_tokens):
-            yield Segment(text, start_s, start_s)
+        yield start_s, start_s, text_tokens
+
+    def _decode_raw(self, tokens: Sequence[int]) -> str:
+        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        return text
 
 
 def _find_previous(settings: Any, no_timestamps: int | None) -> int | None:
