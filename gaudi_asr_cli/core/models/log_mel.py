@@ -32,6 +32,8 @@ DEFAULTS = {
     "n_fft": 400,
 }
 """Settings of a `WhisperFeatureExtractor` and their defaults."""
+LARGEST = {**dict.fromkeys(DEFAULTS, 100_000), "feature_size": 1_024, "n_fft": 1 << 14}
+"""Sizes beyond these are of no model, and would take the machine's memory."""
 HIGHEST_HZ = 8000.0
 LINEAR_HZ, LINEAR_MELS = 1000.0, 15.0
 """Slaney's mel scale is linear up to here."""
@@ -132,7 +134,7 @@ def open_log_mel(settings: Mapping[str, Any]) -> LogMel:
     """Build the log-mel transform for the settings of a `WhisperFeatureExtractor`.
 
     Raises:
-        DataError: A setting is not a positive number.
+        DataError: A setting is not a positive number, or an absurd one.
     """
     import torch
 
@@ -153,6 +155,12 @@ def _read_size(settings: Mapping[str, Any], name: str, default: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise DataError(
             f"preprocessor_config.json: {name} is {value!r}, not a positive integer.",
+            remedy="Copy or download the model again.",
+        )
+    if value > LARGEST[name]:
+        raise DataError(
+            f"preprocessor_config.json: {name} is {str(value)[:40]}, more than the {LARGEST[name]} "
+            "that any model has.",
             remedy="Copy or download the model again.",
         )
     return value

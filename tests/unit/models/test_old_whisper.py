@@ -12,6 +12,7 @@ from helpers.tiny_seq2seq import LANGUAGES, save_tiny_whisper
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
+from gaudi_asr_cli.core.models.seq2seq.fallback import Fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
 from gaudi_asr_cli.core.models.seq2seq.old_whisper import read_tokens
@@ -167,12 +168,69 @@ def test_an_old_multilingual_model_is_not_fine_tuned_without_a_language(
         ("generation_config.json", {"no_timestamps_token_id": 99_999}),
         ("generation_config.json", {"lang_to_id": {"<|en|>": 99_999}}),
         ("generation_config.json", {"language": ["en"]}),
+        ("generation_config.json", {"forced_eos_token_id": {"a": 1}}),
     ],
 )
 def test_settings_of_another_models_size_are_named(whisper, file, fields):
     edit(whisper / file, **fields)
 
     with pytest.raises(DataError, match=next(iter(fields))):
+        open_seq2seq_model(str(whisper), device=CPU)
+
+
+@pytest.mark.parametrize("engine", ["packed", "transformers"])
+@pytest.mark.parametrize("kept", [{}, {"transcribe": None}])
+def test_tasks_that_the_settings_lack_are_those_of_the_tokenizer(original, whisper, engine, kept):
+    tasks = {name: token(whisper, f"<|{name}|>") for name in kept}
+    edit(whisper / "generation_config.json", task_to_id=tasks)
+
+    options = {"language": "hi", "task": "translate"}
+    assert texts(whisper, engine, **options) == texts(original, "packed", **options)
+
+
+def test_languages_without_a_task_are_an_error(whisper):
+    edit(whisper / "generation_config.json", task_to_id={})
+    for name in ("vocab.json", "tokenizer.json", "tokenizer_config.json", "added_tokens.json"):
+        path = whisper / name
+        if path.exists():
+            path.write_text(path.read_text().replace("<|transcribe|>", "<|transcript|>"))
+
+    with pytest.raises(DataError, match="has languages but no task"):
+        open_seq2seq_model(str(whisper), device=CPU)
+
+
+@pytest.mark.parametrize("engine", ["packed", "transformers"])
+def test_without_timestamps_the_probability_of_no_speech_is_not_measured(whisper, engine):
+    fallback = Fallback(no_speech_threshold=0.6, logprob_threshold=-1.0)
+    settings = read(whisper / "generation_config.json")
+    del settings["no_timestamps_token_id"]
+    (whisper / "generation_config.json").write_text(json.dumps(settings))
+
+    opened = open_seq2seq_model(str(whisper), device=CPU, dtype="fp32")
+    generator = pack_whisper(opened) if engine == "packed" else opened.loaded()
+    options = Generation(max_tokens=5, language="en", fallback=fallback)
+    rows = generator.generate_from(opened.frontend.prepare(BATCH), options).rows
+
+    assert [row.stats.no_speech_probability for row in rows] == [None] * 3
+
+
+def test_the_kv_cache_is_used_whatever_training_left_in_the_configuration(original, whisper):
+    edit(whisper / "config.json", use_cache=False)
+    edit(whisper / "generation_config.json", use_cache=False)
+
+    opened = open_seq2seq_model(str(whisper), device=CPU, dtype="fp32")
+
+    assert opened.generate_arguments(Generation(language="<|en|>", task="transcribe"))[
+        "generation_config"
+    ].use_cache
+    assert texts(whisper, "transformers") == texts(original, "transformers")
+
+
+@pytest.mark.parametrize("field", ["n_fft", "feature_size", "hop_length", "chunk_length"])
+def test_an_absurd_size_of_the_features_is_named(whisper, field):
+    edit(whisper / "preprocessor_config.json", **{field: 10**7})
+
+    with pytest.raises(DataError, match=f"{field} is 10000000"):
         open_seq2seq_model(str(whisper), device=CPU)
 
 

@@ -229,7 +229,7 @@ class _Attempts:
         The openings are read from the logits after the start token, where fallback needs them.
         """
         reader, detects = self._reader, None in prompt
-        reads = self._config.fallback.no_speech_threshold is not None
+        reads = reader.measures_no_speech(self._config.fallback)
         openings = [Opening()] * batch_size
         if not detects and not reads:
             tokens = torch.tensor([prompt]).expand(batch_size, -1)

@@ -61,7 +61,9 @@ class Attempts:
         self._reader = model.reader
         self.first_token = FirstToken(is_async=model.device.is_async)
         self._openings: list[Opening] | None = (
-            None if self._reads_openings else [Opening()] * len(self)
+            None
+            if self._reader.measures_no_speech(generation_config.fallback)
+            else [Opening()] * len(self)
         )
         # What the encoder returned for all rows, each as often as the first attempt samples it.
         self._encoded: Any = None
@@ -69,12 +71,6 @@ class Attempts:
 
     def __len__(self) -> int:
         return len(next(iter(self._inputs.values())))
-
-    @property
-    def _reads_openings(self) -> bool:
-        return self._config.fallback.no_speech_threshold is not None and (
-            self._reader.no_speech_id is not None
-        )
 
     def __call__(self, rows: Sequence[int], temperature: float) -> list[Hypothesis]:
         """Generate the hypotheses of these rows at a temperature."""
@@ -214,7 +210,7 @@ class Opening:
 def read_openings(logits: torch.Tensor, reader: SequenceReader, *, detected: bool) -> list[Opening]:
     """Read the logits (B, V) after the start token; with `detected`, those of languages too."""
     logits = logits.float()
-    assert reader.no_speech_id is not None  # noqa: S101 - only then they are read
+    assert reader.no_speech_id is not None  # noqa: S101 - measures_no_speech
     no_speech = logits.softmax(-1)[:, reader.no_speech_id].tolist()
     if not detected:
         return [Opening(one) for one in no_speech]

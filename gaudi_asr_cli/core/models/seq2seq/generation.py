@@ -111,6 +111,8 @@ def resolve_generation(generation_config: Generation, settings: Any, name: str) 
     language = requested.language or getattr(settings, "language", None)
     language = None if language is None else find_language(language, settings.lang_to_id)
     task = requested.task or getattr(settings, "task", None) or "transcribe"
+    if task not in settings.task_to_id:
+        raise _no_task_error(task, name)
     return replace(requested, language=language, task=task, beams=beams, timestamps=times)
 
 
@@ -121,10 +123,14 @@ def _check_monolingual(requested: Generation, name: str) -> None:
             remedy="Omit --language, or use a multilingual model such as openai/whisper-small.",
         )
     if requested.task == "translate":
-        raise UsageError(
-            f"{name} cannot translate.",
-            remedy="Omit --task, or use a multilingual model such as openai/whisper-small.",
-        )
+        raise _no_task_error(requested.task, name)
+
+
+def _no_task_error(task: str, name: str) -> UsageError:
+    return UsageError(
+        f"{name} cannot {task}.",
+        remedy="Omit --task, or use a multilingual model such as openai/whisper-small.",
+    )
 
 
 def find_language(requested: str, known: Mapping[str, int]) -> str:

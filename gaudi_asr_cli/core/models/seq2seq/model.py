@@ -208,6 +208,8 @@ class Seq2SeqModel:
         settings.max_new_tokens = self.max_new_tokens(generation_config)
         settings.num_beams = generation_config.beams
         settings.do_sample = False
+        # A model that was trained with gradient checkpointing keeps a False: correct, but slow.
+        settings.use_cache = True
         for name, value in PLAIN_SEARCH.items():
             if getattr(settings, name, None):
                 setattr(settings, name, value)

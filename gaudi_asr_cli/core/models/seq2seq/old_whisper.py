@@ -14,6 +14,7 @@ from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.json_files import read_json_object
 from gaudi_asr_cli.core.models.contents import COPY_AGAIN
 from gaudi_asr_cli.core.models.folder import ModelFolder
+from gaudi_asr_cli.core.models.seq2seq.generation import is_multilingual
 
 LANGUAGE = re.compile(r"<\|[a-z]{2,3}\|>")
 """A token of a language: codes of two letters, and `haw`, `yue`, `jw`."""
@@ -25,8 +26,8 @@ MARK_TOKENS = {
 }
 MODEL_FIELDS = ("suppress_tokens", "begin_suppress_tokens", "forced_decoder_ids")
 FIELDS: dict[str, Any] = {
-    **dict.fromkeys((*MARK_TOKENS, "bos_token_id", "pad_token_id"), int),
-    "eos_token_id": int | list,
+    **dict.fromkeys((*MARK_TOKENS, "bos_token_id", "pad_token_id", "forced_bos_token_id"), int),
+    **dict.fromkeys(("eos_token_id", "forced_eos_token_id"), int | list),
     "suppress_tokens": list | tuple,
     "begin_suppress_tokens": list | tuple,
     "lang_to_id": dict,
@@ -48,11 +49,12 @@ def is_old(settings: Any) -> bool:
 def complete_settings(settings: Any, folder: ModelFolder) -> None:
     """Fill in, in place, the generation settings of a Whisper that older folders keep elsewhere.
 
-    Newer settings are complete: there only a language and a task that are forced by their ids
-    become those of the settings.
+    Newer settings are complete, tasks aside: there a language and a task that are forced by their
+    ids become those of the settings.
 
     Raises:
-        DataError: A file of the tokenizer is broken, or forced ids are no pairs.
+        DataError: A file of the tokenizer is broken, forced ids are no pairs, or there is a
+            language but no task.
     """
     if is_old(settings):
         config = folder.read_config()
@@ -60,9 +62,39 @@ def complete_settings(settings: Any, folder: ModelFolder) -> None:
         for name in MODEL_FIELDS:
             if name not in stored and name in config:
                 setattr(settings, name, config[name])
-        _add_tokens(settings, read_tokens(folder), config)
+        _add_tokens(settings, _known_tokens(folder), config)
     check_ids(settings, folder)
+    if is_multilingual(settings):
+        _complete_tasks(settings, folder)
     _apply_forced(settings)
+
+
+def _complete_tasks(settings: Any, folder: ModelFolder) -> None:
+    """Add the ids of tasks that the settings lack, from the tokenizer.
+
+    Raises:
+        DataError: Neither has the id of transcribing.
+    """
+    known = getattr(settings, "task_to_id", None) or {}
+    if not TASK_TOKENS.keys() <= known.keys():
+        settings.task_to_id = known = _find_tasks(_known_tokens(folder)) | known
+    if "transcribe" not in known:
+        raise DataError(
+            f"{folder.name} has languages but no task: neither generation_config.json (task_to_id) "
+            f"nor the tokenizer has {TASK_TOKENS['transcribe']}.",
+            remedy="Copy generation_config.json and the tokenizer that came with the weights.",
+        )
+
+
+def _known_tokens(folder: ModelFolder) -> dict[str, int]:
+    """Return the added tokens of the tokenizer that the head has a row for."""
+    size = folder.read_config().get("vocab_size")
+    tokens = read_tokens(folder)
+    return {name: one for name, one in tokens.items() if isinstance(size, int) and one < size}
+
+
+def _find_tasks(tokens: Mapping[str, int]) -> dict[str, int]:
+    return {name: tokens[one] for name, one in TASK_TOKENS.items() if one in tokens}
 
 
 def check_ids(settings: Any, folder: ModelFolder) -> None:
@@ -108,20 +140,16 @@ def _stored_fields(folder: ModelFolder) -> Mapping[str, Any]:
 
 def _add_tokens(settings: Any, tokens: Mapping[str, int], config: Mapping[str, Any]) -> None:
     """Set ids of languages, tasks and marks from the tokens of the tokenizer."""
-    size = config.get("vocab_size")
-    known = {name: one for name, one in tokens.items() if isinstance(size, int) and one < size}
     for field, token in MARK_TOKENS.items():
-        if getattr(settings, field, None) is None and token in known:
-            setattr(settings, field, known[token])
+        if getattr(settings, field, None) is None and token in tokens:
+            setattr(settings, field, tokens[token])
     if getattr(settings, "max_initial_timestamp_index", None) is None:
         settings.max_initial_timestamp_index = FIRST_TIME_OFFSET
-    languages = {name: one for name, one in known.items() if LANGUAGE.fullmatch(name)}
+    languages = {name: one for name, one in tokens.items() if LANGUAGE.fullmatch(name)}
     settings.is_multilingual = bool(languages) and not _is_english_only(settings, config, languages)
     if settings.is_multilingual:
         settings.lang_to_id = languages
-        settings.task_to_id = {
-            name: known[one] for name, one in TASK_TOKENS.items() if one in known
-        }
+        settings.task_to_id = _find_tasks(tokens)
 
 
 def _is_english_only(

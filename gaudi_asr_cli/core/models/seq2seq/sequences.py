@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
+from gaudi_asr_cli.core.models.seq2seq.fallback import Fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation, language_code
 from gaudi_asr_cli.core.models.seq2seq.word_times import time_words
 from gaudi_asr_cli.core.records import Generated, Hypothesis, Segment, TokenTimes
@@ -99,7 +100,13 @@ class SequenceReader:
     @property
     def no_speech_id(self) -> int | None:
         """Return the id whose probability after the start token is that of no speech."""
-        return None if self.first_time is None else self.first_time - 2
+        if self.first_time is None or self.first_time < 2:
+            return None
+        return self.first_time - 2
+
+    def measures_no_speech(self, fallback: Fallback) -> bool:
+        """Return whether fallback needs the probability of no speech, and the model has it."""
+        return fallback.no_speech_threshold is not None and self.no_speech_id is not None
 
     def _language_id(self, token: str | None) -> int | None:
         if token is None:
