@@ -8,7 +8,12 @@ AsrError                  1   any other error
 |- UnreachableError       6   a model or dataset id that could not be reached
 |- TrainingError          1   training stopped: loss not finite, disk full
 |- StoppedError     130, 143  Ctrl-C or SIGTERM: stopped cleanly, resumable
+
+`compare` ends with 7, `WORSE`, where the second side is worse: a finding, not an error.
 """
+
+WORSE = 7
+"""Exit code of `compare` where B is worse than A by more than the tolerance."""
 
 
 class AsrError(Exception):

@@ -34,6 +34,7 @@ COMMANDS = {
     "recipes-show": ["recipes", "show"],
     "recipes-copy": ["recipes", "copy"],
     "recipes-forecast": ["recipes", "forecast"],
+    "compare": ["compare"],
     "results": ["results"],
     "doctor": ["doctor"],
     "help": ["help"],

@@ -147,7 +147,7 @@ def slice_scores(scored: Sequence[ScoredUtterance]) -> dict[str, dict[str, Slice
     slices = {
         "duration": _slice_by(
             sorted(scored, key=lambda utterance: utterance.duration_s),
-            lambda utterance: _duration_label(utterance.duration_s),
+            lambda utterance: duration_label(utterance.duration_s),
         )
     }
     known = [utterance for utterance in scored if utterance.speaker is not None]
@@ -180,7 +180,8 @@ def _score_slice(members: Sequence[ScoredUtterance]) -> Slice:
     }
 
 
-def _duration_label(duration_s: float) -> str:
+def duration_label(duration_s: float) -> str:
+    """Return the range of durations that a slice by duration puts it in."""
     below = bisect_right(_DURATION_EDGES_S, duration_s)
     if below == len(_DURATION_EDGES_S):
         return f"{_DURATION_EDGES_S[-1]:g}+ s"

@@ -1,0 +1,1 @@
+"""`compare`: whether one system is worse than another on the same utterances."""
