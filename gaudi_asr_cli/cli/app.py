@@ -42,6 +42,7 @@ REGISTERED_COMMANDS: Registry[Any] = Registry(
         "align": "gaudi_asr_cli.cli.align:command",
         "bench": "gaudi_asr_cli.cli.bench:command",
         "import-command": "gaudi_asr_cli.cli.import_command:command",
+        "push": "gaudi_asr_cli.cli.push:command",
         "results": "gaudi_asr_cli.cli.results:command",
         "doctor": "gaudi_asr_cli.cli.doctor:command",
         "help": "gaudi_asr_cli.cli.help_command:command",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from gaudi_asr_cli.cli import cards, options
+from gaudi_asr_cli.cli import cards, options, publishing
 from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.recipes.keys import RECIPE_KEYS, SECTION_NAMES, RecipeKey, keys_of
 
@@ -57,6 +57,7 @@ _LAST: dict[str, tuple[Any, Any]] = {
     **cards.OPTIONS,
     "run": (options.Run, None),
     "resume": _switch("--resume", "Continue the run in --run DIR.", options.OUTPUT),
+    **publishing.OPTIONS,
     "dry_run": _switch("--dry-run", "Show the plan and do no work.", options.OUTPUT),
     "json": (options.Json, False),
     "quiet": (options.Quiet, False),
