@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,7 +35,7 @@ _LICENSE = typer.Option(
     show_default=False,
     help="With --push-to-hub: licence on the model card, such as apache-2.0.",
 )
-OPTIONS: dict[str, tuple[Any, Any]] = {
+PUBLISHING_OPTIONS: dict[str, tuple[Any, Any]] = {
     "push_to_hub": (Annotated[str | None, _PUSH], None),
     "private": (Annotated[bool, _PRIVATE], False),
     "license": (Annotated[str | None, _LICENSE], None),
@@ -87,7 +88,6 @@ def publish(run: Path, given: Mapping[str, Any]) -> None:
     """
     if given["push_to_hub"] is None:
         return
-    from gaudi_asr_cli.cli.old_commands import join_words
     from gaudi_asr_cli.core.workflows.push import push
     from gaudi_asr_cli.ui.messages import show_line, show_notice
 
@@ -96,7 +96,7 @@ def publish(run: Path, given: Mapping[str, Any]) -> None:
         report = push(_request_of(given, run), progress=not given["quiet"])
     except AsrError as error:
         words = push_words(given)
-        later = join_words(["gaudi-asr", "push", str(run), repository, *words[2:]])
+        later = shlex.join(["gaudi-asr", "push", str(run), repository, *words[2:]])
         show_notice(
             f"The run is complete, but its model was not uploaded. {error.message}",
             f"{error.remedy} Then: {later}",

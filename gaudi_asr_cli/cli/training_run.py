@@ -77,6 +77,7 @@ def request_of(context: typer.Context, kind: str, device: Device | None = None) 
     settings = (
         *training.settings_of(given),
         *cards.launch_settings(given),
+        *training.tracker_settings(given),
         *extra,
         *(given["set_"] or ()),
     )

@@ -13,6 +13,7 @@ from gaudi_asr_cli.core.local_paths import hide_local_paths
 from gaudi_asr_cli.core.models.contents import COPY_AGAIN
 from gaudi_asr_cli.core.models.folder import JSON_FILES
 from gaudi_asr_cli.core.secret_values import hide_in_text
+from gaudi_asr_cli.core.whole_files import write_whole
 
 CARD = "README.md"
 CONFIGURATIONS = (
@@ -49,7 +50,7 @@ class PublishedFile:
         if self.text is None:
             (folder / self.name).symlink_to(self.path.resolve())
         else:
-            (folder / self.name).write_text(self.text, encoding="utf-8")
+            write_whole(folder / self.name, self.text)
 
 
 def choose_files(folder: Path) -> tuple[list[PublishedFile], list[str]]:
