@@ -44,6 +44,7 @@ REGISTERED_COMMANDS: Registry[Any] = Registry(
         "import-command": "gaudi_asr_cli.cli.import_command:command",
         "compare": "gaudi_asr_cli.cli.compare:command",
         "results": "gaudi_asr_cli.cli.results:command",
+        "push": "gaudi_asr_cli.cli.push:command",
         "doctor": "gaudi_asr_cli.cli.doctor:command",
         "help": "gaudi_asr_cli.cli.help_command:command",
         "recipes": "gaudi_asr_cli.cli.recipes:recipes_app",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from gaudi_asr_cli.cli import cards, options
+from gaudi_asr_cli.cli import cards, options, publishing
 from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.recipes.keys import RECIPE_KEYS, SECTION_NAMES, RecipeKey, keys_of
 
@@ -38,6 +38,13 @@ _RECIPE = typer.Option(
     show_default=False,
     help="What to train and how; see gaudi-asr recipes.",
 )
+_REPORT_TO = typer.Option(
+    "--report-to",
+    metavar="NAME",
+    rich_help_panel=options.OUTPUT,
+    show_default=False,
+    help="Tracker to log to, such as tensorboard, wandb or mlflow; may be repeated.",
+)
 
 
 def _switch(name: str, help: str, panel: str | None = None) -> tuple[Any, Any]:
@@ -57,6 +64,8 @@ _LAST: dict[str, tuple[Any, Any]] = {
     **cards.OPTIONS,
     "run": (options.Run, None),
     "resume": _switch("--resume", "Continue the run in --run DIR.", options.OUTPUT),
+    "report_to": (Annotated[list[str] | None, _REPORT_TO], None),
+    **publishing.PUBLISHING_OPTIONS,
     "dry_run": _switch("--dry-run", "Show the plan and do no work.", options.OUTPUT),
     "json": (options.Json, False),
     "quiet": (options.Quiet, False),
@@ -131,6 +140,12 @@ def settings_of(given: Mapping[str, Any], kind: str) -> Iterator[str]:
             continue
         for section in (sections or ["train", "eval"]) if key.startswith("*") else [""]:
             yield f"{key.replace('*', section)}={json.dumps(value, ensure_ascii=False)}"
+
+
+def tracker_settings(given: Mapping[str, Any]) -> list[str]:
+    """Return the setting of the trackers that were named, between commas or one by one."""
+    named = [name for part in given["report_to"] or () for name in part.replace(",", " ").split()]
+    return [f"trainer.report_to={json.dumps(named)}"] if named else []
 
 
 def _parameters_of(records: Iterable[RecipeKey]) -> list[inspect.Parameter]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gaudi_asr_cli.cli import cards
+from gaudi_asr_cli.cli import cards, publishing
 from gaudi_asr_cli.cli import training_options as training
 from gaudi_asr_cli.cli.old_commands import fitting_parameters, removal_pattern
 
@@ -22,9 +22,11 @@ def run_training(context: typer.Context, kind: str) -> None:
     from gaudi_asr_cli.core.runtime import configure
 
     given = context.params
+    publishing.check_publishing(given, is_rank=cards.find_handover() is not None)
     launch = cards.launch_of(given)
     if cards.starts_ranks(launch) and not (given["dry_run"] or given["no_train"]):
-        cards.start_ranks([kind], partial(request_of, context, kind), launch, given)
+        words = [kind, *publishing.push_words(given)]
+        cards.start_ranks(words, partial(request_of, context, kind), launch, given)
         return
     # First: a Gaudi's software must be imported before transformers, and a missing device should be
     # reported before the slow imports.
@@ -55,6 +57,7 @@ def run_training(context: typer.Context, kind: str) -> None:
         report = finetune(request, distributed, observe)
     if report is not None:
         show_result(report, show_finetune, json=json)
+        publishing.publish(report.run, given)
 
 
 def request_of(context: typer.Context, kind: str, device: Device | None = None) -> FinetuneRequest:
@@ -74,6 +77,7 @@ def request_of(context: typer.Context, kind: str, device: Device | None = None) 
     settings = (
         *training.settings_of(given, kind),
         *cards.launch_settings(given),
+        *training.tracker_settings(given),
         *extra,
         *(given["set_"] or ()),
     )

@@ -28,6 +28,7 @@ COMMANDS = {
     "lm": ["lm"],
     "align": ["align"],
     "bench": ["bench"],
+    "push": ["push"],
     "import-command": ["import-command"],
     "recipes": ["recipes"],
     "recipes-list": ["recipes", "list"],

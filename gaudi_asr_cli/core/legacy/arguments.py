@@ -18,6 +18,8 @@ _LAUNCHER_FLAGS = frozenset({
     "np", "nnodes", "num_nodes", "hostfile", "node_rank", "master_addr", "master_port",
     "rdzv_backend", "rdzv_endpoint", "rdzv_id", "max_restarts",
 })  # fmt: skip
+_NOW_WITH_VALUE = frozenset({"push_to_hub"})
+"""Switches of the scripts whose name is now that of an option with a value."""
 _OTHER_DASH = re.compile("[\u2010-\u2015\u2212]+(?=[A-Za-z])")
 """What word processors turn two hyphens into."""
 _NUMBER = re.compile(r"-(\d|\.\d)")
@@ -124,12 +126,23 @@ class _Parser:
             flag, turned_on = self._find(word)
             if _OTHER_DASH.match(word):
                 raise _other_dash(word)
-            if flag is not None:
+            if flag is not None and self._is_current_with_value(flag, word):
+                self.rest += [word] if "=" in word else [word, self.words.pop(0)]
+            elif flag is not None:
                 self._parse_flag(flag, word, turned_on)
             elif not is_flag(word) or self.is_current(word):
                 self.rest.append(word)
             else:
                 raise self._unknown(word)
+
+    def _is_current_with_value(self, flag: LegacyFlag, word: str) -> bool:
+        """Return whether a word is today's option: with a value that no switch takes."""
+        if flag.name not in _NOW_WITH_VALUE or not self.is_current(word):
+            return False
+        _, equals, value = word.partition("=")
+        if not equals:
+            value = self.words[0] if self._next_is_value() else "true"
+        return value.lower() not in _TRUE | _FALSE
 
     def _find(self, word: str) -> tuple[LegacyFlag | None, bool]:
         """Return the flag, and False for the form `--no_...`, which every switch has."""

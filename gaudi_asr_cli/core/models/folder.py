@@ -93,6 +93,11 @@ def find_model(name: str, *, language: str | None = None, kind: str | None = "ct
     return folder
 
 
+def is_hub_model(name: str) -> bool:
+    """Return whether a name is that of a model on the hub: no local path, no model made here."""
+    return name != DEMO_MODEL and HUB_ID.fullmatch(name) is not None and not Path(name).exists()
+
+
 def kind_of(config: Mapping[str, Any]) -> str:
     """Return the kind of a model, `ctc` or `seq2seq`, from its config.json."""
     family = family_of(config)
@@ -275,11 +280,11 @@ def _download(name: str, language: str | None) -> Path:
         # First, and with a short timeout: without network a download retries for minutes.
         HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
         return Path(snapshot_download(name, allow_patterns=patterns, etag_timeout=HUB_TIMEOUT_S))
-    except _network_errors() as error:
+    except network_errors() as error:
         raise _unreachable(name, error) from error
 
 
-def _network_errors() -> tuple[type[Exception], ...]:
+def network_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions that huggingface_hub raises without network (requests or httpx)."""
     from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 

@@ -36,6 +36,7 @@ from gaudi_asr_cli.core.training.checkpoints import (
     write_mark,
 )
 from gaudi_asr_cli.core.training.meter import StepMeter, TrainingTotals
+from gaudi_asr_cli.core.training.reporting import report_into
 from gaudi_asr_cli.core.training.settings import TrainingSettings, training_arguments
 from gaudi_asr_cli.core.training.tasks.base import Task
 from gaudi_asr_cli.core.training.trainer import ScoreNow
@@ -197,6 +198,7 @@ def open_trainer(
         ],
         **kit.trainer_keywords(settings.extra, arguments),
     )
+    report_into(trainer, folder, settings.extra)
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
@@ -217,7 +219,8 @@ def scoring(
         best = best_rate()
         is_best = best is None or found.score.wer < best
         observe(dataclasses.replace(found, best=is_best))
-        return score_metrics(found.score)
+        loss = {} if found.loss is None else {"eval_loss": found.loss}
+        return {**score_metrics(found.score), **loss}
 
     return score_now
 

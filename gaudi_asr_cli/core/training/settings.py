@@ -129,8 +129,12 @@ def check_reports(extra: Mapping[str, Any]) -> None:
 
 def _list_reports(value: Any) -> list[str]:
     """Return the services that are named; `all` are those that are installed."""
+    return [name for name in _split_reports(value) if name not in {"all", "none"}]
+
+
+def _split_reports(value: Any) -> list[str]:
     listed = value.replace(",", " ").split() if isinstance(value, str) else list(value or ())
-    return [str(name) for name in listed if name not in {"all", "none", None}]
+    return [str(name) for name in listed if name is not None]
 
 
 def _is_importable(module: str) -> bool:
@@ -141,8 +145,13 @@ def _is_importable(module: str) -> bool:
 
 
 def obeyed(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that the trainer is given."""
-    return {name: value for name, value in extra.items() if name not in NOT_OBEYED}
+    """Return the settings that the trainer is given; several services as the list it takes."""
+    kept = {name: value for name, value in extra.items() if name not in NOT_OBEYED}
+    if "report_to" in kept:
+        named = _split_reports(kept["report_to"])
+        # transformers takes `all` and `none` only alone.
+        kept["report_to"] = named[0] if len(named) == 1 else named
+    return kept
 
 
 def training_arguments(

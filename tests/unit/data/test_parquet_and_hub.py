@@ -13,8 +13,7 @@ import pytest
 import soundfile
 
 from gaudi_asr_cli.core.data.audio import load_audio
-from gaudi_asr_cli.core.data.layouts.hub import _is_reachable as is_reachable
-from gaudi_asr_cli.core.data.layouts.hub import explain_hub_error, read_hub
+from gaudi_asr_cli.core.data.layouts.hub import explain_hub_error, is_reachable, read_hub
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.errors import DataError, UnreachableError
@@ -138,7 +137,7 @@ def test_the_hub_path_lists_splits_and_configurations(repository, hub_cache):
 
 
 def cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gaudi_asr_cli.core.data.layouts.hub._is_reachable", lambda endpoint: False)
+    monkeypatch.setattr("gaudi_asr_cli.core.data.layouts.hub.is_reachable", lambda endpoint: False)
 
 
 def test_without_network_the_error_names_the_cache_at_once(hub_cache, monkeypatch):
@@ -154,7 +153,7 @@ def test_without_network_the_error_names_the_cache_at_once(hub_cache, monkeypatc
     assert "hf download" in caught.value.remedy
 
 
-def test_whether_the_hub_is_reachable_is_known_at_once():
+def test_whether_the_hubis_reachable_is_known_at_once():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         try:

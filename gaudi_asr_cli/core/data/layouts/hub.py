@@ -93,7 +93,7 @@ def _offline_if_unreachable() -> Iterator[None]:
 
     modules: tuple[Any, Any] = (datasets.config, huggingface_hub.constants)
     before = [module.HF_HUB_OFFLINE for module in modules]
-    offline = any(before) or not _is_reachable(huggingface_hub.constants.ENDPOINT)
+    offline = any(before) or not is_reachable(huggingface_hub.constants.ENDPOINT)
     try:
         for module in modules:
             module.HF_HUB_OFFLINE = offline
@@ -103,7 +103,7 @@ def _offline_if_unreachable() -> Iterator[None]:
             module.HF_HUB_OFFLINE = value
 
 
-def _is_reachable(endpoint: str) -> bool:
+def is_reachable(endpoint: str) -> bool:
     """Return whether the hub accepts connections; True behind a proxy, where it is unknown."""
     url = urlsplit(endpoint)
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):

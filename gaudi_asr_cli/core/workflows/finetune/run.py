@@ -21,15 +21,16 @@ from gaudi_asr_cli.core.events import Evaluated, Observer, SamplePrediction, ign
 from gaudi_asr_cli.core.inference.scoring import ScorableData, ScoringResult, score_utterances
 from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.models.threads import fitting_threads
-from gaudi_asr_cli.core.recipes.loading import dump_recipe
 from gaudi_asr_cli.core.records import Score, Utterance
 from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.secret_values import hide_in_text
 from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
 from gaudi_asr_cli.core.training.card import write_card
+from gaudi_asr_cli.core.training.eval_loss import evaluation_set, measure_loss
 from gaudi_asr_cli.core.training.session import RunSession, TrainingOutcome, train
 from gaudi_asr_cli.core.training.tasks.base import Task
 from gaudi_asr_cli.core.whole_files import open_whole_folder, write_json, write_whole
+from gaudi_asr_cli.core.workflows.finetune.card_facts import card_facts
 from gaudi_asr_cli.core.workflows.finetune.job import (
     Job,
     count_reasons,
@@ -265,15 +266,17 @@ def scorable(split: Measured) -> tuple[Utterance, ...]:
 def scorer(job: Job) -> Callable[[Task, int], Evaluated]:
     """Return a function that scores the model on the evaluation split during training."""
     split = job.splits.eval
+    assert split is not None  # noqa: S101 - no scorer is made without it
     shown = job.recipe.evaluation.samples
+    examples = evaluation_set(scorable(split), rules_of(job.recipe), job.task, job.training_set)
 
     def score(task: Task, step: int) -> Evaluated:
-        assert split is not None  # noqa: S101 - no scorer is made without it
         result = score_split(job, task, split, "evaluate")
         samples = tuple(
             SamplePrediction(one.reference, one.hypothesis) for one in result.scored[:shown]
         )
-        return Evaluated(step, result.score, None, samples, best=False)
+        loss = None if examples is None else measure_loss(task, examples)
+        return Evaluated(step, result.score, loss, samples, best=False)
 
     return score
 
@@ -291,16 +294,7 @@ def finish(
             scores[name] = result.score
             lines = [json_text(prediction_json(one)) for one in result.scored]
             write_whole(folder.predictions, "".join(f"{line}\n" for line in lines))
-    card = write_card(
-        kind=job.task.kind,
-        name=folder.root.name,
-        base=job.recipe.model,
-        sources=job.recipe.train.sources,
-        hours=job.training_set.audio_s / 3600,
-        steps=outcome.steps,
-        recipe=dump_recipe(job.recipe),
-        scores=scores,
-    )
+    card = write_card(card_facts(folder.root.name, job, outcome, scores))
     with open_whole_folder(folder.model) as unfinished:
         job.task.save(unfinished)
         write_whole(unfinished / "README.md", hide_in_text(card))
