@@ -14,22 +14,21 @@ SENTENCES = ("one two three four see off", "some nonsense of tours", "the worn f
 
 def train_tokenizer(*, unigram: bool = False, blank: str = "<pad>") -> Tokenizer:
     """Train subwords on a few sentences; as in Parakeet the blank is the last of the tokens."""
-    texts = [*SENTENCES, *WORDS] * 3
-    if unigram:
-        tokenizer = Tokenizer(models.Unigram())
-        trainer: trainers.Trainer = trainers.UnigramTrainer(
-            vocab_size=40, special_tokens=["<unk>", "</s>"], unk_token="<unk>"
-        )
-    else:
-        tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
-        trainer = trainers.BpeTrainer(
-            vocab_size=44, special_tokens=["<unk>"], show_progress=False, min_frequency=1
-        )
+    trained = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+    trained.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=44, special_tokens=["<unk>"], show_progress=False)
+    trained.train_from_iterator([*SENTENCES, *WORDS] * 3, trainer)
+    # Not trained: its trainer orders subwords of the same score at random.
+    tokenizer = Tokenizer(_as_unigram(trained)) if unigram else trained
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_special_tokens([AddedToken(blank, normalized=False, special=True)])
     return tokenizer
+
+
+def _as_unigram(trained: Tokenizer) -> models.Unigram:
+    pieces = sorted(trained.get_vocab(), key=trained.get_vocab().__getitem__)
+    return models.Unigram([(piece, -1.0 / len(piece)) for piece in pieces], unk_id=0)
 
 
 def write_subwords(directory: Path, tokenizer: Tokenizer, *, blank: str = "<pad>") -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gaudi_asr_cli.core.languages import CODES_BY_NAME
+
 _CODES = """
 af afr, am amh, ar ara, as asm, az aze, ba bak, be bel, bg bul, bn ben, bo bod tib, br bre, bs bos,
 ca cat, cs ces cze, cy cym wel, da dan, de deu ger, el ell gre, en eng, es spa, et est, eu eus baq,
@@ -67,9 +69,7 @@ def _find_code(name: str) -> str:
     """Return the code of a language by its English name, as Whisper takes them."""
     if len(name) <= 3:
         return name
-    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
-
-    code = str(TO_LANGUAGE_CODE.get(name, name))
+    code = CODES_BY_NAME.get(name, name)
     return _CANONICAL.get(code, code)
 
 

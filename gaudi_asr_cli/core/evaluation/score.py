@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ _DURATION_EDGES_S = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 
 
 def score(
-    references: Sequence[str],
-    hypotheses: Sequence[str],
+    references: Iterable[str],
+    hypotheses: Iterable[str],
     *,
     normalizer: str = "basic",
     language: str | None = None,
@@ -48,25 +48,50 @@ def score(
         Word and character error rates with counts, an interval and notes on the texts.
 
     Raises:
-        UsageError: There is no such normaliser, or the numbers of texts differ.
+        UsageError: There is no such normaliser, there is no text, one of them is no text, or the
+            numbers of texts differ.
     """
-    if isinstance(references, str) or isinstance(hypotheses, str):
+    expected = _list_texts(references, "references")
+    found = _list_texts(hypotheses, "hypotheses")
+    if not isinstance(normalizer, str) or not isinstance(language, str | None):
         raise UsageError(
-            "References and hypotheses are lists of texts.", remedy="Pass [text] for one text."
+            f"normalizer={normalizer!r}, language={language!r}: both are named by text.",
+            remedy="Leave them out, or see gaudi-asr help scoring.",
         )
-    if len(references) != len(hypotheses):
+    if len(expected) != len(found):
         raise UsageError(
-            f"There are {len(references)} references and {len(hypotheses)} hypotheses.",
+            f"There are {len(expected)} references and {len(found)} hypotheses.",
             remedy="Pass one hypothesis for each reference, in the same order.",
         )
+    if not expected:
+        raise UsageError("There is no text to score.", remedy="Pass at least one reference.")
     comparison = plan_comparison(normalizer, language=language)
     scored = [
         score_utterance(
             Utterance(str(number), AudioSpan(Path()), reference), hypothesis, comparison.normalize
         )
-        for number, (reference, hypothesis) in enumerate(zip(references, hypotheses, strict=True))
+        for number, (reference, hypothesis) in enumerate(zip(expected, found, strict=True))
     ]
     return summarize(scored, comparison, utterances_total=len(scored), audio_s_total=0.0, seed=seed)
+
+
+def _list_texts(texts: object, role: str) -> list[str]:
+    """Return texts as a list, whatever ordered iterable they come in."""
+    ordered = isinstance(texts, Iterable) and not isinstance(texts, str | bytes | Mapping | Set)
+    if not ordered:
+        raise UsageError(
+            f"The {role} are of type {type(texts).__name__}: references and hypotheses are lists "
+            "of texts.",
+            remedy="Pass [text] for one text.",
+        )
+    listed: list[str] = list(texts)  # type: ignore[call-overload]
+    wrong = next((n for n, text in enumerate(listed) if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise UsageError(
+            f"Number {wrong} of the {role} is of type {type(listed[wrong]).__name__}, not a text.",
+            remedy="Pass texts: of a transcript its .text, and '' where there is none.",
+        )
+    return listed
 
 
 def summarize(  # noqa: PLR0913  # fields of a Score besides the counts, all keyword-only

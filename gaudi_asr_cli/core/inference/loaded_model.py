@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from numbers import Integral, Real
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypedDict, overload
+from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints, overload
 
 import numpy as np
 from typing_extensions import Unpack
@@ -21,17 +22,24 @@ from gaudi_asr_cli.core.decoding.segments import segments_of
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import UtteranceDone
+from gaudi_asr_cli.core.inference.option_types import check_given
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import Recognizer, open_recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Transcript, Utterance
-from gaudi_asr_cli.core.registry import suggest_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Samples = NDArray[np.float32]
     OneClip = str | os.PathLike[str] | Samples
+
+
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 1_000_000
+"""Sample rates of arrays; a smaller or larger one is a mistake, such as kHz."""
+LOUDEST = 100.0
+"""Floats beyond this are integers that were not scaled to the range from -1 to 1."""
+_END = object()
 
 
 class DecodingOptions(TypedDict, total=False):
@@ -149,9 +157,18 @@ class LoadedModel:
             DataError: A clip could not be transcribed; the message names it.
             UsageError: The model does not support an option, or the samples have no rate.
         """
-        chosen = _with_options(self._options, options)
+        given = _convert(options)
+        check_given(given, tuple(get_type_hints(DecodingOptions)), elsewhere="load_model")
+        if channel is not None and (not _is_whole(channel) or channel < 0):
+            raise UsageError(
+                f"channel is {channel!r}, not the number of a channel.",
+                remedy="Pass a number from 0, or leave it out to downmix all channels.",
+            )
+        chosen = _with_options(self._options, given)
         if isinstance(audio, str | os.PathLike | np.ndarray):
             return self._transcribe(iter([audio]), rate_hz, channel, chosen)[0]
+        if isinstance(audio, bytes | bytearray | memoryview) or not isinstance(audio, Iterable):
+            raise _mixed_error(audio)
         return self._transcribe(iter(audio), rate_hz, channel, chosen)
 
     def _transcribe(
@@ -161,8 +178,8 @@ class LoadedModel:
         channel: int | None,
         options: InferenceOptions,
     ) -> list[Transcript]:
-        first = next(clips, None)
-        if first is None:
+        first = next(clips, _END)
+        if first is _END:
             return []
         clips = chain([first], clips)
         source = _Samples(clips, rate_hz) if isinstance(first, np.ndarray) else _Files(clips)
@@ -213,22 +230,43 @@ class _Samples:
 def _mixed_error(clip: object) -> UsageError:
     return UsageError(
         f"A clip of type {type(clip).__name__} among others of another kind, or of no known one.",
-        remedy="Pass paths (str or Path) or one-dimensional float arrays, not both in one call.",
+        remedy="Pass paths (str or Path) or one-dimensional NumPy arrays of floats, not both in "
+        "one call; of an open file its name, of a tensor its .numpy().",
     )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _check_rate(rate_hz: object, name: str) -> None:
+    number = isinstance(rate_hz, Real | np.integer) and not isinstance(rate_hz, bool)
+    if not number or not LOWEST_RATE_HZ <= float(rate_hz) <= HIGHEST_RATE_HZ:  # type: ignore[arg-type]
+        raise UsageError(
+            f"{name}: rate_hz is {str(rate_hz)[:40]}, not a sample rate of audio "
+            f"({LOWEST_RATE_HZ:,} to {HIGHEST_RATE_HZ:,} Hz).",
+            remedy="Pass the number of samples a second, such as rate_hz=16_000.",
+        )
 
 
 def _at_model_rate(samples: NDArray[Any], rate_hz: int | None, name: str) -> Samples:
     """Check an array and resample it to the rate of the models."""
-    if rate_hz is None or rate_hz < 1:
+    if rate_hz is None:
         raise UsageError(
             f"{name}: the sample rate of the array is not known.",
             remedy="Pass it: transcribe(samples, rate_hz=16_000).",
         )
+    _check_rate(rate_hz, name)
     if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
         raise UsageError(
             f"{name}: an array {samples.shape} of {samples.dtype} is not mono audio.",
             remedy="Pass floats between -1 and 1, one-dimensional: samples.mean(axis=1) downmixes "
             "(T, channels), samples / 32768 converts int16.",
+        )
+    if len(samples) and np.abs(samples).max() > LOUDEST:
+        raise DataError(
+            f"{name}: samples reach {np.abs(samples).max():,.0f}, far beyond 1.",
+            remedy="Divide them by the full scale: samples / 32768 for those of int16.",
         )
     if not len(samples) or not np.isfinite(samples).all():
         raise DataError(
@@ -264,32 +302,30 @@ def _transcript_of(done: UtteranceDone, options: InferenceOptions) -> Transcript
 
 
 def _with_options(options: InferenceOptions, given: Mapping[str, Any]) -> InferenceOptions:
-    known = [one.name for one in fields(InferenceOptions) if one.name not in {"kind", "mode"}]
-    for name in given:
-        if name not in {*known, "beam_size"}:
-            raise UsageError(
-                f"There is no option '{name}'.{suggest_names(name, known)}",
-                remedy=f"The options are {', '.join(known)}.",
-            )
-    changed = replace(options, **dict(map(_convert, given.items())))
+    # A list serves as a tuple.
+    values: dict[str, Any] = {
+        name: tuple(one) if isinstance(one, list) else one for name, one in given.items()
+    }
+    changed = replace(options, **values)
     changed.check()
     return changed
 
 
-def _convert(option: tuple[str, Any]) -> tuple[str, Any]:
-    """Return the field of `InferenceOptions` that an option sets, and its value."""
-    name, value = option
-    if name == "beam_size":
-        return "beams", value
-    if name == "lm":
-        return name, None if value is None else os.fspath(value)
-    if name == "hotwords":
-        return name, read_hotwords(value) if isinstance(value, str) else tuple(value or ())
-    return name, value
+def _convert(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options by the names and types of `InferenceOptions`."""
+    values = {"beams" if name == "beam_size" else name: one for name, one in options.items()}
+    if isinstance(lm := values.get("lm"), os.PathLike):
+        values["lm"] = os.fspath(lm)
+    if isinstance(hotwords := values.get("hotwords"), str):
+        values["hotwords"] = read_hotwords(hotwords)
+    return values
 
 
 def load_model(
-    name: str, device: str = "auto", dtype: str = "auto", **options: Unpack[LoadOptions]
+    name: str | os.PathLike[str],
+    device: str = "auto",
+    dtype: str = "auto",
+    **options: Unpack[LoadOptions],
 ) -> LoadedModel:
     """Open a model and keep it open.
 
@@ -310,5 +346,12 @@ def load_model(
     """
     # The defaults of `gaudi-asr infer`.
     defaults = replace(DEFAULT_OPTIONS, temperatures=None, vad="auto")
-    chosen = _with_options(defaults, {"dtype": dtype, **options})
-    return LoadedModel(open_recognizer(name, open_device(device), chosen), chosen)
+    given = {"dtype": dtype, **_convert(options)}
+    check_given(given, ("dtype", *get_type_hints(LoadOptions)))
+    if not isinstance(name, str | os.PathLike) or not isinstance(device, str):
+        raise UsageError(
+            f"load_model({name!r}, device={device!r}): the model and the device are named by text.",
+            remedy="Pass a folder, a run folder, a hub id or 'demo', and auto, cpu, cuda or hpu.",
+        )
+    chosen = _with_options(defaults, given)
+    return LoadedModel(open_recognizer(os.fspath(name), open_device(device), chosen), chosen)

@@ -157,6 +157,18 @@ def test_audio_longer_than_a_chunk_is_transcribed_from_file_and_array(folders, t
         ("a.wav", {"max_tokens": 4}, "is a CTC model"),
         ("a.wav", {"languge": "de"}, "no option 'languge'. Did you mean language"),
         ("a.wav", {"timestamps": "phone"}, "no timestamps of kind"),
+        ("a.wav", {"int8": True}, "'int8' is an option of load_model"),
+        ("a.wav", {"beams": "two"}, "option beams is 'two', of type str"),
+        ("a.wav", {"hotwords": 1}, "option hotwords is '1', of type int"),
+        ("a.wav", {"n_best": 0}, "n_best is 0; it is at least 1"),
+        ("a.wav", {"channel": "left"}, "channel is 'left'"),
+        (np.zeros(1600, np.float32), {"rate_hz": 16}, "rate_hz is 16, not a sample rate"),
+        (np.zeros(1600, np.float32), {"rate_hz": "16000"}, "not a sample rate"),
+        (np.full(1600, 20_000.0), {"rate_hz": 16_000}, "far beyond 1"),
+        (b"RIFF", {}, "type bytes"),
+        (None, {}, "type NoneType"),
+        ([None], {}, "type NoneType"),
+        (torch.zeros(1600), {"rate_hz": 16_000}, "type Tensor"),
     ],
 )
 def test_a_mistake_is_an_error_with_a_remedy(folders, audio, more, message):
@@ -166,6 +178,32 @@ def test_a_mistake_is_an_error_with_a_remedy(folders, audio, more, message):
         model.transcribe(audio, **more)
 
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "message"),
+    [
+        (5, {}, "named by text"),
+        ("demo", {"device": None}, "named by text"),
+        ("demo", {"dtype": torch.float32}, "option dtype is 'torch.float32', of type dtype"),
+        ("demo", {"batch_s": -1}, "batch_s is -1; it is at least"),
+        ("demo", {"int8": "yes"}, "option int8 is 'yes', of type str"),
+        ("demo", {"kind": "ctc"}, "no option 'kind'"),
+        ("demo", {"temperatures": 0.2}, "option temperatures is '0.2', of type float"),
+    ],
+)
+def test_a_mistake_in_loading_is_an_error_with_a_remedy(name, more, message):
+    with pytest.raises(AsrError, match=message) as caught:
+        load_model(name, **{"device": "cpu", **more})
+
+    assert caught.value.remedy
+
+
+def test_a_path_names_a_model_and_a_list_serves_as_a_tuple(folders, clips):
+    model = load_model(Path(folders["seq2seq"]), device="cpu", temperatures=[0], vad="off")
+
+    assert model.name == folders["seq2seq"]
+    assert model.transcribe(clips[0], temperatures=(0.0,)) == model.transcribe(clips[0])
 
 
 def test_loading_and_transcribing_leave_the_number_of_threads_alone(folders, clips, monkeypatch):
@@ -214,14 +252,29 @@ def test_scores_are_counted_over_all_pairs_after_normalising():
 
 
 @pytest.mark.parametrize(
-    ("references", "hypotheses", "more"),
-    [(["a"], [], {}), ("a", "a", {}), (["a"], ["a"], {"normalizer": "magic"})],
+    ("references", "hypotheses", "more", "message"),
+    [
+        (["a"], [], {}, "1 references and 0 hypotheses"),
+        ("a", "a", {}, "references are of type str"),
+        (["a"], "a", {}, "hypotheses are of type str"),
+        ({"a"}, {"a"}, {}, "references are of type set"),
+        (None, ["a"], {}, "references are of type NoneType"),
+        (["a", None], ["a", "b"], {}, "Number 1 of the references is of type NoneType"),
+        (["a"], [b"a"], {}, "Number 0 of the hypotheses is of type bytes"),
+        ([], [], {}, "no text to score"),
+        (["a"], ["a"], {"normalizer": "magic"}, "no normaliser 'magic'"),
+        (["a"], ["a"], {"language": 5}, "named by text"),
+    ],
 )
-def test_a_score_of_unequal_lists_or_an_unknown_normaliser_is_an_error(
-    references, hypotheses, more
-):
-    with pytest.raises(AsrError):
+def test_what_is_no_list_of_texts_is_an_error(references, hypotheses, more, message):
+    with pytest.raises(AsrError, match=message):
         score(references, hypotheses, **more)
+
+
+def test_texts_to_score_may_come_from_generators():
+    texts = ["one two", "three"]
+
+    assert score((one for one in texts), iter(texts)) == score(texts, texts)
 
 
 @pytest.mark.shared

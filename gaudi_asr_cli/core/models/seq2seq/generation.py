@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.languages import CODES_BY_NAME
 from gaudi_asr_cli.core.models.seq2seq.fallback import Fallback
 
 TASKS = ("transcribe", "translate")
@@ -139,16 +140,14 @@ def find_language(requested: str, known: Mapping[str, int]) -> str:
     Raises:
         UsageError: The language is unknown, or this model does not support it.
     """
-    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
-
     wanted = requested.strip().lower()
     code = wanted.removeprefix("<|").removesuffix("|>")
-    code = TO_LANGUAGE_CODE.get(code, code)
+    code = CODES_BY_NAME.get(code, code)
     token = f"<|{code}|>"
     if token in known:
         return token
     codes = {language_code(token) for token in known}
-    names = sorted(name for name, code in TO_LANGUAGE_CODE.items() if code in codes)
+    names = sorted(name for name, code in CODES_BY_NAME.items() if code in codes)
     close = get_close_matches(wanted, [*names, *sorted(codes)], n=1, cutoff=0.6)
     examples = ", ".join(sorted(codes)[:12]) + (", ..." if len(codes) > 12 else "")
     raise UsageError(
