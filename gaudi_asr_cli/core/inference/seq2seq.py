@@ -216,7 +216,7 @@ class Seq2SeqRecognizer:
         Torch would otherwise start a second set of threads, and the two would compete for cores.
         """
         is_async = self.model.device.is_async
-        return PreparedBatch(batch, self.model.frontend.prepare(batch) if is_async else {})
+        return PreparedBatch(batch, self.frontend.prepare(batch) if is_async else {})
 
     def start(self, prepared: PreparedBatch) -> CompletedOutput:
         """Generate a batch; a decoder waits for each of its tokens, so the output is complete."""
@@ -241,7 +241,19 @@ class Seq2SeqRecognizer:
     def extract_features(self, batch: AudioBatch) -> dict[str, torch.Tensor]:
         """Return the inputs of the network for a batch."""
         with nullcontext() if self.clock is None else self.clock.time("features"):
-            return self.model.frontend.prepare(batch)
+            return self.frontend.prepare(batch)
+
+    @property
+    def frontend(self) -> Frontend | LogMel:
+        """Return the feature extraction: with fallback as in openai-whisper, else transformers.
+
+        They differ in what follows the audio in a window of a Whisper.
+        """
+        own = self.model.frontend
+        falls_back = len(self.generation_config.fallback.temperatures) > 1
+        return (
+            replace(own, fills_with_zeros=True) if falls_back and isinstance(own, LogMel) else own
+        )
 
     def decode(self, output: Any, row: int, utterance: Utterance) -> Transcript:
         return HypothesisDecoder().decode(output, row, utterance)

@@ -43,7 +43,8 @@ LINEAR_HZ, LINEAR_MELS = 1000.0, 15.0
 class LogMel:
     """Computes log-mel windows from samples. See `Frontend`.
 
-    `filters` is float32 (M, n_fft / 2 + 1); `window_samples` is the length of a window.
+    `filters` is float32 (M, n_fft / 2 + 1); `window_samples` is the length of a window, which is
+    filled with the features of silence, as in transformers, or with zeros, as in openai-whisper.
     """
 
     filters: Tensor
@@ -51,6 +52,7 @@ class LogMel:
     hop_samples: int
     window_samples: int
     settings: Mapping[str, Any]
+    fills_with_zeros: bool = False
 
     @property
     def window_frames(self) -> int:
@@ -65,7 +67,10 @@ class LogMel:
         for row, length in enumerate(batch.lengths):
             samples = batch.samples[row, : min(int(length), self.window_samples)]
             spectrum = self.spectrum(samples, whole=len(samples) == self.window_samples)
-            windows.append(self.fill_window(scale(spectrum, float(spectrum.max())), spectrum.max()))
+            scaled = scale(spectrum, float(spectrum.max()))
+            if self.fills_with_zeros:
+                scaled = scaled[:, : max(1, len(samples) // self.hop_samples)]
+            windows.append(self.fill_window(scaled, spectrum.max()))
         return {"input_features": torch.stack(windows)}
 
     def spectrum(self, samples: NDArray[np.float32], *, whole: bool = True) -> Tensor:
@@ -117,10 +122,12 @@ class LogMel:
         return torch.clamp(self.filters @ power, min=1e-10).log10()
 
     def fill_window(self, scaled: Tensor, loudest: Tensor | float) -> Tensor:
-        """Pad scaled features (M, F) with silence to a window (M, 3000)."""
+        """Pad scaled features (M, F) to a window (M, 3000)."""
         import torch
 
         silence = (max(SILENCE, float(loudest) - RANGE) + 4.0) / 4.0
+        if self.fills_with_zeros:
+            silence = 0.0
         missing = self.window_frames - scaled.shape[1]
         return torch.nn.functional.pad(scaled, (0, missing), value=silence)
 

@@ -1,6 +1,7 @@
 """Inference with seq2seq models: batches, long-form audio, failures."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.inference import long_form
 from gaudi_asr_cli.core.inference.options import InferenceOptions
-from gaudi_asr_cli.core.inference.recognizer import open_recognizer
+from gaudi_asr_cli.core.inference.recognizer import batch_one, open_recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
@@ -161,3 +162,19 @@ def test_streamed_features_equal_those_of_the_whole_audio(folder):
 def test_unknown_long_form_algorithm_is_an_error(folder):
     with pytest.raises(UsageError, match="no long-form algorithm 'backwards'"):
         open_recognizer(str(folder), CPU, replace(HINDI, long="backwards"))
+
+
+def test_with_fallback_zeros_follow_the_audio_as_in_openai_whisper(folder):
+    samples = np.random.default_rng(0).standard_normal(8_000).astype(np.float32)
+    batch = batch_one(samples, Utterance("u", AudioSpan(Path("u.wav"))))
+    features = {}
+    for temperatures in (None, (0.0,)):
+        options = InferenceOptions(dtype="fp32", temperatures=temperatures)
+        recognizer = open_recognizer(str(folder), CPU, options)
+        features[temperatures] = recognizer.extract_features(batch)["input_features"][0]
+
+    extractor = WhisperFeatureExtractor.from_pretrained(folder)
+    expected = extractor(samples, sampling_rate=16_000, return_tensors="pt").input_features[0]
+    torch.testing.assert_close(features[0.0,], expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(features[None][:, :50], expected[:, :50], rtol=0, atol=1e-4)
+    assert (features[None][:, 50:] == 0).all()

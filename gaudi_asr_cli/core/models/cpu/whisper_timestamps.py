@@ -49,9 +49,9 @@ class TimestampRules:
             allowed[:, : self.first] = -torch.inf
             if self.latest_start is not None:
                 allowed[:, self.first + self.latest_start + 1 :] = -torch.inf
-        log_probs = torch.log_softmax(allowed.float(), dim=-1)
-        times = log_probs[:, self.first :].logsumexp(dim=-1)
-        likely = times > log_probs[:, : self.first].max(dim=-1).values
+        # Logits compare as their probabilities do: the softmax would shift both sides alike.
+        times = allowed[:, self.first :].float().logsumexp(dim=-1)
+        likely = times > allowed[:, : self.first].max(dim=-1).values
         allowed[:, : self.first].masked_fill_(likely[:, None], -torch.inf)
         return allowed
 

@@ -1,0 +1,151 @@
+"""A real Whisper on real clips against faster-whisper: seconds, words wrong, tokens.
+
+    OMP_NUM_THREADS=1 python benchmarks/whisper_makers.py MODEL MANIFEST [--long] [--rounds 3]
+
+MODEL is a Whisper in transformers' format (converted for faster-whisper on the spot), MANIFEST a
+data set of short clips with text. With --long the clips are joined to one file of `--minutes`
+with pauses. Needs faster-whisper and whisper-normalizer. Systems run one after the other in each
+round, on the same threads; a ratio is that of one round. All decode greedily at temperature 0
+without conditioning on previous text; ours with its default dtype.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from machine import describe_machine
+
+from gaudi_asr_cli import load_model, score
+from gaudi_asr_cli.core.data.audio import load_audio
+from gaudi_asr_cli.core.data.sources import read_utterances
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
+
+Clips = list[np.ndarray]
+Run = Callable[[Clips], list[tuple[str, int]]]
+"""Returns the text of each clip, and its number of tokens."""
+
+
+def open_ours(model: str, dtype: str, *, long: str, vad: str) -> Run:
+    """Open our engine."""
+    opened = load_model(
+        model, dtype=dtype, temperatures=(0.0,), vad=vad, long=long,
+        timestamps="none", language="en",
+    )  # fmt: skip
+
+    def run(clips: Clips) -> list[tuple[str, int]]:
+        found = opened.transcribe(clips, rate_hz=SAMPLE_RATE_HZ)
+        return [(one.text, one.tokens) for one in found]
+
+    return run
+
+
+def open_faster_whisper(folder: str, compute: str, *, timestamps: bool, batch: int = 0) -> Run:
+    """Open faster-whisper, with its batched pipeline if `batch` is given."""
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    model = WhisperModel(
+        folder, device="cpu", compute_type=compute, cpu_threads=torch.get_num_threads()
+    )
+    options = {"language": "en", "beam_size": 1, "temperature": 0.0}
+    if batch:
+        pipeline = BatchedInferencePipeline(model)
+        transcribe, options = pipeline.transcribe, {**options, "batch_size": batch}
+    else:
+        transcribe = model.transcribe
+        options |= {"condition_on_previous_text": False, "without_timestamps": not timestamps}
+
+    def run(clips: Clips) -> list[tuple[str, int]]:
+        found = []
+        for clip in clips:
+            segments = list(transcribe(clip, **options)[0])
+            tokens = sum(len(one.tokens) for one in segments)
+            found.append(("".join(one.text for one in segments).strip(), tokens))
+        return found
+
+    return run
+
+
+def convert(model: str, scratch: str) -> str:
+    """Convert the checkpoint to CTranslate2's format, once."""
+    from ctranslate2.converters import TransformersConverter
+
+    target = Path(scratch) / "ctranslate2"
+    if not target.exists():
+        copied = ["tokenizer.json", "preprocessor_config.json"]
+        TransformersConverter(model, copy_files=copied).convert(str(target))
+    return str(target)
+
+
+def join_clips(clips: Clips, texts: list[str], minutes: float) -> tuple[Clips, list[str]]:
+    """Return one file of clips in random order with pauses of 0.2 to 1.5 s, and its text."""
+    random = np.random.default_rng(0)
+    parts, said, length = [], [], 0
+    while length < 60 * minutes * SAMPLE_RATE_HZ:
+        chosen = int(random.integers(len(clips)))
+        pause = np.zeros(int(random.uniform(0.2, 1.5) * SAMPLE_RATE_HZ), np.float32)
+        parts += [clips[chosen], pause]
+        said.append(texts[chosen])
+        length += len(clips[chosen]) + len(pause)
+    return [np.concatenate(parts)], [" ".join(said)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model")
+    parser.add_argument("manifest")
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dtypes", nargs="+", default=["auto"])
+    arguments = parser.parse_args()
+    utterances = [one for one in read_utterances(arguments.manifest) if one.text]
+    clips = [load_audio(one.audio).samples for one in utterances]
+    texts = [one.text or "" for one in utterances]
+    scratch = tempfile.mkdtemp()
+    folder = convert(arguments.model, scratch)
+    systems: dict[str, Run] = {}
+    if arguments.long:
+        clips, texts = join_clips(clips, texts, arguments.minutes)
+        systems["faster-whisper int8, sequential"] = open_faster_whisper(
+            folder, "int8", timestamps=True
+        )
+        systems["faster-whisper int8, batched 8"] = open_faster_whisper(
+            folder, "int8", timestamps=True, batch=8
+        )
+        for dtype in arguments.dtypes:
+            for long in ("sequential", "batched"):
+                systems[f"ours {dtype}, {long}"] = open_ours(
+                    arguments.model, dtype, long=long, vad="off"
+                )
+    else:
+        systems["faster-whisper int8"] = open_faster_whisper(folder, "int8", timestamps=False)
+        for dtype in arguments.dtypes:
+            systems[f"ours {dtype}"] = open_ours(arguments.model, dtype, long="auto", vad="off")
+    audio_s = sum(map(len, clips)) / SAMPLE_RATE_HZ
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in systems}
+    results = {}
+    for _ in range(arguments.rounds):
+        for name, run in systems.items():
+            wall_s, cpu_s = time.perf_counter(), time.process_time()
+            results[name] = run(clips)
+            seconds[name].append((time.perf_counter() - wall_s, time.process_time() - cpu_s))
+    print(f"{describe_machine(threads=torch.get_num_threads())}; {audio_s:.0f} s of audio\n")
+    print("| | RTFx (best) | wall, x first | CPU seconds, x first | WER | tokens |")
+    print("|---|---|---|---|---|---|")
+    first = np.array(next(iter(seconds.values())))
+    for name, found in results.items():
+        ratios = np.median(first / np.array(seconds[name]), axis=0)
+        wer = score(texts, [text for text, _ in found], normalizer="whisper-english").wer
+        best_s = min(wall_s for wall_s, _ in seconds[name])
+        print(
+            f"| {name} | {audio_s / best_s:.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} | {wer:.2%} "
+            f"| {sum(tokens for _, tokens in found)} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
