@@ -4,21 +4,25 @@
     python benchmarks/beam_peers.py ours DIR [--python]      # this package
     VENV/bin/python benchmarks/beam_peers.py pyctcdecode DIR # needs pyctcdecode 0.5, numpy 1, kenlm
     VENV/bin/python benchmarks/beam_peers.py flashlight DIR  # needs flashlight-text
+    python benchmarks/beam_peers.py compare DIR              # mean score and WER of their texts
 
-Prints CPU milliseconds for each second of audio, and the word error rate. Peers are run in virtual
-environments of their own.
+Prints CPU milliseconds for each second of audio, the median of five runs. The score of a text is
+the same for all: the log probability of all its alignments, plus that of the language model and the
+word bonus with the weights of the search. Peers are run in virtual environments of their own.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 LETTERS = "|abcdefghijklmnopqrstuvwxyz'"
-UTTERANCES, BEAM = 40, 100
+UTTERANCES, BEAM, RUNS = 40, 100, 5
 
 
 def draw(folder: Path) -> None:
@@ -57,22 +61,25 @@ def draw(folder: Path) -> None:
     np.savez(folder / "emissions.npz", **rows)
 
 
-def ours(emissions: list, folder: Path) -> object:
-    """Return the function that decodes with this package."""
-    from gaudi_asr_cli.core.decoding import fast_search, make_decoder
+def make_decoder_of_ours(folder: Path, *, python: bool = False) -> Any:
+    """Return this package's decoder, compiled if numba is there, unless `python`."""
+    from gaudi_asr_cli.core.decoding import beam, make_decoder
     from gaudi_asr_cli.core.decoding.prefix_search import search_prefixes
-    from gaudi_asr_cli.core.records import AudioSpan, Emissions, Utterance, Vocabulary
+    from gaudi_asr_cli.core.records import Vocabulary
 
     names = (*LETTERS, "_", "<s>", "</s>", "<unk>")
     vocabulary = Vocabulary(names, 28, 0, 31, frozenset({28, 29, 30, 31}))
-    if "--python" in sys.argv:
-        from gaudi_asr_cli.core.decoding import beam
-
+    if python:
         beam.choose_search = lambda: search_prefixes
-    assert fast_search is not None
-    decoder = make_decoder(
-        "beam", vocabulary, lm=str(folder / "lm.arpa"), beam_size=BEAM, untimed=True
-    )
+    lm = str(folder / "lm.arpa")
+    return make_decoder("beam", vocabulary, lm=lm, beam_size=BEAM, untimed=True)
+
+
+def ours(folder: Path) -> Any:
+    """Return the function that decodes with this package."""
+    from gaudi_asr_cli.core.records import AudioSpan, Emissions, Utterance
+
+    decoder = make_decoder_of_ours(folder, python="--python" in sys.argv)
     clip = Utterance("u", AudioSpan(Path("u.wav")))
 
     def decode(one: np.ndarray) -> str:
@@ -81,7 +88,57 @@ def ours(emissions: list, folder: Path) -> object:
     return decode
 
 
-def pyctcdecode(emissions: list, folder: Path) -> object:
+def compare(folder: Path, emissions: list) -> None:
+    """Print the mean score and the word error rate of every engine's texts."""
+    from gaudi_asr_cli import score
+
+    decoder = make_decoder_of_ours(folder)
+    references = (folder / "text.txt").read_text().splitlines()
+    for path in [folder / "text.txt", *sorted(folder.glob("texts-*.txt"))]:
+        texts = path.read_text().splitlines()
+        scores = []
+        for one, text in zip(emissions, texts, strict=True):
+            tokens = [LETTERS.index(letter) for letter in text.replace(" ", "|")]
+            scores.append(sum_alignments(one, tokens) + decoder.scorer.score_tokens(tokens))
+        wer = score(references, texts, normalizer="none").wer
+        print(f"{path.stem}: mean score {np.mean(scores):.3f}, WER {wer:.2%}")
+
+
+def sum_alignments(log_probs: np.ndarray, tokens: list[int]) -> float:
+    """Return the log probability of a text, summed over all alignments, by the forward recursion.
+
+    A delimiter may also come before and after the text, and again next to itself.
+    """
+    blank, delimiter = np.logaddexp.reduce(log_probs[:, 28:], axis=1), log_probs[:, 0]
+    silence = np.logaddexp(blank, delimiter)
+    states = 2 * len(tokens) + 1
+    spoken = np.array(tokens)
+    is_delimiter = spoken == 0
+    edges = np.append(True, is_delimiter) | np.append(is_delimiter, True)
+    skips = np.zeros(states, bool)
+    skips[3::2] = spoken[1:] != spoken[:-1]
+    total = np.full(states, -np.inf)
+    for frame, row in enumerate(log_probs):
+        emitted = np.empty(states)
+        emitted[0::2] = np.where(edges, silence[frame], blank[frame])
+        emitted[1::2] = row[spoken]
+        # Delimiters after the first are counted by the silence after it.
+        if frame == 0:
+            before = np.full(states, -np.inf)
+            before[:2] = 0.0
+        else:
+            stay = total.copy()
+            stay[1::2][is_delimiter] = -np.inf
+            before = np.logaddexp(stay, np.append(-np.inf, total[:-1]))
+            skip = np.where(skips, np.append([-np.inf, -np.inf], total[:-2]), -np.inf)
+            before = np.logaddexp(before, skip)
+        # Silence before a delimiter is a blank: the delimiter itself is the first of its run.
+        emitted[0:-1:2] = np.where(is_delimiter, blank[frame], emitted[0:-1:2])
+        total = before + emitted
+    return float(np.logaddexp(total[-1], total[-2]))
+
+
+def pyctcdecode(folder: Path) -> Any:
     """Return the function that decodes with pyctcdecode."""
     from pyctcdecode import build_ctcdecoder
 
@@ -98,7 +155,7 @@ def pyctcdecode(emissions: list, folder: Path) -> object:
     return lambda one: decoder.decode(one, beam_width=BEAM)
 
 
-def flashlight(emissions: list, folder: Path) -> object:
+def flashlight(folder: Path) -> Any:
     """Return the function that decodes with flashlight's lexicon decoder."""
     from flashlight.lib.text import decoder as fl
     from flashlight.lib.text.dictionary import Dictionary
@@ -129,31 +186,26 @@ def flashlight(emissions: list, folder: Path) -> object:
 
 
 def main() -> None:
-    """Draw the data, or time one engine."""
+    """Draw the data, time one engine, or compare the texts of all."""
     engine, folder = sys.argv[1], Path(sys.argv[2])
     if engine == "draw":
         draw(folder)
         return
     stored = np.load(folder / "emissions.npz")
     emissions = [stored[f"e{index}"] for index in range(len(stored.files))]
-    decode = {"ours": ours, "pyctcdecode": pyctcdecode, "flashlight": flashlight}[engine](
-        emissions, folder
-    )
+    if engine == "compare":
+        compare(folder, emissions)
+        return
+    decode = {"ours": ours, "pyctcdecode": pyctcdecode, "flashlight": flashlight}[engine](folder)
     decode(emissions[0])
-    references = (folder / "text.txt").read_text().splitlines()
-    started = time.process_time()
-    texts = [decode(one) for one in emissions]
-    seconds = time.process_time() - started
     audio_s = sum(map(len, emissions)) * 0.02
-    wrong = sum(
-        a != b
-        for text, reference in zip(texts, references, strict=True)
-        for a, b in zip([*text.split(), *[""] * 99], reference.split(), strict=False)
-    )
-    words = sum(len(one.split()) for one in references)
-    print(
-        f"{engine}: {1000 * seconds / audio_s:.2f} ms/s, words wrong by place {wrong / words:.3f}"
-    )
+    costs = []
+    for _ in range(RUNS):
+        started = time.process_time()
+        texts = [decode(one) for one in emissions]
+        costs.append(1000 * (time.process_time() - started) / audio_s)
+    (folder / f"texts-{engine}.txt").write_text("".join(f"{text}\n" for text in texts))
+    print(f"{engine}: {statistics.median(costs):.2f} ms of CPU for each second of audio", costs)
 
 
 if __name__ == "__main__":
