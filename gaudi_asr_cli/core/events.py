@@ -116,7 +116,8 @@ class SegmentDone:
 class UtteranceDone:
     """One utterance was processed: its transcript, or the error it failed with.
 
-    `speech_s` is the seconds of speech in it, if that was detected.
+    `speech_s` is the seconds of speech in it, if that was detected; `track` is the number of the
+    audio track, if one was chosen.
     """
 
     utterance_id: str
@@ -125,6 +126,7 @@ class UtteranceDone:
     transcript: Transcript | None
     error: str | None = None
     speech_s: float | None = None
+    track: int | None = None
 
 
 def add_speech_s(total_s: float | None, done: UtteranceDone) -> float | None:

@@ -35,6 +35,8 @@ def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict
         "error": done.error,
         **(named if n_best else {}),
     }
+    if done.track is not None:
+        line["track"] = done.track
     if done.speech_s is not None:
         line["speech_s"] = round(done.speech_s, 3)
     return line if transcript is None else {**line, **_generation_json(transcript)}
