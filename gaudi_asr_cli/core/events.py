@@ -45,7 +45,10 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class TrainingStarted:
-    """Training runs from `first_step` to `total_steps`; `padding` is padded over real audio."""
+    """Training runs from `first_step` to `total_steps`; `padding` is padded over real audio.
+
+    `elapsed_s` is the time since the command began.
+    """
 
     first_step: int
     total_steps: int
@@ -54,6 +57,7 @@ class TrainingStarted:
     utterances: int
     audio_s: float
     padding: float
+    elapsed_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
