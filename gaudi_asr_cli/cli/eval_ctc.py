@@ -87,7 +87,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         Reading(
             one_model(model_argument, options.typed(context, "model_argument", "model")),
             tuple(data),
-            ReadOptions(split=split, config=config, text_column=text_column),
+            ReadOptions(split=split, config=config, text_column=text_column, language=language),
         ),
         in_place or (),
     )

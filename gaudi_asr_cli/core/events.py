@@ -45,7 +45,10 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class TrainingStarted:
-    """Training runs from `first_step` to `total_steps`; `padding` is padded over real audio."""
+    """Training runs from `first_step` to `total_steps`; `padding` is padded over real audio.
+
+    `elapsed_s` is the time since the command began.
+    """
 
     first_step: int
     total_steps: int
@@ -54,6 +57,7 @@ class TrainingStarted:
     utterances: int
     audio_s: float
     padding: float
+    elapsed_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,8 @@ class SegmentDone:
 class UtteranceDone:
     """One utterance was processed: its transcript, or the error it failed with.
 
-    `speech_s` is the seconds of speech in it, if that was detected.
+    `speech_s` is the seconds of speech in it, if that was detected; `track` is the number of the
+    audio track, if one was chosen.
     """
 
     utterance_id: str
@@ -125,6 +130,7 @@ class UtteranceDone:
     transcript: Transcript | None
     error: str | None = None
     speech_s: float | None = None
+    track: int | None = None
 
 
 def add_speech_s(total_s: float | None, done: UtteranceDone) -> float | None:

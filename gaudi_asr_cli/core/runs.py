@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,10 +172,17 @@ class RunFolder:
         return sorted(named, key=checkpoint_step)
 
     def record(self, event: Event) -> None:
-        """Append an event to events.jsonl; progress events are only for display and left out."""
+        """Append an event to events.jsonl, with the seconds since 1970.
+
+        Progress events are only for display and left out.
+        """
         if isinstance(event, StageAdvanced):
             return
-        line = {"event": type(event).__name__, **dataclasses.asdict(event)}
+        line = {
+            "event": type(event).__name__,
+            "time_s": round(time.time(), 3),
+            **dataclasses.asdict(event),
+        }
         with self.events.open("a", encoding="utf-8") as file:
             file.write(hide_in_text(json_text(line)) + "\n")
 

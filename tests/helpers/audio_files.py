@@ -53,9 +53,13 @@ def mux(
     hole: tuple[float, float] | None = None,
     options: dict[str, str] | None = None,
     languages: tuple[str, ...] = ("",),
+    other: np.ndarray | None = None,
     pictures: int = 0,
 ) -> Made:
-    """Mux with PyAV; where the audio ends is that of the last packet that was written."""
+    """Mux with PyAV; where the audio ends is that of the last packet that was written.
+
+    There is a track for each language; all but the first hold `other`, if that is given.
+    """
     import av
 
     rate_hz = 48_000 if codec == "libopus" else RATE_HZ
@@ -68,8 +72,9 @@ def mux(
         if pictures:
             _add_pictures(container, pictures)
         end_s = 0.0
-        for stream in streams:
-            for packet in _encode(stream, samples, rate_hz):
+        for number, stream in enumerate(streams):
+            held = other if number and other is not None else samples
+            for packet in _encode(stream, held, rate_hz):
                 end_s = max(end_s, _shift(packet, late_s, hole))
                 container.mux(packet)
     return Made(path, end_s, 0.002 if codec == "libopus" else 0.001)

@@ -171,7 +171,8 @@ def _decode(source: AudioSource, part: Part, span: AudioSpan) -> Decoded:
     found = [decoded for decoded in (first, second) if decoded is not None]
     if not found:
         raise reject_unreadable(source)
-    return max(found, key=lambda decoded: decoded.duration_s - decoded.undecoded_s)
+    # Of the same audio, the one that has kept its places on the clock.
+    return max(found, key=lambda one: (round(one.duration_s - one.undecoded_s, 2), one.duration_s))
 
 
 def _falls_short(decoded: Decoded, part: Part, span: AudioSpan) -> bool:

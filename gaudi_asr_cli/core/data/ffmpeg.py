@@ -29,6 +29,9 @@ _SCALES = {"u8": (128.0, 128.0), "s16": (0.0, 2.0**15), "s32": (0.0, 2.0**31)}
 _CLOCKED = {"matroska", "mov", "ogg", "mpegts", "mpeg", "flv", "asf", "nut", "mxf", "rm"}
 """Containers that give the time of each packet."""
 
+_UNBROKEN = {"flac"}
+"""Formats whose frames are numbered: a hole in them is damage, as nothing else makes one."""
+
 _FREE_RUNNING = {"mpegts", "mpeg"}
 """Containers whose clock begins anywhere: with their first packet."""
 
@@ -86,15 +89,20 @@ def inspect_with_ffmpeg(source: IO[bytes], track: int | str | None = None) -> Tr
 
 
 def count_samples(source: IO[bytes]) -> int:
-    """Decode all and return the number of samples of a channel; 0 where there is no audio."""
-    total = 0
+    """Decode all and return the samples of a channel up to the end; 0 where there is no audio.
+
+    Frames that are missing between others count.
+    """
+    clock, rate_hz = Clock(fills=True), 0
     try:
         with _opened(source, None) as (container, stream):
             for frame in _frames(container, stream):
-                total += frame.samples
+                rate_hz = frame.sample_rate
+                clock.place(frame.time)
+                clock.at_s += frame.samples / rate_hz
     except _errors():
         pass
-    return total
+    return round(clock.at_s * rate_hz)
 
 
 def decode_with_ffmpeg(
@@ -240,7 +248,7 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _has_clock(container: Any) -> bool:
-    return container.format.name.partition(",")[0] in _CLOCKED
+    return container.format.name.partition(",")[0] in _CLOCKED | _UNBROKEN
 
 
 def _find_origin_s(container: Any) -> float:
@@ -342,7 +350,7 @@ def _placed(
             kept.begin(clock.at_s)
         is_first = False
         silence_s = clock.place(time_s)
-        damaged = failures.clear()
+        damaged = failures.clear() or container.format.name in _UNBROKEN
         if silence_s:
             yield _Chunk(None, rate_hz, silence_s, damaged)
         clock.at_s += len(samples) / rate_hz

@@ -163,7 +163,7 @@ class _Headers:
 
     def __init__(self, rows_of_file: Mapping[Path, int]) -> None:
         self._rows_of_file = rows_of_file
-        self._known: dict[Path, float | DataError] = {}
+        self._known: dict[tuple[Path, int | str | None], float | DataError] = {}
         self._notes: dict[str, list[Path]] = {}
 
     def has_one_row(self, span: AudioSpan) -> bool:
@@ -177,12 +177,13 @@ class _Headers:
         """
         if span.row is not None:
             return self._read(span)
-        if span.path not in self._known:
+        file = (span.path, span.track)
+        if file not in self._known:
             try:
-                self._known[span.path] = self._read(span)
+                self._known[file] = self._read(span)
             except DataError as error:
-                self._known[span.path] = error
-        known = self._known[span.path]
+                self._known[file] = error
+        known = self._known[file]
         if isinstance(known, DataError):
             raise known
         return known

@@ -33,7 +33,7 @@ def find_overlaps(utterances: Iterable[Utterance]) -> tuple[Overlap, ...]:
     recordings: dict[tuple[object, ...], list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         span = utterance.audio
-        recordings[span.path, span.row, span.column].append(utterance)
+        recordings[span.path, span.row, span.column, span.track].append(utterance)
     return tuple(
         overlap
         for segments in recordings.values()

@@ -56,12 +56,21 @@ def read_utterances(
     layout = LAYOUTS[parsed.layout]
     parts = (layout.read(parsed.place, replace(options, split=split)) for split in parsed.splits)
     joined = (utterance for part in parts for utterance in part)
+    if options.language:
+        joined = (_prefer_track(utterance, options.language) for utterance in joined)
     unique = _not_empty(_with_unique_ids(joined, parsed.place), source)
     if options.text_column or (options.needs_text and parsed.layout != PLAIN_FOLDER):
         unique = _with_some_text(unique, source, parsed.layout)
     if not layout.needs_path or not parsed.place.is_dir():
         return unique
     return note_leftovers(unique, parsed, note)
+
+
+def _prefer_track(utterance: Utterance, language: str) -> Utterance:
+    """Return an utterance of which no track is named with the language of the one to prefer."""
+    if utterance.audio.track is not None:
+        return utterance
+    return replace(utterance, audio=replace(utterance.audio, track=language))
 
 
 def parse_source(source: str, split: str | None = None) -> Source:

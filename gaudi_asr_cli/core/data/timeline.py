@@ -122,7 +122,8 @@ def _build(source: AudioSource, track: int | str | None) -> Timeline:
     except NoTrackError as error:
         raise DataError(
             f"{source.name}: {error}.",
-            remedy="Tracks are counted from 0; leave --track out for the default.",
+            remedy="Tracks are counted from 0; without --track, or a column `track` in a list, "
+            "the default is read.",
         ) from error
 
 
@@ -211,6 +212,6 @@ def _describe_track(facts: TrackFacts, track: int | str | None) -> list[str]:
         why = f", {track}" if isinstance(track, str) and is_language(language, track) else ""
         notes.append(
             f"it has {describe_tracks(facts.languages)}; track {facts.track}{why} is read "
-            "(infer --track N chooses)"
+            "(infer --track N chooses, or a column `track` in a list)"
         )
     return notes

@@ -37,6 +37,8 @@ def transcript_json(done: UtteranceDone, *, language: str | None = None) -> dict
         **(named if n_best else {}),
         **({} if transcript is None else _channels_json(transcript)),
     }
+    if done.track is not None:
+        line["track"] = done.track
     if done.speech_s is not None:
         line["speech_s"] = round(done.speech_s, 3)
     return line if transcript is None else {**line, **_generation_json(transcript)}

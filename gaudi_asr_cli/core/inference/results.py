@@ -9,7 +9,7 @@ from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.events import UtteranceDone
 from gaudi_asr_cli.core.inference.prefetch import Clip
 from gaudi_asr_cli.core.inference.timing import PhaseClock, Stopwatch, Timing
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Output, Transcript
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Output, Transcript
 
 if TYPE_CHECKING:
     from gaudi_asr_cli.core.inference.recognizer import Recognizer
@@ -73,6 +73,11 @@ class BatchDecoder:
         return report_success(clip, transcript)
 
 
+def chosen_track(span: AudioSpan) -> int | None:
+    """Return the number of the audio track, if it was chosen by its number."""
+    return span.track if isinstance(span.track, int) else None
+
+
 def report_success(clip: Clip, transcript: Transcript) -> UtteranceDone:
     """Return the event of a transcribed utterance."""
     return UtteranceDone(
@@ -81,6 +86,7 @@ def report_success(clip: Clip, transcript: Transcript) -> UtteranceDone:
         duration_s=len(clip.samples) / SAMPLE_RATE_HZ,
         transcript=transcript,
         speech_s=None if clip.speech is None else clip.speech.seconds,
+        track=chosen_track(clip.utterance.audio),
     )
 
 
@@ -92,4 +98,5 @@ def report_failure(clip: Clip, error: str) -> UtteranceDone:
         duration_s=clip.utterance.audio.duration_s or 0.0,
         transcript=None,
         error=error,
+        track=chosen_track(clip.utterance.audio),
     )

@@ -14,6 +14,7 @@ from gaudi_asr_cli.core.inference.recognizer import Blocks, Recognizer
 from gaudi_asr_cli.core.inference.results import (
     NOT_FINITE,
     TimedResult,
+    chosen_track,
     report_failure,
     report_success,
 )
@@ -94,6 +95,7 @@ class UnbatchedTranscriber:
             duration_s=result.duration_s,
             transcript=result.transcript,
             speech_s=result.speech_s,
+            track=chosen_track(utterance.audio),
         )
         timing = Timing(
             decode_audio_s=clip.decode_s,

@@ -6,8 +6,9 @@ import contextlib
 import dataclasses
 import errno
 import signal
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from gaudi_asr_cli.core.training.checkpoints import (
 )
 from gaudi_asr_cli.core.training.meter import StepMeter, TrainingTotals
 from gaudi_asr_cli.core.training.reporting import report_into
+from gaudi_asr_cli.core.training.sessions import add_sessions
 from gaudi_asr_cli.core.training.settings import TrainingSettings, training_arguments
 from gaudi_asr_cli.core.training.tasks.base import Task
 from gaudi_asr_cli.core.training.trainer import ScoreNow
@@ -49,8 +51,7 @@ ScoreModel = Callable[[Task, int], Evaluated]
 class TrainingOutcome:
     """The result of a training run, over all `sessions` of one that was resumed.
 
-    `earlier_s` is the time of the sessions before the last, up to the checkpoints that were
-    resumed from.
+    `earlier_s` is the time of the sessions before the last, up to their last events.
 
     The blank share is of CTC models, the token accuracy (teacher forcing) of seq2seq models.
     `best_step` is the step of the final weights where the best are kept.
@@ -111,11 +112,12 @@ def train(
     invariant = task.with_static_shapes() if training_set.batching.static_shapes else task
     batches = PlannedBatches(training_set, invariant, observe)
     stop = StopAtSignal(ranks)
-    earlier = read_totals(newest) if newest else TrainingTotals()
+    earlier = add_sessions(read_totals(newest) if newest else TrainingTotals(), folder.events)
     meter = StepMeter(training_set, invariant, earlier, session.started_s)
     with contextlib.closing(batches), quiet_transformers(), stop.handle_signals():
         trainer = open_trainer(batches, score, settings, session, meter, stop)
-        observe(started_event(training_set, settings, resumed_step))
+        started = started_event(training_set, settings, resumed_step)
+        observe(replace(started, elapsed_s=time.perf_counter() - session.started_s))
         with disk_errors_explained(folder.root):
             if newest and score is not None:
                 catch_up_score(trainer, newest, settings)

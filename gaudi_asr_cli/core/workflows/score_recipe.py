@@ -47,7 +47,12 @@ def score_recipe(
     eval_request = EvalRequest(
         model=recipe.model,
         data=data.sources,
-        read=ReadOptions(split=data.split, config=data.config, text_column=data.text_column),
+        read=ReadOptions(
+            split=data.split,
+            config=data.config,
+            text_column=data.text_column,
+            language=recipe.language,
+        ),
         normalizer=recipe.evaluation.normalizer,
         rules=rules_of(recipe),
         language=recipe.language,

@@ -186,7 +186,7 @@ def test_a_file_damaged_in_the_middle_gives_what_can_be_decoded(tmp_path, suffix
 
     loaded = load_audio(AudioSpan(path))
 
-    assert 5.0 < len(loaded.samples) / 16_000 < 10.0
+    assert 5.0 < len(loaded.samples) / 16_000 <= 10.0
     assert loaded.lost_s > 0
 
 

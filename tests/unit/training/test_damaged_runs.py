@@ -263,9 +263,39 @@ def test_the_report_of_a_resumed_run_counts_all_sessions(runs, killed):
     train(runs.corpus, killed, resume=True)
 
     report, whole = (json.loads((run / "report.json").read_text()) for run in (killed, runs.whole))
+    events = (killed / "events.jsonl").read_text().splitlines()
     assert (report["sessions"], whole["sessions"]) == (2, 1)
     assert report["train"]["audio_s"] == whole["train"]["audio_s"] > before["audio_s"] > 0
     assert report["wall_s"] > before["wall_s"] > 0
+    # Also the seconds between the last checkpoint and the kill.
+    assert report["wall_s"] > spanned_s(events)
+
+
+def spanned_s(lines):
+    """Return the seconds of both sessions, from their start to their last event."""
+    events = [json.loads(line) for line in lines]
+    starts = [at for at, one in enumerate(events) if one["event"] == "TrainingStarted"]
+    ends = [*(at - 1 for at in starts[1:]), len(events) - 1]
+    return sum(
+        events[end]["time_s"] - events[start]["time_s"]
+        for start, end in zip(starts, ends, strict=True)
+    )
+
+
+@pytest.mark.slow
+def test_sessions_that_were_killed_before_their_first_checkpoint_are_counted(runs, killed):
+    def kill(event):
+        if isinstance(event, StepLogged):
+            raise KilledError
+
+    for _ in range(2):
+        with pytest.raises(KilledError):
+            train(runs.corpus, killed, kill, resume=True)
+    train(runs.corpus, killed, resume=True)
+
+    report = json.loads((killed / "report.json").read_text())
+    assert report["sessions"] == 4
+    assert result_of(killed) == result_of(runs.whole)
 
 
 @pytest.mark.parametrize("step", [5, 12])

@@ -7,8 +7,9 @@ a link that starts late or has a hole is not regular.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO
 
 from gaudi_asr_cli.core.data.clock import ROUNDED_S
@@ -24,28 +25,37 @@ _OPUS_HZ = 48_000
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """A page: `packets` are the first bytes of those that end on it."""
+    """A page: `packets` are the first bytes of those that end on it.
+
+    `number` counts the pages of its stream.
+    """
 
     start: int
     stop: int
     is_first: bool
     position: int
     serial: int
+    number: int
     packets: tuple[bytes, ...]
 
 
 @dataclass(slots=True)
 class _Link:
-    """A link: the pages of one stream, or of several that are interleaved."""
+    """A link: the pages of one stream, or of several that are interleaved, by their serial numbers.
+
+    `lost_s` is the audio of pages that are missing or damaged.
+    """
 
     start: int
     stop: int
-    streams: int
     codec: _Codec | None
+    serials: set[int] = field(default_factory=set)
     position: int = 0
     samples: int = 0
     regular: bool = True
     in_header: bool = True
+    number: int = 0
+    lost_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +78,20 @@ def plan_ogg(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
     if head[:4] != _CAPTURE:
         return None
     links = _find_links(file, size)
+    lost_s = sum(link.lost_s for link in links)
+    notes = (
+        (f"some of its pages are missing or damaged: {lost_s:.2f} s of silence stand for them",)
+        if lost_s
+        else ()
+    )
     if len(links) <= 1 and all(link.regular for link in links):
         return FilePlan((WHOLE_FILE,))
     return FilePlan(
         tuple(
             PartPlan(None if len(links) == 1 else ((link.start, link.stop),), link.regular)
             for link in links
-        )
+        ),
+        notes=notes,
     )
 
 
@@ -83,17 +100,19 @@ def _find_links(file: IO[bytes], size: int) -> list[_Link]:
     was_first = False
     for page in _walk_pages(file, size):
         if page.is_first and not was_first:
-            links.append(_Link(page.start, page.stop, 0, _read_codec(page)))
+            links.append(_Link(page.start, page.stop, _read_codec(page)))
+        elif not page.is_first and (not links or page.serial not in links[-1].serials):
+            # The first page of this link is damaged.
+            links.append(_Link(page.start, page.stop, None, {page.serial}))
         was_first = page.is_first
-        if not links:
-            return []
         link = links[-1]
         link.stop = page.stop
         if page.is_first:
-            link.streams += 1
-            link.codec = link.codec if link.streams == 1 else None
+            link.serials.add(page.serial)
+            link.codec = link.codec if len(link.serials) == 1 else None
         elif link.codec is not None:
             _place(link, link.codec, page)
+            link.number = page.number
     return links
 
 
@@ -106,8 +125,11 @@ def _place(link: _Link, codec: _Codec, page: _Page) -> None:
         return
     link.in_header = False
     link.samples += codec.count(page.packets)
-    if page.position - link.position - link.samples > ROUNDED_S * codec.rate_hz:
+    hole_s = (page.position - link.position - link.samples) / codec.rate_hz
+    if hole_s > ROUNDED_S:
         link.regular = False
+        if page.number > link.number + 1:
+            link.lost_s += hole_s
     link.position, link.samples = page.position, 0
 
 
@@ -124,11 +146,27 @@ def _walk_pages(file: IO[bytes], size: int) -> Iterator[_Page]:
         lacing = file.read(header[26])
         body = file.read(sum(lacing))
         stop = at + 27 + len(lacing) + len(body)
+        if _checksum(header[:22] + bytes(4) + header[26:] + lacing + body) != header[22:26]:
+            # A damaged page, which decoders skip, or a page only by chance.
+            at, begun = _find_capture(file, at + 1, size), b""
+            continue
         packets, begun = _split(lacing, body, begun)
         is_first = bool(header[5] & _FIRST)
-        position, serial = struct.unpack_from("<QI", header, 6)
-        yield _Page(at, stop, is_first, position, serial, packets)
+        position, serial, number = struct.unpack_from("<QII", header, 6)
+        yield _Page(at, stop, is_first, position, serial, number, packets)
         at = stop
+
+
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def _checksum(page: bytes) -> bytes:
+    """Return the checksum of a page, little-endian as it is stored.
+
+    Its polynomial is that of zlib's, which takes bits in the opposite order and inverts the value.
+    """
+    opposite = ~zlib.crc32(page.translate(_REVERSED), 0xFFFF_FFFF) & 0xFFFF_FFFF
+    return opposite.to_bytes(4, "big").translate(_REVERSED)
 
 
 def _find_capture(file: IO[bytes], at: int, size: int) -> int:

@@ -41,6 +41,9 @@ AUDIO_COLUMNS = (
 )
 SPEAKER_COLUMNS = ("speaker", "speaker_id", "client_id", "spk_id", "spk")
 ID_COLUMNS = ("id", "utt_id", "utterance_id", "uttid")
+TRACK_COLUMNS = ("track", "audio_track")
+
+_MOST_TRACKS = 10_000
 
 Row = tuple[int, Mapping[str, Any]]
 """Line number in the file, counted from 1, and the cells by column."""
@@ -54,6 +57,7 @@ class Columns:
     text: str | None
     speaker: str | None
     id: str | None
+    track: str | None
     times: TimeColumns
 
     @classmethod
@@ -76,6 +80,7 @@ class Columns:
             text,
             find_first(SPEAKER_COLUMNS, names),
             find_first(ID_COLUMNS, names),
+            find_first(TRACK_COLUMNS, names),
             times,
         )
 
@@ -137,7 +142,12 @@ def read_row(cells: Mapping[str, Any], columns: Columns, base: Path, where: str)
         start_s, duration_s = read_times(cells, columns.times, partial(find_rate_hz, span))
         return Utterance(
             _read_id(cells, columns.id) or span.path.stem,
-            replace(span, start_s=start_s, duration_s=duration_s),
+            replace(
+                span,
+                start_s=start_s,
+                duration_s=duration_s,
+                track=_read_track(cells, columns.track),
+            ),
             text=read_text(cells.get(columns.text or ""), columns.text),
             speaker=read_text(cells.get(columns.speaker or "") or None, columns.speaker),
             origin=where,
@@ -167,6 +177,24 @@ def _read_id(cells: Mapping[str, Any], column: str | None) -> str | None:
     if value is None or isinstance(value, list | dict) or not str(value).strip():
         return None
     return make_printable(str(value).strip())
+
+
+def _read_track(cells: Mapping[str, Any], column: str | None) -> int | None:
+    """Return the audio track of the row's file; None where the cell is no number, as a title.
+
+    Raises:
+        RowError: It is a negative number, or no whole one.
+    """
+    value = cells.get(column) if column else None
+    if isinstance(value, bool) or value is None or value != value:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not 0 <= number < _MOST_TRACKS or number != int(number):
+        raise RowError(f"{column!r} is {str(value)[:60]}, not the number of an audio track from 0")
+    return int(number)
 
 
 def _read_path(cells: Mapping[str, Any], column: str | None, base: Path) -> Path:

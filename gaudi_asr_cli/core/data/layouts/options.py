@@ -18,12 +18,14 @@ class ReadOptions:
         config: Configuration of a hub dataset, or the folder of that name in a local one.
         text_column: Name of the text column, where it is an unusual one.
         needs_text: Whether a missing text column is an error.
+        language: Of files with several audio tracks, one tagged with it is preferred.
     """
 
     split: str | None = None
     config: str | None = None
     text_column: str | None = None
     needs_text: bool = True
+    language: str | None = None
 
 
 Reader = Callable[[Path, ReadOptions], Iterator[Utterance]]

@@ -91,8 +91,9 @@ def read_shard(file: Path, options: ReadOptions) -> Iterator[Utterance]:
             column,
             find_text_column(names, options, str(file)),
             find_first(SPEAKER_COLUMNS, names),
-            None,
-            _find_times(names, column, options),
+            id=None,
+            track=None,
+            times=_find_times(names, column, options),
         )
         extra = [name for name in (found.text, found.speaker) if name]
         for number, cells in enumerate(_iterate_rows(file, audio, [*extra, *found.times.names])):

@@ -141,7 +141,12 @@ def read_splits(recipe: TrainingRecipe, observe: Observer) -> Splits:
     def read(data: DataSection | None) -> Measured | None:
         if data is None:
             return None
-        options = ReadOptions(split=data.split, config=data.config, text_column=data.text_column)
+        options = ReadOptions(
+            split=data.split,
+            config=data.config,
+            text_column=data.text_column,
+            language=recipe.language,
+        )
         measured = read_measured(data.sources, options, observe, data.limit)
         return with_phonemes(measured, recipe)
 
