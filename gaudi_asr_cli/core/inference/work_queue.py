@@ -13,7 +13,7 @@ from gaudi_asr_cli.core.records import Utterance
 
 PARTS = 4
 """A chunk is this part of what is left for each process: chunks shrink, so that all end at once."""
-MIN_CHUNK_S, MAX_CHUNK_S = 30.0, 3600.0
+MIN_CHUNK_S, MAX_CHUNK_S = 5.0, 3600.0
 MEASURE_BUDGET_S = 1.0
 """Time for headers before the work begins: a thousand files on a local disk."""
 GOLDEN_RATIO = 0.618034
@@ -26,12 +26,15 @@ class WorkQueue:
     Args:
         durations_s: Length of each utterance in seconds.
         processes: Number of processes that take chunks.
+        least_s: Audio that a process needs for full batches, in seconds.
     """
 
-    def __init__(self, durations_s: Sequence[float], processes: int) -> None:
+    def __init__(self, durations_s: Sequence[float], processes: int, least_s: float = 0.0) -> None:
         self._durations_s = durations_s
         self._processes = processes
         self.left_s = sum(durations_s)
+        # Of little audio each process gets its share at once.
+        self._least_s = max(MIN_CHUNK_S, min(least_s, self.left_s / processes))
         # One that is started last would keep a single process busy while the others have none.
         long_s = self.left_s / (PARTS * processes)
         longest = [number for number, one in enumerate(durations_s) if one > long_s]
@@ -43,7 +46,7 @@ class WorkQueue:
         if self._alone:
             return self._count([self._alone.popleft()])
         wanted_s = self.left_s / (PARTS * self._processes)
-        wanted_s = min(max(wanted_s, MIN_CHUNK_S), MAX_CHUNK_S)
+        wanted_s = max(min(wanted_s, MAX_CHUNK_S), self._least_s)
         chunk: list[int] = []
         held_s = 0.0
         while self._others and held_s < wanted_s:
