@@ -176,7 +176,7 @@ class DevicePool:
             AsrError: All workers have ended, or one reports an error that would end each of them.
         """
         self._observe = observe
-        work = _SharedWork(tuple(utterances), len(self._workers), self.opened.batches_s)
+        work = _SharedWork(tuple(utterances), len(self._workers), self.opened)
         phase_clock = PhaseClock() if clock is None else clock
         for worker in self._workers:
             with suppress(OSError):
@@ -326,9 +326,13 @@ class DevicePool:
 class _SharedWork:
     """Utterances, the queue of them, and which have no result yet."""
 
-    def __init__(self, utterances: tuple[Utterance, ...], processes: int, least_s: float) -> None:
+    def __init__(
+        self, utterances: tuple[Utterance, ...], processes: int, opened: WorkerOpened
+    ) -> None:
         self.utterances = utterances
         durations_s = estimate_durations(utterances)
+        mean_s = sum(durations_s) / max(len(durations_s), 1)
+        least_s = max(opened.batches_s, opened.batch_utterances * mean_s)
         self.queue = WorkQueue(durations_s, processes, least_s)
         self.sample = LengthSample(tuple(durations_s[:: max(1, len(durations_s) // MOST_LENGTHS)]))
         self.open = set(range(len(utterances)))
