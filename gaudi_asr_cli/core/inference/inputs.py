@@ -106,7 +106,7 @@ def opened_inputs(
         for name in listed:
             path = Path(name)
             add(_find_at(path, suffixes))
-            bases.add(_folder_of(path))
+            bases.add(_folder_of(path) if path.is_absolute() else _listed_base(path))
         _reject_no_files(list(entries.values()))
         yield AudioInputs(
             tuple(Utterance(entry.name, _span_of(entry, raw, track)) for entry in entries.values()),
@@ -144,6 +144,12 @@ def _find_base(source: str) -> str:
         return _folder_of(path)
     plain = next(parent for parent in path.parents if not glob.has_magic(str(parent)))
     return os.path.abspath(plain)  # noqa: PTH100 - links are not resolved, `..` is
+
+
+def _listed_base(path: Path) -> str:
+    """Return the working directory for a relative name below it: parts of a list have one root."""
+    folder, base = _folder_of(path), str(Path.cwd())
+    return base if os.path.commonpath([folder, base]) == base else folder
 
 
 def _folder_of(path: Path) -> str:
