@@ -157,7 +157,7 @@ def infer(request: InferRequest, device: Device | None, observe: Observer = igno
         started = time.perf_counter()
         if inputs.readable:
             report_notes(request.model, observe, options=request.options)
-            engine = _open_engine(request, device, stack, observe)
+            engine = _open_engine(request, device, len(inputs.readable), stack, observe)
             dtype = engine.dtype
             device_name = engine.device.name if device is None else device.name
             for note in engine.notes:
@@ -189,13 +189,13 @@ def infer(request: InferRequest, device: Device | None, observe: Observer = igno
 
 
 def _open_engine(
-    request: InferRequest, device: Device | None, stack: ExitStack, observe: Observer
+    request: InferRequest, device: Device | None, files: int, stack: ExitStack, observe: Observer
 ) -> Recognizer | DevicePool:
-    """Open the model on one device, or on several until the stack is closed."""
+    """Open the model on one device, or on several until the stack is closed, one for each file."""
     if device is not None:
         return open_recognizer(request.model, device, request.options)
     asked = PoolRequest(
-        request.cards,
+        min(request.cards, files),
         request.device_name,
         request.hpu_mode,
         request.model,
