@@ -133,6 +133,7 @@ def _read_messages(connection: Connection, inbox: SimpleQueue[Any]) -> None:
 def _transcribe_chunk(
     chunk: WorkChunk, send: _Sender, recognizer: Recognizer, setup: WorkerSetup
 ) -> None:
+    from gaudi_asr_cli.core.data.timeline import forget_timelines
     from gaudi_asr_cli.core.events import SegmentDone
     from gaudi_asr_cli.core.inference.device_messages import ChunkFinished, NumberedResult
     from gaudi_asr_cli.core.inference.timing import PhaseClock
@@ -153,6 +154,7 @@ def _transcribe_chunk(
     with closing(results):
         for number, done in zip(chunk.numbers, results, strict=True):
             send(NumberedResult(number, done))
+    forget_timelines()
     send(ChunkFinished(clock.phases_s))
 
 
