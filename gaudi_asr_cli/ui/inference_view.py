@@ -1,4 +1,4 @@
-"""Progress of `infer` on a terminal: seconds of audio, time left, and segments as they come."""
+"""Progress of `infer`: seconds of audio, time passed and left; on a terminal segments too."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ from gaudi_asr_cli.core.events import (
 )
 from gaudi_asr_cli.ui.console import CONSOLE, result_stream
 from gaudi_asr_cli.ui.live import PlainView, both
+from gaudi_asr_cli.ui.messages import show_line
 from gaudi_asr_cli.ui.numbers import clock
 
 BAR_COLUMNS = 24
 REFRESHES_PER_S = 4
+LINE_EVERY_S = 30.0
+"""Time between lines of progress where there is no terminal: the log of a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class InferenceView:
 def opened_inference_view(write: Observer, *, quiet: bool = False) -> Iterator[InferenceView]:
     """Yield a view of `infer` until the block ends.
 
-    Progress is shown on an interactive terminal only: not in pipes and files.
+    Progress is shown live on an interactive terminal, and elsewhere in a line now and then.
 
     Args:
         write: Writes each result.
@@ -51,7 +54,7 @@ def opened_inference_view(write: Observer, *, quiet: bool = False) -> Iterator[I
     if quiet:
         yield InferenceView(write, follows=False)
     elif CONSOLE.is_dumb_terminal or not CONSOLE.is_terminal:
-        yield InferenceView(both(PlainView(), write), follows=False)
+        yield InferenceView(both(PlainProgress(), both(PlainView(), write)), follows=True)
     else:
         board = InferenceBoard()
         live = Live(
@@ -64,6 +67,22 @@ def opened_inference_view(write: Observer, *, quiet: bool = False) -> Iterator[I
         )
         with live:
             yield InferenceView(BoardView(board, live, write), follows=True)
+
+
+class PlainProgress:
+    """Prints the progress as a line now and then."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._board = InferenceBoard(now_s)
+        self._now_s = now_s
+        self._shown_s = now_s()
+
+    def __call__(self, event: Event) -> None:
+        self._board.follow(event)
+        shows = isinstance(event, UtteranceDone | SegmentDone)
+        if shows and self._now_s() - self._shown_s >= LINE_EVERY_S:
+            self._shown_s = self._now_s()
+            show_line(self._board.describe())
 
 
 class BoardView:
@@ -134,10 +153,11 @@ class InferenceBoard:
         if not self._is_open:
             return "opening the model"
         done_s, passed_s = self.done_s, self._now_s() - (self._started_s or 0.0)
+        elapsed = f"{clock(passed_s)} elapsed"
         if done_s <= 0 or passed_s <= 0:
-            return "-:-- left"
+            return f"{elapsed}, -:-- left"
         left_s = max((self._audio_s or 0.0) - done_s, 0.0) * passed_s / done_s
-        return f"{clock(left_s)} left, RTFx {done_s / passed_s:,.1f}"
+        return f"{elapsed}, {clock(left_s)} left, RTFx {done_s / passed_s:,.1f}"
 
     def __rich__(self) -> RenderableType:
         if self._audio_s is None:

@@ -105,6 +105,11 @@ def _remember(
     return _build(AudioSource(name, path, raw=raw), track)
 
 
+def forget_timelines() -> None:
+    """Forget the timelines of files: of 50,000 that are read once they would take 40 MB."""
+    _remember.cache_clear()
+
+
 def read_timeline(span: AudioSpan) -> Timeline:
     """Return the timeline of the file or cell that a span lies in.
 

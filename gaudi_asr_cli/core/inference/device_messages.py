@@ -22,13 +22,19 @@ class WorkerSetup:
 
 @dataclass(frozen=True, slots=True)
 class WorkerOpened:
-    """What a worker's recogniser is; its first message, unless opening failed."""
+    """What a worker's recogniser is; its first message, unless opening failed.
+
+    `batches_s` is the audio, and `batch_utterances` the number of utterances, that it should get at
+    once for full batches; 0 where that does not matter.
+    """
 
     device: str
     dtype: str
     notes: tuple[str, ...]
     phonemes_of: str | None
     generates: bool
+    batches_s: float
+    batch_utterances: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,16 @@ class WorkChunk:
 
     numbers: tuple[int, ...]
     utterances: tuple[Utterance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LengthSample:
+    """Lengths of utterances all over the work, from which a worker chooses its batches' shapes.
+
+    Otherwise it would choose others for each chunk, and some devices compile for each shape.
+    """
+
+    durations_s: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

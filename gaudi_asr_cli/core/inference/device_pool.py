@@ -27,6 +27,7 @@ from gaudi_asr_cli.core.inference.device_messages import (
     CaseAnswer,
     CaseQuestion,
     ChunkFinished,
+    LengthSample,
     NumberedResult,
     WorkChunk,
     WorkerFailed,
@@ -45,6 +46,8 @@ END_TIMEOUT_S = 5.0
 MOST_ATTEMPTS = 2
 """Workers that may end on the same utterance before it is given up."""
 LOG_BYTES = 4096
+MOST_LENGTHS = 4096
+"""Lengths of utterances that a worker chooses the shapes of its batches from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +176,14 @@ class DevicePool:
             AsrError: All workers have ended, or one reports an error that would end each of them.
         """
         self._observe = observe
-        work = _SharedWork(tuple(utterances), len(self._workers))
+        work = _SharedWork(tuple(utterances), len(self._workers), self.opened)
         phase_clock = PhaseClock() if clock is None else clock
         for worker in self._workers:
-            self._feed(worker, work)
+            with suppress(OSError):
+                worker.connection.send(work.sample)
+        for ahead in range(1, CHUNKS_AHEAD + 1):
+            for worker in self._workers:
+                self._feed(worker, work, ahead)
         results = self._receive(work, phase_clock)
         yield from (done for _, done in (_in_number_order(results) if ordered else results))
         self._report_shares()
@@ -218,8 +225,8 @@ class DevicePool:
             case _:
                 pass
 
-    def _feed(self, worker: _Worker, work: _SharedWork) -> None:
-        while len(worker.chunks) < CHUNKS_AHEAD and (numbers := work.queue.take()):
+    def _feed(self, worker: _Worker, work: _SharedWork, ahead: int = CHUNKS_AHEAD) -> None:
+        while len(worker.chunks) < ahead and (numbers := work.queue.take()):
             worker.chunks.append(list(numbers))
             # It has ended if the pipe is closed, which is found where its messages are read.
             with suppress(OSError):
@@ -319,9 +326,15 @@ class DevicePool:
 class _SharedWork:
     """Utterances, the queue of them, and which have no result yet."""
 
-    def __init__(self, utterances: tuple[Utterance, ...], processes: int) -> None:
+    def __init__(
+        self, utterances: tuple[Utterance, ...], processes: int, opened: WorkerOpened
+    ) -> None:
         self.utterances = utterances
-        self.queue = WorkQueue(estimate_durations(utterances), processes)
+        durations_s = estimate_durations(utterances)
+        mean_s = sum(durations_s) / max(len(durations_s), 1)
+        least_s = max(opened.batches_s, opened.batch_utterances * mean_s)
+        self.queue = WorkQueue(durations_s, processes, least_s)
+        self.sample = LengthSample(tuple(durations_s[:: max(1, len(durations_s) // MOST_LENGTHS)]))
         self.open = set(range(len(utterances)))
         self._attempts: dict[int, int] = {}
 

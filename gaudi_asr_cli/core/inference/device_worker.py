@@ -9,10 +9,12 @@ import os
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gaudi_asr_cli.core.errors import AsrError
 
@@ -56,6 +58,7 @@ def run_worker(connection: Connection, device: str, hpu_mode: str) -> None:
                 recognizer.notes,
                 recognizer.phonemes_of,
                 recognizer.generates,
+                *_find_least_chunk(recognizer),
             )
         )
         _serve(connection, send, recognizer, setup)
@@ -68,7 +71,11 @@ def run_worker(connection: Connection, device: str, hpu_mode: str) -> None:
 def _serve(
     connection: Connection, send: _Sender, recognizer: Recognizer, setup: WorkerSetup
 ) -> None:
-    from gaudi_asr_cli.core.inference.device_messages import CaseAnswer, CaseQuestion
+    from gaudi_asr_cli.core.inference.device_messages import (
+        CaseAnswer,
+        CaseQuestion,
+        LengthSample,
+    )
 
     inbox: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_read_messages, args=(connection, inbox), daemon=True).start()
@@ -76,8 +83,41 @@ def _serve(
         message = inbox.get()
         if isinstance(message, CaseQuestion):
             send(CaseAnswer(recognizer.suggest_case(message.sample)))
+        elif isinstance(message, LengthSample):
+            recognizer = _settle_shapes(recognizer, message.durations_s)
         else:
             _transcribe_chunk(message, send, recognizer, setup)
+
+
+def _find_least_chunk(recognizer: Recognizer) -> tuple[float, int]:
+    """Return the seconds and the number of utterances that fill batches, 0 for no such limit.
+
+    With static shapes each bucket's last batch is filled with empty rows, so that a chunk should
+    have several.
+    """
+    from gaudi_asr_cli.core.inference.scheduling import WINDOW_BATCHES
+
+    batching = recognizer.batching
+    if batching is None:
+        return 0.0, 0
+    batches = WINDOW_BATCHES if batching.static_shapes else 1
+    if batching.utterances is not None:
+        return 0.0, batching.utterances * batches
+    return batching.batch_s * batches, 0
+
+
+def _settle_shapes(recognizer: Recognizer, durations_s: Sequence[float]) -> Recognizer:
+    """Return the recogniser with the shapes of its batches chosen, where it has few."""
+    from gaudi_asr_cli.core.inference.scheduling import settle_edges
+
+    fitting = [one for one in durations_s if 0 < one <= recognizer.max_chunk_s]
+    batching = recognizer.batching
+    if batching is None or not fitting:
+        return recognizer
+    settled: Recognizer = replace(
+        cast(Any, recognizer), batching=settle_edges(batching, fitting, recognizer)
+    )
+    return settled
 
 
 def _read_messages(connection: Connection, inbox: SimpleQueue[Any]) -> None:
@@ -93,6 +133,7 @@ def _read_messages(connection: Connection, inbox: SimpleQueue[Any]) -> None:
 def _transcribe_chunk(
     chunk: WorkChunk, send: _Sender, recognizer: Recognizer, setup: WorkerSetup
 ) -> None:
+    from gaudi_asr_cli.core.data.timeline import forget_timelines
     from gaudi_asr_cli.core.events import SegmentDone
     from gaudi_asr_cli.core.inference.device_messages import ChunkFinished, NumberedResult
     from gaudi_asr_cli.core.inference.timing import PhaseClock
@@ -113,6 +154,7 @@ def _transcribe_chunk(
     with closing(results):
         for number, done in zip(chunk.numbers, results, strict=True):
             send(NumberedResult(number, done))
+    forget_timelines()
     send(ChunkFinished(clock.phases_s))
 
 

@@ -5,25 +5,22 @@ from __future__ import annotations
 import errno
 import glob
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-from gaudi_asr_cli.core.data.audio import read_duration_s
 from gaudi_asr_cli.core.data.layouts.folder import AUDIO_SUFFIXES, LISTED_SUFFIXES
 from gaudi_asr_cli.core.data.paths import expand_home, find_path_problem, shorten_path
 from gaudi_asr_cli.core.data.raw import RAW_SUFFIXES
 from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.inference.work_queue import estimate_durations
 from gaudi_asr_cli.core.records import AudioSpan, RawFormat, Utterance
 
 STDIN = "-"
 COPY_BYTES = 1 << 20
-MEASURE_S = 1.0
-"""Time for headers before the work begins: a thousand files on a local disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +106,7 @@ def opened_inputs(
         for name in listed:
             path = Path(name)
             add(_find_at(path, suffixes))
-            bases.add(_folder_of(path))
+            bases.add(_folder_of(path) if path.is_absolute() else _listed_base(path))
         _reject_no_files(list(entries.values()))
         yield AudioInputs(
             tuple(Utterance(entry.name, _span_of(entry, raw, track)) for entry in entries.values()),
@@ -119,20 +116,9 @@ def opened_inputs(
         )
 
 
-def estimate_audio_s(utterances: Sequence[Utterance], budget_s: float = MEASURE_S) -> float:
-    """Return the seconds of audio of files, from their headers.
-
-    After `budget_s` the files that are not yet measured count as much as the others on average.
-    """
-    deadline_s = time.monotonic() + budget_s
-    total_s, measured = 0.0, 0
-    for utterance in utterances:
-        with suppress(DataError):
-            total_s += read_duration_s(utterance.audio)
-        measured += 1
-        if time.monotonic() > deadline_s:
-            break
-    return total_s * len(utterances) / max(measured, 1)
+def estimate_audio_s(utterances: Sequence[Utterance]) -> float:
+    """Return the seconds of audio of files, from their headers as far as time allows, or sizes."""
+    return sum(estimate_durations(utterances))
 
 
 def _reject_no_files(entries: Sequence[_Entry]) -> None:
@@ -158,6 +144,12 @@ def _find_base(source: str) -> str:
         return _folder_of(path)
     plain = next(parent for parent in path.parents if not glob.has_magic(str(parent)))
     return os.path.abspath(plain)  # noqa: PTH100 - links are not resolved, `..` is
+
+
+def _listed_base(path: Path) -> str:
+    """Return the working directory for a relative name below it: parts of a list have one root."""
+    folder, base = _folder_of(path), str(Path.cwd())
+    return base if os.path.commonpath([folder, base]) == base else folder
 
 
 def _folder_of(path: Path) -> str:

@@ -66,11 +66,11 @@ def plan_work(
         window.append(member)
         held += len(clip.samples)
         if held >= max_held:
-            batching = _settle_edges(batching, window, recognizer)
+            batching = settle_edges(batching, _durations_s(window), recognizer)
             yield from _cut_batches(window, batching, recognizer, clock)
             window, held, max_held = [], 0, WINDOW_BATCHES * budget
     if window:
-        batching = _settle_edges(batching, window, recognizer)
+        batching = settle_edges(batching, _durations_s(window), recognizer)
         yield from _cut_batches(window, batching, recognizer, clock)
     for failure in failures:
         raise failure
@@ -83,13 +83,13 @@ def is_unbatched(clip: Clip, max_chunk_s: float) -> bool:
     return len(clip.samples) > max_chunk_s * SAMPLE_RATE_HZ
 
 
-def _settle_edges(
-    batching: Batching, window: Sequence[IndexedClip], recognizer: Recognizer
+def settle_edges(
+    batching: Batching, durations_s: Sequence[float], recognizer: Recognizer
 ) -> Batching:
-    """Choose edges that suit the first window, and one that holds any later clip."""
+    """Choose edges that suit clips of these lengths, and one that holds any later clip."""
     if not batching.static_shapes or batching.edges_s:
         return batching
-    edges_s = choose_edges(_durations_s(window), max(1, recognizer.buckets - 1))
+    edges_s = choose_edges(durations_s, max(1, recognizer.buckets - 1))
     return replace(batching, edges_s=tuple(sorted({*edges_s, recognizer.max_chunk_s})))
 
 

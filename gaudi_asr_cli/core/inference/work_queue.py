@@ -13,8 +13,11 @@ from gaudi_asr_cli.core.records import Utterance
 
 PARTS = 4
 """A chunk is this part of what is left for each process: chunks shrink, so that all end at once."""
-MIN_CHUNK_S, MAX_CHUNK_S = 30.0, 3600.0
+MIN_CHUNK_S, MAX_CHUNK_S = 5.0, 3600.0
 MEASURE_BUDGET_S = 1.0
+"""Time for headers before the work begins: a thousand files on a local disk."""
+GOLDEN_RATIO = 0.618034
+"""Its multiples, without their whole parts, spread evenly however many there are."""
 
 
 class WorkQueue:
@@ -23,12 +26,15 @@ class WorkQueue:
     Args:
         durations_s: Length of each utterance in seconds.
         processes: Number of processes that take chunks.
+        least_s: Audio that a process needs for full batches, in seconds.
     """
 
-    def __init__(self, durations_s: Sequence[float], processes: int) -> None:
+    def __init__(self, durations_s: Sequence[float], processes: int, least_s: float = 0.0) -> None:
         self._durations_s = durations_s
         self._processes = processes
         self.left_s = sum(durations_s)
+        # Of little audio each process gets its share at once.
+        self._least_s = max(MIN_CHUNK_S, min(least_s, self.left_s / processes))
         # One that is started last would keep a single process busy while the others have none.
         long_s = self.left_s / (PARTS * processes)
         longest = [number for number, one in enumerate(durations_s) if one > long_s]
@@ -40,7 +46,7 @@ class WorkQueue:
         if self._alone:
             return self._count([self._alone.popleft()])
         wanted_s = self.left_s / (PARTS * self._processes)
-        wanted_s = min(max(wanted_s, MIN_CHUNK_S), MAX_CHUNK_S)
+        wanted_s = max(min(wanted_s, MAX_CHUNK_S), self._least_s)
         chunk: list[int] = []
         held_s = 0.0
         while self._others and held_s < wanted_s:
@@ -64,26 +70,32 @@ def estimate_durations(
 ) -> list[float]:
     """Return the length of each utterance in seconds, as far as needed to share the work.
 
-    Headers are read for `budget_s`; after that, the size of a file says how long it is, as it does
-    on average for those that were read.
+    Headers are read for `budget_s`, of files all over the list; the size of the others says how
+    long they are, as it does on average for those of their suffix that were read.
     """
     deadline_s = time.monotonic() + budget_s
-    found: list[float | None] = []
-    known_s, known_bytes = 0.0, 0
-    for utterance in utterances:
-        span = utterance.audio
-        duration_s = span.duration_s
-        if duration_s is None and time.monotonic() < deadline_s:
+    found = [one.audio.duration_s for one in utterances]
+    read: dict[str, list[tuple[float, int]]] = {}
+    for number in sorted(range(len(utterances)), key=lambda number: number * GOLDEN_RATIO % 1):
+        if time.monotonic() >= deadline_s:
+            break
+        one = utterances[number]
+        if found[number] is None:
             with suppress(DataError):
-                duration_s = read_duration_s(span)
-                known_s += duration_s
-                known_bytes += _size(utterance)
-        found.append(duration_s)
-    rate = known_s / known_bytes if known_bytes else 1.0
+                found[number] = duration_s = read_duration_s(one.audio)
+                read.setdefault(one.audio.path.suffix, []).append((duration_s, _size(one)))
+    usual = _rate([pair for pairs in read.values() for pair in pairs])
+    rates = {suffix: _rate(pairs) for suffix, pairs in read.items()}
     return [
-        _size(one) * rate if duration_s is None else duration_s
+        _size(one) * rates.get(one.audio.path.suffix, usual) if duration_s is None else duration_s
         for one, duration_s in zip(utterances, found, strict=True)
     ]
+
+
+def _rate(pairs: Sequence[tuple[float, int]]) -> float:
+    """Return seconds for a byte, of lengths and sizes of files."""
+    size = sum(size for _, size in pairs)
+    return sum(duration_s for duration_s, _ in pairs) / size if size else 1.0
 
 
 def _size(utterance: Utterance) -> int:

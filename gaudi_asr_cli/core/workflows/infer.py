@@ -11,6 +11,7 @@ from itertools import dropwhile, takewhile
 from typing import Any, BinaryIO
 
 from gaudi_asr_cli.core.data.paths import shorten_path
+from gaudi_asr_cli.core.data.timeline import forget_timelines
 from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, UsageError
@@ -47,6 +48,8 @@ from gaudi_asr_cli.core.workflows.infer_job.settings import describe_options
 
 DEFAULT_MODEL = "facebook/wav2vec2-base-960h"
 TRANSCRIBING = "transcribing"
+FORGET_EVERY = 4096
+"""Files after which their headers are forgotten, so that memory does not grow with them."""
 _JSON_KEYS = {"skipped": "passed_over"}
 """Fields whose promised JSON key has another name."""
 
@@ -157,7 +160,7 @@ def infer(request: InferRequest, device: Device | None, observe: Observer = igno
         started = time.perf_counter()
         if inputs.readable:
             report_notes(request.model, observe, options=request.options)
-            engine = _open_engine(request, device, stack, observe)
+            engine = _open_engine(request, device, len(inputs.readable), stack, observe)
             dtype = engine.dtype
             device_name = engine.device.name if device is None else device.name
             for note in engine.notes:
@@ -189,13 +192,13 @@ def infer(request: InferRequest, device: Device | None, observe: Observer = igno
 
 
 def _open_engine(
-    request: InferRequest, device: Device | None, stack: ExitStack, observe: Observer
+    request: InferRequest, device: Device | None, files: int, stack: ExitStack, observe: Observer
 ) -> Recognizer | DevicePool:
-    """Open the model on one device, or on several until the stack is closed."""
+    """Open the model on one device, or on several until the stack is closed, one for each file."""
     if device is not None:
         return open_recognizer(request.model, device, request.options)
     asked = PoolRequest(
-        request.cards,
+        min(request.cards, files),
         request.device_name,
         request.hpu_mode,
         request.model,
@@ -291,6 +294,8 @@ class _Tally:
             self._outputs.write(done)
         self._observe(done)
         self.files, self.failed = self.files + 1, self.failed + (done.error is not None)
+        if self.files % FORGET_EVERY == 0:
+            forget_timelines()
         self.audio_s += done.duration_s
         self.speech_s = add_speech_s(self.speech_s, done)
 

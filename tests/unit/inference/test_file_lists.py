@@ -76,3 +76,17 @@ def test_the_root_is_the_folder_that_all_sources_lie_in(tmp_path, sources, root)
 
     with opened_inputs([f"{tmp_path}/{one}" for one in sources], None) as inputs:
         assert inputs.root == tmp_path / root
+
+
+def test_relative_names_of_a_list_keep_their_folders_whatever_else_the_list_names(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "in/a").mkdir(parents=True)
+    (tmp_path / "in/a/x.wav").write_bytes(b"1")
+    monkeypatch.chdir(tmp_path / "in")
+
+    for names, root in ((["a/x.wav"], "in"), (["./a"], "in"), (["../in/a/x.wav"], "in")):
+        with opened_inputs((), None, listed=names) as inputs:
+            assert inputs.root == tmp_path / root
+    with opened_inputs((), None, listed=["../y.wav", "a/x.wav"]) as inputs:
+        assert inputs.root == tmp_path

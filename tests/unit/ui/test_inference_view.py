@@ -17,7 +17,7 @@ from rich.console import Console
 
 from gaudi_asr_cli.core.events import SegmentDone, StageAdvanced, StageStarted, UtteranceDone
 from gaudi_asr_cli.core.records import Segment, Transcript
-from gaudi_asr_cli.ui.inference_view import InferenceBoard
+from gaudi_asr_cli.ui.inference_view import InferenceBoard, PlainProgress
 
 
 class Clock:
@@ -57,7 +57,23 @@ def test_time_left_follows_from_the_audio_since_the_model_is_open(board, clock):
     board.follow(SegmentDone("a", Segment("one two", 0.0, 40.0)))
 
     # 40 s of audio in 10 s, 360 s left.
-    assert board.describe().endswith("0:40 of 6:40 of audio, file 0 of 2, 1:30 left, RTFx 4.0")
+    assert board.describe().endswith(
+        "0:40 of 6:40 of audio, file 0 of 2, 0:10 elapsed, 1:30 left, RTFx 4.0"
+    )
+
+
+def test_without_a_terminal_a_line_comes_now_and_then(clock, capsys):
+    show = PlainProgress(clock)
+    show(StageStarted("transcribing", 90, "files", 400.0))
+    show(StageAdvanced("transcribing", 0.0))
+    for number in range(61):
+        clock.time_s += 1
+        show(UtteranceDone(f"{number}", f"{number}.wav", 4.0, None, "broken"))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "2:00 of 6:40 of audio, file 30 of 90, 0:30 elapsed, 1:10 left, RTFx 4.0",
+        "4:00 of 6:40 of audio, file 60 of 90, 1:00 elapsed, 0:40 left, RTFx 4.0",
+    ]
 
 
 def test_parts_of_several_files_add_up_and_end_with_their_file(board, clock):

@@ -140,6 +140,21 @@ def test_a_journal_of_other_options_is_refused_by_their_name(change, named):
     assert "--overwrite" in error.value.remedy
 
 
+def test_other_weights_of_the_same_name_are_refused_and_a_copy_is_not(tmp_path):
+    def described(data):
+        (tmp_path / "m").mkdir(exist_ok=True)
+        (tmp_path / "m/model.safetensors").write_bytes(data)
+        return describe_options(str(tmp_path / "m"), InferenceOptions(), ("txt",))
+
+    journal = described(b"a" * 100_000 + b"b")
+
+    check_options(journal, described(b"a" * 100_000 + b"b"), "out")
+    check_options(journal, {**journal, "weights": None}, "out")
+    for other in (b"a" * 100_000 + b"c", b"a" * 100_000, b"c" + b"a" * 99_999 + b"b"):
+        with pytest.raises(UsageError, match="have changed since"):
+            check_options(journal, described(other), "out")
+
+
 def test_options_that_change_no_text_and_later_ones_are_not_compared():
     usual = describe_options("demo", InferenceOptions(), ("txt",))
     faster = describe_options("demo", InferenceOptions(batch_size=8, graphs=False), ("txt",))
@@ -293,6 +308,15 @@ def test_an_input_is_never_replaced_by_its_transcript(tree):
 
     with pytest.raises(UsageError, match="is itself an input"):
         run_job(tree, "in/x.txt", out="in", overwrite=True)
+
+
+def test_a_folder_inside_that_of_the_inputs_is_resumed(tree):
+    run_job(tree, out="in/text", limit=2, formats=("txt", "json"))
+
+    done, _, _ = run_job(tree, out="in/text", formats=("txt", "json"), resume=True)
+
+    assert done == ["in/b/y.mp3", "in/b/y.wav"]
+    assert run_job(tree, out="in/text", formats=("txt", "json"), resume=True)[0] == []
 
 
 def test_what_a_killed_process_left_is_removed_and_other_files_are_not(tree):

@@ -12,8 +12,8 @@ from types import TracebackType
 from gaudi_asr_cli.core.whole_files import make_folder, write_whole_files
 from gaudi_asr_cli.core.workflows.infer_job.journal import JournalEntry, JournalWriter
 
-WAITING = 128
-"""Results that wait for the disk; more would be done again after a `kill -9`."""
+WAITING = 64
+"""Results that wait for the disk, and most of a group; they are done again after a `kill -9`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Committer:
             group = [] if first is None else [first]
             ended = first is None
             with suppress(Empty):
-                while not ended:
+                while not ended and len(group) < WAITING:
                     another = self._queue.get_nowait()
                     ended = another is None
                     group += [] if another is None else [another]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -15,6 +16,9 @@ from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.records import RawFormat
 
 OPTION_NAMES = {"beams": "beam-size", "temperatures": "temperature"}
+WEIGHTS = "weights"
+"""Key of the digest of a local model's weights."""
+BLOCKS, BLOCK_BYTES = 64, 16_384
 WITHOUT_EFFECT = frozenset(
     {"kind", "mode", "graphs", "batch_s", "buckets", "edges_s", "batch_size"}
 )
@@ -39,6 +43,7 @@ def describe_options(  # noqa: PLR0913 - what `infer` is given
     }
     values = {
         "model": _name_model(model),
+        WEIGHTS: _fingerprint(model),
         "format": sorted(formats),
         "channel": channel,
         "track": track,
@@ -57,14 +62,45 @@ def _name_model(model: str) -> str:
     return os.path.abspath(path) if path.is_dir() else model  # noqa: PTH100 - links stay
 
 
+def _fingerprint(model: str) -> str | None:
+    """Return a digest of parts of a local model's weights; None of one of the hub.
+
+    The time of a file would not do: a copy has another.
+    """
+    path = expand_home(model)
+    weights = sorted([*path.glob("*.safetensors"), *path.glob("model/*.safetensors")])
+    if not path.is_dir() or not weights:
+        return None
+    digest = hashlib.sha256()
+    for file in weights:
+        try:
+            with file.open("rb") as opened:
+                size = opened.seek(0, os.SEEK_END)
+                digest.update(f"{file.name} {size}".encode())
+                last = max(size - BLOCK_BYTES, 0)
+                for number in range(BLOCKS):
+                    opened.seek(last * number // (BLOCKS - 1))
+                    digest.update(opened.read(BLOCK_BYTES))
+        except OSError:
+            # Opening the model reports what is wrong with it.
+            return None
+    return digest.hexdigest()[:16]
+
+
 def check_options(journal: Mapping[str, Any], own: Mapping[str, Any], folder: str) -> None:
     """Check that a journal was written with the same options; one that it lacks is not compared.
 
     Raises:
         UsageError: One of them differs; the message names it and both values.
     """
+    if None not in (journal.get(WEIGHTS), own.get(WEIGHTS)) and journal[WEIGHTS] != own[WEIGHTS]:
+        raise UsageError(
+            f"The weights of {own['model']} have changed since the transcripts in {folder} were "
+            "made.",
+            remedy="Name another --out-dir, or transcribe all inputs again with --overwrite.",
+        )
     for name, value in own.items():
-        if name in journal and journal[name] != value:
+        if name != WEIGHTS and name in journal and journal[name] != value:
             raise UsageError(
                 f"The transcripts in {folder} were made with --{name} {_show(journal[name])}, not "
                 f"{_show(value)}.",
