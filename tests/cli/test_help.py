@@ -35,6 +35,7 @@ COMMANDS = {
     "recipes-copy": ["recipes", "copy"],
     "recipes-forecast": ["recipes", "forecast"],
     "compare": ["compare"],
+    "report": ["report"],
     "results": ["results"],
     "doctor": ["doctor"],
     "help": ["help"],
