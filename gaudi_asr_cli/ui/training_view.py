@@ -109,6 +109,12 @@ class TrainingView:
         self.rate_name = event.score.rate_name
         self.samples = event.samples
 
+    def clear(self) -> None:
+        """Remove everything, so that nothing is drawn any more."""
+        self.training = None
+        for stage in list(self.tasks):
+            self._end_stage(stage)
+
     def __rich__(self) -> RenderableType:
         parts: list[RenderableType] = []
         if self.training:

@@ -211,6 +211,15 @@ def test_a_stage_is_on_the_board_while_it_runs():
     assert "transcribing" not in drawn(board)
 
 
+def test_a_cleared_board_draws_nothing():
+    board = TrainingView()
+    board.start_training(STARTED)
+    board.follow_stage(StageStarted("transcribing", 4.0, "files"))
+    board.clear()
+
+    assert drawn(board).strip() == ""
+
+
 def test_a_loss_of_nan_does_not_break_the_board():
     board = TrainingView()
     board.start_training(STARTED)
