@@ -203,6 +203,30 @@ def test_a_broken_comparison_is_named(tmp_path, content):
     assert str(path) in done.stderr
 
 
+def test_an_unfinished_run_has_a_page_of_what_there_is(tmp_path):
+    run = write_run(tmp_path / "run", [{}], events=[{"event": "StepLogged", "step": 1, "loss": 2}])
+    (run / "report.json").unlink()
+    (run / "predictions.jsonl").unlink()
+    with (run / "events.jsonl").open("a") as file:
+        file.write('\n{"event": "StepLogged", "step": 2, "lo')  # cut by a full disk
+
+    assert run_here("report", run).exit_code == 0
+
+    page = read_page(run / "report.html")
+    assert "This run did not finish" in page.text
+    assert len(page.all("svg")) == 1
+
+
+@pytest.mark.parametrize("changes", [{"slices": {"speaker": [1]}}, {"notes": 3}])
+def test_a_broken_report_is_named(tmp_path, changes):
+    run = write_run(tmp_path / "run", [{}], **changes)
+
+    done = run_here("report", run)
+
+    assert done.exit_code == 4
+    assert "is not a whole report" in done.stderr
+
+
 def test_a_folder_without_a_run_and_a_page_of_another_program_are_refused(tmp_path):
     run = write_run(tmp_path / "run", [{}])
     (run / "report.html").write_text("<html>mine</html>")

@@ -62,7 +62,14 @@ def make_report(source: str, out: Path | None = None, *, audio: bool = True) -> 
         run = RunFolder(path)
         target = out or run.root / PAGE_NAME
         _require_replaceable(target)
-        return _write_page(target, describe_run(run, audio=audio))
+        try:
+            content = describe_run(run, audio=audio)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{run.report} is not a whole report: {error}.",
+                remedy="Is it of this program, and unchanged? Remove it to report the rest.",
+            ) from error
+        return _write_page(target, content)
     target = out or path.with_suffix(".html")
     _require_replaceable(target)
     return _write_page(target, describe_comparison(path, audio=audio))
