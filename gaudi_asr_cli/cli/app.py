@@ -43,6 +43,7 @@ REGISTERED_COMMANDS: Registry[Any] = Registry(
         "bench": "gaudi_asr_cli.cli.bench:command",
         "import-command": "gaudi_asr_cli.cli.import_command:command",
         "compare": "gaudi_asr_cli.cli.compare:command",
+        "report": "gaudi_asr_cli.cli.report:command",
         "results": "gaudi_asr_cli.cli.results:command",
         "push": "gaudi_asr_cli.cli.push:command",
         "doctor": "gaudi_asr_cli.cli.doctor:command",

@@ -65,7 +65,8 @@ class StepLogged:
     """Step metrics, as means since the last log.
 
     `blank_share` (CTC) is the share of frames whose argmax is blank; `token_accuracy` (seq2seq)
-    is the share of correct tokens under teacher forcing.
+    is the share of correct tokens under teacher forcing. `peak_memory_mb` is that of the device,
+    or of the process on a CPU, since the start.
     """
 
     step: int
@@ -79,6 +80,7 @@ class StepLogged:
     loading_share: float
     blank_share: float | None = None
     token_accuracy: float | None = None
+    peak_memory_mb: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

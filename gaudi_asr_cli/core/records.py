@@ -367,7 +367,11 @@ class ErrorCounts:
 
 @dataclass(frozen=True, slots=True)
 class ScoredUtterance:
-    """One line of predictions.jsonl: normalised and raw texts, and their error counts."""
+    """One line of predictions.jsonl: normalised and raw texts, and their error counts.
+
+    `start_s` is where the utterance begins in its file; `confidences` has a value for each word of
+    the raw hypothesis, where the model gives them.
+    """
 
     id: str
     path: str
@@ -381,6 +385,8 @@ class ScoredUtterance:
     raw_characters: ErrorCounts
     duration_s: float
     speaker: str | None = None
+    start_s: float = 0.0
+    confidences: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,11 @@ def opened_view(*, quiet: bool = False) -> Iterator[Observer]:
         with Live(
             board, console=CONSOLE, refresh_per_second=4, transient=True, redirect_stdout=False
         ):
-            yield TerminalView(board)
+            try:
+                yield TerminalView(board)
+            finally:
+                # rich draws the last frame uncropped, and cannot erase one taller than the screen.
+                board.clear()
 
 
 def both(first: Observer, second: Observer) -> Observer:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from statistics import fmean
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -47,10 +49,13 @@ def size(size_bytes: float) -> str:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Draw the last `width` values as a row of bars."""
-    recent = [value for value in values[-width:] if value == value and abs(value) != float("inf")]
-    if not recent:
+    """Draw all values as a row of at most `width` bars; of more values, means of equal shares."""
+    finite = [value for value in values if value == value and abs(value) != float("inf")]
+    if not finite or width < 1:
         return ""
-    low, high = min(recent), max(recent)
+    bars = min(width, len(finite))
+    edges = [number * len(finite) // bars for number in range(bars + 1)]
+    shown = [fmean(finite[start:end]) for start, end in pairwise(edges)]
+    low, high = min(shown), max(shown)
     scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(_BARS[round((value - low) * scale)] for value in recent)
+    return "".join(_BARS[round((value - low) * scale)] for value in shown)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +15,10 @@ from gaudi_asr_cli.ui.console import CONSOLE
 
 WIDE_COLUMNS = 150
 """The width of a terminal that fits whole names next to the other columns."""
+
+STACKED_COLUMNS = 46
+"""Up to this width, lines below a name are not wrapped where there is too little room."""
+_NO_CELL = frozenset({"", "-"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ def show_grid(grid: Grid, *, console: Console = CONSOLE, whole: Collection[str] 
     """
     wide = console.width >= WIDE_COLUMNS
     stacked = not wide and bool(grid.numbers)
+    if stacked:
+        grid = replace(grid, numbers=_fitting_numbers(grid, console.width))
     columns = [one for one in grid.columns if one in grid.numbers] if stacked else grid.columns[1:]
     names = (f">{one}" if one in grid.numbers else one for one in (grid.columns[0], *columns))
     table = new_table(*names)
@@ -48,12 +55,42 @@ def show_grid(grid: Grid, *, console: Console = CONSOLE, whole: Collection[str] 
     show_table(grid.title, table, console=console)
 
 
+def _fitting_numbers(grid: Grid, width: int) -> frozenset[str]:
+    """Return the first columns of numbers that fit next to whole names; the others are stacked.
+
+    Lines stacked below a name are kept whole up to `STACKED_COLUMNS`; a column without any number
+    is not one of them.
+    """
+    texts = [
+        2 + _column_width(grid, column) + cell_len(column) - 1
+        for column in grid.columns[1:]
+        if column not in grid.numbers
+    ]
+    stacked = min(STACKED_COLUMNS, max(texts, default=0))
+    left = width - max(_column_width(grid, grid.columns[0]), stacked)
+    kept: list[str] = []
+    for column in grid.columns:
+        place = grid.columns.index(column)
+        is_empty = all(row[place] in _NO_CELL for row in grid.rows)
+        if column in grid.numbers and not is_empty:
+            left -= _column_width(grid, column)
+            if left < 0:
+                break
+            kept.append(column)
+    return frozenset(kept)
+
+
+def _column_width(grid: Grid, column: str) -> int:
+    place = grid.columns.index(column)
+    return 2 + max(map(cell_len, (column, *(row[place] for row in grid.rows))))
+
+
 def _stack(grid: Grid, row: Sequence[str]) -> Text:
     """Return the first cell, and below it a line for each other column of text."""
     lines = (
         f"\n  {column} {cell}"
         for column, cell in zip(grid.columns[1:], row[1:], strict=True)
-        if column not in grid.numbers and cell not in {"", "-"}
+        if column not in grid.numbers and cell not in _NO_CELL
     )
     return Text.assemble(row[0], ("".join(lines), "dim"))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn
 from rich.progress_bar import ProgressBar
@@ -14,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import assert_never
 
+from gaudi_asr_cli.core.evaluation.counts import align
 from gaudi_asr_cli.core.events import (
     Evaluated,
     SamplePrediction,
@@ -24,10 +27,10 @@ from gaudi_asr_cli.core.events import (
     TrainingStarted,
     UtteranceDone,
 )
-from gaudi_asr_cli.ui.numbers import clock, padding, percent, sparkline
+from gaudi_asr_cli.ui.numbers import clock, padding, percent, size, sparkline
 
 _LOADING_IS_BOTTLENECK = 0.3
-_HISTORY = 24
+_NAME_COLUMNS, _VALUE_COLUMNS = 15, 23
 
 
 class TrainingView:
@@ -46,6 +49,8 @@ class TrainingView:
         self.started_s = 0.0
         self.step: StepLogged | None = None
         self.losses: list[float] = []
+        self.learning_rates: list[float] = []
+        self.speeds: list[float] = []
         self.scores: list[float] = []
         self.rate_name = "WER"
         self.samples: tuple[SamplePrediction, ...] = ()
@@ -96,11 +101,19 @@ class TrainingView:
     def log_step(self, event: StepLogged) -> None:
         self.step = event
         self.losses.append(event.loss)
+        self.learning_rates.append(event.learning_rate)
+        self.speeds.append(event.audio_s_per_s)
 
     def show_samples(self, event: Evaluated) -> None:
         self.scores.append(event.score.wer)
         self.rate_name = event.score.rate_name
         self.samples = event.samples
+
+    def clear(self) -> None:
+        """Remove everything, so that nothing is drawn any more."""
+        self.training = None
+        for stage in list(self.tasks):
+            self._end_stage(stage)
 
     def __rich__(self) -> RenderableType:
         parts: list[RenderableType] = []
@@ -113,7 +126,7 @@ class TrainingView:
     def _training_panel(self, training: TrainingStarted) -> RenderableType:
         rows: list[RenderableType] = [self._progress_row(training)]
         if self.step:
-            rows.append(self._figures(self.step))
+            rows += [*self._curves(self.step), self._figures(self.step, training)]
         if self.samples:
             rows.append(samples_table(self.samples))
         return Panel(Group(*rows), title="training", title_align="left", box=box.ROUNDED)
@@ -125,7 +138,8 @@ class TrainingView:
         row.add_column(no_wrap=True)
         row.add_column(no_wrap=True, justify="right")
         bar = ProgressBar(total=training.total_steps, completed=step)
-        row.add_row(bar, f"step {step:,} of {training.total_steps:,}", self._time_left(training))
+        elapsed = f"{clock(self.now_s() - self.started_s)}, {self._time_left(training)}"
+        row.add_row(bar, f"step {step:,} of {training.total_steps:,}", elapsed)
         return row
 
     def _time_left(self, training: TrainingStarted) -> str:
@@ -136,32 +150,44 @@ class TrainingView:
         left_s = step_s * (training.total_steps - training.first_step - done)
         return f"{clock(max(left_s, 0.0))} left"
 
-    def _figures(self, step: StepLogged) -> RenderableType:
+    def _curves(self, step: StepLogged) -> list[RenderableType]:
+        """Return a curve over all logs, or scores, for each metric."""
+        wer = percent(self.scores[-1]) if self.scores else "not yet"
+        best = f" (best {percent(min(self.scores))})" if len(self.scores) > 1 else ""
+        speed = f"{step.audio_s_per_s:,.0f} RTFx"
+        return [
+            Curve("loss", f"{step.loss:.3f}", self.losses),
+            Curve(self.rate_name, wer + best, self.scores),
+            Curve("learning rate", f"{step.learning_rate:.2e}", self.learning_rates),
+            Curve("speed", speed, self.speeds),
+        ]
+
+    def _figures(self, step: StepLogged, training: TrainingStarted) -> RenderableType:
         grid = Table.grid(padding=(0, 1))
         for _ in range(3):
             grid.add_column(style="dim", no_wrap=True)
             grid.add_column(no_wrap=True, min_width=12)
-        wer = percent(self.scores[-1]) if self.scores else "not yet"
-        best = f" (best {percent(min(self.scores))})" if len(self.scores) > 1 else ""
-        loss = Text.assemble((f"{step.loss:.3f} ", "bold"), sparkline(self.losses, _HISTORY // 3))
-        grid.add_row(
-            "loss",
-            loss,
-            self.rate_name,
-            Text(wer + best, style="bold"),
-            "epoch",
-            f"{step.epoch:.2f}",
-        )
-        grid.add_row(
-            "speed",
-            f"{step.audio_s_per_s:,.0f} RTFx",
-            "learning rate",
-            f"{step.learning_rate:.2e}",
-            "padding",
-            padding(step.padding),
-        )
+        memory = "unknown" if step.peak_memory_mb is None else size(1e6 * step.peak_memory_mb)
+        epochs = f"{step.epoch:.2f} of {training.epochs:.3g}"
+        grid.add_row("epoch", epochs, "padding", padding(step.padding), "memory", memory)
         grid.add_row(*training_metric(step), "bottleneck", bottleneck(step))
         return grid
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line of a metric: its name, its newest value, and a curve as wide as there is room."""
+
+    name: str
+    value: str
+    values: Sequence[float]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        head = f"{self.name:<{_NAME_COLUMNS}}"
+        value = f"{self.value:<{_VALUE_COLUMNS}}"
+        room = options.max_width - cell_len(head) - cell_len(value)
+        bars = (sparkline(self.values, room), "cyan")
+        yield Text.assemble((head, "dim"), (value, "bold"), bars, no_wrap=True, end="\n")
 
 
 def training_metric(step: StepLogged) -> tuple[str, str]:
@@ -179,10 +205,29 @@ def bottleneck(step: StepLogged) -> Text:
 
 
 def samples_table(samples: tuple[SamplePrediction, ...]) -> Table:
-    """Return a table of references and hypotheses."""
+    """Return a table of references and hypotheses; differing words are underlined."""
     table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1))
     table.add_column("reference", ratio=1, overflow="fold")
     table.add_column("hypothesis", ratio=1, overflow="fold")
     for sample in samples:
-        table.add_row(Text(sample.reference), Text(sample.hypothesis or "(nothing)"))
+        reference, hypothesis = mark_differences(sample)
+        table.add_row(reference, hypothesis if sample.hypothesis else Text("(nothing)", "red"))
     return table
+
+
+def mark_differences(sample: SamplePrediction) -> tuple[Text, Text]:
+    """Return both texts, with the words marked that have no equal one in a minimal alignment."""
+    reference, hypothesis = sample.reference.split(), sample.hypothesis.split()
+    chunks = align(reference, hypothesis).alignments[0]
+    equal = [chunk for chunk in chunks if chunk.type == "equal"]
+    in_reference = {i for one in equal for i in range(one.ref_start_idx, one.ref_end_idx)}
+    in_hypothesis = {i for one in equal for i in range(one.hyp_start_idx, one.hyp_end_idx)}
+    return (
+        _mark(reference, in_reference, "green underline"),
+        _mark(hypothesis, in_hypothesis, "red underline"),
+    )
+
+
+def _mark(words: Sequence[str], equal: Collection[int], style: str) -> Text:
+    marked = (Text(word, "" if index in equal else style) for index, word in enumerate(words))
+    return Text(" ").join(marked)

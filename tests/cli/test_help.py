@@ -36,6 +36,7 @@ COMMANDS = {
     "recipes-copy": ["recipes", "copy"],
     "recipes-forecast": ["recipes", "forecast"],
     "compare": ["compare"],
+    "report": ["report"],
     "results": ["results"],
     "doctor": ["doctor"],
     "help": ["help"],

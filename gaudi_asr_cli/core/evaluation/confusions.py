@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from gaudi_asr_cli.core.evaluation.counts import align
-from gaudi_asr_cli.core.records import ScoredUtterance
 
 ConfusionKind = Literal["substitution", "deletion", "insertion"]
+
+
+class ComparedTexts(Protocol):
+    """A normalised reference and hypothesis."""
+
+    @property
+    def reference(self) -> str: ...
+
+    @property
+    def hypothesis(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +32,7 @@ class Confusion:
     count: int
 
 
-def count_confusions(scored: Sequence[ScoredUtterance], limit: int = 20) -> tuple[Confusion, ...]:
+def count_confusions(scored: Sequence[ComparedTexts], limit: int = 20) -> tuple[Confusion, ...]:
     """Return the most frequent errors over all utterances, of all three kinds, in that order."""
     errors = Counter(error for utterance in scored for error in _find_errors(utterance))
     ranked = sorted(errors.items(), key=lambda item: (-item[1], item[0][0], str(item[0][1:])))
@@ -31,7 +40,7 @@ def count_confusions(scored: Sequence[ScoredUtterance], limit: int = 20) -> tupl
 
 
 def _find_errors(
-    utterance: ScoredUtterance,
+    utterance: ComparedTexts,
 ) -> Iterator[tuple[ConfusionKind, str | None, str | None]]:
     reference, hypothesis = utterance.reference.split(), utterance.hypothesis.split()
     for chunk in align(reference, hypothesis).alignments[0]:

@@ -68,6 +68,8 @@ def _read_lines(text: str, path: Path) -> Iterator[Prediction]:
 
 
 def _parse(value: dict[str, Any], path: Path, number: int) -> Prediction:
+    if isinstance(value.get("id"), int):
+        value = {**value, "id": str(value["id"])}
     for name in ("id", "reference", "hypothesis"):
         if not isinstance(value.get(name), str):
             raise _broken(path, number, f"{name!r} is missing, or no text")

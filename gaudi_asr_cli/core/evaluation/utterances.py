@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gaudi_asr_cli.core.evaluation.counts import count_errors
-from gaudi_asr_cli.core.records import ErrorCounts, ScoredUtterance, Utterance
+from gaudi_asr_cli.core.records import ErrorCounts, ScoredUtterance, Utterance, WordTiming
 
 
 def score_utterance(
@@ -15,6 +15,7 @@ def score_utterance(
     normalize: Callable[[str], str],
     *,
     duration_s: float | None = None,
+    words: Sequence[WordTiming] = (),
 ) -> ScoredUtterance:
     """Compare a hypothesis with its reference, both raw and after `normalize`.
 
@@ -26,6 +27,7 @@ def score_utterance(
         hypothesis: The raw hypothesis, as decoded.
         normalize: Applied to both sides.
         duration_s: Length of the audio in seconds; that of the utterance by default.
+        words: Those of the raw hypothesis, for their confidences.
     """
     raw_reference = utterance.text or ""
     reference = _single_spaced(normalize(raw_reference))
@@ -44,7 +46,16 @@ def score_utterance(
         raw_characters=count_errors(_single_spaced(raw_reference), _single_spaced(hypothesis)),
         duration_s=seconds or 0.0,
         speaker=utterance.speaker,
+        start_s=utterance.audio.start_s,
+        confidences=_confidences(words, hypothesis),
     )
+
+
+def _confidences(words: Sequence[WordTiming], hypothesis: str) -> tuple[float | None, ...]:
+    """Return the confidence of each word; nothing if none has one, or the text has other words."""
+    values = tuple(one.confidence for one in words)
+    is_known = any(one is not None for one in values)
+    return values if is_known and [one.word for one in words] == hypothesis.split() else ()
 
 
 def count_words(reference: str, hypothesis: str) -> ErrorCounts:
@@ -57,7 +68,13 @@ def _single_spaced(text: str) -> str:
 
 
 def prediction_json(scored: ScoredUtterance) -> dict[str, Any]:
-    """Return a line of predictions.jsonl, from which the word error rate can be recomputed."""
+    """Return a line of predictions.jsonl, from which the word error rate can be recomputed.
+
+    `start_s` is there where the utterance is a part of its file, `confidences` where the model
+    gives them.
+    """
+    start = {"start_s": scored.start_s} if scored.start_s else {}
+    rounded = [None if one is None else round(one, 4) for one in scored.confidences]
     return {
         "id": scored.id,
         "path": scored.path,
@@ -71,4 +88,6 @@ def prediction_json(scored: ScoredUtterance) -> dict[str, Any]:
         "insertions": scored.words.insertions,
         "duration_s": scored.duration_s,
         "speaker": scored.speaker,
+        **start,
+        **({"confidences": rounded} if rounded else {}),
     }

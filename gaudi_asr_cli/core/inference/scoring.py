@@ -95,7 +95,11 @@ def score_utterances(  # noqa: PLR0913 - the last four have defaults that caller
             failed.append(done)
             continue
         one = score_utterance(
-            utterance, done.transcript.text, comparison.normalize, duration_s=done.duration_s
+            utterance,
+            done.transcript.text,
+            comparison.normalize,
+            duration_s=done.duration_s,
+            words=done.transcript.words,
         )
         keep(one)
         scored.append(one)

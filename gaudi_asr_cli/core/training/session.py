@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.data.buckets import padded_ratio
+from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.distributed.ranks import Ranks
 from gaudi_asr_cli.core.errors import StoppedError, TrainingError
 from gaudi_asr_cli.core.events import (
@@ -185,7 +186,9 @@ def open_trainer(
         model=task.network,
         args=arguments,
         callbacks=[
-            LogReporter(observe, BlankWatch(settings.steps, settings.warmup_steps)).callback(),
+            LogReporter(
+                observe, BlankWatch(settings.steps, settings.warmup_steps), task.device
+            ).callback(),
             callbacks.LastStep(),
             *([callbacks.Patience(settings.patience)] if settings.patience else []),
             *([] if kit.marks_steps else [StepMarker(task.device).callback()]),
@@ -238,6 +241,7 @@ class LogReporter:
 
     observe: Observer
     blanks: BlankWatch
+    device: Device
 
     def callback(self) -> Any:
         """Return it as a callback of transformers."""
@@ -269,6 +273,7 @@ class LogReporter:
                 loading_share=logs["loading_share"],
                 blank_share=logs.get("blank_share"),
                 token_accuracy=logs.get("token_accuracy"),
+                peak_memory_mb=self.device.peak_memory_mb(),
             )
         )
         if "blank_share" not in logs:

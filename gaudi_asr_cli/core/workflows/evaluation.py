@@ -90,7 +90,8 @@ class NotScored:
 class EvalReport:
     """The score and its details; `broken` utterances could not be read or transcribed.
 
-    `speech_s` is the seconds of speech, if that was detected.
+    `speech_s` is the seconds of speech, if that was detected. `peak_memory_mb` is that of the
+    device, or of the process on a CPU.
     """
 
     score: Score
@@ -107,6 +108,7 @@ class EvalReport:
     repetition: RepetitionReport | None = None
     speech_s: float | None = None
     tuned: TunedWeights | None = None
+    peak_memory_mb: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON of the command: SCORE, and repetitive texts of an encoder-decoder."""
@@ -124,6 +126,7 @@ class EvalReport:
             "data": self.data,
             "device": self.device,
             "dtype": self.dtype,
+            "peak_memory_mb": self.peak_memory_mb,
             "worst": [prediction_json(one) for one in self.worst],
             "confusions": [asdict(one) for one in self.confusions],
             "broken": [asdict(one) for one in self.broken],
@@ -184,6 +187,7 @@ def evaluate(request: EvalRequest, device: Device | None, observe: Observer = ig
             tuned=tuned,
             repetition=None if monitor is None else monitor.report(scorable.utterances),
             speech_s=result.speech_s,
+            peak_memory_mb=device.peak_memory_mb(),
         )
         write_json(run.report, report.details_json())
     return report

@@ -58,7 +58,9 @@ def test_a_run_emits_events_and_writes_a_complete_run_folder(corpus, tmp_path):
     assert saved["eval"]["utterances"] == 2
     lines = (run / "predictions.jsonl").read_text().splitlines()
     assert len(lines) == saved["eval"]["utterances"]
-    assert {"recipe.yaml", "environment.json", "events.jsonl"} <= {p.name for p in run.iterdir()}
+    assert {"recipe.yaml", "environment.json", "events.jsonl", "report.html"} <= {
+        p.name for p in run.iterdir()
+    }
 
 
 def test_the_logged_loss_does_not_depend_on_gradient_accumulation(corpus, tmp_path):

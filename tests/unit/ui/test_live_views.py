@@ -1,5 +1,6 @@
 import io
 import typing
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -20,7 +21,7 @@ from gaudi_asr_cli.core.events import (
 )
 from gaudi_asr_cli.core.records import ErrorCounts, Score, Segment
 from gaudi_asr_cli.ui.live import PlainView, TerminalView, both, opened_view
-from gaudi_asr_cli.ui.training_view import TrainingView
+from gaudi_asr_cli.ui.training_view import TrainingView, mark_differences
 
 SCORE = Score(
     wer=0.123,
@@ -65,8 +66,8 @@ def step(number, loss=1.5):
     return StepLogged(number, number / 60, loss, 3e-4, 1.0, 85.2, 40.0, 1.04, 0.12, 0.78)
 
 
-def drawn(board):
-    console = Console(file=io.StringIO(), width=80, no_color=True)
+def drawn(board, width=80):
+    console = Console(file=io.StringIO(), width=width, no_color=True)
     console.print(board)
     return console.file.getvalue()
 
@@ -148,6 +149,48 @@ def test_the_board_shows_loss_speed_and_samples():
     assert max(map(len, shown.splitlines())) == 80
 
 
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_curves_of_all_logs_fill_any_width(width):
+    board = TrainingView(Clock())
+    board.start_training(STARTED)
+    for number in range(1, 501):
+        board.log_step(step(number, loss=1000 - number))
+
+    shown = drawn(board, width)
+
+    (loss,) = [line for line in shown.splitlines() if line.startswith("│ loss")]
+    bars = [character for character in loss if character in "▁▂▃▄▅▆▇█"]
+    assert {len(line) for line in shown.splitlines()} == {width}
+    assert len(bars) == width - 4 - 38
+    assert (bars[0], bars[-1]) == ("█", "▁")  # from the first log to the last
+
+
+def test_the_board_shows_elapsed_time_epochs_and_memory():
+    clock = Clock()
+    board = TrainingView(clock)
+    board.start_training(STARTED)
+    clock.time_s = 61.0
+    board.log_step(replace(step(60), peak_memory_mb=2345.6))
+
+    shown = drawn(board)
+
+    for part in ("1:01, ", "1.00 of 10", "2.3 GB"):
+        assert part in shown
+
+
+def test_words_that_differ_are_marked():
+    reference, hypothesis = mark_differences(SamplePrediction("one two three", "one to three oh"))
+
+    assert marked(reference) == ["two"]
+    assert marked(hypothesis) == ["to", "oh"]
+
+
+def marked(text):
+    return [
+        text.plain[span.start : span.end] for span in text.spans if "underline" in str(span.style)
+    ]
+
+
 def test_the_board_shows_the_share_of_loading():
     board = TrainingView()
     board.start_training(STARTED)
@@ -166,6 +209,15 @@ def test_a_stage_is_on_the_board_while_it_runs():
 
     assert "2 of 4 files" in running
     assert "transcribing" not in drawn(board)
+
+
+def test_a_cleared_board_draws_nothing():
+    board = TrainingView()
+    board.start_training(STARTED)
+    board.follow_stage(StageStarted("transcribing", 4.0, "files"))
+    board.clear()
+
+    assert drawn(board).strip() == ""
 
 
 def test_a_loss_of_nan_does_not_break_the_board():

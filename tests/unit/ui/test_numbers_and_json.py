@@ -24,6 +24,8 @@ from gaudi_asr_cli.ui.numbers import clock, count, padding, percent, size, span,
         (size(3_200_000_000), "3.2 GB"),
         (sparkline([1, 2, 3], 8), "▁▅█"),
         (sparkline([2.0, 2.0], 8), "▁▁"),
+        (sparkline([1, 1, 1, 3, 3, 3, 2, 2], 4), "▁▅█▅"),
+        (sparkline([1, 2], 0), ""),
         (sparkline([float("nan"), float("inf")], 8), ""),
     ],
 )

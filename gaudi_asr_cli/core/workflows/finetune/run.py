@@ -48,6 +48,7 @@ from gaudi_asr_cli.core.workflows.finetune.opening import (
     unstarted_removed,
     write_skipped,
 )
+from gaudi_asr_cli.core.workflows.report.run import report_after_training
 
 BYTES_PER_WEIGHT_ON_DISK = 12
 """A checkpoint holds the weight and AdamW's two moments, 4 bytes each."""
@@ -313,4 +314,5 @@ def finish(
         wall_s=outcome.earlier_s + time.perf_counter() - started,
     )
     write_json(folder.report, report.to_json())
+    report_after_training(folder, observe)
     return report

@@ -41,6 +41,10 @@ class ResultsReport:
             if any(one.recipe.name == recipe.name for one in entry.comparisons)
         )
 
+    def compared_recipes(self) -> tuple[RecipeInfo, ...]:
+        """Return the recipes whose published result a run here is compared with."""
+        return tuple(one for one in self.published if self.runs_of(one))
+
     def to_json(self) -> dict[str, Any]:
         return {
             "schema": "results/1",

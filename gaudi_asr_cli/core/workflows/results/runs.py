@@ -26,7 +26,8 @@ class RunResult:
 
     `part` is `eval` or `test` of a training run; `base` is the model that was fine-tuned; `train`
     and `data` are the training data and the scored data. `rate` is the error rate of `unit`, word
-    or phoneme. `recipe` is the resolved recipe of the run.
+    or phoneme; `cer` is the character error rate and `loss` the last one of the training.
+    `recipe` is the resolved recipe of the run.
     """
 
     run: Path
@@ -41,6 +42,8 @@ class RunResult:
     rate: float | None = None
     rate_low: float | None = None
     rate_high: float | None = None
+    cer: float | None = None
+    loss: float | None = None
     normalizer: str | None = None
     utterances: int | None = None
     utterances_total: int | None = None
@@ -164,6 +167,7 @@ def _of_training(run: RunFolder, kind: str, report: Mapping[str, Any]) -> list[R
         "cards": environment.get("ranks", 1),
         "dtype": report["dtype"],
         "minutes": report["wall_s"] / 60,
+        "loss": (report.get("train") or {}).get("loss_last"),
         "recipe": recipe,
     }
     scored = [
@@ -218,6 +222,7 @@ def _rates(score: Mapping[str, Any]) -> dict[str, Any]:
         "rate": score.get(short),
         "rate_low": score.get(f"{short}_low"),
         "rate_high": score.get(f"{short}_high"),
+        "cer": score.get("cer"),
         "normalizer": score.get("normalizer"),
     }
 

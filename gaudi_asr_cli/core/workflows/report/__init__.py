@@ -1,0 +1,1 @@
+"""`report`: a run or a comparison as one self-contained HTML page."""
