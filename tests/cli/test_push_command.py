@@ -79,10 +79,10 @@ def test_nothing_but_the_model_is_sent_and_no_path_of_this_machine(copied, hub, 
         assert str(copied).encode() not in content
 
 
-def test_a_dry_run_shows_files_and_card_and_sends_nothing(trained, hub, pushed):
+def test_a_dry_run_shows_files_and_card_and_sends_nothing(trained, hub):
     before = list(hub.requests)
 
-    done = pushed("push", trained, "me/dry", "--dry-run", HF_TOKEN="", HF_HUB_OFFLINE="1")
+    done = run_here("push", trained, "me/dry", "--dry-run")
 
     assert done.exit_code == 0
     assert hub.requests == before
@@ -91,6 +91,7 @@ def test_a_dry_run_shows_files_and_card_and_sends_nothing(trained, hub, pushed):
     assert "Nothing was sent" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_private_repository_is_created_as_one_and_a_public_one_is_not_used(trained, hub, pushed):
     created = pushed("push", trained, "me/secret", "--private")
     pushed("push", trained, "me/open")
@@ -107,10 +108,12 @@ def test_a_private_repository_is_created_as_one_and_a_public_one_is_not_used(tra
     ("repository", "changes", "words"),
     [
         ("me/a", {"HF_TOKEN": "hf_refusedtoken4711"}, "refused the token"),
-        ("me/a", {"HF_TOKEN": READ_TOKEN}, "may not write to me/a"),
         ("other/a", {}, "may not write to other/a"),
-        ("me/a", {"HF_TOKEN": ""}, "no token"),
         ("me/a", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
+        pytest.param(
+            *("me/a", {"HF_TOKEN": READ_TOKEN}, "may not write to me/a"), marks=pytest.mark.slow
+        ),
+        pytest.param("me/a", {"HF_TOKEN": ""}, "no token", marks=pytest.mark.slow),
     ],
 )
 def test_what_the_hub_refuses_is_an_error_with_a_remedy(
@@ -153,6 +156,7 @@ def test_a_name_that_is_no_model_repository_is_rejected(repository, words, train
     assert words in done.stderr
 
 
+@pytest.mark.slow
 def test_a_card_that_the_hub_refuses_leaves_no_empty_repository(trained, hub, pushed):
     done = pushed("push", trained, "me/nonsense", "--license", "nonsense")
 

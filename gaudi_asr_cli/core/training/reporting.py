@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gaudi_asr_cli.core.runs import RunFolder
+from gaudi_asr_cli.core.secret_values import hide_in_words
 
 
 def report_into(trainer: Any, folder: RunFolder, extra: Mapping[str, Any]) -> None:
@@ -24,3 +27,22 @@ def report_into(trainer: Any, folder: RunFolder, extra: Mapping[str, Any]) -> No
     for callback in trainer.callback_handler.callbacks:
         if getattr(callback, "logging_dir", arguments) is None:
             callback.logging_dir = place
+        if hasattr(callback, "setup"):
+            callback.setup = _without_secrets_of_words(callback.setup)
+
+
+def _without_secrets_of_words(setup: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the set-up of a tracker during which the command line has `***` for secrets.
+
+    Weights & Biases records the words of the process.
+    """
+
+    @functools.wraps(setup)
+    def set_up(*arguments: Any, **keywords: Any) -> Any:
+        words, sys.argv = sys.argv, hide_in_words(sys.argv)
+        try:
+            return setup(*arguments, **keywords)
+        finally:
+            sys.argv = words
+
+    return set_up
