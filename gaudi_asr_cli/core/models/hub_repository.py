@@ -97,7 +97,7 @@ def upload_folder(
     api = _open_api()
     with _hub_errors(repository), nullcontext() if progress else _no_progress():
         # Before the repository exists: one that is refused later would stay empty.
-        _check_card(folder / "README.md")
+        _check_card(folder / "README.md", api)
         url = api.create_repo(repository.id, private=repository.private or None, exist_ok=True)
         if repository.private and not api.model_info(repository.id).private:
             raise UsageError(
@@ -109,17 +109,17 @@ def upload_folder(
     return str(url)
 
 
-def _check_card(path: Path) -> None:
+def _check_card(path: Path, api: Any) -> None:
     """Ask the hub whether it accepts the metadata of a model card, if there is one."""
-    from huggingface_hub import ModelCard
-
     if not path.exists():
         return
     try:
-        ModelCard.load(path).validate()
+        # Not `ModelCard.validate`: before huggingface_hub 1 it ignores HF_ENDPOINT.
+        api._validate_yaml(path.read_text(encoding="utf-8"), repo_type="model")
     except ValueError as error:
+        reason = " ".join(line.strip("- ") for line in str(error).splitlines()[1:])
         raise DataError(
-            f"The hub refused the model card: {_first_line(_find_answer(error) or error)}",
+            f"The hub refused the model card: {reason or error}",
             remedy="Correct the metadata at the top of model/README.md, or the option that sets "
             "it, such as --license.",
         ) from error

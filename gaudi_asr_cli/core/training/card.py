@@ -136,10 +136,11 @@ def _percent(rate: float) -> float:
 def _body(facts: CardFacts) -> str:
     start = "from random weights" if facts.from_scratch else f"from {facts.base or 'a local model'}"
     names = ", ".join(one.name for one in facts.sources)
+    steps = f"{facts.steps:,} step{'s' if facts.steps != 1 else ''}"
     lines = [
         f"# {facts.name}",
         "",
-        f"{CARD_TITLES[facts.kind]} trained for {facts.steps} steps on {facts.hours:.2f} hours "
+        f"{CARD_TITLES[facts.kind]} trained for {steps} on {facts.hours:.2f} hours "
         f"({names}), {start}.",
         "",
         *_table(facts),

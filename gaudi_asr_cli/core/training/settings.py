@@ -133,8 +133,9 @@ def _list_reports(value: Any) -> list[str]:
 
 
 def _split_reports(value: Any) -> list[str]:
-    listed = value.replace(",", " ").split() if isinstance(value, str) else list(value or ())
-    return [str(name) for name in listed if name is not None]
+    listed = [value] if isinstance(value, str) else list(value or ())
+    given = [str(one) for one in listed if one is not None]
+    return [name for text in given for name in text.replace(",", " ").split()]
 
 
 def _is_importable(module: str) -> bool:
