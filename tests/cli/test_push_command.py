@@ -113,6 +113,7 @@ def test_a_private_repository_is_created_as_one_and_a_public_one_is_not_used(tra
         pytest.param(
             *("me/a", {"HF_TOKEN": READ_TOKEN}, "may not write to me/a"), marks=pytest.mark.slow
         ),
+        pytest.param("me/a", {"HF_TOKEN": "hf_ü"}, "has characters", marks=pytest.mark.slow),
         pytest.param("me/a", {"HF_TOKEN": ""}, "no token", marks=pytest.mark.slow),
     ],
 )
@@ -172,6 +173,22 @@ def test_an_unfinished_run_is_rejected_with_the_command_that_finishes_it(copied)
 
     assert done.exit_code == 4
     assert f"finetune-ctc --resume --run {copied}" in done.stderr
+
+
+def test_a_card_that_is_not_text_is_an_error(copied):
+    (copied / "model/README.md").write_bytes(b"---\na: \xff\n---\n")
+
+    assert run_here("push", copied, "me/x", "--dry-run").exit_code == 4
+
+
+def test_a_file_that_is_a_link_is_sent(copied, tmp_path):
+    vocabulary = copied / "model/vocab.json"
+    vocabulary.rename(tmp_path / "v.json")
+    vocabulary.symlink_to(tmp_path / "v.json")
+
+    done = run_here("push", copied, "me/x", "--dry-run", "--json")
+
+    assert "vocab.json" in [one["name"] for one in json.loads(done.stdout)["files"]]
 
 
 def test_a_damaged_model_is_not_published(copied):

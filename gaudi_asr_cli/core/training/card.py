@@ -209,9 +209,9 @@ def complete_card(text: str, *, license: str | None = None, language: str | None
             card.data[key] = value
     base = card.data.get("base_model")
     if base is not None:
-        named = [base] if isinstance(base, str) else base
+        named = base if isinstance(base, list) else [base]
         ids = [one for one in named if isinstance(one, str) and is_hub_model(one)]
-        card.data["base_model"] = (ids[0] if isinstance(base, str) else ids) if ids else None
+        card.data["base_model"] = (ids if isinstance(base, list) else ids[0]) if ids else None
     return str(card)
 
 
