@@ -68,6 +68,20 @@ def test_mlflow_gets_them_in_a_file_store(corpus, tmp_path):
     assert {"loss", "learning_rate", "eval_loss", "eval_wer"} <= set(found.data.metrics)
 
 
+def test_a_tracker_that_does_not_start_leaves_no_run(corpus, tmp_path):
+    pytest.importorskip("mlflow", reason="pip install mlflow")
+    folder = tmp_path / "digits-a"
+    place = {"MLFLOW_TRACKING_URI": "nonsense://x"}
+
+    words = ["--train", corpus, "--run", folder, "--report-to", "mlflow"]
+    done = run("finetune-ctc", *SMALL, *words, env=place)
+
+    assert done.exit_code == 5
+    assert "mlflow cannot start" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not folder.exists()
+
+
 def test_several_trackers_are_one_setting_of_the_recipe(corpus, tmp_path, monkeypatch):
     from helpers.run import run_here
 
