@@ -275,3 +275,15 @@ def test_options_of_an_upload_need_one(alone, corpus):
 
     assert done.exit_code == 2
     assert "--push-to-hub" in done.stderr
+
+
+def test_the_trainers_own_upload_is_pointed_to_the_option(corpus, tmp_path):
+    words = ["finetune-ctc", *SMALL, "--train", corpus, "--dry-run"]
+
+    rejected = run_here(*words, "--set", "trainer.push_to_hub=true")
+    ignored = run_here(*words, "--hub-model-id", "me/x")
+
+    assert rejected.exit_code == 3
+    assert "--push-to-hub OWNER/NAME" in rejected.stderr
+    assert ignored.exit_code == 0
+    assert "trainer.hub_model_id is ignored" in ignored.stderr
