@@ -354,3 +354,28 @@ def test_a_precision_that_is_off_sets_no_dtype(flag):
 
 def test_a_line_that_is_not_utf8_is_rejected():
     assert "not valid UTF-8 at character 8" in rejection("python \udcff wav2vec.py")
+
+
+@pytest.mark.parametrize(
+    ("given", "services"),
+    [("tensorboard wandb", ["tensorboard", "wandb"]), ("none", ["none"]), ("=mlflow", ["mlflow"])],
+)
+def test_trackers_are_passed_on(given, services):
+    line = f"{PLAIN} --report_to{given if given[0] == '=' else ' ' + given}"
+
+    assert answer(line)["recipe"]["trainer"] == {"report_to": services}
+
+
+@pytest.mark.parametrize("given", ["--push_to_hub", "--push_to_hub True --hub_model_id me/x"])
+def test_the_upload_of_a_script_is_not_followed(given):
+    line = f"{PLAIN} {given}"
+
+    assert notices(line)["--push_to_hub"]["fate"] == "dangerous"
+    assert "push RUN" in notices(line)["--push_to_hub"]["message"]
+    assert added(line) == ""
+
+
+@pytest.mark.parametrize("given", ["--push-to-hub me/x", "--push_to_hub=me/x"])
+def test_an_upload_that_names_its_repository_is_the_current_option(given):
+    assert added(f"{PLAIN} {given}") == given
+    assert "--push_to_hub" not in notices(f"{PLAIN} {given}")

@@ -79,10 +79,10 @@ def test_nothing_but_the_model_is_sent_and_no_path_of_this_machine(copied, hub, 
         assert str(copied).encode() not in content
 
 
-def test_a_dry_run_shows_files_and_card_and_sends_nothing(trained, hub, pushed):
+def test_a_dry_run_shows_files_and_card_and_sends_nothing(trained, hub):
     before = list(hub.requests)
 
-    done = pushed("push", trained, "me/dry", "--dry-run", HF_TOKEN="", HF_HUB_OFFLINE="1")
+    done = run_here("push", trained, "me/dry", "--dry-run")
 
     assert done.exit_code == 0
     assert hub.requests == before
@@ -91,6 +91,7 @@ def test_a_dry_run_shows_files_and_card_and_sends_nothing(trained, hub, pushed):
     assert "Nothing was sent" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_private_repository_is_created_as_one_and_a_public_one_is_not_used(trained, hub, pushed):
     created = pushed("push", trained, "me/secret", "--private")
     pushed("push", trained, "me/open")
@@ -107,10 +108,13 @@ def test_a_private_repository_is_created_as_one_and_a_public_one_is_not_used(tra
     ("repository", "changes", "words"),
     [
         ("me/a", {"HF_TOKEN": "hf_refusedtoken4711"}, "refused the token"),
-        ("me/a", {"HF_TOKEN": READ_TOKEN}, "may not write to me/a"),
         ("other/a", {}, "may not write to other/a"),
-        ("me/a", {"HF_TOKEN": ""}, "no token"),
         ("me/a", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
+        pytest.param(
+            *("me/a", {"HF_TOKEN": READ_TOKEN}, "may not write to me/a"), marks=pytest.mark.slow
+        ),
+        pytest.param("me/a", {"HF_TOKEN": "hf_ü"}, "has characters", marks=pytest.mark.slow),
+        pytest.param("me/a", {"HF_TOKEN": ""}, "no token", marks=pytest.mark.slow),
     ],
 )
 def test_what_the_hub_refuses_is_an_error_with_a_remedy(
@@ -153,6 +157,7 @@ def test_a_name_that_is_no_model_repository_is_rejected(repository, words, train
     assert words in done.stderr
 
 
+@pytest.mark.slow
 def test_a_card_that_the_hub_refuses_leaves_no_empty_repository(trained, hub, pushed):
     done = pushed("push", trained, "me/nonsense", "--license", "nonsense")
 
@@ -168,6 +173,22 @@ def test_an_unfinished_run_is_rejected_with_the_command_that_finishes_it(copied)
 
     assert done.exit_code == 4
     assert f"finetune-ctc --resume --run {copied}" in done.stderr
+
+
+def test_a_card_that_is_not_text_is_an_error(copied):
+    (copied / "model/README.md").write_bytes(b"---\na: \xff\n---\n")
+
+    assert run_here("push", copied, "me/x", "--dry-run").exit_code == 4
+
+
+def test_a_file_that_is_a_link_is_sent(copied, tmp_path):
+    vocabulary = copied / "model/vocab.json"
+    vocabulary.rename(tmp_path / "v.json")
+    vocabulary.symlink_to(tmp_path / "v.json")
+
+    done = run_here("push", copied, "me/x", "--dry-run", "--json")
+
+    assert "vocab.json" in [one["name"] for one in json.loads(done.stdout)["files"]]
 
 
 def test_a_damaged_model_is_not_published(copied):
@@ -254,3 +275,15 @@ def test_options_of_an_upload_need_one(alone, corpus):
 
     assert done.exit_code == 2
     assert "--push-to-hub" in done.stderr
+
+
+def test_the_trainers_own_upload_is_pointed_to_the_option(corpus, tmp_path):
+    words = ["finetune-ctc", *SMALL, "--train", corpus, "--dry-run"]
+
+    rejected = run_here(*words, "--set", "trainer.push_to_hub=true")
+    ignored = run_here(*words, "--hub-model-id", "me/x")
+
+    assert rejected.exit_code == 3
+    assert "--push-to-hub OWNER/NAME" in rejected.stderr
+    assert ignored.exit_code == 0
+    assert "trainer.hub_model_id is ignored" in ignored.stderr

@@ -88,11 +88,17 @@ class Draft:
         Raises:
             UsageError: A value that must be a number is not.
         """
-        return {
+        values = {
             self.table[name].key: _parse_value(self.table[name], text)
             for name, text in self.given.values.items()
             if self.table[name].key and not self._is_precision_off(name)
         }
+        lists = {
+            self.table[name].key: list(items)
+            for name, items in self.given.lists.items()
+            if self.table[name].status is FlagStatus.PASSED
+        }
+        return {**values, **lists}
 
     def _is_precision_off(self, name: str) -> bool:
         """Return whether it is `--bf16 False` or `--fp16 False`, which choose no dtype."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -97,7 +98,7 @@ def upload_folder(
     api = _open_api()
     with _hub_errors(repository), nullcontext() if progress else _no_progress():
         # Before the repository exists: one that is refused later would stay empty.
-        _check_card(folder / "README.md")
+        _check_card(folder / "README.md", api)
         url = api.create_repo(repository.id, private=repository.private or None, exist_ok=True)
         if repository.private and not api.model_info(repository.id).private:
             raise UsageError(
@@ -109,17 +110,19 @@ def upload_folder(
     return str(url)
 
 
-def _check_card(path: Path) -> None:
+def _check_card(path: Path, api: Any) -> None:
     """Ask the hub whether it accepts the metadata of a model card, if there is one."""
-    from huggingface_hub import ModelCard
-
     if not path.exists():
         return
     try:
-        ModelCard.load(path).validate()
+        # Not `ModelCard.validate`: before huggingface_hub 1 it ignores HF_ENDPOINT.
+        api._validate_yaml(path.read_text(encoding="utf-8"), repo_type="model")
     except ValueError as error:
+        title, *problems = str(error).splitlines()
+        if "metadata" not in title:
+            raise
         raise DataError(
-            f"The hub refused the model card: {_first_line(_find_answer(error) or error)}",
+            f"The hub refused the model card: {' '.join(line.strip('- ') for line in problems)}",
             remedy="Correct the metadata at the top of model/README.md, or the option that sets "
             "it, such as --license.",
         ) from error
@@ -152,6 +155,10 @@ def _open_api() -> Any:
     if token is None:
         raise UnreachableError(
             "There is no token of the hub, which an upload needs.", remedy=f"{LOGIN}."
+        )
+    if not token.isascii() or not token.isprintable():
+        raise UnreachableError(
+            "The token of the hub has characters that no token has.", remedy=f"{LOGIN}."
         )
     if not is_reachable(constants.ENDPOINT):
         raise UnreachableError(
@@ -196,15 +203,26 @@ def _explain(error: Exception, repository: Repository) -> AsrError:
             remedy="Check the name of the owner, and that the token may write to it "
             "(huggingface.co/settings/tokens).",
         )
+    if isinstance(error, json.JSONDecodeError):
+        return UnreachableError(
+            f"{_endpoint()} does not answer as the hub does.",
+            remedy="Check HF_ENDPOINT, and whether a proxy shows a login page in its place.",
+        )
     if answer is None:
         return UnreachableError(
-            f"The upload to {repository.id} broke off: {reason}",
+            f"The upload to {repository.id} failed: {reason}",
             remedy="Check the network and try again; files that arrived are not sent twice.",
         )
     return UnreachableError(
         f"The hub refused the upload to {repository.id}: {reason}",
         remedy="Its message says why; try again later if it is busy.",
     )
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
 
 
 def _find_answer(error: BaseException | None) -> Any:

@@ -67,7 +67,7 @@ def choose_files(folder: Path) -> tuple[list[PublishedFile], list[str]]:
         if path.name == CARD:
             continue
         wanted = any(fnmatchcase(path.name, pattern) for pattern in PATTERNS)
-        if not wanted or path.is_symlink() or not path.is_file():
+        if not wanted or not path.is_file():
             others.append(path.name)
             continue
         if path.suffix == ".safetensors":

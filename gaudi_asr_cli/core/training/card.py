@@ -136,10 +136,11 @@ def _percent(rate: float) -> float:
 def _body(facts: CardFacts) -> str:
     start = "from random weights" if facts.from_scratch else f"from {facts.base or 'a local model'}"
     names = ", ".join(one.name for one in facts.sources)
+    steps = f"{facts.steps:,} step{'s' if facts.steps != 1 else ''}"
     lines = [
         f"# {facts.name}",
         "",
-        f"{CARD_TITLES[facts.kind]} trained for {facts.steps} steps on {facts.hours:.2f} hours "
+        f"{CARD_TITLES[facts.kind]} trained for {steps} on {facts.hours:.2f} hours "
         f"({names}), {start}.",
         "",
         *_table(facts),
@@ -208,9 +209,9 @@ def complete_card(text: str, *, license: str | None = None, language: str | None
             card.data[key] = value
     base = card.data.get("base_model")
     if base is not None:
-        named = [base] if isinstance(base, str) else base
+        named = base if isinstance(base, list) else [base]
         ids = [one for one in named if isinstance(one, str) and is_hub_model(one)]
-        card.data["base_model"] = (ids[0] if isinstance(base, str) else ids) if ids else None
+        card.data["base_model"] = (ids if isinstance(base, list) else ids[0]) if ids else None
     return str(card)
 
 

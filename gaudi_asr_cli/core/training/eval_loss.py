@@ -53,6 +53,9 @@ def measure_loss(task: Task, examples: TrainingSet) -> float | None:
     """
     import torch
 
+    if examples.batching.static_shapes:
+        # Padded to the end of its bucket, as in training.
+        task = task.with_static_shapes()
     plan, network = examples.plan(0), task.network
     total = weight = 0.0
     was_training = network.training

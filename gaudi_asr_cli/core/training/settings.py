@@ -43,7 +43,14 @@ REPORTERS = {
 }
 """Services that transformers reports to: the package, and the modules one of which it needs."""
 
-NOT_OBEYED = {"trust_remote_code": "no code of a model or data set is ever run here"}
+UPLOADS = "to upload the finished model, pass --push-to-hub OWNER/NAME"
+NOT_OBEYED = {
+    "trust_remote_code": "no code of a model or data set is ever run here",
+    **dict.fromkeys(
+        ("hub_model_id", "hub_strategy", "hub_private_repo", "hub_always_push", "hub_revision"),
+        UPLOADS,
+    ),
+}
 """Settings that scripts take and that are accepted without effect, with the reason."""
 
 
@@ -89,7 +96,9 @@ def check_extra(extra: Mapping[str, Any], device: Device | None = None) -> None:
         if name in RESERVED_ARGUMENTS:
             raise RecipeError(
                 f"trainer.{name} is decided by the recipe itself.",
-                remedy="`gaudi-asr help recipes` names the key that sets it.",
+                remedy=f"{UPLOADS[0].upper()}{UPLOADS[1:]}."
+                if name == "push_to_hub"
+                else "`gaudi-asr help recipes` names the key that sets it.",
             )
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known), n=1)
@@ -133,8 +142,9 @@ def _list_reports(value: Any) -> list[str]:
 
 
 def _split_reports(value: Any) -> list[str]:
-    listed = value.replace(",", " ").split() if isinstance(value, str) else list(value or ())
-    return [str(name) for name in listed if name is not None]
+    listed = [value] if isinstance(value, str) else list(value or ())
+    given = [str(one) for one in listed if one is not None]
+    return [name for text in given for name in text.replace(",", " ").split()]
 
 
 def _is_importable(module: str) -> bool:

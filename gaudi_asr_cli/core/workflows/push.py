@@ -105,7 +105,7 @@ def push(request: PushRequest, *, progress: bool = False) -> PushReport:
         for file in plan.files:
             file.place(Path(root))
         url = upload_folder(
-            Path(root), request.repository, f"Upload {plan.run.name}", progress=progress
+            Path(root), request.repository, f"Upload {plan.run.resolve().name}", progress=progress
         )
     return replace(plan, url=url)
 
@@ -159,7 +159,7 @@ def _read_recipe(folder: RunFolder) -> dict[str, Any]:
 def _prepare_card(folder: RunFolder, request: PushRequest) -> str | None:
     """Return the card as it is sent: completed, without local paths; None if there is none."""
     path = folder.model / CARD
-    text = path.read_text(encoding="utf-8") if path.is_file() else None
+    text = _read_text(path) if path.is_file() else None
     if text is None and request.license is None and request.language is None:
         return None
     if text is not None:
@@ -173,6 +173,13 @@ def _prepare_card(folder: RunFolder, request: PushRequest) -> str | None:
     )
     reject_secrets(path, card)
     return card
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8.", remedy="Save it as UTF-8.") from error
 
 
 def _local_paths(value: Any) -> Iterator[str]:

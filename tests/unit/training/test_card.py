@@ -126,6 +126,7 @@ def test_broken_metadata_is_an_error(text):
     [
         ("/home/me/model", None),
         ("demo", None),
+        (3, None),
         (["a/b", "/home/me/model"], ["a/b"]),
         ("openai/whisper-small", "openai/whisper-small"),
     ],
