@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gaudi_asr_cli.core.recipes.catalogue import RecipeInfo
+from gaudi_asr_cli.core.recipes.keys import SCRATCH
 from gaudi_asr_cli.core.workflows.results.published import PublishedComparison
 from gaudi_asr_cli.core.workflows.results.run import Entry, ResultsReport
 from gaudi_asr_cli.core.workflows.results.runs import RunResult
@@ -15,8 +16,6 @@ from gaudi_asr_cli.ui.numbers import count, percent
 from gaudi_asr_cli.ui.recipes import format_published_rate, published_hardware, published_time
 from gaudi_asr_cli.ui.tables import WIDE_COLUMNS, Grid, show_grid
 
-SCRATCH = "scratch"
-"""The base of a model that was trained from random weights."""
 WHOLE = frozenset(
     {"run", "published as", "recipe", "rate", "published", "verdict", "differs or not known"}
 )

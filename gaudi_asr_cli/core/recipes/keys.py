@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 CTC_KIND, SEQ2SEQ_KIND = "finetune-ctc", "finetune-seq2seq"
+SCRATCH = "scratch"
+"""The model of a recipe that starts from random weights."""
 SECTION_NAMES = {"train": "training", "eval": "evaluation", "test": "test"}
 """Data section of a recipe -> what its data is called."""
 

@@ -187,7 +187,7 @@ def evaluate(request: EvalRequest, device: Device | None, observe: Observer = ig
             tuned=tuned,
             repetition=None if monitor is None else monitor.report(scorable.utterances),
             speech_s=result.speech_s,
-            peak_memory_mb=device.peak_memory_mb(),
+            peak_memory_mb=None if device is None else device.peak_memory_mb(),
         )
         write_json(run.report, report.details_json())
     return report

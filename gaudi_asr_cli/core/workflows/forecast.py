@@ -14,6 +14,7 @@ from gaudi_asr_cli.core.errors import DataError, UnreachableError
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore
 from gaudi_asr_cli.core.models.threads import fitting_threads
 from gaudi_asr_cli.core.recipes.catalogue import name_data
+from gaudi_asr_cli.core.recipes.keys import SCRATCH
 from gaudi_asr_cli.core.recipes.loading import load_recipe
 from gaudi_asr_cli.core.recipes.schema import TrainingRecipe
 from gaudi_asr_cli.core.records import BucketPlan
@@ -189,7 +190,7 @@ def find_task(
 ) -> tuple[Task | None, str | None]:
     """Open the model to time, and name its weights; (None, None) if its shape is not known."""
     sample_texts = list(texts) or [rules_of(recipe).clean(ALPHABET)]
-    own = "random weights" if recipe.model == "scratch" else "its own weights"
+    own = "random weights" if recipe.model == SCRATCH else "its own weights"
     try:
         return open_recipe_task(recipe, sample_texts, device, observe), own
     except UnreachableError as error:
@@ -203,7 +204,7 @@ def find_task(
             )
             return None, None
     stand_in = {
-        "model": "scratch",
+        "model": SCRATCH,
         "architecture": SHAPES[shape],
         "vocab": "data",
         "language": None,

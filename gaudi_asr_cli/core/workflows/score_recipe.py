@@ -9,6 +9,7 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import RecipeError, UsageError
 from gaudi_asr_cli.core.events import Observer, ignore
 from gaudi_asr_cli.core.inference.options import InferenceOptions
+from gaudi_asr_cli.core.recipes.keys import SCRATCH
 from gaudi_asr_cli.core.recipes.schema import CtcRecipe, TrainingRecipe
 from gaudi_asr_cli.core.workflows.evaluation import (
     EVAL_OPTIONS,
@@ -33,7 +34,7 @@ def score_recipe(
         UnreachableError: A hub id is neither cached nor reachable.
     """
     recipe = resolve_recipe(request)
-    if recipe.model == "scratch":
+    if recipe.model == SCRATCH:
         raise UsageError(
             "Without training there is nothing to score: no model is named.",
             remedy="Name it with --model.",

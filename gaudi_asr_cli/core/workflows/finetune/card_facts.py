@@ -12,6 +12,7 @@ from gaudi_asr_cli.core.data.sources import parse_source
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.local_paths import hide_local_paths
 from gaudi_asr_cli.core.models.folder import is_hub_model
+from gaudi_asr_cli.core.recipes.keys import SCRATCH
 from gaudi_asr_cli.core.recipes.loading import dump_recipe
 from gaudi_asr_cli.core.recipes.schema import DataSection, TrainingRecipe
 from gaudi_asr_cli.core.records import Score
@@ -19,7 +20,6 @@ from gaudi_asr_cli.core.training.card import CardFacts, CardSource, CardSplit
 from gaudi_asr_cli.core.training.session import TrainingOutcome
 from gaudi_asr_cli.core.workflows.finetune.job import Job
 
-SCRATCH = "scratch"
 _CODE = re.compile(r"[a-z]{2,3}")
 
 

@@ -18,6 +18,7 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.events import Noticed, Observer
 from gaudi_asr_cli.core.inference.recognizer import report_notes
+from gaudi_asr_cli.core.recipes.keys import SCRATCH
 from gaudi_asr_cli.core.recipes.schema import DataSection, TrainingRecipe
 from gaudi_asr_cli.core.text.casing import casing_of
 from gaudi_asr_cli.core.text.rules import TextRules
@@ -126,7 +127,7 @@ def open_recipe_task(
         UnreachableError: A hub id is neither cached nor reachable.
     """
     try:
-        if recipe.model != "scratch":
+        if recipe.model != SCRATCH:
             report_notes(recipe.model, observe)
         return open_task(recipe, texts, device, observe)
     except DataError as error:

@@ -27,6 +27,7 @@ from gaudi_asr_cli.core.models.seq2seq.tuning import (
     freeze_parts,
     open_seq2seq_for_training,
 )
+from gaudi_asr_cli.core.recipes.keys import SCRATCH
 from gaudi_asr_cli.core.recipes.schema import CtcRecipe, Seq2SeqRecipe, TrainingRecipe
 from gaudi_asr_cli.core.records import Vocabulary
 from gaudi_asr_cli.core.text.unknown import fix_unknown
@@ -61,7 +62,7 @@ def open_ctc_task(
         RecipeError: `model: scratch` has no architecture or no vocabulary.
     """
     vocabulary = choose_vocabulary(recipe, texts)
-    if recipe.model == "scratch":
+    if recipe.model == SCRATCH:
         if recipe.architecture is None or vocabulary is None:
             raise RecipeError(
                 "model: scratch needs an `architecture` and a vocabulary.",
@@ -124,7 +125,7 @@ def choose_vocabulary(recipe: CtcRecipe, texts: list[str]) -> Vocabulary | None:
     """Return the vocabulary for the model; None keeps its own."""
     choice = recipe.vocab
     if choice == "auto":
-        own = recipe.model != "scratch" and has_trained_head(find_model(recipe.model))
+        own = recipe.model != SCRATCH and has_trained_head(find_model(recipe.model))
         choice = "model" if own else "data"
     if choice == "model":
         return None

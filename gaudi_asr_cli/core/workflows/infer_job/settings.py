@@ -16,7 +16,7 @@ from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.records import RawFormat
 
 OPTION_NAMES = {"beams": "beam-size", "temperatures": "temperature"}
-WEIGHTS = "weights"
+_WEIGHTS = "weights"
 """Key of the digest of a local model's weights."""
 BLOCKS, BLOCK_BYTES = 64, 16_384
 WITHOUT_EFFECT = frozenset(
@@ -43,7 +43,7 @@ def describe_options(  # noqa: PLR0913 - what `infer` is given
     }
     values = {
         "model": _name_model(model),
-        WEIGHTS: _fingerprint(model),
+        _WEIGHTS: _fingerprint(model),
         "format": sorted(formats),
         "channel": channel,
         "track": track,
@@ -93,14 +93,17 @@ def check_options(journal: Mapping[str, Any], own: Mapping[str, Any], folder: st
     Raises:
         UsageError: One of them differs; the message names it and both values.
     """
-    if None not in (journal.get(WEIGHTS), own.get(WEIGHTS)) and journal[WEIGHTS] != own[WEIGHTS]:
+    if (
+        None not in (journal.get(_WEIGHTS), own.get(_WEIGHTS))
+        and journal[_WEIGHTS] != own[_WEIGHTS]
+    ):
         raise UsageError(
             f"The weights of {own['model']} have changed since the transcripts in {folder} were "
             "made.",
             remedy="Name another --out-dir, or transcribe all inputs again with --overwrite.",
         )
     for name, value in own.items():
-        if name != WEIGHTS and name in journal and journal[name] != value:
+        if name != _WEIGHTS and name in journal and journal[name] != value:
             raise UsageError(
                 f"The transcripts in {folder} were made with --{name} {_show(journal[name])}, not "
                 f"{_show(value)}.",
