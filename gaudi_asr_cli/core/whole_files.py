@@ -214,6 +214,9 @@ def make_folder(path: Path) -> None:
     except FileExistsError as error:
         # What the system says is true of the file, and misleading about the folder.
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
+    except FileNotFoundError as error:
+        # The folders above were created if needed: this file system, such as /proc, takes none.
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)) from error
 
 
 def _part_of(path: Path, number: int | None = None) -> Path:

@@ -54,6 +54,7 @@ def show_finetune(report: FinetuneReport) -> None:
             show_score(score, f"{name} data")
     show_line(f"\nWritten: {report.run}", "dim")
     show_line(f"Try: gaudi-asr infer FILE --model {report.model}")
+    show_line(f"     gaudi-asr report {report.run}")
 
 
 def _metrics(outcome: TrainingOutcome) -> Iterator[tuple[str, str]]:

@@ -168,7 +168,7 @@ class TrainingView:
             grid.add_column(style="dim", no_wrap=True)
             grid.add_column(no_wrap=True, min_width=12)
         memory = "unknown" if step.peak_memory_mb is None else size(1e6 * step.peak_memory_mb)
-        epochs = f"{step.epoch:.2f} of {training.epochs:.3g}"
+        epochs = f"{step.epoch:.2f} of {training.epochs:.2f}"
         grid.add_row("epoch", epochs, "padding", padding(step.padding), "memory", memory)
         grid.add_row(*training_metric(step), "bottleneck", bottleneck(step))
         return grid

@@ -5,10 +5,12 @@ import os
 import resource
 import signal
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from gaudi_asr_cli.core.whole_files import (
+    make_folder,
     open_whole,
     open_whole_folder,
     remove_parts,
@@ -28,6 +30,14 @@ def full_disk(limit=4096):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_a_folder_where_none_can_be_created_is_named():
+    with pytest.raises(PermissionError) as raised:
+        make_folder(Path("/proc/none/folder"))
+
+    assert raised.value.filename == "/proc/none/folder"
 
 
 def test_a_full_disk_leaves_the_old_file_and_the_error_names_it(tmp_path):

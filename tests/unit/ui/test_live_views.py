@@ -174,7 +174,7 @@ def test_the_board_shows_elapsed_time_epochs_and_memory():
 
     shown = drawn(board)
 
-    for part in ("1:01, ", "1.00 of 10", "2.3 GB"):
+    for part in ("1:01, ", "1.00 of 10.00", "2.3 GB"):
         assert part in shown
 
 

@@ -20,7 +20,7 @@ from gaudi_asr_cli.core.workflows import evaluation as workflow
 from gaudi_asr_cli.core.workflows.evaluation import EvalRequest
 
 VOCABULARY = build_vocabulary(dict.fromkeys("ONETWHR ", 1))
-DEVICE = SimpleNamespace(name="fake")
+DEVICE = SimpleNamespace(name="fake", peak_memory_mb=lambda: 123.0)
 
 
 @dataclass(frozen=True)
@@ -166,6 +166,7 @@ def test_the_report_is_the_score_and_what_the_tables_show(evaluate):
         {"kind": "substitution", "reference": "two", "hypothesis": "three", "count": 1}
     ]
     assert account["worst"][0]["hypothesis"] == "one three"
+    assert account["peak_memory_mb"] == 123.0
     assert (account["model"], account["device"], account["dtype"]) == (
         "fake",
         "fake",
