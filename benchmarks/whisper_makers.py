@@ -10,6 +10,7 @@ without conditioning on previous text; ours with its default dtype.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -101,12 +102,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dtypes", nargs="+", default=["auto"])
+    parser.add_argument("--converted", help="folder that keeps the converted checkpoint")
     arguments = parser.parse_args()
     utterances = [one for one in read_utterances(arguments.manifest) if one.text]
     clips = [load_audio(one.audio).samples for one in utterances]
     texts = [one.text or "" for one in utterances]
-    scratch = tempfile.mkdtemp()
-    folder = convert(arguments.model, scratch)
+    folder = convert(arguments.model, arguments.converted or tempfile.mkdtemp())
     systems: dict[str, Run] = {}
     if arguments.long:
         clips, texts = join_clips(clips, texts, arguments.minutes)
@@ -133,6 +134,7 @@ def main() -> None:
             wall_s, cpu_s = time.perf_counter(), time.process_time()
             results[name] = run(clips)
             seconds[name].append((time.perf_counter() - wall_s, time.process_time() - cpu_s))
+            print(f"{name}: {seconds[name][-1]} seconds of wall and CPU", file=sys.stderr)
     print(f"{describe_machine(threads=torch.get_num_threads())}; {audio_s:.0f} s of audio\n")
     print("| | RTFx (best) | wall, x first | CPU seconds, x first | WER | tokens |")
     print("|---|---|---|---|---|---|")

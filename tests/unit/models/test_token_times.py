@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -105,6 +106,19 @@ def test_beam_search_and_samples_have_word_times_too(model):
     rows = model.generate_from(inputs, Generation(beams=3, timestamps=True), frames).rows
 
     assert all(row.token_times for row in rows if row.text)
+
+
+def test_word_times_do_not_depend_on_static_shapes(model):
+    device = CpuDevice(frozenset(), "a test's CPU", recompiles_on_new_shapes=True)
+    static = replace(model, device=device)
+    inputs, config = model.frontend.prepare(make_batch(LENGTHS)), Generation(timestamps=True)
+    frames = [length // 320 for length in LENGTHS]
+
+    rows = [one.generate_from(inputs, config, frames).rows for one in (model, static)]
+
+    assert [row.token_times.starts_s for row in rows[0]] == [
+        row.token_times.starts_s for row in rows[1]
+    ]
 
 
 def test_without_frames_there_are_no_word_times(model):
