@@ -14,9 +14,8 @@ from gaudi_asr_cli.core.decoding.known_text import KnownTextDecoder, make_known_
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import Noticed, Observer, StageStarted, UtteranceDone, ignore
-from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
+from gaudi_asr_cli.core.inference.ctc import CtcRecognizer, open_ctc_recognizer
 from gaudi_asr_cli.core.inference.options import InferenceOptions
-from gaudi_asr_cli.core.inference.recognizer import open_recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.records import AudioSpan, Utterance, WordTiming
@@ -115,8 +114,7 @@ def align_texts(request: AlignRequest, device: Device, observe: Observer = ignor
             f"{request.segments} exists already.", remedy="Choose another file for --segments."
         )
     utterances = _read(request, observe)
-    recognizer = open_recognizer(request.model, device, request.options)
-    assert isinstance(recognizer, CtcRecognizer)  # noqa: S101 - as the kind of the options says
+    recognizer = open_ctc_recognizer(request.model, device, request.options)
     decoder = make_known_text_decoder(
         recognizer.model.vocabulary, [one.text or "" for one in utterances]
     )
