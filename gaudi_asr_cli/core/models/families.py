@@ -53,6 +53,7 @@ class ModelFamily:
         isolates_padding: Attention masks isolate the audio from padding.
         eager_only: transformers 5 implements eager attention only.
         packed_body: Name of the body in the weights, if the CPU engine implements its layers.
+        since: Major version of transformers that has it.
     """
 
     kind: str
@@ -66,6 +67,7 @@ class ModelFamily:
     isolates_padding: bool = False
     eager_only: bool = False
     packed_body: str | None = None
+    since: int = 4
 
 
 _CTC = "gaudi_asr_cli.core.models.ctc"

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from gaudi_asr_cli.core.data.paths import expand_home
-from gaudi_asr_cli.core.errors import DataError, UnreachableError
+from gaudi_asr_cli.core.errors import DataError, MachineError, UnreachableError
 from gaudi_asr_cli.core.json_files import read_json_object
 from gaudi_asr_cli.core.models.contents import (
     COPY_AGAIN,
@@ -24,6 +25,7 @@ from gaudi_asr_cli.core.models.contents import (
     named_file_error,
 )
 from gaudi_asr_cli.core.models.families import (
+    ModelFamily,
     family_of,
     head_of,
     list_architectures,
@@ -86,6 +88,7 @@ def find_model(name: str, *, language: str | None = None, kind: str | None = "ct
 
     Raises:
         DataError: The folder exists but holds no readable model, or one of another kind.
+        MachineError: The installed transformers does not have its architecture.
         UnreachableError: A hub id that is neither cached nor reachable.
     """
     folder = _find_folder(name, language)
@@ -176,13 +179,15 @@ def _check_kind(folder: ModelFolder, kind: str | None) -> None:
     family = config.get("model_type")
     if family is None:
         raise _no_family_error(folder)
-    if family_of(config) is None:
+    record = family_of(config)
+    if record is None:
         raise DataError(
             f"{folder.name} is a '{family}' model{_name_class(config)}, an architecture that "
             "gaudi-asr does not support.",
             remedy=f"Choose a model of a supported architecture ({list_architectures()}), such as "
             "facebook/wav2vec2-base-960h or openai/whisper-small.",
         )
+    _check_version(folder, record)
     _check_task(folder, config)
     if kind == "ctc" and kind_of(config) != kind:
         raise DataError(
@@ -195,6 +200,18 @@ def _check_kind(folder: ModelFolder, kind: str | None) -> None:
             f"{folder.name} is a '{family}' model, which has no decoder.",
             remedy="Choose a model such as openai/whisper-small here; eval-ctc and infer accept "
             "CTC models.",
+        )
+
+
+def _check_version(folder: ModelFolder, record: ModelFamily) -> None:
+    """Reject an architecture that the installed transformers does not have."""
+    installed = version("transformers")
+    if int(installed.partition(".")[0]) < record.since:
+        raise MachineError(
+            f"{folder.name} is a '{folder.read_config()['model_type']}' model, which transformers "
+            f"{installed} does not have.",
+            remedy=f"Install transformers {record.since} or newer (optimum-habana 1.21 requires "
+            "4.55), or choose a model of another architecture.",
         )
 
 

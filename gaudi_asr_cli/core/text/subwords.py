@@ -32,8 +32,8 @@ def read_subwords(directory: Path) -> Subwords:
     """
     path = directory / TOKENIZER_FILE
     content = read_json_object(path, remedy=_REMEDY)
-    decoder = content.get("decoder")
-    mark = _find_mark(decoder) if isinstance(decoder, Mapping) else None
+    last_step = content.get("decoder")
+    mark = _find_mark(last_step) if isinstance(last_step, Mapping) else None
     if mark is None:
         raise DataError(
             f"{path} is no tokenizer of subwords: its decoder has no mark for the start of a word.",

@@ -16,9 +16,8 @@ from gaudi_asr_cli.core.decoding.known_text import TextFit, make_known_text_deco
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import Noticed, Observer, StageStarted, UtteranceDone, ignore
-from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
+from gaudi_asr_cli.core.inference.ctc import open_ctc_recognizer
 from gaudi_asr_cli.core.inference.options import InferenceOptions
-from gaudi_asr_cli.core.inference.recognizer import open_recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.records import AudioSpan, Utterance, WordTiming
@@ -139,8 +138,7 @@ def align_utterances(
         DataError: The model is no CTC model.
         UnreachableError: The model is neither cached nor reachable.
     """
-    recognizer = open_recognizer(model, device, options)
-    assert isinstance(recognizer, CtcRecognizer)  # noqa: S101 - as the kind of the options says
+    recognizer = open_ctc_recognizer(model, device, options)
     if recognizer.phonemes_of is not None:
         utterances = pronounce_texts(utterances, recognizer.phonemes_of, str)
     decoder = make_known_text_decoder(

@@ -13,7 +13,7 @@ from helpers.tiny_models import NEW_FAMILIES, make_batch, save_tiny_model, tiny_
 
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
-from gaudi_asr_cli.core.errors import DataError, RecipeError
+from gaudi_asr_cli.core.errors import DataError, MachineError, RecipeError
 from gaudi_asr_cli.core.models.ctc.model import open_ctc_model, split_batch
 from gaudi_asr_cli.core.models.ctc.tuning import freeze, open_for_training, save_model
 from gaudi_asr_cli.core.models.families import FAMILIES
@@ -179,6 +179,18 @@ def test_an_unsupported_architecture_is_named_with_those_that_are_supported(tmp_
         with pytest.raises(DataError, match=f"'{family}' model, an architecture") as error:
             find_model(str(tmp_path), kind=kind)
         assert all(name in error.value.remedy for name in FAMILIES)
+
+
+@pytest.mark.parametrize("family", ["parakeet_ctc", "lasr_ctc", "granite_speech5_ctc"])
+def test_an_architecture_that_needs_a_newer_transformers_is_named(tmp_path, family, monkeypatch):
+    save_tiny_model(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+    monkeypatch.setattr("gaudi_asr_cli.core.models.folder.version", lambda _: "4.55.4")
+
+    with pytest.raises(MachineError, match=r"which transformers 4\.55\.4 does not have") as error:
+        find_model(str(tmp_path))
+
+    assert "transformers 5" in error.value.remedy
 
 
 @pytest.mark.parametrize("name", FAMILIES)

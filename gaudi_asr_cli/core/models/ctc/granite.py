@@ -163,4 +163,5 @@ GRANITE = ModelFamily(
     settings=_mel_settings,
     processor="GraniteSpeech5Processor",
     isolates_padding=True,
+    since=5,
 )

@@ -46,4 +46,5 @@ LASR = ModelFamily(
     settings=_mel_settings,
     processor="LasrProcessor",
     isolates_padding=True,
+    since=5,
 )

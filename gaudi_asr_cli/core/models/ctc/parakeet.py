@@ -49,4 +49,5 @@ PARAKEET = ModelFamily(
     settings=_mel_settings,
     processor="ParakeetProcessor",
     isolates_padding=True,
+    since=5,
 )
