@@ -17,11 +17,13 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import Noticed, Observer, StageStarted, UtteranceDone, ignore
 from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
+from gaudi_asr_cli.core.inference.long_form import open_blocks
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import open_recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
+from gaudi_asr_cli.core.inference.word_borders import measure_levels, refine_borders
 from gaudi_asr_cli.core.json_text import json_text
-from gaudi_asr_cli.core.records import AudioSpan, Utterance, WordTiming
+from gaudi_asr_cli.core.records import AudioSpan, Transcript, Utterance, WordTiming
 from gaudi_asr_cli.core.whole_files import write_whole
 
 MOST_MISFITS = 10
@@ -158,7 +160,21 @@ def align_utterances(
     for utterance, done in zip(utterances, results, strict=True):
         named = done.error and f"{done.utterance_id}: {done.error}"
         fit = decoder.fits.get(done.utterance_id)
-        yield AlignedUtterance(replace(done, error=named), fit, utterance.audio.start_s)
+        transcript = done.transcript
+        if transcript is not None and recognizer.phonemes_of is None:
+            transcript = _refine(transcript, utterance.audio)
+        refined = replace(done, error=named, transcript=transcript)
+        yield AlignedUtterance(refined, fit, utterance.audio.start_s)
+
+
+def _refine(transcript: Transcript, audio: AudioSpan) -> Transcript:
+    """Return the transcript with borders of words at the pauses of its audio."""
+    try:
+        levels = measure_levels(block.samples for block in open_blocks(audio))
+    except DataError:
+        # It was read once: what is wrong with its end was reported.
+        return transcript
+    return replace(transcript, words=refine_borders(transcript.words, levels, audio.start_s))
 
 
 def find_worst_fits(aligned: Iterable[AlignedUtterance], count: int) -> list[AlignedUtterance]:
