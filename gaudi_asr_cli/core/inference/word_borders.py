@@ -25,7 +25,7 @@ PAUSE_SHARE = 0.3
 """A pause is below this share of the range between quiet and loud levels around it, in dB."""
 MIN_PAUSE_S = 0.02
 MIN_RANGE_DB = 10.0
-"""With a smaller range (noise, music) no pause can be told from speech."""
+"""With a smaller range (noise, music) no pause is found."""
 CONTEXT_S = 3.0
 """Audio on either side of two words, for the quiet and the loud level."""
 MAX_SHIFT_S = 0.4
