@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,12 +14,14 @@ from gaudi_asr_cli.core.decoding.fast_search import choose_search
 from gaudi_asr_cli.core.decoding.forced_alignment import align_tokens
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder, Runs, with_pauses
 from gaudi_asr_cli.core.decoding.prefix_scores import PrefixScorer
-from gaudi_asr_cli.core.decoding.prefix_search import SearchResult
+from gaudi_asr_cli.core.decoding.prefix_search import SearchResult, search_prefixes
 from gaudi_asr_cli.core.decoding.scorer_setup import make_scorer
 from gaudi_asr_cli.core.decoding.token_frames import TokenFrames, condense_frames, join_frames
 from gaudi_asr_cli.core.records import Alternative, Emissions, Transcript, Utterance, Vocabulary
 
 DEFAULT_BEAM_SIZE = 100
+MAX_THREADS = 4
+"""Utterances of a batch that are decoded at once, where the search is compiled."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ class BeamDecoder:
     timed: bool = True
     characters: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def threads(self) -> int:
+        """Return how many utterances are decoded at once: the search in Python gains nothing."""
+        compiled = choose_search() is not search_prefixes
+        return min(MAX_THREADS, os.cpu_count() or 1) if compiled else 1
 
     @cached_property
     def _letters(self) -> GreedyDecoder:

@@ -49,9 +49,13 @@ def transcribe_batches(
         works: Iterator[Work] = plan_work(clips, recognizer, batching, unbatched.clock)
         prepared = stack.enter_context(RunAhead(works, lambda _: 1, PREPARED, "prepare-batches"))
         pool = stack.enter_context(ThreadPoolExecutor(1, "decode-text"))
+        # A compiled search runs without Python's lock: a fast device is not kept waiting for text.
+        threads = getattr(recognizer.decoder, "threads", 1)
+        rows = stack.enter_context(ThreadPoolExecutor(threads, "decode-rows"))
         # Stopped first of all: other threads may be waiting for the reader.
         stack.callback(reader.stop)
-        in_flight = _BatchesInFlight(recognizer, unbatched, pool)
+        decoder = BatchDecoder(recognizer, unbatched.clock, rows if threads > 1 else None)
+        in_flight = _BatchesInFlight(recognizer, unbatched, decoder, pool)
         yield from _in_order(in_flight.run(_report_losses(prepared, report_lost)))
 
 
@@ -83,11 +87,12 @@ class _BatchesInFlight:
         self,
         recognizer: Recognizer,
         unbatched: UnbatchedTranscriber,
+        decoder: BatchDecoder,
         pool: ThreadPoolExecutor,
     ) -> None:
         self._recognizer = recognizer
         self._clock = unbatched.clock
-        self._decoder = BatchDecoder(recognizer, unbatched.clock)
+        self._decoder = decoder
         self._unbatched = unbatched
         self._pool = pool
         self._pending: deque[tuple[BatchedWork, Future[list[TimedResult]]]] = deque()

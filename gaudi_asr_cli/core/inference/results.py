@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,11 @@ class TimedResult:
 
 @dataclass(frozen=True, slots=True)
 class BatchDecoder:
-    """Decodes the output of batches to text."""
+    """Decodes the output of batches to text; with `rows`, several utterances at once."""
 
     recognizer: Recognizer
     clock: PhaseClock
+    rows: Executor | None = None
 
     def decode_batch(
         self, work: BatchedWork, output: Output, started: Stopwatch, waited_s: float
@@ -45,10 +47,10 @@ class BatchDecoder:
             started: The time that launching it took, with features if these are part of it.
             waited_s: The time that waiting for it took.
         """
-        results = []
         features_s = work.features_s + started.features_s
-        for row, member in enumerate(work.members):
-            clip = member.clip
+
+        def decode(row: int) -> TimedResult:
+            clip = work.members[row].clip
             with self.clock.time("text") as watch:
                 done = self.decode_row(clip, output, row)
             timing = Timing(
@@ -59,8 +61,10 @@ class BatchDecoder:
                 padded_s=work.row_s,
                 first_token_s=output.first_token_s and features_s + output.first_token_s,
             )
-            results.append(TimedResult(done, timing))
-        return results
+            return TimedResult(done, timing)
+
+        numbers = range(len(work.members))
+        return list(map(decode, numbers) if self.rows is None else self.rows.map(decode, numbers))
 
     def decode_row(self, clip: Clip, output: Output, row: int) -> UtteranceDone:
         """Decode one row to its transcript, or to the error why there is none."""

@@ -17,10 +17,12 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.errors import DataError, UsageError
 from gaudi_asr_cli.core.events import Noticed, Observer, StageStarted, UtteranceDone, ignore
 from gaudi_asr_cli.core.inference.ctc import open_ctc_recognizer
+from gaudi_asr_cli.core.inference.long_form import open_blocks
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.transcribe import transcribe
+from gaudi_asr_cli.core.inference.word_borders import measure_levels, refine_borders
 from gaudi_asr_cli.core.json_text import json_text
-from gaudi_asr_cli.core.records import AudioSpan, Utterance, WordTiming
+from gaudi_asr_cli.core.records import AudioSpan, Transcript, Utterance, WordTiming
 from gaudi_asr_cli.core.whole_files import write_whole
 
 MOST_MISFITS = 10
@@ -28,6 +30,8 @@ MOST_MISFITS = 10
 MAX_SEGMENT_S = 20.0
 SEGMENT_PAUSE_S = 0.3
 """A pause of this length may end a segment."""
+SEGMENT_MARGIN_S = 0.2
+"""Audio around the words of a segment, up to half of the pause: words at borders need it."""
 ALIGN_OPTIONS = InferenceOptions(kind="ctc")
 
 
@@ -49,10 +53,14 @@ class AlignRequest:
 
 @dataclass(frozen=True, slots=True)
 class AlignedUtterance:
-    """An utterance with the times of its words and its fit, or the error why there are none."""
+    """An utterance with the times of its words and its fit, or the error why there are none.
+
+    `start_s` is where it begins in its file.
+    """
 
     done: UtteranceDone
     fit: TextFit | None
+    start_s: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         words = () if self.done.transcript is None else self.done.transcript.words
@@ -146,9 +154,25 @@ def align_utterances(
     )
     observe(StageStarted("aligning", len(utterances), "files"))
     with_texts = replace(recognizer, decoder=decoder)
-    for done in transcribe(with_texts, utterances, observe=observe):
+    results = transcribe(with_texts, utterances, observe=observe)
+    for utterance, done in zip(utterances, results, strict=True):
         named = done.error and f"{done.utterance_id}: {done.error}"
-        yield AlignedUtterance(replace(done, error=named), decoder.fits.get(done.utterance_id))
+        fit = decoder.fits.get(done.utterance_id)
+        transcript = done.transcript
+        if transcript is not None and recognizer.phonemes_of is None:
+            transcript = _refine(transcript, utterance.audio)
+        refined = replace(done, error=named, transcript=transcript)
+        yield AlignedUtterance(refined, fit, utterance.audio.start_s)
+
+
+def _refine(transcript: Transcript, audio: AudioSpan) -> Transcript:
+    """Return the transcript with borders of words at the pauses of its audio."""
+    try:
+        levels = measure_levels(block.samples for block in open_blocks(audio))
+    except DataError:
+        # It was read once: what is wrong with its end was reported.
+        return transcript
+    return replace(transcript, words=refine_borders(transcript.words, levels, audio.start_s))
 
 
 def find_worst_fits(aligned: Iterable[AlignedUtterance], count: int) -> list[AlignedUtterance]:
@@ -201,12 +225,22 @@ def _segment(one: AlignedUtterance) -> Iterator[dict[str, Any]]:
     """Yield a line of a manifest for each segment of an utterance."""
     if one.done.transcript is None:
         return
-    for words in cut_segments(one.done.transcript.words):
+    segments = list(cut_segments(one.done.transcript.words))
+    from_s = one.start_s
+    borders = [
+        from_s,
+        *(time_s for words in segments for time_s in (words[0].start_s, words[-1].end_s)),
+        from_s + one.done.duration_s,
+    ]
+    for index, words in enumerate(segments):
+        before_s, start_s, end_s, after_s = borders[2 * index : 2 * index + 4]
+        start_s -= min(max(start_s - before_s, 0.0) / 2, SEGMENT_MARGIN_S)
+        end_s += min(max(after_s - end_s, 0.0) / 2, SEGMENT_MARGIN_S)
         sure = [word.confidence or 0.0 for word in words]
         yield {
             "audio_filepath": str(Path(one.done.path).absolute()),
-            "offset": round(words[0].start_s, 3),
-            "duration": round(words[-1].end_s - words[0].start_s, 3),
+            "offset": round(start_s, 3),
+            "duration": round(end_s - start_s, 3),
             "text": " ".join(word.word for word in words),
             "score": round(sum(sure) / len(sure), 4),
         }

@@ -297,3 +297,51 @@ def test_timings_contain_the_padded_audio(open_model):
     assert [one.timing.padded_s for one in results] == pytest.approx([4.0, 4.0], abs=0.03)
     assert all(one.timing.compute_s > 0 for one in results)
     assert Path(results[0].done.path).name == "0"
+
+
+class WaitingDecoder:
+    """Decodes as a greedy decoder, after waiting for an event of another thread."""
+
+    def __init__(self, vocabulary, threads):
+        self.greedy = GreedyDecoder(vocabulary)
+        self.threads = threads
+        self.met = threading.Barrier(threads) if threads > 1 else None
+        self.network_went_on = threading.Event()
+
+    def decode(self, output, index, utterance):
+        if self.met is None:
+            assert self.network_went_on.wait(30)
+        else:
+            self.met.wait(30)
+        return self.greedy.decode(output, index, utterance)
+
+
+def test_the_network_runs_the_next_batch_while_one_is_decoded(open_model, monkeypatch):
+    batched = accelerate(open_model("base", BATCHING_CPU), InferenceOptions(batch_s=1.0, buckets=1))
+    decoder = WaitingDecoder(batched.model.vocabulary, threads=1)
+    start, started = BatchedCtcRecognizer.start, []
+
+    def count(recognizer, prepared):
+        started.append(prepared)
+        if len(started) == 2:
+            decoder.network_went_on.set()
+        return start(recognizer, prepared)
+
+    monkeypatch.setattr(BatchedCtcRecognizer, "start", count)
+
+    # Decoding the first batch before starting the second would wait in vain.
+    results = transcribe_clips(replace(batched, decoder=decoder), NoiseLoader([16_000] * 4))
+
+    assert len(started) == 4
+    assert [one.error for one in results] == [None] * 4
+
+
+def test_utterances_of_a_batch_are_decoded_at_once_by_a_compiled_search(open_model):
+    batched = accelerate(open_model("base", BATCHING_CPU), InferenceOptions(batch_s=9, buckets=1))
+    decoder = WaitingDecoder(batched.model.vocabulary, threads=2)
+    loader = NoiseLoader([16_000] * 4)
+
+    # Each decode waits for another one.
+    results = transcribe_clips(replace(batched, decoder=decoder), loader)
+
+    assert texts(results) == texts(transcribe_clips(batched, loader))
