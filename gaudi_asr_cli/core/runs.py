@@ -103,7 +103,8 @@ class RunFolder:
         if not self.root.is_dir():
             return False
         found = list(self.root.iterdir())
-        names = {path.name for path in found if path.suffix != PART_SUFFIX}
+        parts = {path for path in found if path.match(f".*{PART_SUFFIX}")}
+        names = {path.name for path in found if path not in parts}
         started = self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
         written_first = (self.lock, self.rank_lock, self.logs, self.checkpoints, self.environment)
         known = {self.skipped.name, *(path.name for path in written_first)}
