@@ -58,7 +58,8 @@ def commands(models, place):
         "lm": ("lm", corpus, "--order", 2, "--out", place / "words.arpa"),
         "lm .gz": ("lm", corpus, "--order", 2, "--out", place / "words.arpa.gz"),
         "align --out-dir": (
-            "align", corpus, "--model", models / "ctc", "--format", "ctm", "--out-dir", place / "times",
+            "align", corpus, "--model", models / "ctc", "--format", "ctm",
+            "--out-dir", place / "times",
         ),
         "align --segments": (
             "align", corpus, "--model", models / "ctc", "--segments", place / "s.jsonl",
