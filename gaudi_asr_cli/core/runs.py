@@ -42,10 +42,7 @@ class RunFolder:
         try:
             root.mkdir(parents=True)
         except OSError as error:
-            raise UsageError(
-                f"The run folder {root} cannot be created: {error.strerror}.",
-                remedy="Choose a --run folder in a place with write permission.",
-            ) from error
+            raise _not_created(root, error) from error
         return folder
 
     @classmethod
@@ -67,12 +64,15 @@ class RunFolder:
         number = 1
         while True:
             root = parent / f"{name}-{number}"
-            if not root.exists():
-                try:
-                    return cls.create(root)
-                except UsageError:
-                    if not root.exists():
-                        raise
+            try:
+                root.mkdir(parents=True)
+            except FileExistsError as error:
+                if not os.path.lexists(root):
+                    raise _not_created(root, error) from error
+            except OSError as error:
+                raise _not_created(root, error) from error
+            else:
+                return cls(root)
             number += 1
 
     @classmethod
@@ -96,17 +96,19 @@ class RunFolder:
         return folder
 
     def is_unstarted(self) -> bool:
-        """Return whether a start was killed here before the recipe, its last file, was written.
+        """Return whether a start was killed here before the first file that is kept.
 
         Such a folder can be started in: it holds nothing but what the next start writes again.
         """
         if not self.root.is_dir():
             return False
-        names = {path.name for path in self.root.iterdir() if path.suffix != PART_SUFFIX}
+        found = list(self.root.iterdir())
+        parts = {path for path in found if path.match(f".*{PART_SUFFIX}")}
+        names = {path.name for path in found if path not in parts}
         started = self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
         written_first = (self.lock, self.rank_lock, self.logs, self.checkpoints, self.environment)
         known = {self.skipped.name, *(path.name for path in written_first)}
-        return bool(names) and names <= known and not started
+        return bool(found) and names <= known and not started
 
     def has_trained(self) -> bool:
         """Return whether training was begun in this folder."""
@@ -185,6 +187,13 @@ class RunFolder:
         }
         with self.events.open("a", encoding="utf-8") as file:
             file.write(hide_in_text(json_text(line)) + "\n")
+
+
+def _not_created(root: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"The run folder {root} cannot be created: {error.strerror}.",
+        remedy="Choose a --run folder in a place with write permission.",
+    )
 
 
 def checkpoint_step(folder: Path) -> int:

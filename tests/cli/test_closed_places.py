@@ -55,6 +55,15 @@ def commands(models, place):
             "create-seq2seq", "--encoder", models / "ctc", "--decoder", models / "bart",
             "--out", place / "model",
         ),
+        "lm": ("lm", corpus, "--order", 2, "--out", place / "words.arpa"),
+        "lm .gz": ("lm", corpus, "--order", 2, "--out", place / "words.arpa.gz"),
+        "align --out-dir": (
+            "align", corpus, "--model", models / "ctc", "--format", "ctm",
+            "--out-dir", place / "times",
+        ),
+        "align --segments": (
+            "align", corpus, "--model", models / "ctc", "--segments", place / "s.jsonl",
+        ),
         "recipes copy": ("recipes", "copy", "digits", place / "r.yaml"),
     }  # fmt: skip
 

@@ -125,16 +125,10 @@ def read_rate_hz(span: AudioSpan) -> int:
     """Return the sample rate of the file that `span` lies in, from its header.
 
     Raises:
-        DataError: The file is missing or empty, or libsndfile cannot read it.
+        DataError: The file is missing, empty or not audio, or reading it fails.
     """
-    import soundfile
-
-    source = AudioSource.find(span)
-    try:
-        with source.open() as raw, soundfile.SoundFile(raw) as file:
-            return int(file.samplerate)
-    except (RuntimeError, ValueError) as error:
-        raise reject_unreadable(source) from error
+    with file_errors(name_span(span)):
+        return find_timeline(AudioSource.find(span), span.track).parts[0].rate_hz
 
 
 def _decode_parts(source: AudioSource, timeline: Timeline, span: AudioSpan) -> list[Decoded]:

@@ -38,7 +38,7 @@ class Contradiction:
 
 
 def reconcile(
-    utterance: Utterance, total_s: float, *, only_row: bool = False
+    utterance: Utterance, total_s: float, *, only_row: bool = False, is_segment: bool = False
 ) -> tuple[Utterance, Contradiction | None]:
     """Return the utterance with a duration that its file can give, and the contradiction, if any.
 
@@ -46,9 +46,10 @@ def reconcile(
         utterance: A row; without a duration it extends to the end of the file.
         total_s: Length of the whole file in seconds.
         only_row: No other row refers to the file.
+        is_segment: Rows of its list begin inside files.
 
     Raises:
-        RowError: It starts after the file's end.
+        RowError: It starts after the file's end, or is a segment that ends in another unit.
     """
     span = utterance.audio
     if _is_cut_already(span, total_s):
@@ -64,14 +65,25 @@ def reconcile(
         read = replace(utterance, audio=replace(span, duration_s=left_s))
         if excess_s <= TOLERANCE_S:
             return read, None
+        if is_segment and _guess_span_unit(span.start_s + span.duration_s, total_s):
+            # Read to the end of the file it would have the audio of the other segments.
+            raise RowError(_describe_beyond(utterance, total_s))
         return read, _describe_excess(utterance, span.duration_s, total_s)
     if only_row and not span.start_s and -excess_s > UNREAD_S:
-        message = (
-            f"the list says {span.duration_s:.3f} s, the file holds {total_s:.3f} s: only its "
-            f"first {span.duration_s:.3f} s are read"
-        )
-        return utterance, _describe(utterance, "partial", message)
+        return _reconcile_short(utterance, span.duration_s, total_s)
     return utterance, None
+
+
+def _reconcile_short(
+    utterance: Utterance, duration_s: float, total_s: float
+) -> tuple[Utterance, Contradiction]:
+    """Reconcile a row that is alone in its file and much shorter."""
+    message = f"the list says {duration_s:.3f} s, the file holds {total_s:.3f} s: "
+    if guess := _guess_larger_unit(duration_s, total_s):
+        whole = replace(utterance, audio=replace(utterance.audio, duration_s=total_s))
+        return whole, _describe(utterance, "partial", f"{message}{guess}?", guess)
+    message += f"only its first {duration_s:.3f} s are read"
+    return utterance, _describe(utterance, "partial", message)
 
 
 def summarize_contradictions(found: Iterable[Contradiction]) -> list[str]:
@@ -133,9 +145,12 @@ def _describe_beyond(utterance: Utterance, total_s: float) -> str:
     where = f"{utterance.origin}: " if utterance.origin else f"{span.path}: "
     end_s = span.start_s + (span.duration_s or 0.0)
     guess = _guess_span_unit(end_s, total_s)
+    unit = f": {guess}?" if guess else ""
+    if span.start_s < total_s:
+        return f"{where}it ends at {end_s:g} s, the file holds {total_s:.3f} s{unit}"
     return (
         f"{where}it starts at {span.start_s:g} s, the file holds {total_s:.3f} s, so there is no "
-        f"audio from {span.start_s:.2f} s on" + (f": {guess}?" if guess else "")
+        f"audio from {span.start_s:.2f} s on{unit}"
     )
 
 
@@ -149,6 +164,14 @@ def _guess_unit(declared_s: float, total_s: float) -> str:
     if near(1000):
         return "milliseconds"
     return "samples" if any(near(rate_hz) for rate_hz in _RATES_HZ) else ""
+
+
+def _guess_larger_unit(declared_s: float, total_s: float) -> str:
+    """Return the unit in which a short duration would be that of the whole file."""
+    ratio = total_s / declared_s if declared_s > 0 else 0.0
+    units = {"minutes": 60, "hours": 3600}
+    near = (name for name, size in units.items() if abs(ratio / size - 1) <= _RATIO_TOLERANCE)
+    return next(near, "")
 
 
 def _guess_span_unit(end_s: float, total_s: float) -> str:

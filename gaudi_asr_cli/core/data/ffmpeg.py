@@ -51,6 +51,7 @@ class TrackFacts:
     declared_s: float | None
     languages: tuple[str, ...]
     track: int
+    rate_hz: int
     jumps: int = 0
 
 
@@ -77,6 +78,7 @@ def inspect_with_ffmpeg(source: IO[bytes], track: int | str | None = None) -> Tr
                 declared_s=_read_declared_s(container, stream),
                 languages=_languages(container),
                 track=tuple(container.streams.audio).index(stream),
+                rate_hz=int(stream.codec_context.sample_rate or 0),
             )
             clock = _count_packets(container, stream)
         if clock is None:

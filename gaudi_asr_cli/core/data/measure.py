@@ -87,7 +87,9 @@ def measure(
     started_s = time.monotonic()
     sources = tuple(utterances)
     observe(StageStarted(MEASURE_STAGE, float(len(sources))))
-    headers = _Headers(_count_rows(sources))
+    # A list with a start in any row names segments, so its durations are taken as they are.
+    segments = any(utterance.audio.start_s for utterance in sources)
+    headers = _Headers({} if segments else _count_rows(sources), lists_segments=segments)
     results = list(_reporting(_measure_all(sources, headers), observe))
     contradictions = tuple(
         result.contradiction for result in results if result.contradiction is not None
@@ -118,10 +120,7 @@ class _Result:
 
 
 def _count_rows(utterances: tuple[Utterance, ...]) -> Mapping[Path, int]:
-    """Count the rows of each file, unless rows name segments."""
-    # A list with a start in any row names segments, so its durations are taken as they are.
-    whole_files = not any(utterance.audio.start_s for utterance in utterances)
-    return Counter(utterance.audio.path for utterance in utterances) if whole_files else {}
+    return Counter(utterance.audio.path for utterance in utterances)
 
 
 def _measure_all(utterances: tuple[Utterance, ...], headers: _Headers) -> Iterator[_Result]:
@@ -145,7 +144,10 @@ def _measure_one(utterance: Utterance, headers: _Headers) -> _Result:
         return _Result(utterance, f"{utterance.rejection}; the file holds {total_s:.3f} s")
     try:
         read, contradiction = reconcile(
-            utterance, total_s, only_row=headers.has_one_row(utterance.audio)
+            utterance,
+            total_s,
+            only_row=headers.has_one_row(utterance.audio),
+            is_segment=headers.lists_segments,
         )
     except RowError as error:
         return _Result(utterance, str(error))
@@ -161,7 +163,8 @@ def _with_origin(utterance: Utterance, message: str) -> str:
 class _Headers:
     """Headers, each read once: a long recording is not opened again for every segment."""
 
-    def __init__(self, rows_of_file: Mapping[Path, int]) -> None:
+    def __init__(self, rows_of_file: Mapping[Path, int], *, lists_segments: bool) -> None:
+        self.lists_segments = lists_segments
         self._rows_of_file = rows_of_file
         self._known: dict[tuple[Path, int | str | None], float | DataError] = {}
         self._notes: dict[str, list[Path]] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
@@ -12,8 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from gaudi_asr_cli.core.data.audio import load_audio
-from gaudi_asr_cli.core.data.raw import RAW_SUFFIXES
+from gaudi_asr_cli.core.data.audio import load_audio, read_rate_hz
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Utterance
 
@@ -49,7 +47,7 @@ class AudioFacts:
     """Measurements of one clip at 16 kHz.
 
     `band_drop_db` is the drop in level at 4 kHz, None where the clip is too short or silent;
-    `file_rate_hz` is the sample rate in the file's header, None where only FFmpeg can read it.
+    `file_rate_hz` is the sample rate in the header, None where it does not say.
     """
 
     loudest_dbfs: float
@@ -193,12 +191,8 @@ def _hash_samples(span: AudioSpan) -> str | None:
 
 
 def _read_rate_hz(span: AudioSpan) -> int | None:
-    """Return the rate in a file's header; None for a table's cell and for FFmpeg's formats."""
-    import soundfile
-
-    if span.row is not None or span.path.suffix.lower() in RAW_SUFFIXES:
-        return None
+    """Return the rate in the header of a file or cell; None where it does not say."""
     try:
-        return int(soundfile.info(os.fsencode(span.path)).samplerate)
-    except (RuntimeError, ValueError):
+        return read_rate_hz(span) or None
+    except (DataError, OSError):
         return None

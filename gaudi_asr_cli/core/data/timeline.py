@@ -33,7 +33,7 @@ class Part:
     """A part of a file that one decoder reads, on the file's clock.
 
     `pieces` are its bytes, or None for the whole file. `form` is libsndfile's name of its format,
-    or "FFmpeg" where libsndfile does not read it; `frames` are its samples per channel then 0.
+    or "FFmpeg" where libsndfile does not read it; `frames`, its samples per channel, are then 0.
     `steady` is unset where its clock jumps, so that decoding cannot begin in its middle.
     """
 
@@ -150,7 +150,14 @@ def _measure_parts(source: AudioSource, file: IO[bytes], track: int | str | None
             facts = _inspect(source, planned, track)
             if facts is None:
                 continue
-            part = Part(0.0, facts.total_s, FFMPEG, planned.pieces, steady=not facts.jumps)
+            part = Part(
+                0.0,
+                facts.total_s,
+                FFMPEG,
+                planned.pieces,
+                rate_hz=facts.rate_hz,
+                steady=not facts.jumps,
+            )
             declared_s = facts.declared_s if len(plan.parts) == 1 else declared_s
             notes += _describe_track(facts, track)
         elif isinstance(track, int) and track:

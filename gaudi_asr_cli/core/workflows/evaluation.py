@@ -38,10 +38,16 @@ from gaudi_asr_cli.core.inference.recognizer import (
 from gaudi_asr_cli.core.inference.scoring import ScorableData, ScoringResult, score_utterances
 from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.records import Score, ScoredUtterance, Utterance
+from gaudi_asr_cli.core.run_lock import hold_lock
 from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.text.casing import casing_of
 from gaudi_asr_cli.core.text.rules import TextRules
-from gaudi_asr_cli.core.whole_files import open_whole, write_json, write_whole
+from gaudi_asr_cli.core.whole_files import (
+    open_whole,
+    remove_parts,
+    write_json,
+    write_whole,
+)
 from gaudi_asr_cli.core.workflows.tune_lm import TunedWeights, tune_weights
 
 EVAL_OPTIONS = InferenceOptions(timestamps="none")
@@ -369,10 +375,15 @@ def _as_phonemes(
 
 @contextmanager
 def _new_run(root: Path | None, command: str) -> Iterator[RunFolder]:
-    """Create a run folder; remove it if the work fails before its predictions are complete."""
+    """Create and lock a run folder; remove it if the work fails before its predictions are whole.
+
+    A folder in which an evaluation was killed before that is used again.
+    """
     run = RunFolder.create_numbered(command) if root is None else RunFolder.create(root)
     try:
-        yield run
+        with hold_lock(run.lock):
+            remove_parts(run.root)
+            yield run
     except BaseException:
         with suppress(OSError):  # not empty: the predictions are there, and stay
             run.root.rmdir()

@@ -295,6 +295,35 @@ def test_times_that_contradict_each_other_are_errors_of_their_row(
     assert expected in broken.reason
 
 
+@pytest.mark.parametrize(("factor", "unit"), [(1000, "milliseconds"), (16_000, "samples")])
+def test_segments_in_another_unit_are_errors_of_their_rows_also_the_first(tmp_path, factor, unit):
+    make(tmp_path / "a.wav", 6.0)
+    rows = "".join(
+        f"a.wav,{start * factor},{end * factor},hi\n" for start, end in [(0, 2), (2, 3), (3, 6)]
+    )
+    path = put(tmp_path / "t.csv", f"path,start,end,text\n{rows}a.wav,5,9,late\n")
+
+    measured = read(path)
+
+    first, *others = (one.reason for one in measured.broken)
+    assert f"it ends at {2 * factor} s, the file holds 6.000 s: {unit}?" in first
+    assert [f"{unit}?" in one for one in others] == [True, True]
+    assert spans(measured) == [(5.0, 1.0)]
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(60, "minutes"), (3600, "hours")])
+def test_durations_in_a_larger_unit_do_not_cut_the_files(tmp_path, factor, unit):
+    make(tmp_path / "a.wav", 3.0)
+    make(tmp_path / "b.wav", 5.0)
+    rows = f"a.wav,{3 / factor:.6f},x\nb.wav,{5 / factor:.6f},y\n"
+
+    measured = read(put(tmp_path / "t.csv", f"path,duration,text\n{rows}"))
+
+    (note,) = measured.notes
+    assert spans(measured) == [(0.0, 3.0), (0.0, 5.0)]
+    assert f"the file holds 3.000 s: {unit}? (2 rows" in note
+
+
 def test_a_cell_that_is_the_segment_its_row_names_is_read_whole_with_a_note(tmp_path):
     encoded = make(tmp_path / "a.wav").read_bytes()
     columns = {"audio": [encoded], "text": ["hi"], "begin_time": [401.5], "end_time": [403.5]}
