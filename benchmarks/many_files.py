@@ -9,7 +9,6 @@ process (of the starting one, with several cards). The speed should be that of t
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import shutil
 import subprocess
@@ -50,6 +49,15 @@ def count_lines(path: Path) -> int:
     return max(path.read_bytes().count(b"\n") - 1, 0) if path.exists() else 0
 
 
+def describe(first: tuple[float, ...], last: tuple[float, ...]) -> str:
+    """Return a line on the files between two moments: files, wall and CPU seconds, memory."""
+    files, wall_s, cpu_s, _ = (after - before for before, after in zip(first, last, strict=True))
+    return (
+        f"{last[0]:>7,} files: {files / wall_s:7.1f} a second, {files / cpu_s:7.1f} a CPU second, "
+        f"{last[3]:6.1f} MiB"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--files", type=int, default=20_000)
@@ -79,14 +87,9 @@ def main() -> None:
         done = count_lines(root / "out" / JOURNAL)
         if done > 0 and len(seen) < len(marks) and done >= marks[len(seen)]:
             seen.append((done, time.monotonic(), *read_usage(process.pid)))
+            if len(seen) > 1:
+                print(describe(*seen[-2:]), flush=True)
         time.sleep(POLL_S)
-    for first, last in itertools.pairwise(seen):
-        (before, from_s, from_cpu_s, _), (done, to_s, to_cpu_s, memory) = first, last
-        files = done - before
-        print(
-            f"{done:>7,} files: {files / (to_s - from_s):7.1f} a second, "
-            f"{files / (to_cpu_s - from_cpu_s):7.1f} a CPU second, {memory:6.1f} MiB"
-        )
     written = sum(1 for _ in (root / "out").rglob("*.txt"))
     print(f"exit code {process.returncode}, {written:,} transcripts of {given.files:,}")
     shutil.rmtree(root)

@@ -16,9 +16,9 @@ from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.records import RawFormat
 
 OPTION_NAMES = {"beams": "beam-size", "temperatures": "temperature"}
-_WEIGHTS = "weights"
+WEIGHTS_KEY = "weights"
 """Key of the digest of a local model's weights."""
-BLOCKS, BLOCK_BYTES = 64, 16_384
+SAMPLED_BLOCKS, SAMPLED_BYTES = 64, 16_384
 WITHOUT_EFFECT = frozenset(
     {"kind", "mode", "graphs", "batch_s", "buckets", "edges_s", "batch_size"}
 )
@@ -43,7 +43,7 @@ def describe_options(  # noqa: PLR0913 - what `infer` is given
     }
     values = {
         "model": _name_model(model),
-        _WEIGHTS: _fingerprint(model),
+        WEIGHTS_KEY: _fingerprint(model),
         "format": sorted(formats),
         "channel": channel,
         "track": track,
@@ -77,10 +77,10 @@ def _fingerprint(model: str) -> str | None:
             with file.open("rb") as opened:
                 size = opened.seek(0, os.SEEK_END)
                 digest.update(f"{file.name} {size}".encode())
-                last = max(size - BLOCK_BYTES, 0)
-                for number in range(BLOCKS):
-                    opened.seek(last * number // (BLOCKS - 1))
-                    digest.update(opened.read(BLOCK_BYTES))
+                last = max(size - SAMPLED_BYTES, 0)
+                for number in range(SAMPLED_BLOCKS):
+                    opened.seek(last * number // (SAMPLED_BLOCKS - 1))
+                    digest.update(opened.read(SAMPLED_BYTES))
         except OSError:
             # Opening the model reports what is wrong with it.
             return None
@@ -94,8 +94,8 @@ def check_options(journal: Mapping[str, Any], own: Mapping[str, Any], folder: st
         UsageError: One of them differs; the message names it and both values.
     """
     if (
-        None not in (journal.get(_WEIGHTS), own.get(_WEIGHTS))
-        and journal[_WEIGHTS] != own[_WEIGHTS]
+        None not in (journal.get(WEIGHTS_KEY), own.get(WEIGHTS_KEY))
+        and journal[WEIGHTS_KEY] != own[WEIGHTS_KEY]
     ):
         raise UsageError(
             f"The weights of {own['model']} have changed since the transcripts in {folder} were "
@@ -103,7 +103,7 @@ def check_options(journal: Mapping[str, Any], own: Mapping[str, Any], folder: st
             remedy="Name another --out-dir, or transcribe all inputs again with --overwrite.",
         )
     for name, value in own.items():
-        if name != _WEIGHTS and name in journal and journal[name] != value:
+        if name != WEIGHTS_KEY and name in journal and journal[name] != value:
             raise UsageError(
                 f"The transcripts in {folder} were made with --{name} {_show(journal[name])}, not "
                 f"{_show(value)}.",
