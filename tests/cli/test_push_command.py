@@ -287,3 +287,20 @@ def test_the_trainers_own_upload_is_pointed_to_the_option(corpus, tmp_path):
     assert "--push-to-hub OWNER/NAME" in rejected.stderr
     assert ignored.exit_code == 0
     assert "trainer.hub_model_id is ignored" in ignored.stderr
+
+
+def test_the_ranks_of_a_launch_are_asked_to_upload(corpus, tmp_path, monkeypatch):
+    from gaudi_asr_cli.cli import cards
+    from gaudi_asr_cli.core.workflows import push
+
+    launched = []
+    monkeypatch.setattr(push, "check_access", lambda repository: None)
+    monkeypatch.setattr(cards, "start_ranks", lambda words, *rest: launched.extend(words))
+    words = ["--train", corpus, "--run", tmp_path / "run", "--cards", 2, "--license", "mit"]
+
+    done = run_here("finetune-ctc", *SMALL, *words, "--push-to-hub", "me/x", "--private")
+
+    assert done.exit_code == 0
+    assert launched == [
+        "finetune-ctc", "--push-to-hub", "me/x", "--private", "--license", "mit",
+    ]  # fmt: skip
