@@ -63,6 +63,7 @@ def test_words_are_written_in_each_format(audio, name, beginning):
         ("zwölf", "characters that the model lacks: 'l', 'ö' in 'zwölf'"),
         ("one two " * 50, "longer than its audio"),
         ("  ", "The text is empty"),
+        ("?!", "has no letter that the model knows"),
     ],
 )
 def test_a_text_that_does_not_fit_has_its_reason(audio, text, message):

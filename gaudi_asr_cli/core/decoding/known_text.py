@@ -73,10 +73,16 @@ class KnownTextDecoder:
         """Align the text of an utterance to consecutive parts of it.
 
         Raises:
-            DataError: The text cannot be written in the vocabulary, or is longer than the audio.
+            DataError: The text cannot be written in the vocabulary, has no letter of it, or is
+                longer than the audio.
         """
         frames = join_frames(parts)
         words, written = self.write(utterance.text or "")
+        if not words:
+            raise DataError(
+                "its text has no letter that the model knows.",
+                remedy="Correct the text, or leave the utterance out.",
+            )
         tokens = self._join(written)
         delimiter = -1 if self.vocabulary.delimiter is None else self.vocabulary.delimiter
         aligned = align_tokens(frames, tokens, delimiter=delimiter)

@@ -156,7 +156,9 @@ def align_utterances(
     with_texts = replace(recognizer, decoder=decoder)
     results = transcribe(with_texts, utterances, observe=observe)
     for utterance, done in zip(utterances, results, strict=True):
-        named = done.error and f"{done.utterance_id}: {done.error}"
+        named = done.error
+        if named and not named.startswith(f"{done.utterance_id}: "):
+            named = f"{done.utterance_id}: {named}"
         fit = decoder.fits.get(done.utterance_id)
         transcript = done.transcript
         if transcript is not None and recognizer.phonemes_of is None:
