@@ -75,9 +75,12 @@ def load_network(folder: ModelFolder, overrides: Mapping[str, Any], kind: str = 
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
+            # They are an error below, which names one; that of transformers does not.
+            ignore_mismatched_sizes=True,
             **attention_arguments(config.to_dict()),
             **dtype_argument("fp32"),
         )
+    _check_sizes(folder, report["mismatched_keys"], network)
     _check_missing(folder, report["missing_keys"])
     for name, weight in network.named_parameters():
         reject_not_finite(folder.path, name, weight.detach())
@@ -173,6 +176,32 @@ def override(config: Any, overrides: Mapping[str, Any]) -> None:
                 f"{key}: {name_reason(error)}",
                 remedy="See transformers' documentation of the model's configuration.",
             ) from error
+
+
+def _check_sizes(folder: ModelFolder, mismatched: Iterable[Any], network: Any) -> None:
+    """Reject stored weights of another size than the configuration has, which would be random.
+
+    Args:
+        folder: The model folder.
+        mismatched: Names of weights, with both sizes in transformers 5.
+        network: The network, with the sizes of its configuration.
+    """
+    found: list[list[Any]] = sorted([one] if isinstance(one, str) else [*one] for one in mismatched)
+    if not found:
+        return
+    # The head, if it is among them: its size says most about what is wrong.
+    name, *sizes = next((one for one in found if one[0].endswith("weight")), found[0])
+    required = _format_size(network.state_dict()[name].shape)
+    stored = f"; the stored one is {_format_size(sizes[0])}" if sizes else ", and the stored is not"
+    raise DataError(
+        f"{folder.name}: by config.json {name} is {required}{stored} ({len(found)} such weights).",
+        remedy="Copy the config.json that came with the weights: for a head or embeddings, "
+        "vocab_size must be theirs.",
+    )
+
+
+def _format_size(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _check_missing(folder: ModelFolder, missing: Iterable[str]) -> None:

@@ -424,3 +424,16 @@ def test_a_tokenizer_one_folder_up_is_named(whisper):
 
     with pytest.raises(DataError, match="one folder up"):
         open_recognizer(str(whisper), open_device("cpu"))
+
+
+@pytest.mark.parametrize("mode", ["usual", "transformers"])
+@pytest.mark.parametrize("kind", ["ctc", "whisper"])
+def test_a_head_of_another_size_than_the_configuration_is_named(model, whisper, mode, kind):
+    folder = model if kind == "ctc" else whisper
+    size = json.loads((folder / "config.json").read_text())["vocab_size"]
+    edit_config(folder, vocab_size=size + 8)
+
+    with pytest.raises(DataError, match=rf" is {size + 8} x 16.*such weights") as error:
+        open_recognizer(str(folder), open_device("cpu"), InferenceOptions(mode=mode))
+
+    assert "vocab_size" in error.value.remedy
