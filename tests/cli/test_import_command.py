@@ -114,10 +114,17 @@ def test_launcher_options_that_cannot_be_translated_are_reported(front, flag, me
     assert message in notices(f"{front} {SCRIPT} {FLAGS}")[flag]["message"]
 
 
-def test_an_evaluation_command_gets_no_options_of_a_launcher():
+def test_an_evaluation_command_gets_the_number_of_devices_and_no_nodes():
     seq2seq = f"{SCRIPT.replace('ctc', 'seq2seq')} --do_eval --model_name_or_path m"
 
-    line = f"torchrun --nproc_per_node 8 {seq2seq} --dataset_name d"
+    line = f"torchrun --nnodes 2 --nproc_per_node 8 {seq2seq} --dataset_name d"
+
+    assert answer(line)["command"].endswith("--cards 8")
+    assert "one node" in notices(line)["--nnodes"]["message"]
+
+
+def test_a_benchmark_gets_no_options_of_a_launcher():
+    line = "torchrun --nproc_per_node 8 wav2vec.py --dtype bf16"
 
     assert "--cards" not in answer(line)["command"]
     assert "one process" in notices(line)["--nproc_per_node"]["message"]

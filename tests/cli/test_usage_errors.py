@@ -26,7 +26,7 @@ def test_a_misspelt_option_gets_a_suggestion(words, suggestion):
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["infer"], "FILE"),
+        (["infer"], "nothing to transcribe"),
         (["vocab", "x"], "--out"),
         (["eval-ctc", "demo"], "--data"),
         (["infre"], "infre"),

@@ -247,13 +247,14 @@ class Seq2SeqRecognizer:
     def frontend(self) -> Frontend | LogMel:
         """Return the feature extraction: with fallback as in openai-whisper, else transformers.
 
-        They differ in what follows the audio in a window of a Whisper.
+        They differ in what follows the audio in a window of a Whisper. One that was trained here
+        receives what it was trained on.
         """
         own = self.model.frontend
         falls_back = len(self.generation_config.fallback.temperatures) > 1
-        return (
-            replace(own, fills_with_zeros=True) if falls_back and isinstance(own, LogMel) else own
-        )
+        if not falls_back or not isinstance(own, LogMel) or own.expects_silence:
+            return own
+        return replace(own, fills_with_zeros=True)
 
     def decode(self, output: Any, row: int, utterance: Utterance) -> Transcript:
         return HypothesisDecoder().decode(output, row, utterance)

@@ -72,7 +72,8 @@ class LegacyLaunch:
 def _option_notice(option: LaunchOption, command: str, known: Sequence[str]) -> LegacyNotice:
     if option.words[0] in known:
         return LegacyNotice(option.flag, "renamed", f"is {' '.join(option.words)}")
-    return LegacyNotice(option.flag, "dropped", f"{command} runs in one process")
+    limit = "on one node" if "--cards" in known else "in one process"
+    return LegacyNotice(option.flag, "dropped", f"{command} runs {limit}")
 
 
 def find_script(words: Sequence[str]) -> int | None:

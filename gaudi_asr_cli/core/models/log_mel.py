@@ -39,6 +39,11 @@ LINEAR_HZ, LINEAR_MELS = 1000.0, 15.0
 """Slaney's mel scale is linear up to here."""
 
 
+WINDOW_FILL, FILL_OF_SILENCE = "window_fill", "silence"
+"""Key and value in preprocessor_config.json of a model that was trained here: its windows were
+filled with the features of silence."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogMel:
     """Computes log-mel windows from samples. See `Frontend`.
@@ -53,6 +58,11 @@ class LogMel:
     window_samples: int
     settings: Mapping[str, Any]
     fills_with_zeros: bool = False
+
+    @property
+    def expects_silence(self) -> bool:
+        """Whether the model was trained on windows filled with the features of silence."""
+        return self.settings.get(WINDOW_FILL) == FILL_OF_SILENCE
 
     @property
     def window_frames(self) -> int:

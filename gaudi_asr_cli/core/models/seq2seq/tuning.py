@@ -13,6 +13,7 @@ from gaudi_asr_cli.core.errors import MachineError, RecipeError
 from gaudi_asr_cli.core.models.families import processor_class
 from gaudi_asr_cli.core.models.folder import find_model
 from gaudi_asr_cli.core.models.loading import load_network
+from gaudi_asr_cli.core.models.log_mel import FILL_OF_SILENCE, WINDOW_FILL, LogMel
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.models.seq2seq.model import (
     Seq2SeqModel,
@@ -192,7 +193,10 @@ def save_seq2seq(model: Seq2SeqModel, directory: Path) -> None:
     with quiet_transformers():
         model.network.save_pretrained(directory, max_shard_size="50GB")
     save_tokenizer(model.tokenizer, directory)
-    save_settings(model.frontend.settings, model.config, directory)
+    settings = dict(model.frontend.settings)
+    if isinstance(model.frontend, LogMel):
+        settings[WINDOW_FILL] = FILL_OF_SILENCE
+    save_settings(settings, model.config, directory)
 
 
 def save_settings(settings: Mapping[str, Any], config: Mapping[str, Any], directory: Path) -> None:
