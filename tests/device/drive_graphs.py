@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,11 @@ def train_losses(out: Path, device: Any, *settings: str) -> list[float]:
         job.training_set,
         None,
         dataclasses.replace(job.settings, eval_every=None, extra=extra),
-        RunFolder.create(out / f"run-{len(list(out.glob('run-*')))}"),
-        lambda event: losses.append(event.loss) if isinstance(event, StepLogged) else None,
+        session.RunSession(
+            RunFolder.create(out / f"run-{len(list(out.glob('run-*')))}"),
+            lambda event: losses.append(event.loss) if isinstance(event, StepLogged) else None,
+            time.perf_counter(),
+        ),
     )
     return losses
 

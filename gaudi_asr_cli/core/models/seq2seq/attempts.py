@@ -255,7 +255,8 @@ def score_sequences(
     never = list(getattr(settings, "suppress_tokens", None) or ())
     not_first = list(getattr(settings, "begin_suppress_tokens", None) or ())
     sums = []
-    for row, tokens in enumerate(sequences):
+    # The beam search of optimum-habana returns its texts on the host.
+    for row, tokens in enumerate(sequences.to(network.device)):
         ids = tokens.tolist()
         first = len(ids) - len(reader.strip_prompt(ids))
         end = next((at + 1 for at in range(first, len(ids)) if ids[at] in reader.end_ids), len(ids))
