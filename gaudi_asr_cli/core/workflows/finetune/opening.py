@@ -340,7 +340,9 @@ def read_hashes(folder: RunFolder) -> dict[str, Any]:
 
 
 def check_identity(folder: RunFolder, identity: dict[str, str], ranks: int = 1) -> None:
-    """Check that data, vocabulary and number of ranks of a resumed run are unchanged.
+    """Check that recipe, data, vocabulary and number of ranks of a resumed run are unchanged.
+
+    The recipe is compared as it was written: keys that came later have their defaults.
 
     Raises:
         RecipeError: One of them has changed.
@@ -353,9 +355,10 @@ def check_identity(folder: RunFolder, identity: dict[str, str], ranks: int = 1) 
             remedy=f"Resume it on as many (--cards {before} on one node): steps would differ with "
             "another number.",
         )
-    changed = [name for name, value in identity.items() if stored.get(name) != value]
+    require_unchanged_recipe(folder)
+    parts = [name for name in identity if name != "recipe"]
+    changed = [name for name in parts if stored.get(name) != identity[name]]
     if changed:
-        require_unchanged_recipe(folder)
         raise RecipeError(
             f"The run in {folder.root} was started with other {' and '.join(changed)}.",
             remedy="Restore what it was started with, or start a new run.",
