@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gaudi_asr_cli.core.errors import AsrError
@@ -88,10 +88,31 @@ def report_success(clip: Clip, transcript: Transcript) -> UtteranceDone:
         utterance_id=clip.utterance.id,
         path=str(clip.utterance.audio.path),
         duration_s=len(clip.samples) / SAMPLE_RATE_HZ,
-        transcript=transcript,
+        transcript=_begin_with_audio(transcript, clip),
         speech_s=None if clip.speech is None else clip.speech.seconds,
         track=chosen_track(clip.utterance.audio),
     )
+
+
+def _begin_with_audio(transcript: Transcript, clip: Clip) -> Transcript:
+    """Return the transcript with no word that begins in the digital silence before all audio.
+
+    Audio that starts late on its container's clock has such silence, and a CTC model's borders of
+    words extend into silence.
+    """
+    if not transcript.words:
+        return transcript
+    silent = int((clip.samples != 0).argmax())
+    first_s = clip.utterance.audio.start_s + silent / SAMPLE_RATE_HZ
+    first = transcript.words[0]
+    if not first.start_s < first_s < first.end_s:
+        return transcript
+    characters = tuple(
+        replace(one, start_s=max(one.start_s, first_s), end_s=max(one.end_s, first_s))
+        for one in first.characters
+    )
+    first = replace(first, start_s=first_s, characters=characters)
+    return replace(transcript, words=(first, *transcript.words[1:]))
 
 
 def report_failure(clip: Clip, error: str) -> UtteranceDone:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from gaudi_asr_cli import load_model
 from gaudi_asr_cli.core.data.audio import load_audio
 from gaudi_asr_cli.core.data.layouts.options import ReadOptions
 from gaudi_asr_cli.core.data.measure import measure
@@ -689,3 +690,13 @@ def test_audio_that_starts_late_and_has_a_hole_stays_on_the_clock_of_its_contain
     assert late[2 * 16_000 : 2 * 16_000 + 800].any()
     assert not gap[round(1.28 * 16_000) : round(4.25 * 16_000)].any()
     assert gap[round(4.25 * 16_000) :][:800].any()
+
+
+@shared
+@needs_cases
+def test_words_of_audio_that_starts_late_begin_where_it_does():
+    transcript = load_model("demo").transcribe(CASES / "container_clock/late.mkv")
+
+    assert transcript.text == "zero two four two six eight one"
+    # The README says 2.04: the border of a word lies somewhere in the pause before it.
+    assert transcript.words[0].start_s == pytest.approx(2.04, abs=0.05)
