@@ -24,6 +24,11 @@ def models(tmp_path_factory):
     save_tiny_text_model(root / "bart")
     save_tiny_whisper(root / "whisper")
     write_corpus(root / "corpus", utterances=4)
+    corpus = root / "corpus" / "manifest.jsonl"
+    scored = run_here(
+        "eval-ctc", root / "ctc", "--data", corpus, "--run", root / "scored", "--vad", "off"
+    )
+    assert scored.exit_code == 0, scored.stderr
     return root
 
 
@@ -64,6 +69,10 @@ def commands(models, place):
         "align --segments": (
             "align", corpus, "--model", models / "ctc", "--segments", place / "s.jsonl",
         ),
+        "compare --save": (
+            "compare", models / "scored", models / "scored", "--save", place / "c.json",
+        ),
+        "report": ("report", models / "scored", "--out", place / "r.html"),
         "recipes copy": ("recipes", "copy", "digits", place / "r.yaml"),
     }  # fmt: skip
 

@@ -12,7 +12,7 @@ from gaudi_asr_cli.core.evaluation.calibration import Calibration
 MAX_POINTS = 400
 """Points of a line; of more, an even selection that keeps the last."""
 _WIDTH, _HEIGHT = 560, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 12, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 30, 12, 34
 
 Points = Sequence[tuple[float, float]]
 
