@@ -228,7 +228,7 @@ def open_frontend(
                 rate_hz=read_rate(settings),
             )
             # Values that do not fit each other are found by their first use only.
-            frontend.prepare(_NOISE)
+            features = frontend.prepare(_NOISE)["input_features"]  # (1, F, C)
         except DataError:
             raise
         except Exception as error:
@@ -237,6 +237,13 @@ def open_frontend(
                 f"settings ({type(error).__name__}: {str(error).partition(chr(10))[0][:120]}).",
                 remedy=COPY_AGAIN,
             ) from error
+        expected = config.get("feature_projection_input_dim", features.shape[-1])
+        if features.shape[-1] != expected:
+            raise DataError(
+                f"preprocessor_config.json gives {features.shape[-1]} features a frame, and the "
+                f"network of config.json receives {expected}.",
+                remedy=COPY_AGAIN,
+            )
         return frontend
     return Frontend(
         normalizes=bool(settings.get("do_normalize", True)),

@@ -305,7 +305,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _no_vocabulary_error(path: Path) -> DataError:
     """Return the error about a folder without vocab.json; a checkpoint's lies one folder up."""
     said = f"There is no {path}: this folder has no CTC vocabulary"
-    above = path.resolve().parents[1]
+    # Not resolved: the path may be a loop of links.
+    above = path.absolute().parents[1]
     if (above / path.name).is_file():
         return DataError(
             f"{said}; there is one in {above}, one folder up.",

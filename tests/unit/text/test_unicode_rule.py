@@ -20,7 +20,11 @@ SCRIPTS = [
     (0x1000, 0x109F), (0x1780, 0x17FF), (0x1E00, 0x1EFF), (0x3040, 0x30FF), (0x4E00, 0x4FFF),
     (0xAC00, 0xAFFF), (0x1D160, 0x1D17F),
 ]  # fmt: skip
-IGNORABLE = "\u00ad\u200b\u200c\u200d\u200e\u202a\u2060\ufeff\ufe0f\u034f\u061c"
+IGNORABLE = (
+    "\u00ad\u200b\u200c\u200d\u200e\u202a\u2060\ufeff\ufe0f\u034f\u061c\u17b4\u17b5"
+    "\U0001d173\U0001d174\U0001d175\U0001d176\U0001d177\U0001d178\U0001d179\U0001d17a"
+)
+"""Those of the scripts above, and some others."""
 LETTERS = st.sampled_from(SCRIPTS).flatmap(
     lambda ends: st.integers(*ends).map(chr).filter(lambda c: unicodedata.category(c) != "Cn")
 )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gaudi_asr_cli.core.errors import RecipeError
+from gaudi_asr_cli.core.errors import DataError, RecipeError
 from gaudi_asr_cli.core.models.seq2seq.generation import (
     Generation,
     is_multilingual,
@@ -91,12 +91,20 @@ def open_labeller(model: Seq2SeqModel, generation_config: Generation) -> Labelle
     """Return the labeller of a model for a language and a task.
 
     Raises:
+        DataError: It names no token that texts start with.
         RecipeError: A multilingual model needs a language.
         UsageError: The model does not support the language or the task.
     """
     settings, config = model.settings, model.network.config
-    start = _first(settings.decoder_start_token_id, config.decoder_start_token_id)
-    end = _first(settings.eos_token_id, config.eos_token_id, model.tokenizer.eos_token_id)
+    start = _first(settings.decoder_start_token_id, getattr(config, "decoder_start_token_id", None))
+    if start is None:
+        raise DataError(
+            f"{model.name} does not say which token its texts start with.",
+            remedy="Add decoder_start_token_id to its generation_config.json, as the model had it.",
+        )
+    end = _first(
+        settings.eos_token_id, getattr(config, "eos_token_id", None), model.tokenizer.eos_token_id
+    )
     end = end[0] if isinstance(end, list) else end
     if not model.is_whisper:
         return Labeller(model.tokenizer, start, end)
