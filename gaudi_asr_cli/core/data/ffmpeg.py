@@ -405,10 +405,22 @@ def _frames(container: Any, stream: Any, failures: _Failures | None = None) -> I
                 failures.add()
             continue
         for frame in frames:
+            if not _has_its_planes(frame):
+                if failures is not None:
+                    failures.add()
+                continue
             kind = (frame.sample_rate, frame.layout.nb_channels)
             first = first or kind
             if kind == first:
                 yield frame
+
+
+def _has_its_planes(frame: Any) -> bool:
+    """Return whether a frame has a plane a channel.
+
+    Of damaged files PyAV counts planes beyond the channels, and reading those ends the process.
+    """
+    return not frame.format.is_planar or len(frame.planes) == frame.layout.nb_channels
 
 
 def _to_float(frame: Any) -> Samples:

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from gaudi_asr_cli.core.data.audio import load_audio, read_duration_s
 from gaudi_asr_cli.core.data.cells import read_cell
 from gaudi_asr_cli.core.data.containers import plan_file
+from gaudi_asr_cli.core.data.ffmpeg import _has_its_planes
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.records import AudioSpan
 
@@ -500,3 +502,17 @@ def test_a_disk_failure_while_a_decoder_reads_is_an_error_of_the_file(tmp_path, 
 
     # libsndfile's bridge prints what is raised in it.
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("planar", "planes", "whole"),
+    [(True, 2, True), (True, 5, False), (True, 1, False), (False, 1, True)],
+)
+def test_a_frame_with_other_planes_than_channels_is_damaged(planar, planes, whole):
+    frame = SimpleNamespace(
+        format=SimpleNamespace(is_planar=planar),
+        layout=SimpleNamespace(nb_channels=2),
+        planes=[b""] * planes,
+    )
+
+    assert _has_its_planes(frame) is whole
