@@ -197,16 +197,6 @@ asyncio.run(uvicorn.Server(uvicorn.Config(app, log_level="warning")).serve([boun
 def serve_line(model: str, extra: Sequence[str]) -> list[str]:
     line = [sys.executable, "-m", "gaudi_asr_cli", "serve", "--model", f"m={model}"]
     return [*line, "--port", "0", *extra]
-        sys.executable,
-        "-m",
-        "gaudi_asr_cli",
-        "serve",
-        "--model",
-        f"m={model}",
-        "--port",
-        "0",
-        *extra,
-    ]
 
 
 def long_file(clips: Sequence[Clip], scratch: Path, seconds: int) -> Path:
