@@ -23,6 +23,8 @@ from gaudi_asr_cli.serve.metrics import Notify, ServerMetrics
 from gaudi_asr_cli.serve.scratch import opened_scratch
 from gaudi_asr_cli.serve.settings import ServerSettings
 
+IDLE_CONNECTION_S = 75
+"""Clients keep connections for longer than a request takes; proxies usually for 60 s."""
 BACKLOG = 2048
 """Connections that wait to be accepted; the system has a limit of its own."""
 
@@ -68,6 +70,7 @@ async def _serve_until_stopped(
         config = uvicorn.Config(
             create_app(service, settings, metrics),
             backlog=BACKLOG,
+            timeout_keep_alive=IDLE_CONNECTION_S,
             log_config=None,
             access_log=False,
             server_header=False,
