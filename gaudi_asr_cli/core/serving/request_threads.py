@@ -186,7 +186,8 @@ class RequestThreads:
             if job.duration_s is None:
                 self._send(RequestStarted(request.number))
                 job.duration_s = self._measure(request)
-                if job.duration_s > self._recognizers.max_chunk_s and not request.is_live:
+                job.ticket.is_long = job.duration_s > self._recognizers.max_chunk_s
+                if job.ticket.is_long and not request.is_live:
                     (self._long if job.duration_s > LONG_S else self._medium).add(job)
                     return
             self._send(RequestDone(request.number, self._transcribe(job)))

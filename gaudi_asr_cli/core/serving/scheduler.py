@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.inference.recognizer import Recognizer
 
 SHORT_REQUEST_S = 30.0
-"""A request that has had no more audio computed is short: a part of the machine is kept for it."""
+"""A request of no more audio is short: a part of the machine is kept for it."""
 LIVE_LEAD_S = 60.0
 """Live audio goes before requests that came up to so many seconds earlier."""
 
@@ -29,9 +29,13 @@ class RequestCancelledError(Exception):
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """A request's place in the queue, and what it has had of the network so far."""
+    """A request's place in the queue, and what it has had of the network so far.
+
+    `is_long` is whether its audio is known to take several calls.
+    """
 
     arrived_s: float
+    is_long: bool = False
     is_cancelled: bool = False
     served_s: float = 0.0
     waited_s: float = 0.0
@@ -68,15 +72,15 @@ class TicketQueue:
 
 
 class CallScheduler:
-    """Runs calls on one thread, in batches, or on several side by side.
+    """Runs calls on one thread, or on several side by side.
 
-    Calls of the same key that fit a batch of `recognizer.batching` share it. Without batches,
-    `lanes` threads run a call each; all but one of them take calls of long requests. A call that
-    runs alone gets the torch threads of all, one of a long request all but one.
+    Calls of the same key that fit a batch of `recognizer.batching` share it. All but one of several
+    threads take calls of long requests. What runs alone gets the torch threads of all, a call of a
+    long request those of all but one.
 
     Args:
         recognizer: Runs the calls.
-        lanes: Number of calls that run side by side, where there are no batches.
+        lanes: Number of calls or batches that run side by side.
         threads: Number of torch threads that they share.
         report: Receives each batch.
     """
@@ -160,11 +164,19 @@ class CallScheduler:
         return group, threads
 
     def _share_threads(self, *, is_long: bool) -> int:
-        busy = min(self._running + len(self._waiting), self._lanes)
+        waiting = 0 if self._is_batched else len(self._waiting)
+        busy = min(self._running + waiting, self._lanes)
         most = self._threads - 1 if is_long else self._threads
         return max(1, min(most, self._threads // busy))
 
+    @property
+    def _is_batched(self) -> bool:
+        return self._recognizer.batching is not None
+
     def _find_first(self) -> _Waiting | None:
+        if self._is_batched and self._running > self._long_running:
+            # What comes meanwhile is the next batch; only beside long audio there are two.
+            return None
         full = self._lanes > 1 and self._long_running >= self._lanes - 1
         able = (one for one in self._waiting if not (full and _is_long(one)))
         return min(able, key=lambda one: one.due_s, default=None)
@@ -194,4 +206,5 @@ def use_threads(count: int) -> None:
 
 
 def _is_long(waiting: _Waiting) -> bool:
-    return waiting.due_s - waiting.ticket.arrived_s > SHORT_REQUEST_S
+    ticket = waiting.ticket
+    return ticket.is_long or waiting.due_s - ticket.arrived_s > SHORT_REQUEST_S

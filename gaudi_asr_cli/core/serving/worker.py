@@ -86,13 +86,14 @@ def _count_graphs(recognizer: Recognizer) -> int | None:
 
 
 def _count_lanes(recognizer: Recognizer) -> int:
-    """Return the number of calls that run side by side: on a CPU one a core, without batches.
+    """Return the number of calls or batches that run side by side on a CPU.
 
-    Only networks of our own run on several threads.
+    Clips run on a core each. Of batches there are two, so that one of short requests need not wait
+    for a window of long audio. Only networks of our own run on several threads.
     """
-    if recognizer.batching is not None or recognizer.backend == "transformers":
+    if not recognizer.backend.startswith("packed"):
         return 1
-    return max(1, count_cores())
+    return count_cores() if recognizer.batching is None else min(2, count_cores())
 
 
 def run_each_shape(recognizer: Recognizer) -> None:

@@ -181,6 +181,22 @@ def test_a_call_alone_gets_all_threads_and_several_share_them(served_s, lanes, t
     assert running.network.threads == threads
 
 
+def test_batches_run_one_by_one_but_beside_long_audio():
+    running = Running(SteppedNetwork(Batching((30.0,), 240.0)), lanes=2)
+    outputs = [running.send("long", Ticket(0.0, served_s=100.0))]
+    wait_until(lambda: len(running.network.begun) == 1)
+    outputs.append(running.send("short", Ticket(0.0)))
+    wait_until(lambda: len(running.network.begun) == 2)
+    outputs += [running.send(name, Ticket(1.0)) for name in ("next", "with it")]
+
+    running.release()
+
+    assert [one.result(WAIT_S) for one in outputs] == ["long", "short", "next", "with it"]
+    assert running.network.begun[:2] == [["long"], ["short"]]
+    assert running.network.begun[2] in (["next", "with it"], ["with it", "next"])
+    assert running.network.threads[:2] == [3, 2]
+
+
 def test_the_time_in_the_queue_is_counted():
     running = Running(SteppedNetwork())
     ticket = Ticket(0.0)
