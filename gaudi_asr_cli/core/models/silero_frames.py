@@ -78,8 +78,7 @@ class SileroFrames:
         self._context = frames[-1, -CONTEXT_SAMPLES:].copy()
         encoded = self._encode(np.concatenate([contexts, frames], axis=1))
         outputs = self._run_lstm(encoded @ self._weights.input + self._weights.bias)
-        logits: Floats = np.maximum(outputs, 0) @ self._weights.last + self._weights.last_bias
-        return _sigmoid(logits)
+        return _sigmoid(np.maximum(outputs, 0) @ self._weights.last + self._weights.last_bias)
 
     def _encode(self, frames: Floats) -> Floats:
         """Encode frames with context (N, 576) to (N, 128)."""
@@ -94,7 +93,8 @@ class SileroFrames:
             firsts = range(0, padded.shape[1] - KERNEL + 1, stride)
             columns = [padded[:, one : one + KERNEL].reshape(len(padded), -1) for one in firsts]
             hidden = np.maximum(np.stack(columns, axis=1) @ matrix + bias, 0)
-        return hidden[:, 0]
+        last: Floats = hidden[:, 0]
+        return last
 
     def _run_lstm(self, inputs: Floats) -> Floats:
         """Return the LSTM's outputs (N, 128) of the products of its inputs (N, 512)."""
