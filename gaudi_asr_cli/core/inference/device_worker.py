@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.records import Segment, Utterance
 
 
-class _Sender:
+class MessageSender:
     """Sends messages from any thread."""
 
     def __init__(self, connection: Connection) -> None:
@@ -38,7 +38,7 @@ class _Sender:
 
 def run_worker(connection: Connection, device: str, hpu_mode: str) -> None:
     """Open device and model, and transcribe chunks until the other end of the pipe is closed."""
-    send = _Sender(connection)
+    send = MessageSender(connection)
     try:
         # First: the Gaudi software reads its environment when torch is imported.
         from gaudi_asr_cli.core.devices import open_device
@@ -69,7 +69,7 @@ def run_worker(connection: Connection, device: str, hpu_mode: str) -> None:
 
 
 def _serve(
-    connection: Connection, send: _Sender, recognizer: Recognizer, setup: WorkerSetup
+    connection: Connection, send: MessageSender, recognizer: Recognizer, setup: WorkerSetup
 ) -> None:
     from gaudi_asr_cli.core.inference.device_messages import (
         CaseAnswer,
@@ -131,7 +131,7 @@ def _read_messages(connection: Connection, inbox: SimpleQueue[Any]) -> None:
 
 
 def _transcribe_chunk(
-    chunk: WorkChunk, send: _Sender, recognizer: Recognizer, setup: WorkerSetup
+    chunk: WorkChunk, send: MessageSender, recognizer: Recognizer, setup: WorkerSetup
 ) -> None:
     from gaudi_asr_cli.core.data.timeline import forget_timelines
     from gaudi_asr_cli.core.events import SegmentDone

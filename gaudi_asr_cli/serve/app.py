@@ -1,0 +1,90 @@
+"""The application: all routes, the check of the key, and errors in OpenAI's shape."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gaudi_asr_cli.core.errors import AsrError
+from gaudi_asr_cli.core.serving.service import TranscriptionService
+from gaudi_asr_cli.serve.api_errors import ApiError, as_api_error
+from gaudi_asr_cli.serve.settings import ServerSettings
+from gaudi_asr_cli.serve.status import health_routes, model_routes
+from gaudi_asr_cli.serve.transcriptions import transcription_routes
+
+KEYED_PATHS = ("/v1/",)
+"""Paths that need the key, where there is one; pages and health need none."""
+BEARER = "Bearer "
+
+
+def create_app(service: TranscriptionService, settings: ServerSettings) -> FastAPI:
+    """Return the application in front of a service."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(transcription_routes(service, settings))
+    app.include_router(model_routes(service))
+    app.include_router(health_routes(service))
+    if settings.api_key is not None:
+        app.add_middleware(KeyCheck, key=settings.api_key)
+    app.add_exception_handler(ApiError, _answer_api_error)
+    app.add_exception_handler(AsrError, _answer_service_error)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(Exception, _answer_bug)
+    return app
+
+
+class KeyCheck:
+    """Answers requests without the key with 401, before their body is read.
+
+    A page in a browser cannot set headers of a WebSocket: it sends the key as a subprotocol, or
+    as its first message, which is the work of that route.
+    """
+
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self._app = app
+        self._key = key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(KEYED_PATHS):
+            await self._app(scope, receive, send)
+            return
+        given = HTTPConnection(scope).headers.get("authorization", "")
+        if is_key(given.removeprefix(BEARER), self._key):
+            await self._app(scope, receive, send)
+            return
+        missing = "Send the API key: Authorization: Bearer KEY."
+        message = "The API key is wrong." if given else missing
+        error = ApiError(401, message, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+        await error.response()(scope, receive, send)
+
+
+def is_key(given: str, key: str) -> bool:
+    """Return whether it is the key; the time that takes does not depend on where they differ."""
+    return hmac.compare_digest(given.encode(), key.encode())
+
+
+async def _answer_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - as registered
+    return error.response()
+
+
+async def _answer_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AsrError)  # noqa: S101 - as registered
+    return as_api_error(error).response()
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as registered
+    headers = dict(error.headers or {})
+    message = f"{request.method} {request.url.path[:100]}: {error.detail}."
+    return ApiError(error.status_code, message, headers=headers).response()
+
+
+async def _answer_bug(request: Request, error: Exception) -> Response:
+    logging.getLogger(__name__).error("A request failed: %s", type(error).__name__)
+    return ApiError(500, "The server failed.", "server_error", kind="server_error").response()
