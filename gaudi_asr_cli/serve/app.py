@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -14,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.serving.service import TranscriptionService
 from gaudi_asr_cli.serve.api_errors import ApiError, as_api_error
+from gaudi_asr_cli.serve.live import LiveObserver, live_routes
+from gaudi_asr_cli.serve.page import page_routes
 from gaudi_asr_cli.serve.settings import ServerSettings
 from gaudi_asr_cli.serve.status import health_routes, model_routes
 from gaudi_asr_cli.serve.transcriptions import transcription_routes
@@ -29,6 +32,8 @@ def create_app(service: TranscriptionService, settings: ServerSettings) -> FastA
     app.include_router(transcription_routes(service, settings))
     app.include_router(model_routes(service))
     app.include_router(health_routes(service))
+    app.include_router(live_routes(service, partial(_is_allowed, settings), LiveObserver()))
+    app.include_router(page_routes())
     if settings.api_key is not None:
         app.add_middleware(KeyCheck, key=settings.api_key)
     app.add_exception_handler(ApiError, _answer_api_error)
@@ -61,6 +66,10 @@ class KeyCheck:
         message = "The API key is wrong." if given else missing
         error = ApiError(401, message, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
         await error.response()(scope, receive, send)
+
+
+def _is_allowed(settings: ServerSettings, given: str) -> bool:
+    return settings.api_key is None or is_key(given, settings.api_key)
 
 
 def is_key(given: str, key: str) -> bool:

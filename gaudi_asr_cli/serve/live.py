@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.inference.live import FinalTranscript, LiveEvent, LiveTranscriber
 from gaudi_asr_cli.core.inference.live_speech import LiveAudio, open_live_detector
+from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Transcript
 from gaudi_asr_cli.core.serving.messages import RequestOptions
 from gaudi_asr_cli.core.serving.service import TranscriptionService
@@ -67,15 +68,17 @@ IsAllowed = Callable[[str], bool]
 """Returns whether a client with this key may use the server."""
 
 
-class LiveObserver(Protocol):
-    """Receives what happens in live streams, for metrics."""
+class LiveObserver:
+    """Receives what happens in live streams, for metrics; this one ignores it."""
 
-    def stream_opened(self) -> None: ...
+    def stream_opened(self) -> None:
+        """Count a stream that has started."""
 
     def stream_closed(self, seconds: float) -> None:
         """Count a stream that has ended after so much audio."""
 
-    def final_sent(self, latency_s: float) -> None: ...
+    def final_sent(self, latency_s: float) -> None:
+        """Count a final transcript, and its time since the end of speech."""
 
 
 def live_routes(
@@ -305,6 +308,5 @@ class _LiveStream:
             self._observer.final_sent(event.latency_s)
 
     async def _send(self, message: Mapping[str, Any]) -> None:
-        text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
         async with self._sending:
-            await self._websocket.send_text(text)
+            await self._websocket.send_text(json_text(message))

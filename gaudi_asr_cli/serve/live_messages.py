@@ -20,6 +20,7 @@ TEXTS = ("model", "language", "prompt", "encoding", "api_key")
 SETTINGS = {"pause": "pause_s", "partial": "partial_s", "max_utterance": "max_utterance_s"}
 """Fields of a start message that are seconds: the names in `LiveSettings`."""
 TEXT_LIMIT = 4096
+DEFAULT_SETTINGS = LiveSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class StartMessage:
     encoding: str = DEFAULT_ENCODING
     sample_rate: int = SAMPLE_RATE_HZ
     api_key: str | None = field(default=None, repr=False)
-    settings: LiveSettings = LiveSettings()
+    settings: LiveSettings = DEFAULT_SETTINGS
 
 
 def read_message(text: str) -> dict[str, Any]:

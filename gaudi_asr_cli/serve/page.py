@@ -18,7 +18,7 @@ def page_routes() -> APIRouter:
     """Return the route of the page."""
     router = APIRouter()
 
-    @router.get("/")
+    @router.api_route("/", methods=["GET", "HEAD"])
     async def page() -> Response:
         content, headers = _load_page()
         return Response(content, media_type="text/html", headers=headers)

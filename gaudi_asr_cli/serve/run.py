@@ -24,6 +24,9 @@ from gaudi_asr_cli.serve.settings import ServerSettings
 BACKLOG = 2048
 """Connections that wait to be accepted; the system has a limit of its own."""
 
+MAX_WEBSOCKET_BYTES = 1 << 20
+"""Longer messages of live streams end the connection; their route rejects shorter ones too."""
+
 Announce = Callable[[str, TranscriptionService], None]
 """Receives the address of the server and its service, once it is ready."""
 
@@ -58,6 +61,8 @@ async def _serve_until_stopped(
         config = uvicorn.Config(
             create_app(service, settings),
             backlog=BACKLOG,
+            ws_max_size=MAX_WEBSOCKET_BYTES,
+            ws_per_message_deflate=False,
             log_config=None,
             access_log=False,
             server_header=False,
