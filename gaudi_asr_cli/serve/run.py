@@ -73,6 +73,8 @@ async def _serve_until_stopped(
         stop = _Stop(service, server)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.request)
+        # A client that reads the address may connect at once.
+        bound.listen(BACKLOG)
         announce(_url_of(bound), service)
         await server.serve(sockets=[bound])
     finally:
