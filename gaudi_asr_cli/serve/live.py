@@ -197,7 +197,7 @@ class _LiveStream:
 
         async def transcribe(audio: LiveAudio, is_final: bool) -> Transcript:
             served = await self._service.transcribe_samples(
-                model, audio.samples, replace(options, words=is_final)
+                model, audio.samples, replace(options, words=is_final, is_partial=not is_final)
             )
             return served.transcript
 

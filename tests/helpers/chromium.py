@@ -88,9 +88,7 @@ class Chromium:
             "return {x: box.x + box.width / 2, y: box.y + box.height / 2}; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
-            self.send(
-                "Input.dispatchMouseEvent", type=kind, **place, button="left", clickCount=1
-            )
+            self.send("Input.dispatchMouseEvent", type=kind, **place, button="left", clickCount=1)
 
     def press(self, key, code=None):
         """Press a key, such as Enter."""
@@ -163,9 +161,7 @@ def opened_chromium(folder, *, microphone=None):
             target = browser.send("Target.createTarget", url="about:blank")["targetId"]
             session = browser.send("Target.attachToTarget", targetId=target, flatten=True)
             tab = Chromium(socket, session["sessionId"])
-            browser.send(
-                "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder)
-            )
+            browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
             for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
                 tab.send(f"{domain}.enable")
             yield tab

@@ -33,6 +33,8 @@ MOST_PENDING = 3
 """Finished utterances that may wait for their transcripts; no audio is received beyond them."""
 PIECE_SAMPLES = SAMPLE_RATE_HZ // 4
 """Speech is detected in so many samples at once, and other tasks run in between."""
+COST_SHARE = 2.0
+"""A partial transcript that took a second is followed by another after two at the earliest."""
 ARRIVALS_S = LONGEST_UTTERANCE_S + 10.0
 """Times of arrival are held for so much audio."""
 
@@ -110,6 +112,7 @@ class LiveTranscriber:
         self._arrivals: deque[tuple[float, float]] = deque()
         self._draft: _Draft | None = None
         self._drafted_s = 0.0
+        self._cost_s = 0.0
         self._finals: asyncio.Queue[_Draft | None] = asyncio.Queue(MOST_PENDING)
         self._tasks: set[asyncio.Task[Transcript]] = set()
 
@@ -177,7 +180,9 @@ class LiveTranscriber:
         """Transcribe the utterance so far, if there is enough new audio and time for it."""
         new_s = self._finder.current_s - self._drafted_s
         is_busy = self._draft is not None and not self._draft.task.done()
-        if new_s < self._settings.partial_s or is_busy or not self._finals.empty():
+        if is_busy or not self._finals.empty() or not self._finder.is_speaking:
+            return
+        if new_s < max(self._settings.partial_s, COST_SHARE * self._cost_s):
             return
         if (audio := self._finder.current) is not None:
             self._start_draft(audio, is_final=False)
@@ -189,7 +194,9 @@ class LiveTranscriber:
         self._draft = _Draft(audio, self._spawn(self._transcribe_partly(audio, is_final)))
 
     async def _transcribe_partly(self, audio: LiveAudio, is_final: bool) -> Transcript:
+        started_s = time.perf_counter()
         transcript = await self._transcribe(audio, is_final)
+        self._cost_s = time.perf_counter() - started_s
         if self._draft is not None and self._draft.audio is audio:
             partial = PartialTranscript(audio.number, audio.start_s, audio.end_s, transcript.text)
             await self._emit(partial)

@@ -155,6 +155,11 @@ class UtteranceFinder:
         """Return the length of the current utterance so far, 0 where there is no speech."""
         return 0.0 if self._start is None else (self._frame - self._first) * VAD_FRAME_S
 
+    @property
+    def is_speaking(self) -> bool:
+        """Return whether the newest audio is speech of the current utterance."""
+        return self._start is not None and self._span_start is not None
+
     def push(self, samples: Samples) -> Iterator[LiveStep]:
         """Add samples (T,) at 16 kHz, and yield what they show."""
         joined = np.concatenate([self._rest, samples])
