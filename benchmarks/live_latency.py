@@ -1,12 +1,13 @@
 """Live transcription of a recording that is sent at real time: word error rate and latency.
 
-    python benchmarks/live_latency.py MODEL DATA [SPLIT] [--seconds 300] [--streams 1] [--speed 1]
+    python benchmarks/live_latency.py MODEL DATA [SPLIT] [--seconds 300] [--streams 1]
+    python benchmarks/live_latency.py demo demo test --normalizer basic
 
 The utterances of DATA (any layout, with text) are joined in random order, with pauses of 0.8 to 2 s
 of quiet noise between them, until the recording is `--seconds` long. `infer --vad on` transcribes
 it as a file; then a server of its own gets it over `--streams` WebSockets at once, in messages of
 100 ms, each when its audio would have been recorded. Printed: the word error rate of both against
-the references (whisper-english), and the percentiles of the time from the arrival of the end of
+the references, and the percentiles of the time from the arrival of the end of
 speech to the final transcript, as the server reports it and as this client measures it.
 """
 
@@ -54,10 +55,13 @@ class Streamed:
     partial: int = 0
 
 
-def join_utterances(data: str, split: str | None, seconds: float) -> tuple[np.ndarray, str]:
+def join_utterances(
+    data: str, split: str | None, seconds: float, skip: str | None = None
+) -> tuple[np.ndarray, str]:
     """Return a recording (T,) of at least `seconds`, and its text."""
     shuffle, noise = random.Random(1), np.random.default_rng(1)
-    utterances = [one for one in read_utterances(data, ReadOptions(split=split)) if one.text]
+    read = read_utterances(data, ReadOptions(split=split))
+    utterances = [one for one in read if one.text and not (skip and skip in str(one.audio.path))]
     parts: list[np.ndarray] = []
     texts: list[str] = []
     while sum(map(len, parts)) < seconds * SAMPLE_RATE_HZ:
@@ -125,8 +129,8 @@ def infer_file(model: str, audio: np.ndarray) -> str:
     return done.stdout
 
 
-def describe_rate(reference: str, hypothesis: str) -> str:
-    result = score([reference], [hypothesis], normalizer="whisper-english")
+def describe_rate(reference: str, hypothesis: str, normalizer: str) -> str:
+    result = score([reference], [hypothesis], normalizer=normalizer)
     return f"{result.wer:.2%} ({result.words.errors} errors of {result.words.reference_length})"
 
 
@@ -146,11 +150,15 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("split", nargs="?")
     parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--skip", help="leave out files with this in their path")
     parser.add_argument("--streams", type=int, default=1)
+    parser.add_argument("--normalizer", default="whisper-english")
     parser.add_argument("--speed", type=float, default=1.0, help="1 is real time")
     arguments = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    audio, reference = join_utterances(arguments.data, arguments.split, arguments.seconds)
+    audio, reference = join_utterances(
+        arguments.data, arguments.split, arguments.seconds, arguments.skip
+    )
     whole = infer_file(arguments.model, audio)
     with served(arguments.model) as url:
         streams = asyncio.run(_stream_all(url, audio, arguments))
@@ -162,7 +170,8 @@ def main() -> None:
     )
     print("| | infer --vad on | live |\n|---|---|---|")
     live = " ".join(streams[0].texts)
-    print(f"| WER | {describe_rate(reference, whole)} | {describe_rate(reference, live)} |")
+    rates = (describe_rate(reference, text, arguments.normalizer) for text in (whole, live))
+    print(f"| WER, {arguments.normalizer} | {' | '.join(rates)} |")
     reported = [one for stream in streams for one in stream.reported_s]
     measured = [one for stream in streams for one in stream.measured_s]
     print(f"| s after the end of speech, as reported | | {describe_times(reported)} |")

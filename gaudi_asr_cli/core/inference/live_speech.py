@@ -125,6 +125,7 @@ class UtteranceFinder:
         self._settings = settings
         self._pause_frames = max(1, round(settings.pause_s / VAD_FRAME_S))
         self._max_frames = int(settings.max_utterance_s / VAD_FRAME_S)
+        self._samples = 0
         self._rest = np.zeros(0, np.float32)
         self._frames: deque[Samples] = deque()
         self._probabilities: deque[float] = deque()
@@ -143,7 +144,7 @@ class UtteranceFinder:
     @property
     def duration_s(self) -> float:
         """Return the length of the audio so far."""
-        return self._frame * VAD_FRAME_S + len(self._rest) / SAMPLE_RATE_HZ
+        return self._samples / SAMPLE_RATE_HZ
 
     @property
     def current(self) -> LiveAudio | None:
@@ -162,6 +163,7 @@ class UtteranceFinder:
 
     def push(self, samples: Samples) -> Iterator[LiveStep]:
         """Add samples (T,) at 16 kHz, and yield what they show."""
+        self._samples += len(samples)
         joined = np.concatenate([self._rest, samples])
         whole = len(joined) - len(joined) % VAD_FRAME_SAMPLES
         self._rest = joined[whole:].copy()
@@ -233,7 +235,7 @@ class UtteranceFinder:
             np.concatenate(list(islice(self._frames, count))),
             self._first * VAD_FRAME_S,
             self._start * VAD_FRAME_S,
-            min(self._last + 1, to_frame) * VAD_FRAME_S,
+            min(min(self._last + 1, to_frame) * VAD_FRAME_S, self.duration_s),
         )
 
     def _end(self, to_frame: int) -> SpeechEnded:
