@@ -136,6 +136,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         ServiceSettings(device, hpu_mode.value, cards, max_queue, max_duration, timeout),
         ServerSettings(host, port, key, max_upload_mb << 20, upload_timeout),
         announce,
+        show_notice,
     )
 
 

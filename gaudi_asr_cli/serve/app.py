@@ -15,27 +15,36 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.serving.service import TranscriptionService
 from gaudi_asr_cli.serve.api_errors import ApiError, as_api_error
-from gaudi_asr_cli.serve.live import LiveObserver, live_routes
+from gaudi_asr_cli.serve.live import live_routes
+from gaudi_asr_cli.serve.live_metrics import LiveMetrics
+from gaudi_asr_cli.serve.metrics import ServerMetrics, ignore_notice, metrics_routes
 from gaudi_asr_cli.serve.page import page_routes
 from gaudi_asr_cli.serve.settings import ServerSettings
 from gaudi_asr_cli.serve.status import health_routes, model_routes
 from gaudi_asr_cli.serve.transcriptions import transcription_routes
 
-KEYED_PATHS = ("/v1/",)
-"""Paths that need the key, where there is one; pages and health need none."""
+KEYED_PATHS = ("/v1/", "/metrics")
+"""Starts of paths that need the key, where there is one; the page and health need none."""
 BEARER = "Bearer "
 
 
-def create_app(service: TranscriptionService, settings: ServerSettings) -> FastAPI:
-    """Return the application in front of a service."""
+def create_app(
+    service: TranscriptionService, settings: ServerSettings, metrics: ServerMetrics | None = None
+) -> FastAPI:
+    """Return the application in front of a service, of which `metrics` is the observer."""
+    counted = ServerMetrics(ignore_notice) if metrics is None else metrics
+    counted.watch(service)
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.include_router(transcription_routes(service, settings))
+    app.include_router(transcription_routes(service, settings, counted))
+    app.include_router(metrics_routes(counted))
     app.include_router(model_routes(service))
     app.include_router(health_routes(service))
-    app.include_router(live_routes(service, partial(_is_allowed, settings), LiveObserver()))
+    app.include_router(
+        live_routes(service, partial(_is_allowed, settings), LiveMetrics(counted.registry))
+    )
     app.include_router(page_routes())
     if settings.api_key is not None:
-        app.add_middleware(KeyCheck, key=settings.api_key)
+        app.add_middleware(KeyCheck, key=settings.api_key, metrics=counted)
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(AsrError, _answer_service_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
@@ -50,8 +59,9 @@ class KeyCheck:
     as its first message, which is the work of that route.
     """
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
+    def __init__(self, app: ASGIApp, key: str, metrics: ServerMetrics) -> None:
         self._app = app
+        self._metrics = metrics
         self._key = key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,6 +75,7 @@ class KeyCheck:
         missing = "Send the API key: Authorization: Bearer KEY."
         message = "The API key is wrong." if given else missing
         error = ApiError(401, message, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+        self._metrics.request_failed(error.status, error.code)
         await error.response()(scope, receive, send)
 
 

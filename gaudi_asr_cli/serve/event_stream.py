@@ -46,7 +46,8 @@ async def stream_events(start: StartWork, form: AudioForm) -> AsyncIterator[str]
         try:
             result = work.result()
         except AsrError as error:
-            yield f"event: error\ndata: {json_text({'error': as_api_error(error).to_json()})}\n\n"
+            # The status was sent long ago: the error is an event, which OpenAI's client raises.
+            yield "event: error\n" + _format_event({"error": as_api_error(error).to_json()})
             return
         for event in text.finish(result, form):
             yield _format_event(event)

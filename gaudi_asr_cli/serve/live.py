@@ -77,6 +77,9 @@ class LiveObserver:
     def stream_closed(self, seconds: float) -> None:
         """Count a stream that has ended after so much audio."""
 
+    def stream_failed(self, code: str) -> None:
+        """Count a stream that ends with an error."""
+
     def final_sent(self, latency_s: float) -> None:
         """Count a final transcript, and its time since the end of speech."""
 
@@ -209,6 +212,7 @@ class _LiveStream:
 
     async def fail(self, error: ApiError) -> None:
         """Send an error, and close the connection."""
+        self._observer.stream_failed(error.code or "")
         await self._send({"type": "error", "error": error.to_json()})
         default = CLOSE_FAILED if error.status >= 500 else CLOSE_POLICY
         await self._websocket.close(CLOSE_CODES.get(error.status, default))

@@ -18,6 +18,7 @@ from gaudi_asr_cli.core.serving.service import (
     TranscriptionService,
 )
 from gaudi_asr_cli.serve.app import create_app
+from gaudi_asr_cli.serve.metrics import Notify, ServerMetrics
 from gaudi_asr_cli.serve.scratch import opened_scratch
 from gaudi_asr_cli.serve.settings import ServerSettings
 
@@ -36,6 +37,7 @@ def run_server(
     limits: ServiceSettings,
     settings: ServerSettings,
     announce: Announce,
+    notify: Notify,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, and then finish what is in progress.
 
@@ -45,7 +47,7 @@ def run_server(
     """
     with bound_socket(settings.host, settings.port) as bound, opened_scratch() as scratch:
         placed = replace(settings, scratch=scratch)
-        asyncio.run(_serve_until_stopped(models, limits, placed, bound, announce))
+        asyncio.run(_serve_until_stopped(models, limits, placed, bound, announce, notify))
 
 
 async def _serve_until_stopped(
@@ -54,12 +56,14 @@ async def _serve_until_stopped(
     settings: ServerSettings,
     bound: socket.socket,
     announce: Announce,
+    notify: Notify,
 ) -> None:
-    service = TranscriptionService(models, limits)
+    metrics = ServerMetrics(notify)
+    service = TranscriptionService(models, limits, metrics)
     await service.start()
     try:
         config = uvicorn.Config(
-            create_app(service, settings),
+            create_app(service, settings, metrics),
             backlog=BACKLOG,
             ws_max_size=MAX_WEBSOCKET_BYTES,
             ws_per_message_deflate=False,

@@ -84,7 +84,7 @@ def _serve(
         if isinstance(message, CaseQuestion):
             send(CaseAnswer(recognizer.suggest_case(message.sample)))
         elif isinstance(message, LengthSample):
-            recognizer = _settle_shapes(recognizer, message.durations_s)
+            recognizer = settle_shapes(recognizer, message.durations_s)
         else:
             _transcribe_chunk(message, send, recognizer, setup)
 
@@ -106,7 +106,7 @@ def _find_least_chunk(recognizer: Recognizer) -> tuple[float, int]:
     return batching.batch_s * batches, 0
 
 
-def _settle_shapes(recognizer: Recognizer, durations_s: Sequence[float]) -> Recognizer:
+def settle_shapes(recognizer: Recognizer, durations_s: Sequence[float]) -> Recognizer:
     """Return the recogniser with the shapes of its batches chosen, where it has few."""
     from gaudi_asr_cli.core.inference.scheduling import settle_edges
 

@@ -47,20 +47,24 @@ class UnbatchedTranscriber:
         """Transcribe a clip of any length; a failure becomes the error of its result."""
         if clip.error is not None:
             return TimedResult(report_failure(clip, clip.error))
-        if clip.is_silent:
-            return TimedResult(report_success(clip, self._describe_silence(clip.utterance)))
         try:
-            if clip.is_long:
-                return self._transcribe_long(clip, partial(self.open_long, clip.utterance.audio))
-            if len(clip.samples) > self.recognizer.max_chunk_s * SAMPLE_RATE_HZ:
-                return self._transcribe_long(clip, lambda: iter([LoadedAudio(clip.samples)]))
-            return self._transcribe_whole(clip)
+            return self.attempt(clip)
         except AsrError as error:
             return TimedResult(report_failure(clip, error.message))
         except (RuntimeError, MemoryError) as error:
             # torch raises RuntimeError if memory runs out: this utterance was too long.
             first_line = str(error).partition("\n")[0]
             return TimedResult(report_failure(clip, first_line or type(error).__name__))
+
+    def attempt(self, clip: Clip) -> TimedResult:
+        """Transcribe a clip that was loaded, of any length; a failure is raised."""
+        if clip.is_silent:
+            return TimedResult(report_success(clip, self._describe_silence(clip.utterance)))
+        if clip.is_long:
+            return self._transcribe_long(clip, partial(self.open_long, clip.utterance.audio))
+        if len(clip.samples) > self.recognizer.max_chunk_s * SAMPLE_RATE_HZ:
+            return self._transcribe_long(clip, lambda: iter([LoadedAudio(clip.samples)]))
+        return self._transcribe_whole(clip)
 
     def _describe_silence(self, utterance: Utterance) -> Transcript:
         return Transcript(utterance.id, "", tokens=0 if self.recognizer.generates else None)

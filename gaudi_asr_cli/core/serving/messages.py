@@ -57,9 +57,10 @@ class RequestOptions:
 class OpenModel:
     """The model that a worker opens; the first message that it gets.
 
-    `max_duration_s` is the longest audio of a request.
+    `name` is what clients call it; `max_duration_s` is the longest audio of a request.
     """
 
+    name: str
     model: str
     options: InferenceOptions
     max_duration_s: float
@@ -67,16 +68,11 @@ class OpenModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelOpened:
-    """What a worker's recogniser is; its first message, unless opening failed.
-
-    `tasks` are those of `RequestOptions`; `rows` is the size of its batches, 1 for none.
-    """
+    """What a worker's recogniser is; its first message, unless opening failed."""
 
     device: str
     dtype: str
     notes: tuple[str, ...]
-    tasks: tuple[str, ...]
-    rows: int
 
 
 @dataclass(frozen=True, slots=True)

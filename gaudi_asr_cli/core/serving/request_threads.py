@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
-import logging
+import re
 import time
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,17 +19,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio, load_audio, read_duration_s
+from gaudi_asr_cli.core.data.timeline import forget_timelines
 from gaudi_asr_cli.core.errors import AsrError, DataError
+from gaudi_asr_cli.core.events import Noticed
 from gaudi_asr_cli.core.inference.long_form import LONG_S, open_blocks
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.prefetch import Clip
+from gaudi_asr_cli.core.inference.results import NOT_FINITE
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.unbatched import UnbatchedTranscriber
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Segment, Utterance
 from gaudi_asr_cli.core.serving.messages import (
     AudioRequest,
+    OpenModel,
     RequestDone,
     RequestFailed,
+    RequestOptions,
     RequestStarted,
     SegmentReady,
     ServedTranscript,
@@ -50,7 +56,9 @@ MOST_RECOGNIZERS = 32
 """Sets of options whose recogniser is kept; a language model takes a while to open."""
 SHORT_THREADS, MEDIUM_THREADS, LONG_THREADS, LIVE_THREADS = 32, 8, 4, 8
 """Requests that are transcribed at once: clips, audio up to ten minutes, longer, and live."""
-RETRY = "Send it again; if that fails too, the log of the server says more."
+FORGET_AFTER = 256
+"""Requests after which the headers of files are forgotten."""
+RETRY = "Send it again; if that fails too, the messages of the server say more."
 
 LIVE = "live"
 """The name of audio that is no file."""
@@ -111,33 +119,37 @@ class RequestThreads:
     """Transcribes requests, each on a thread, as `infer` does one file.
 
     Args:
-        recognizer: Opened with `options`; `scheduler` runs its network.
-        options: Those of the server.
+        recognizer: Its network is run by `scheduler`.
+        setup: What the recogniser was opened with.
         scheduler: Receives the calls of the network.
         send: Sends results, from any thread.
-        max_duration_s: Longest audio of a request, in seconds.
         readers: Files that are decoded at once.
     """
 
     def __init__(
         self,
         recognizer: Recognizer,
-        options: InferenceOptions,
+        setup: OpenModel,
         scheduler: CallScheduler,
         send: Send,
-        max_duration_s: float,
         readers: int,
     ) -> None:
-        self._recognizers = _Recognizers(recognizer, options)
+        self._recognizers = _Recognizers(recognizer, setup.options)
+        self._name = setup.name
         self._scheduler = scheduler
         self._send = send
-        self._max_duration_s = max_duration_s
+        self._max_duration_s = setup.max_duration_s
         self._reading = Semaphore(readers)
         self._jobs: dict[int, _Job] = {}
         self._short = _JobThreads(SHORT_THREADS, self._run, "short")
         self._medium = _JobThreads(MEDIUM_THREADS, self._run, "medium")
         self._long = _JobThreads(LONG_THREADS, self._run, "long")
         self._live = _JobThreads(LIVE_THREADS, self._run, "live")
+
+    def prepare(self) -> None:
+        """Make what the usual requests need, before the first of them."""
+        for words in (False, True):
+            self._recognizers.find(RequestOptions(words=words))
 
     def add(self, request: AudioRequest) -> None:
         """Transcribe a request when its turn comes."""
@@ -167,14 +179,17 @@ class RequestThreads:
         except RequestCancelledError:
             pass
         except AsrError as error:
-            self._send(_describe_error(request, error, self._recognizers.name))
-        except Exception as error:  # the client gets no internals, and other requests go on
-            logging.getLogger(__name__).exception("A request failed.")
+            self._send(_describe_error(request, error, self._recognizers.name, self._name))
+        except Exception as error:  # noqa: BLE001 - the client gets no internals, and other requests go on
+            self._send(Noticed(f"A request failed: {describe_place(error)}."))
             named = AsrError(
                 f"The audio was not transcribed: {type(error).__name__}.", remedy=RETRY
             )
-            self._send(_describe_error(request, named, self._recognizers.name))
+            self._send(_describe_error(request, named, self._recognizers.name, self._name))
         self._jobs.pop(request.number, None)
+        # The headers of files are remembered by their names, which never come again.
+        if request.number % FORGET_AFTER == 0:
+            forget_timelines()
 
     def _measure(self, request: AudioRequest) -> float:
         audio = request.audio
@@ -205,11 +220,11 @@ class RequestThreads:
             partial(self._open_blocks, ticket),
             self._reporter(request),
         )
-        done = transcriber.transcribe(clip).done
+        done = transcriber.attempt(clip).done
         if ticket.is_cancelled:
             raise RequestCancelledError
         if done.transcript is None:
-            raise DataError(done.error or "", remedy="Check the audio.")
+            raise AsrError(done.error or NOT_FINITE, remedy=RETRY)
         job.spent_s["compute"] = time.monotonic() - started_s - (ticket.waited_s - waited_s)
         job.spent_s["queue"] = ticket.waited_s
         return ServedTranscript(done.transcript, done.duration_s, job.spent_s, done.speech_s)
@@ -273,7 +288,7 @@ class _Recognizers:
     def max_chunk_s(self) -> float:
         return self._recognizer.max_chunk_s
 
-    def find(self, asked: Any) -> Recognizer:
+    def find(self, asked: RequestOptions) -> Recognizer:
         """Return the recogniser for the options of a request.
 
         Raises:
@@ -289,11 +304,23 @@ class _Recognizers:
             return self._known[options]
 
 
-def _describe_error(request: AudioRequest, error: AsrError, model: str) -> RequestFailed:
+def describe_place(error: BaseException) -> str:
+    """Return the type of an exception and the lines that raised it, without what it says.
+
+    Its message may hold parts of a request.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    places = " < ".join(f"{Path(one.filename).name}:{one.lineno}" for one in reversed(frames))
+    return f"{type(error).__name__} at {places}"
+
+
+def _describe_error(
+    request: AudioRequest, error: AsrError, model: str, served: str
+) -> RequestFailed:
     """Return the error in the words of the sender, who knows neither our file nor our folders."""
     path = str(request.audio) if isinstance(request.audio, Path) else LIVE
     message, remedy = (
-        text.replace(path, request.name).replace(model, "the model")
+        re.sub(rf"(?<!\w){re.escape(model)}(?!\w)", served, text.replace(path, request.name))
         for text in (error.message, error.remedy)
     )
-    return RequestFailed(request.number, type(error), message[:1].upper() + message[1:], remedy)
+    return RequestFailed(request.number, type(error), message, remedy)

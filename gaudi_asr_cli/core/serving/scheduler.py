@@ -45,7 +45,7 @@ class Ticket:
         return self.arrived_s + self.served_s + audio_s
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Waiting:
     """A call that waits for the network."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.errors import AsrError, UsageError
+from gaudi_asr_cli.core.events import Noticed
 from gaudi_asr_cli.core.inference.device_messages import WorkerFailed
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.worker_process import (
@@ -104,6 +105,9 @@ class ServiceObserver:
 
     def worker_ended(self, model: str, end: str) -> None:
         """Count a worker that has ended; `end` says how."""
+
+    def noticed(self, message: str) -> None:
+        """Report what the operator should know, without anything of a request."""
 
 
 @dataclass(eq=False, slots=True)
@@ -355,7 +359,7 @@ class TranscriptionService:
         process = start_process(SERVING_WORKER, share)
         with suppress(OSError):
             process.connection.send(
-                OpenModel(model.model, model.options, self.settings.max_duration_s)
+                OpenModel(model.name, model.model, model.options, self.settings.max_duration_s)
             )
         return process
 
@@ -390,6 +394,13 @@ class TranscriptionService:
                 self._finish(worker, number, result)
             case RequestFailed(number=number):
                 self._finish(worker, number, message.to_error())
+            case _:
+                self._report(name, message)
+
+    def _report(self, name: str, message: Any) -> None:
+        match message:
+            case Noticed():
+                self._observer.noticed(f"{name}: {message.message}")
             case BatchDone(rows=rows, requests=requests):
                 self._observer.batch_done(name, rows, requests)
             case _:

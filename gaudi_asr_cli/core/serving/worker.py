@@ -9,21 +9,26 @@ import os
 import sys
 import threading
 import warnings
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.errors import AsrError
-from gaudi_asr_cli.core.inference.device_worker import MessageSender
+from gaudi_asr_cli.core.inference.device_worker import MessageSender, settle_shapes
 
 if TYPE_CHECKING:
+    from gaudi_asr_cli.core.inference.network_queue import NetworkCall
     from gaudi_asr_cli.core.inference.recognizer import Recognizer
-    from gaudi_asr_cli.core.serving.messages import ModelOpened, OpenModel
+    from gaudi_asr_cli.core.serving.messages import OpenModel
     from gaudi_asr_cli.core.serving.request_threads import RequestThreads
 
 READERS = 1
 """Files that are decoded at once, for a network on the CPU; it needs the other cores."""
 BATCH_READERS = 4
 """The same for an accelerator."""
+SERVED_DURATIONS_S = tuple(range(1, 31))
+"""Lengths of clips, in seconds, for which the shapes of batches are chosen; no request is known."""
 
 
 def run_serving_worker(connection: Connection, device: str, hpu_mode: str) -> None:
@@ -50,19 +55,20 @@ def run_serving_worker(connection: Connection, device: str, hpu_mode: str) -> No
 def _serve_requests(
     connection: Connection, send: MessageSender, recognizer: Recognizer, setup: OpenModel
 ) -> None:
-    from gaudi_asr_cli.core.serving.messages import BatchDone
+    from gaudi_asr_cli.core.serving.messages import BatchDone, ModelOpened
     from gaudi_asr_cli.core.serving.request_threads import RequestThreads
     from gaudi_asr_cli.core.serving.scheduler import CallScheduler
 
     def report(rows: int, requests: int) -> None:
         send(BatchDone(rows, requests))
 
+    recognizer = settle_shapes(recognizer, SERVED_DURATIONS_S)
     scheduler = CallScheduler(recognizer, _count_lanes(recognizer), report)
     readers = BATCH_READERS if recognizer.device.prefers_batching else READERS
-    requests = RequestThreads(
-        recognizer, setup.options, scheduler, send, setup.max_duration_s, readers
-    )
-    send(_describe(recognizer))
+    requests = RequestThreads(recognizer, setup, scheduler, send, readers)
+    requests.prepare()
+    run_each_shape(recognizer)
+    send(ModelOpened(recognizer.device.name, recognizer.dtype, recognizer.notes))
     threading.Thread(target=_read_requests, args=(connection, requests), daemon=True).start()
     scheduler.serve()
 
@@ -74,14 +80,31 @@ def _count_lanes(recognizer: Recognizer) -> int:
     return max(recognizer.parallel, len(os.sched_getaffinity(0)))
 
 
-def _describe(recognizer: Recognizer) -> ModelOpened:
-    from gaudi_asr_cli.core.serving.messages import ModelOpened
+def run_each_shape(recognizer: Recognizer) -> None:
+    """Run the network on silence of each shape of its batches.
+
+    A device that compiles for each shape does so before the first request comes.
+    """
+    import numpy as np
+
+    from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioSpan, Utterance
 
     batching = recognizer.batching
-    rows = 1 if batching is None else batching.batch_size(recognizer.max_chunk_s)
-    return ModelOpened(
-        recognizer.device.name, recognizer.dtype, recognizer.notes, ("transcribe",), rows
-    )
+    edges_s = batching.edges_s if batching is not None and batching.static_shapes else ()
+    queued = recognizer.queued(_DirectQueue(recognizer))
+    for seconds in sorted({1.0, *edges_s}):
+        silence = np.zeros(int(seconds * SAMPLE_RATE_HZ), dtype=np.float32)
+        queued.infer(silence, Utterance("silence", AudioSpan(Path("silence"))))
+
+
+@dataclass(frozen=True, slots=True)
+class _DirectQueue:
+    """Runs each call at once on the calling thread; see `NetworkQueue`."""
+
+    recognizer: Recognizer
+
+    def run(self, call: NetworkCall) -> Any:
+        return self.recognizer.run_calls([call])[0]
 
 
 def _read_requests(connection: Connection, requests: RequestThreads) -> None:
