@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hmac
-import logging
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gaudi_asr_cli.core.errors import AsrError
+from gaudi_asr_cli.core.serving.places import describe_place
 from gaudi_asr_cli.core.serving.service import TranscriptionService
 from gaudi_asr_cli.serve.api_errors import ApiError, as_api_error
 from gaudi_asr_cli.serve.live import live_routes
@@ -22,6 +24,7 @@ from gaudi_asr_cli.serve.page import page_routes
 from gaudi_asr_cli.serve.settings import ServerSettings
 from gaudi_asr_cli.serve.status import health_routes, model_routes
 from gaudi_asr_cli.serve.transcriptions import transcription_routes
+from gaudi_asr_cli.serve.unread_bodies import UnreadBodies
 
 KEYED_PATHS = ("/v1/", "/metrics")
 """Starts of paths that need the key, where there is one; the page and health need none."""
@@ -39,16 +42,15 @@ def create_app(
     app.include_router(metrics_routes(counted))
     app.include_router(model_routes(service))
     app.include_router(health_routes(service))
-    app.include_router(
-        live_routes(service, partial(_is_allowed, settings), LiveMetrics(counted.registry))
-    )
+    app.include_router(live_routes(service, partial(_is_allowed, settings), LiveMetrics(counted)))
     app.include_router(page_routes())
     if settings.api_key is not None:
         app.add_middleware(KeyCheck, key=settings.api_key, metrics=counted)
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(AsrError, _answer_service_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_exception_handler(Exception, _answer_bug)
+    app.add_exception_handler(Exception, _bug_handler(counted))
+    app.add_middleware(UnreadBodies, limit=settings.max_upload_bytes)
     return app
 
 
@@ -105,6 +107,13 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     return ApiError(error.status_code, message, headers=headers).response()
 
 
-async def _answer_bug(request: Request, error: Exception) -> Response:
-    logging.getLogger(__name__).error("A request failed: %s", type(error).__name__)
-    return ApiError(500, "The server failed.", "server_error", kind="server_error").response()
+def _bug_handler(
+    metrics: ServerMetrics,
+) -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:
+    async def answer_bug(request: Request, error: Exception) -> Response:
+        answer = ApiError(500, "The server failed.", "server_error", kind="server_error")
+        metrics.noticed(f"A request failed: {describe_place(error)}.")
+        metrics.request_failed(answer.status, answer.code)
+        return answer.response()
+
+    return answer_bug

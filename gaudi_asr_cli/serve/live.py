@@ -20,6 +20,7 @@ from gaudi_asr_cli.core.inference.live_speech import LiveAudio, open_live_detect
 from gaudi_asr_cli.core.json_text import json_text
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Transcript
 from gaudi_asr_cli.core.serving.messages import RequestOptions
+from gaudi_asr_cli.core.serving.places import describe_place
 from gaudi_asr_cli.core.serving.service import TranscriptionService
 from gaudi_asr_cli.serve.api_errors import ApiError, as_api_error
 from gaudi_asr_cli.serve.form_fields import find_served
@@ -64,6 +65,7 @@ class LiveLimits:
 
 
 DEFAULT_LIMITS = LiveLimits()
+SERVER_FAILED = ApiError(500, "The server failed.", "server_error", kind="server_error")
 IsAllowed = Callable[[str], bool]
 """Returns whether a client with this key may use the server."""
 
@@ -79,6 +81,9 @@ class LiveObserver:
 
     def stream_failed(self, code: str) -> None:
         """Count a stream that ends with an error."""
+
+    def noticed(self, message: str) -> None:
+        """Report what the operator should read."""
 
     def final_sent(self, latency_s: float) -> None:
         """Count a final transcript, and its time since the end of speech."""
@@ -110,6 +115,11 @@ def live_routes(
                 await live.fail(error)
             except AsrError as error:
                 await live.fail(as_api_error(error))
+            except WebSocketDisconnect:
+                raise
+            except Exception as error:  # noqa: BLE001 - the client gets no internals
+                observer.noticed(f"A live stream failed: {describe_place(error)}.")
+                await live.fail(SERVER_FAILED)
 
     return router
 

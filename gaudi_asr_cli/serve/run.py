@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import uvicorn
 
@@ -27,6 +29,8 @@ BACKLOG = 2048
 
 MAX_WEBSOCKET_BYTES = 1 << 20
 """Longer messages of live streams end the connection; their route rejects shorter ones too."""
+QUIET_LOGGERS = ("python_multipart", "uvicorn.error")
+"""Their messages hold parts of requests; `ServerMetrics` reports what fails."""
 
 Announce = Callable[[str, TranscriptionService], None]
 """Receives the address of the server and its service, once it is ready."""
@@ -45,6 +49,8 @@ def run_server(
         MachineError: The address cannot be bound.
         AsrError: A model cannot be opened.
     """
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with bound_socket(settings.host, settings.port) as bound, opened_scratch() as scratch:
         placed = replace(settings, scratch=scratch)
         asyncio.run(_serve_until_stopped(models, limits, placed, bound, announce, notify))
@@ -72,20 +78,26 @@ async def _serve_until_stopped(
             server_header=False,
             lifespan="off",
         )
-        server = _Server(config)
+        server = _Server(config, partial(announce, _url_of(bound), service))
         loop = asyncio.get_running_loop()
         stop = _Stop(service, server)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.request)
-        # A client that reads the address may connect at once.
-        bound.listen(BACKLOG)
-        announce(_url_of(bound), service)
         await server.serve(sockets=[bound])
     finally:
         await service.close()
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_startup: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_startup = on_startup
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, and only then say so."""
+        await super().startup(sockets)
+        self._on_startup()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to `_Stop`: new requests are answered while others are finished."""
@@ -113,16 +125,14 @@ class _Stop:
 
 @contextlib.contextmanager
 def bound_socket(host: str, port: int) -> Iterator[socket.socket]:
-    """Bind an address, before the models are opened.
+    """Bind an address before the models are opened; until then connections wait.
 
     Raises:
         MachineError: It is not one of this machine, or is in use.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
+        bound = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         raise MachineError(
             f"The address {host}:{port} cannot be used: {error.strerror or error}.",

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from helpers.chromium import find_chromium, opened_chromium
-from helpers.running_server import running_server
+from helpers.served import running_server
 from helpers.spoken import NUMBERS, speak_numbers
 
 pytestmark = [
@@ -20,9 +20,9 @@ def numbers(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def url():
-    with running_server("--model", "demo") as (url, _):
-        yield url
+def url(tmp_path_factory):
+    with running_server(tmp_path_factory.mktemp("server"), "--model", "demo") as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -113,9 +113,9 @@ def test_the_page_fits_a_phone(tab, numbers):
 
 
 def test_a_recording_is_transcribed_while_it_is_made_and_the_key_is_asked_for(numbers, tmp_path):
-    server = running_server("--model", "demo", env={"GAUDI_ASR_API_KEY": KEY})
-    with server as (url, _), opened_chromium(tmp_path, microphone=numbers) as tab:
-        tab.open(url)
+    started = running_server(tmp_path / "server", "--model", "demo", env={"GAUDI_ASR_API_KEY": KEY})
+    with started as server, opened_chromium(tmp_path, microphone=numbers) as tab:
+        tab.open(server.url)
         tab.wait_for("document.activeElement === key")
         tab.send("Input.insertText", text="wrong")
         tab.press("Tab")

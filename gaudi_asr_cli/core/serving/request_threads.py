@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import re
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ from gaudi_asr_cli.core.serving.messages import (
     SegmentReady,
     ServedTranscript,
 )
+from gaudi_asr_cli.core.serving.places import describe_place
 from gaudi_asr_cli.core.serving.scheduler import (
     LIVE_LEAD_S,
     CallScheduler,
@@ -302,16 +302,6 @@ class _Recognizers:
             if len(self._known) > MOST_RECOGNIZERS:
                 self._known.popitem(last=False)
             return self._known[options]
-
-
-def describe_place(error: BaseException) -> str:
-    """Return the type of an exception and the lines that raised it, without what it says.
-
-    Its message may hold parts of a request.
-    """
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    places = " < ".join(f"{Path(one.filename).name}:{one.lineno}" for one in reversed(frames))
-    return f"{type(error).__name__} at {places}"
 
 
 def _describe_error(

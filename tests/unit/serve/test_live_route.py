@@ -32,7 +32,7 @@ class FakeService:
         self.settings = ServiceSettings(max_duration_s=20)
         self.is_draining = False
         self.is_full = False
-        self.fails = False
+        self.failure = None
         self.asked = []
         self.admitted = 0
 
@@ -48,8 +48,8 @@ class FakeService:
 
     async def transcribe_samples(self, model, samples, options):
         self.asked.append((model, options))
-        if self.fails:
-            raise DataError("It cannot be read.", remedy="Send other audio.")
+        if self.failure is not None:
+            raise self.failure
         await asyncio.sleep(0)
         length_s = len(samples) / 16_000
         word = WordTiming("word", 0.4, 0.8, None)
@@ -68,6 +68,9 @@ class Counts(LiveObserver):
 
     def final_sent(self, latency_s):
         self.seen.append("final")
+
+    def noticed(self, message):
+        self.seen.append(message)
 
 
 def by_level(samples):
@@ -274,12 +277,23 @@ def test_a_server_that_ends_sends_what_was_said_and_closes(service):
 
 
 def test_a_failed_transcription_is_an_error_of_the_stream(service):
-    service.fails = True
+    service.failure = DataError("It cannot be read.", remedy="Send other audio.")
     with served(service) as url:
         events, code = talk(url, {"type": "start", "model": "one"}, SPEECH)
 
     assert events[-1]["error"]["message"] == "It cannot be read."
     assert code == 1008
+
+
+def test_a_bug_is_reported_without_what_was_said_and_the_client_gets_no_internals(service):
+    service.failure = ValueError("my secret words")
+    counts = Counts()
+    with served(service, observer=counts) as url:
+        events, code = talk(url, {"type": "start", "model": "one"}, SPEECH)
+
+    assert (events[-1]["error"]["message"], code) == ("The server failed.", 1011)
+    (notice,) = [one for one in counts.seen if "ValueError" in str(one)]
+    assert "secret" not in notice
 
 
 def test_a_client_that_goes_away_leaves_nothing_behind(service):
