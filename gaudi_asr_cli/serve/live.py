@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
 
 STREAM_PATH = "/v1/audio/stream"
-POLL_S = 0.5
+LIVE_POLL_S = 0.5
 """How often a stream that waits for audio looks whether the server is about to end."""
 CLOSE_NORMAL, CLOSE_POLICY, CLOSE_TOO_BIG, CLOSE_FAILED = 1000, 1008, 1009, 1011
 CLOSE_RESTARTING, CLOSE_LATER = 1012, 1013
@@ -292,7 +292,7 @@ class _LiveStream:
         deadline_s = time.monotonic() + timeout_s
         try:
             while not receiving.done():
-                await asyncio.wait({receiving}, timeout=POLL_S)
+                await asyncio.wait({receiving}, timeout=LIVE_POLL_S)
                 if receiving.done():
                     break
                 if self._service.is_draining:

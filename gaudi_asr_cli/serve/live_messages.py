@@ -11,9 +11,10 @@ from gaudi_asr_cli.core.inference.live import FinalTranscript, LiveEvent, Partia
 from gaudi_asr_cli.core.inference.live_speech import LiveSettings
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
 from gaudi_asr_cli.serve.api_errors import ApiError
-from gaudi_asr_cli.serve.live_pcm import ENCODINGS
+from gaudi_asr_cli.serve.live_pcm import LIVE_ENCODINGS
 
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 192_000
+LIVE_RATES_HZ = (8_000, 192_000)
+"""The lowest and highest rate of samples."""
 DEFAULT_ENCODING = "s16le"
 TEXTS = ("model", "language", "prompt", "encoding", "api_key")
 """Fields of a start message that are text; the others are numbers."""
@@ -31,7 +32,7 @@ class StartMessage:
         model: Name of the model; None is the only one.
         language: Spoken language.
         prompt: Text before the audio (Whisper).
-        encoding: A key of `ENCODINGS`.
+        encoding: A key of `LIVE_ENCODINGS`.
         sample_rate: Rate of the samples in Hz.
         api_key: The key, from clients that cannot send headers.
         settings: How the audio is divided into utterances.
@@ -73,13 +74,12 @@ def read_start(message: Mapping[str, Any], defaults: Mapping[str, str]) -> Start
         raise invalid_field(unknown[0][:40], f"one of {', '.join(sorted(known))}")
     texts = {name: _read_text(message, name) or defaults.get(name) for name in TEXTS}
     encoding = texts.pop("encoding") or DEFAULT_ENCODING
-    if encoding not in ENCODINGS:
-        raise invalid_field("encoding", f"one of {', '.join(ENCODINGS)}")
+    if encoding not in LIVE_ENCODINGS:
+        raise invalid_field("encoding", f"one of {', '.join(LIVE_ENCODINGS)}")
     rate_hz = message.get("sample_rate", SAMPLE_RATE_HZ)
-    if type(rate_hz) is not int or not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
-        raise invalid_field(
-            "sample_rate", f"a whole number from {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}"
-        )
+    low_hz, high_hz = LIVE_RATES_HZ
+    if type(rate_hz) is not int or not low_hz <= rate_hz <= high_hz:
+        raise invalid_field("sample_rate", f"a whole number from {low_hz} to {high_hz}")
     settings = LiveSettings(
         **{ours: _read_seconds(message, name) for name, ours in SETTINGS.items() if name in message}
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-ENCODINGS = {"s16le": ("<i2", 1 / 32768), "f32le": ("<f4", 1.0)}
+LIVE_ENCODINGS = {"s16le": ("<i2", 1 / 32768), "f32le": ("<f4", 1.0)}
 """Encodings of samples: NumPy's name of the type, and the factor to full scale."""
 
 
@@ -21,7 +21,7 @@ class PcmReader:
     """Decodes mono PCM that comes in pieces, which may end inside a sample, and resamples it."""
 
     def __init__(self, encoding: str, rate_hz: int) -> None:
-        kind, self._scale = ENCODINGS[encoding]
+        kind, self._scale = LIVE_ENCODINGS[encoding]
         self._type = np.dtype(kind)
         self._rest = b""
         self._resampler = None
