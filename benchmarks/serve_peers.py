@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -232,8 +233,9 @@ async def latency_beside(port: str, clip: Path, hour: Path, count: int) -> list[
         await client.writer.drain()
         await asyncio.sleep(2)
         latencies = await latencies_of(port, clip, count)
-        if client.reader._buffer:
-            print("  (the long file was done before the last clip)")
+        with contextlib.suppress(asyncio.TimeoutError):
+            answer = await asyncio.wait_for(client.reader.readline(), 0.1)
+            print(f"  (the long file was answered before the last clip: {answer!r})")
         return latencies
 
 
