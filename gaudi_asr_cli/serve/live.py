@@ -209,8 +209,10 @@ class _LiveStream:
         options = RequestOptions(language=start.language, prompt=start.prompt)
 
         async def transcribe(audio: LiveAudio, is_final: bool) -> Transcript:
+            asked = replace(options, words=is_final, is_partial=not is_final)
+            # Final transcripts go before those of all clients, partial ones wait among these.
             served = await self._service.transcribe_samples(
-                model, audio.samples, replace(options, words=is_final, is_partial=not is_final)
+                model, audio.samples, asked, is_live=is_final
             )
             return served.transcript
 

@@ -114,6 +114,8 @@ class LiveTranscriber:
         self._drafted_s = 0.0
         self._cost_s = 0.0
         self._finals: asyncio.Queue[_Draft | None] = asyncio.Queue(MOST_PENDING)
+        self._unfinished = 0
+        """Utterances that have ended, and whose final transcript was not emitted yet."""
         self._tasks: set[asyncio.Task[Transcript]] = set()
 
     @property
@@ -174,13 +176,14 @@ class LiveTranscriber:
             if draft is not None:
                 draft.task.cancel()
             draft = _Draft(ended.audio, self._spawn(self._transcribe(ended.audio, True)))
+        self._unfinished += 1
         await self._finals.put(draft)
 
     def _start_partial(self) -> None:
         """Transcribe the utterance so far, if there is enough new audio and time for it."""
         new_s = self._finder.current_s - self._drafted_s
         is_busy = self._draft is not None and not self._draft.task.done()
-        if is_busy or not self._finals.empty() or not self._finder.is_speaking:
+        if is_busy or self._unfinished or not self._finder.is_speaking:
             return
         if new_s < max(self._settings.partial_s, COST_SHARE * self._cost_s):
             return
@@ -228,6 +231,7 @@ class LiveTranscriber:
                 time.perf_counter() - self._arrival_of(audio.end_s),
             )
             await self._emit(final)
+            self._unfinished -= 1
 
 
 def _shift(transcript: Transcript, by_s: float) -> Transcript:

@@ -46,7 +46,8 @@ class FakeService:
         finally:
             self.admitted -= 1
 
-    async def transcribe_samples(self, model, samples, options):
+    async def transcribe_samples(self, model, samples, options, *, is_live):
+        assert is_live == (not options.is_partial)
         self.asked.append((model, options))
         if self.failure is not None:
             raise self.failure
