@@ -55,7 +55,7 @@ class LiveLimits:
         max_streams: Streams at once.
         max_message_bytes: Longest message of a client.
         start_timeout_s: Longest time until the first message.
-        idle_timeout_s: Longest time without a message.
+        idle_timeout_s: Longest time without a message, and until one is received.
     """
 
     max_streams: int = 32
@@ -324,5 +324,14 @@ class _LiveStream:
             self._observer.final_sent(event.latency_s)
 
     async def _send(self, message: Mapping[str, Any]) -> None:
+        """Send a message.
+
+        Raises:
+            WebSocketDisconnect: The client does not receive, or has gone.
+        """
         async with self._sending:
-            await self._websocket.send_text(json_text(message))
+            sending = self._websocket.send_text(json_text(message))
+            try:
+                await asyncio.wait_for(sending, self._limits.idle_timeout_s)
+            except asyncio.TimeoutError:
+                raise WebSocketDisconnect(CLOSE_POLICY) from None

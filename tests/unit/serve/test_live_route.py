@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ class FakeService:
         self.is_draining = False
         self.is_full = False
         self.failure = None
+        self.text = None
         self.asked = []
         self.admitted = 0
 
@@ -53,6 +55,8 @@ class FakeService:
             raise self.failure
         await asyncio.sleep(0)
         length_s = len(samples) / 16_000
+        if self.text is not None:
+            return ServedTranscript(Transcript("live", self.text), length_s, {})
         word = WordTiming("word", 0.4, 0.8, None)
         return ServedTranscript(Transcript("live", f"{length_s:.1f} s", (word,)), length_s, {})
 
@@ -295,6 +299,22 @@ def test_a_bug_is_reported_without_what_was_said_and_the_client_gets_no_internal
     assert (events[-1]["error"]["message"], code) == ("The server failed.", 1011)
     (notice,) = [one for one in counts.seen if "ValueError" in str(one)]
     assert "secret" not in notice
+
+
+def test_a_client_that_does_not_receive_loses_its_place(service):
+    service.text = "much " * (1 << 20)
+    with (
+        served(service, idle_timeout_s=0.5) as url,
+        connect(url, proxy=None, max_queue=1, max_size=None, close_timeout=0.1) as socket,
+    ):
+        socket.send(json.dumps({"type": "start", "model": "one"}))
+        for _ in range(8):
+            socket.send(SPEECH)
+        until_s = time.monotonic() + 10
+        while service.admitted and time.monotonic() < until_s:
+            time.sleep(0.05)
+
+        assert service.admitted == 0
 
 
 def test_a_client_that_goes_away_leaves_nothing_behind(service):
