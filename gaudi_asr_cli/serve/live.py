@@ -293,18 +293,17 @@ class _LiveStream:
         receiving = asyncio.ensure_future(self._websocket.receive())
         deadline_s = time.monotonic() + timeout_s
         try:
-            while not receiving.done():
-                await asyncio.wait({receiving}, timeout=LIVE_POLL_S)
-                if receiving.done():
-                    break
+            while True:
                 if self._service.is_draining:
                     self._is_draining = True
                     return None
+                await asyncio.wait({receiving}, timeout=LIVE_POLL_S)
+                if receiving.done():
+                    return self._check(receiving.result())
                 if time.monotonic() > deadline_s:
                     raise ApiError(408, f"No message came within {timeout_s:g} s.", "idle_timeout")
         finally:
             receiving.cancel()
-        return self._check(receiving.result())
 
     def _check(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         if message["type"] == "websocket.disconnect":

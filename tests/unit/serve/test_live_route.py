@@ -272,13 +272,18 @@ def test_too_many_streams_and_a_full_queue_are_told_to_come_later(service):
     assert (full[0]["error"]["code"], full_code) == ("queue_full", 1013)
 
 
-def test_a_server_that_ends_sends_what_was_said_and_closes(service):
-    with served(service) as url, connect(url, proxy=None) as socket:
-        socket.send(json.dumps({"type": "start", "model": "one"}))
-        socket.send(pcm((1, 0.5)))
-        socket.recv(timeout=20)
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_server_that_ends_sends_what_was_said_and_closes(service, goes_on):
+    with served(service) as url, connect(url, proxy=None) as connection:
+        connection.send(json.dumps({"type": "start", "model": "one"}))
+        connection.send(pcm((1, 0.5)))
+        connection.recv(timeout=20)
         service.is_draining = True
-        events, code = read_events(socket)
+        with contextlib.suppress(ConnectionClosed):
+            for _ in range(500 if goes_on else 0):
+                connection.send(bytes(320))
+                time.sleep(0.01)
+        events, code = read_events(connection)
 
     assert kinds(events)[-2:] == ["final", "done"]
     assert code == 1012
