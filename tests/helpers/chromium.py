@@ -129,7 +129,7 @@ class Chromium:
 
 @contextlib.contextmanager
 def opened_chromium(folder, *, microphone=None):
-    """Start a Chromium with its profile and downloads in a folder; `microphone` is a WAV file, repeated."""
+    """Start a Chromium with its files in a folder; `microphone` is a WAV file that it repeats."""
     from websockets.sync.client import connect
 
     folder = Path(folder)
