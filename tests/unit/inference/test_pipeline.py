@@ -11,6 +11,8 @@ from helpers.tiny_models import save_tiny_model
 from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.data.buckets import Batching
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
+from gaudi_asr_cli.core.decoding.lm.arpa import write_arpa
+from gaudi_asr_cli.core.decoding.lm.kneser_ney import estimate_kneser_ney
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError, MachineError
 from gaudi_asr_cli.core.events import Noticed
@@ -109,6 +111,25 @@ def test_text_does_not_depend_on_batch_bucket_or_padding(
     assert texts(results) == texts(expected)
     assert [one.utterance_id for one in results] == [one.utterance_id for one in expected]
     assert [one.duration_s for one in results] == [one.duration_s for one in expected]
+
+
+def test_a_search_with_a_language_model_does_not_depend_on_batches(open_model, tmp_path):
+    lm = tmp_path / "lm.arpa"
+    write_arpa(estimate_kneser_ney([["a", "ab"], ["ab", "cab"], ["bad", "a"]], 2).model, lm)
+    options = InferenceOptions(
+        lm=str(lm), beams=20, hotwords=("bad",), n_best=3, batch_s=3.0, buckets=2
+    )
+    loader = NoiseLoader(LENGTHS)
+
+    found = [
+        transcribe_clips(accelerate(open_model("large", device), options), loader)
+        for device in (PLAIN_CPU, BATCHING_CPU, COMPILING_CPU)
+    ]
+
+    assert any(texts(found[0]))
+    assert texts(found[1]) == texts(found[2]) == texts(found[0])
+    n_best = [[[one.text for one in done.transcript.n_best] for done in one] for one in found]
+    assert n_best[1] == n_best[2] == n_best[0]
 
 
 @pytest.mark.parametrize("shape", ["base", "large"])
