@@ -7,7 +7,7 @@ r"""Recall of rare words with hotwords, and their false insertions, on synthesis
     gaudi-asr lm DIR/train.txt --order 3 --out DIR/lm.arpa
     python benchmarks/spoken_hotwords.py score DIR
 
-An invented language with the spelling of Italian, so that letters follow from the sounds: 1,500
+An invented language written as Italian is, so that letters follow from sounds: 1,500
 words of two to four syllables, spoken by espeak-ng in noise. 20 further words stand in half of the
 400 test sentences, and in no training text. Speakers of train, dev and test differ. Prints recall,
 false insertions and the word error rate for weights of the hotwords.

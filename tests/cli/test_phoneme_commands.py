@@ -76,7 +76,7 @@ def test_a_model_of_phonemes_aligns_the_phonemes_of_a_text(corpora, pretrained, 
 
     line = json.loads(done.stdout)
     assert (done.exit_code, line["error"]) == (0, None)
-    assert [word["word"] for word in line["words"]] == ["t", "u", "tː", "ɪ"]
+    assert [word["word"] for word in line["words"]] == ["t", "u", "tː", "ɪ"]  # noqa: RUF001
     assert "those of the text are aligned (it)" in done.stderr
     assert unknown.exit_code == 4
     assert "phonemes that the model lacks: 'tʃ'" in unknown.stderr
