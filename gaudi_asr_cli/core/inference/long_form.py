@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil, inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,6 +62,14 @@ ReportSegment = Callable[[Segment], None]
 """Receives each part of long audio as soon as its text is known, before the whole transcript."""
 
 
+@dataclass(frozen=True, slots=True)
+class InferredLong:
+    """Long audio that the network has computed; `decode` makes the transcript, on any thread."""
+
+    lost_s: float
+    decode: Callable[[], LongFormResult]
+
+
 class BlockCounter:
     """Counts the samples of blocks that were read, and the seconds that were lost."""
 
@@ -83,15 +92,15 @@ class BlockCounter:
         return self._samples / SAMPLE_RATE_HZ
 
 
-def transcribe_long(
+def infer_long(
     infer: Callable[[Samples], Emissions],
     geometry: FrameGeometry,
     blocks: Iterable[LoadedAudio],
     decoder: Decoder,
     utterance: Utterance,
     report: ReportSegment | None = None,
-) -> LongFormResult:
-    """Transcribe audio of any length, with only a block and a chunk in memory.
+) -> InferredLong:
+    """Run the network on audio of any length, with only a block and a chunk in memory.
 
     Args:
         infer: Computes emissions (1, F, V) of samples (T,).
@@ -99,20 +108,36 @@ def transcribe_long(
         blocks: The audio, in order, from `open_blocks`.
         decoder: Keeps a few bytes per frame and assembles the text at the end.
         utterance: The utterance that the audio belongs to.
-        report: Receives the text of each chunk.
+        report: Receives the text of each chunk, from a thread that decodes it.
+
+    Returns:
+        The audio to be decoded; the network may compute other audio meanwhile.
     """
     counter = BlockCounter()
-    parts, from_s = [], 0.0
-    for emissions in infer_chunks(infer, counter.count(blocks), geometry):
-        part = decoder.condense(emissions, 0)
-        parts.append(part)
-        to_s = from_s + int(emissions.frames[0]) * emissions.frame_s
-        if report is not None:
-            report(Segment(decoder.assemble([part], utterance).text, from_s, to_s))
-        from_s = to_s
+    parts: list[Any] = []
+    from_s = 0.0
+
+    def report_part(part: Any, start_s: float, end_s: float) -> None:
+        assert report is not None  # noqa: S101 - only then is it called
+        report(Segment(decoder.assemble([part], utterance).text, start_s, end_s))
+
+    with ThreadPoolExecutor(1, "decode-segments") as pool:
+        reports = []
+        for emissions in infer_chunks(infer, counter.count(blocks), geometry):
+            parts.append(decoder.condense(emissions, 0))
+            to_s = from_s + int(emissions.frames[0]) * emissions.frame_s
+            if report is not None:
+                reports.append(pool.submit(report_part, parts[-1], from_s, to_s))
+            from_s = to_s
+    for one in reports:
+        one.result()
     duration_s = counter.duration_s
     measured = replace(utterance, audio=replace(utterance.audio, duration_s=duration_s))
-    return LongFormResult(decoder.assemble(parts, measured), duration_s, counter.lost_s)
+
+    def decode() -> LongFormResult:
+        return LongFormResult(decoder.assemble(parts, measured), duration_s, counter.lost_s)
+
+    return InferredLong(counter.lost_s, decode)
 
 
 def open_blocks(span: AudioSpan, *, channel: int | None = None) -> Iterator[LoadedAudio]:

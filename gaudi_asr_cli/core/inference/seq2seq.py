@@ -23,6 +23,7 @@ from gaudi_asr_cli.core.inference.chunks import LONGEST_S
 from gaudi_asr_cli.core.inference.long_form import (
     WHOLE_AUDIO,
     BlockCounter,
+    InferredLong,
     LongFormResult,
     ReportSegment,
 )
@@ -259,10 +260,10 @@ class Seq2SeqRecognizer:
     def decode(self, output: Any, row: int, utterance: Utterance) -> Transcript:
         return HypothesisDecoder().decode(output, row, utterance)
 
-    def transcribe_long(
+    def infer_long(
         self, blocks: Blocks, utterance: Utterance, report: ReportSegment | None = None
-    ) -> LongFormResult:
-        """Transcribe audio that is read block by block while the network runs."""
+    ) -> InferredLong:
+        """Generate the text of audio that is read block by block while the network runs."""
         counter = BlockCounter()
 
         def opened() -> Iterator[Samples]:
@@ -273,14 +274,12 @@ class Seq2SeqRecognizer:
         windows = _Windows(self)
         finder = None if self.vad is None else SpeechFinder(self.vad)
         hypothesis = self._generate_long(opened, windows, finder, report)
+        speech_s = None if finder is None else finder.speech.seconds
         transcript = HypothesisDecoder().assemble([hypothesis], utterance)
-        return LongFormResult(
-            transcript,
-            counter.duration_s,
-            counter.lost_s,
-            windows.first_token_s,
-            None if finder is None else finder.speech.seconds,
+        result = LongFormResult(
+            transcript, counter.duration_s, counter.lost_s, windows.first_token_s, speech_s
         )
+        return InferredLong(counter.lost_s, lambda: result)
 
     def _generate_long(
         self,
