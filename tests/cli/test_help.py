@@ -27,6 +27,7 @@ COMMANDS = {
     "infer": ["infer"],
     "lm": ["lm"],
     "align": ["align"],
+    "serve": ["serve"],
     "bench": ["bench"],
     "push": ["push"],
     "import-command": ["import-command"],

@@ -27,6 +27,15 @@ from gaudi_asr_cli.core.inference.long_form import (
     LongFormResult,
     ReportSegment,
 )
+from gaudi_asr_cli.core.inference.network_queue import (
+    GenerationCall,
+    NetworkCall,
+    NetworkQueue,
+    QueuedGenerator,
+    count_rows,
+    join_windows_of,
+    split_rows,
+)
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.inference.overlapping import (
     GenerateWindows,
@@ -339,6 +348,15 @@ class Seq2SeqRecognizer:
             prompting=prompting,
             vad=open_detector(options.vad, by_default=isinstance(self.model.frontend, LogMel)),
         )
+
+    def queued(self, queue: NetworkQueue) -> Seq2SeqRecognizer:
+        return replace(self, model=QueuedGenerator(self.model, queue, self.max_chunk_s))
+
+    def run_calls(self, calls: Sequence[NetworkCall]) -> list[Generated]:
+        windows = [call for call in calls if isinstance(call, GenerationCall)]
+        inputs, frames = join_windows_of(windows, count_rows(windows, self.batching))
+        output = self.model.generate_from(inputs, windows[0].generation_config, frames)
+        return split_rows(output, windows)
 
     def pipeline_arguments(self, scratch: Path) -> PipelineArguments:
         model = self.model
