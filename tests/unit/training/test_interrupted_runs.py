@@ -23,18 +23,9 @@ INTERRUPT = Path(__file__).parents[2] / "helpers" / "interrupted.py"
     ],
 )
 def test_an_interrupted_run_resumes_to_the_same_result_and_leaves_no_process(kinds, cases, options):
+    words = ["--kinds", kinds, "--cases", str(cases), "--seed", "2", *options]
     done = subprocess.run(
-        [
-            sys.executable,
-            INTERRUPT,
-            "--kinds",
-            kinds,
-            "--cases",
-            str(cases),
-            "--seed",
-            "2",
-            *options,
-        ],
+        [sys.executable, INTERRUPT, *words],
         env=clean_environment({"OMP_NUM_THREADS": "1"}),
         capture_output=True,
         timeout=900,
