@@ -48,7 +48,8 @@ class LongFormResult:
     """A transcript and the duration; `lost_s` were in the header but could not be decoded.
 
     `first_token_s` is the time to the first generated token, where tokens are generated;
-    `speech_s` the seconds of speech, if that was detected.
+    `speech_s` the seconds of speech, if that was detected; `silent_s` is the digital silence before
+    all audio.
     """
 
     transcript: Transcript
@@ -56,6 +57,7 @@ class LongFormResult:
     lost_s: float
     first_token_s: float | None = field(default=None, compare=False)
     speech_s: float | None = None
+    silent_s: float = 0.0
 
 
 ReportSegment = Callable[[Segment], None]
@@ -71,7 +73,7 @@ class InferredLong:
 
 
 class BlockCounter:
-    """Counts the samples of blocks that were read, and the seconds that were lost."""
+    """Counts the samples of blocks, those before the first that is not zero, and what was lost."""
 
     def __init__(self) -> None:
         self.reset()
@@ -79,10 +81,13 @@ class BlockCounter:
     def reset(self) -> None:
         """Count again from the start of the audio."""
         self._samples, self.lost_s = 0, 0.0
+        self._silent: int | None = None
 
     def count(self, blocks: Iterable[LoadedAudio]) -> Iterator[Samples]:
         """Yield the samples (T,) of each block."""
         for block in blocks:
+            if self._silent is None and block.samples.any():
+                self._silent = self._samples + int((block.samples != 0).argmax())
             self._samples += len(block.samples)
             self.lost_s += block.lost_s
             yield block.samples
@@ -90,6 +95,11 @@ class BlockCounter:
     @property
     def duration_s(self) -> float:
         return self._samples / SAMPLE_RATE_HZ
+
+    @property
+    def silent_s(self) -> float:
+        """Return the digital silence before all audio, in seconds; 0 where there is no audio."""
+        return (self._silent or 0) / SAMPLE_RATE_HZ
 
 
 def infer_long(
@@ -135,7 +145,8 @@ def infer_long(
     measured = replace(utterance, audio=replace(utterance.audio, duration_s=duration_s))
 
     def decode() -> LongFormResult:
-        return LongFormResult(decoder.assemble(parts, measured), duration_s, counter.lost_s)
+        transcript = decoder.assemble(parts, measured)
+        return LongFormResult(transcript, duration_s, counter.lost_s, silent_s=counter.silent_s)
 
     return InferredLong(counter.lost_s, decode)
 

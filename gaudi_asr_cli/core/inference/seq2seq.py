@@ -286,7 +286,12 @@ class Seq2SeqRecognizer:
         speech_s = None if finder is None else finder.speech.seconds
         transcript = HypothesisDecoder().assemble([hypothesis], utterance)
         result = LongFormResult(
-            transcript, counter.duration_s, counter.lost_s, windows.first_token_s, speech_s
+            transcript,
+            counter.duration_s,
+            counter.lost_s,
+            windows.first_token_s,
+            speech_s,
+            counter.silent_s,
         )
         return InferredLong(counter.lost_s, lambda: result)
 

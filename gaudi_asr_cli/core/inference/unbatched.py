@@ -14,6 +14,7 @@ from gaudi_asr_cli.core.inference.recognizer import Blocks, Recognizer
 from gaudi_asr_cli.core.inference.results import (
     NOT_FINITE,
     TimedResult,
+    begin_with_audio,
     chosen_track,
     report_failure,
     report_success,
@@ -111,7 +112,7 @@ class UnbatchedTranscriber:
                 utterance_id=utterance.id,
                 path=str(utterance.audio.path),
                 duration_s=result.duration_s,
-                transcript=result.transcript,
+                transcript=begin_with_audio(result.transcript, utterance.audio, result.silent_s),
                 speech_s=result.speech_s,
                 track=chosen_track(utterance.audio),
             )
