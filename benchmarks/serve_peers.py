@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -41,11 +42,19 @@ class Clip:
     seconds: float
 
 
+@dataclass(frozen=True, order=True)
+class Cost:
+    """Wall time and processor time, in seconds."""
+
+    wall_s: float
+    cpu_s: float
+
+
 @dataclass(frozen=True)
 class Served:
     """What clients saw: seconds in all, and of each request."""
 
-    wall_s: float
+    cost: Cost
     latencies_s: list[float]
     texts: dict[str, str]
 
@@ -72,13 +81,20 @@ def start(line: Sequence[str], ready: str) -> tuple[subprocess.Popen[str], str]:
     raise SystemExit(f"{line} did not start.")
 
 
-def stop(process: subprocess.Popen[str]) -> float:
-    """End a server; return the seconds of processor time that it and its workers took."""
-    before = os.times()
+def stop(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGTERM)
     process.wait()
-    after = os.times()
-    return sum(after[2:4]) - sum(before[2:4])
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time of a process and its workers so far, in seconds."""
+    line = ["ps", "-o", "pid=", "--ppid", str(pid)]
+    children = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False).stdout
+    total = 0
+    for one in [pid, *map(int, children.split())]:
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def request_bytes(path: Path, fields: dict[str, str]) -> bytes:
@@ -123,21 +139,22 @@ class Client:
         return str(json.loads(body)["text"])
 
 
-async def send_all(port: str, clips: Sequence[Clip], clients: int, model: str) -> Served:
-    """Send all clips from so many clients at once."""
+async def send_all(port: str, clips: Sequence[Clip], clients: int, pid: int) -> Served:
+    """Send all clips from so many clients at once to the server of a process."""
     left, latencies, texts = list(reversed(clips)), [], {}
 
     async def run() -> None:
-        async with Client(port, {"model": model}) as client:
+        async with Client(port, {"model": "m"}) as client:
             while left:
                 clip = left.pop()
                 began = time.perf_counter()
                 texts[clip.path.name] = await client.post(clip.path)
                 latencies.append(time.perf_counter() - began)
 
-    began = time.perf_counter()
+    began, before_s = time.perf_counter(), cpu_s(pid)
     await asyncio.gather(*(run() for _ in range(clients)))
-    return Served(time.perf_counter() - began, latencies, texts)
+    cost = Cost(time.perf_counter() - began, cpu_s(pid) - before_s)
+    return Served(cost, latencies, texts)
 
 
 INFER = """
@@ -155,17 +172,20 @@ def observe(event):
     if isinstance(event, UtteranceDone):
         texts[Path(event.path).name] = event.transcript.text if event.transcript else None
 options = InferenceOptions(temperatures=None, vad="auto", timestamps="none")
+import os
+before = sum(os.times()[:2])
 report = infer(InferRequest((sys.argv[2],), model=sys.argv[1], options=options), device, observe)
-print(json.dumps({"wall_s": report.wall_s, "texts": texts}))
+used = sum(os.times()[:2]) - before
+print(json.dumps({"wall_s": report.wall_s, "cpu_s": used, "texts": texts}))
 """
 
 
-def run_infer(model: str, folder: Path) -> tuple[float, dict[str, str]]:
-    """Return the seconds that `infer` takes, without opening the model, and the texts."""
+def run_infer(model: str, folder: Path) -> tuple[Cost, dict[str, str]]:
+    """Return what `infer` takes (processor time with opening the model), and the texts."""
     line = [sys.executable, "-c", INFER, model, str(folder)]
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
     value = json.loads(done.stdout.splitlines()[-1])
-    return value["wall_s"], value["texts"]
+    return Cost(value["wall_s"], value["cpu_s"]), value["texts"]
 
 
 PEER = """
@@ -232,17 +252,14 @@ async def latency_beside(port: str, clip: Path, hour: Path, count: int) -> list[
         await client.writer.drain()
         await asyncio.sleep(2)
         latencies = await latencies_of(port, clip, count)
-        if client.reader._buffer:
-            print("  (the long file was done before the last clip)")
+        with contextlib.suppress(asyncio.TimeoutError):
+            answer = await asyncio.wait_for(client.reader.readline(), 0.1)
+            print(f"  (the long file was answered before the last clip: {answer!r})")
         return latencies
 
 
 def p95(values: Sequence[float]) -> float:
     return statistics.quantiles(values, n=20)[-1]
-
-
-def report(name: str, wall_s: float, audio_s: float) -> None:
-    print(f"  {name:34} {wall_s:7.2f} s  {audio_s / wall_s:7.1f} RTFx", flush=True)
 
 
 def measure_throughput(
@@ -255,33 +272,34 @@ def measure_throughput(
     if options.peer:
         line = [options.peer, "-c", PEER, options.peer_model or options.model, str(os.cpu_count())]
         peer, peer_port = start(line, "Serving at")
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[Cost]] = {}
     try:
-        asyncio.run(send_all(port, clips[:16], 4, "m"))
+        asyncio.run(send_all(port, clips[:16], 4, process.pid))
         if peer is not None:
-            asyncio.run(send_all(peer_port, clips[:4], 1, "m"))
+            asyncio.run(send_all(peer_port, clips[:4], 1, peer.pid))
         for _ in range(repeats):
-            served = asyncio.run(send_all(port, clips, options.clients, "m"))
-            found.setdefault(f"serve, {options.clients} clients", []).append(served.wall_s)
-            wall_s, texts = run_infer(options.model, folder)
-            found.setdefault("infer", []).append(wall_s)
+            served = asyncio.run(send_all(port, clips, options.clients, process.pid))
+            found.setdefault(f"serve, {options.clients} clients", []).append(served.cost)
+            cost, texts = run_infer(options.model, folder)
+            found.setdefault("infer", []).append(cost)
             same = sum(served.texts[name] == text for name, text in texts.items())
             print(f"  texts equal to those of infer: {same} of {len(texts)}")
-            one = asyncio.run(send_all(port, clips, 1, "m"))
-            found.setdefault("serve, one request at a time", []).append(one.wall_s)
+            one = asyncio.run(send_all(port, clips, 1, process.pid))
+            found.setdefault("serve, one request at a time", []).append(one.cost)
             if peer is not None:
-                other = asyncio.run(send_all(peer_port, clips, options.clients, "m"))
-                found.setdefault("faster-whisper int8", []).append(other.wall_s)
+                other = asyncio.run(send_all(peer_port, clips, options.clients, peer.pid))
+                found.setdefault("faster-whisper int8", []).append(other.cost)
     finally:
         stop(process)
         if peer is not None:
             stop(peer)
-    best = {name: min(walls) for name, walls in found.items()}
-    for name, wall_s in best.items():
-        report(name, wall_s, audio_s)
+    best = {name: min(costs) for name, costs in found.items()}
     ours = next(iter(best.values()))
-    for name, wall_s in best.items():
-        print(f"  serve is {wall_s / ours:.2f} x {name}")
+    for name, cost in best.items():
+        print(
+            f"  {name:28} {cost.wall_s:7.2f} s {audio_s / cost.wall_s:7.1f} RTFx "
+            f"{cost.cpu_s:7.2f} CPU s; serve is {cost.wall_s / ours.wall_s:.2f} x as fast"
+        )
 
 
 def measure_latency(options: argparse.Namespace, clips: list[Clip], scratch: Path) -> None:

@@ -17,7 +17,7 @@ from prometheus_client import (
 from starlette.responses import Response
 
 from gaudi_asr_cli.core.errors import AsrError
-from gaudi_asr_cli.core.serving.messages import ServedTranscript
+from gaudi_asr_cli.core.serving.messages import BatchDone, ServedTranscript
 from gaudi_asr_cli.core.serving.service import ServiceObserver, TranscriptionService
 from gaudi_asr_cli.serve.api_errors import ApiError, as_api_error
 
@@ -52,11 +52,16 @@ class ServerMetrics(ServiceObserver):
         phases = "Seconds of requests by phase: upload, queue, decode, compute, total."
         self._phase_s = self._histogram("phase_seconds", phases, SECONDS, "model", "phase")
         self._rtfx = self._histogram("rtfx", "Audio over total time, by request.", RTFX, "model")
-        self._rows = self._histogram("batch_rows", "Calls in a batch.", ROWS, "model")
+        self._calls = self._histogram("batch_size", "Clips or windows in a batch.", ROWS, "model")
+        graphs = "Graphs captured so far, by the worker that ran the last batch."
+        self._graphs = Gauge(f"{PREFIX}_graphs", graphs, ["model"], registry=self.registry)
         self._shared = self._histogram("batch_requests", "Requests in a batch.", ROWS, "model")
 
     def watch(self, service: TranscriptionService) -> None:
-        """Show the queue of a service."""
+        """Show the queue of a service, and the graphs of its models."""
+        for name, opened in service.opened.items():
+            if opened.graphs is not None:
+                self._graphs.labels(name).set(opened.graphs)
         values: tuple[tuple[str, str, Callable[[], float]], ...] = (
             ("requests_in_flight", "Requests in the server.", lambda: service.in_flight),
             ("requests_queued", "Requests that no worker has begun.", lambda: service.queued),
@@ -94,9 +99,11 @@ class ServerMetrics(ServiceObserver):
             self.request_failed(answer.status, answer.code)
             raise
 
-    def batch_done(self, model: str, rows: int, requests: int) -> None:
-        self._rows.labels(model).observe(rows)
-        self._shared.labels(model).observe(requests)
+    def batch_done(self, model: str, batch: BatchDone) -> None:
+        self._calls.labels(model).observe(batch.calls)
+        self._shared.labels(model).observe(batch.requests)
+        if batch.graphs is not None:
+            self._graphs.labels(model).set(batch.graphs)
 
     def worker_ended(self, model: str, end: str) -> None:
         self._ended.labels(model).inc()

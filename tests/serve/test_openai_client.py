@@ -174,7 +174,7 @@ def test_the_server_names_its_state_and_metrics_without_a_key(server, client, au
     assert get("/health") == '{"status":"ok"}'
     assert get("/ready") == '{"status":"ready"}'
     metrics = get("/metrics")
-    for name in ("requests_total", "audio_seconds_total", "rtfx_sum", "batch_rows_sum"):
+    for name in ("requests_total", "audio_seconds_total", "rtfx_sum", "batch_size_sum"):
         assert f"\ngaudi_asr_{name}" in metrics
     for phase in ("upload", "queue", "decode", "compute", "total"):
         assert f'phase="{phase}"' in metrics

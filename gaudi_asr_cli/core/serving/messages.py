@@ -64,11 +64,15 @@ class OpenModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelOpened:
-    """What a worker's recogniser is; its first message, unless opening failed."""
+    """What a worker's recogniser is; its first message, unless opening failed.
+
+    `graphs` is the number of graphs that were captured so far, None where none are used.
+    """
 
     device: str
     dtype: str
     notes: tuple[str, ...]
+    graphs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,11 @@ class RequestFailed:
 
 @dataclass(frozen=True, slots=True)
 class BatchDone:
-    """The network has run on `rows` windows or clips, of `requests` different requests."""
+    """The network has run on `calls` windows or clips, of `requests` different requests.
 
-    rows: int
+    `graphs` is as in `ModelOpened`.
+    """
+
+    calls: int
     requests: int
+    graphs: int | None = None

@@ -20,7 +20,7 @@ LIVE_LEAD_S = 60.0
 """Live audio goes before requests that came up to so many seconds earlier."""
 
 ReportBatch = Callable[[int, int], None]
-"""Receives the rows of a batch, and the number of requests in it."""
+"""Receives the number of calls in a batch, and of requests in it."""
 
 
 class RequestCancelledError(Exception):

@@ -100,8 +100,8 @@ class ServiceSettings:
 class ServiceObserver:
     """Receives what happens in a service, for metrics; this one ignores it."""
 
-    def batch_done(self, model: str, rows: int, requests: int) -> None:
-        """Count a batch of `rows` windows of `requests` requests."""
+    def batch_done(self, model: str, batch: BatchDone) -> None:
+        """Count a batch."""
 
     def worker_ended(self, model: str, end: str) -> None:
         """Count a worker that has ended; `end` says how."""
@@ -396,8 +396,8 @@ class TranscriptionService:
         match message:
             case Noticed():
                 self._observer.noticed(f"{name}: {message.message}")
-            case BatchDone(rows=rows, requests=requests):
-                self._observer.batch_done(name, rows, requests)
+            case BatchDone():
+                self._observer.batch_done(name, message)
             case _:
                 pass
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.serving.messages import OpenModel
     from gaudi_asr_cli.core.serving.request_threads import RequestThreads
 
+SWITCH_S = 0.0005
+"""Python's own 5 ms would pass at each step of a short clip while long audio is transcribed."""
 READERS = 1
 """Files that are decoded at once, for a network on the CPU; it needs the other cores."""
 BATCH_READERS = 4
@@ -59,18 +61,24 @@ def _serve_requests(
     from gaudi_asr_cli.core.serving.request_threads import RequestThreads
     from gaudi_asr_cli.core.serving.scheduler import CallScheduler
 
-    def report(rows: int, requests: int) -> None:
-        send(BatchDone(rows, requests))
-
     recognizer = settle_shapes(recognizer, SERVED_DURATIONS_S)
+
+    def report(calls: int, requests: int) -> None:
+        send(BatchDone(calls, requests, _count_graphs(recognizer)))
+
     scheduler = CallScheduler(recognizer, _count_lanes(recognizer), report)
     readers = BATCH_READERS if recognizer.device.prefers_batching else READERS
     requests = RequestThreads(recognizer, setup, scheduler, send, readers)
     requests.prepare()
     run_each_shape(recognizer)
-    send(ModelOpened(recognizer.device.name, recognizer.dtype, recognizer.notes))
+    graphs = _count_graphs(recognizer)
+    send(ModelOpened(recognizer.device.name, recognizer.dtype, recognizer.notes, graphs))
     threading.Thread(target=_read_requests, args=(connection, requests), daemon=True).start()
     scheduler.serve()
+
+
+def _count_graphs(recognizer: Recognizer) -> int | None:
+    return None if recognizer.graphs is None else recognizer.graphs.captured
 
 
 def _count_lanes(recognizer: Recognizer) -> int:
@@ -126,6 +134,7 @@ def _read_requests(connection: Connection, requests: RequestThreads) -> None:
 
 
 if __name__ == "__main__":
+    sys.setswitchinterval(SWITCH_S)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:
