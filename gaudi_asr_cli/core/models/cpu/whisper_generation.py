@@ -31,7 +31,11 @@ from gaudi_asr_cli.core.models.seq2seq.attempts import (
     describe_attempt,
     read_openings,
 )
-from gaudi_asr_cli.core.models.seq2seq.fallback import choose_best, generate_with_fallback
+from gaudi_asr_cli.core.models.seq2seq.fallback import (
+    Fallback,
+    choose_best,
+    generate_with_fallback,
+)
 from gaudi_asr_cli.core.models.seq2seq.generation import (
     FirstToken,
     Generation,
@@ -124,12 +128,30 @@ class CpuWhisper:
             return self.model.generate_from(inputs, generation_config, frames)
         with torch.inference_mode():
             attempts = _Attempts(self, self.encode(inputs["input_features"]), resolved)
-            hypotheses = generate_with_fallback(attempts, len(attempts.encoded), resolved.fallback)
+            hypotheses = self._generate_rows(attempts, resolved.fallback)
             if frames is not None:
                 hypotheses = self._time_words(hypotheses, attempts.encoded, resolved, frames)
         pairs = zip(hypotheses, attempts.encoded, strict=True)
         rows = tuple(replace(row, finite=are_finite(kv)) for row, kv in pairs)
         return Generated(rows, attempts.first_token.seconds)
+
+    def _generate_rows(self, attempts: _Attempts, fallback: Fallback) -> list[Hypothesis]:
+        """Generate all rows, a share of them on each thread.
+
+        Threads that share a decoder step wait for each other at each of its small products.
+        """
+        count = len(attempts.encoded)
+        number = min(torch.get_num_threads(), count)
+        shares = [range(first, count, number) for first in range(number)]
+
+        def generate(share: range) -> list[Hypothesis]:
+            def attempt(rows: Sequence[int], temperature: float) -> list[Hypothesis]:
+                return attempts([share[row] for row in rows], temperature)
+
+            return generate_with_fallback(attempt, len(share), fallback)
+
+        results = map_on_threads(generate, shares)
+        return [results[row % number][row // number] for row in range(count)]
 
     def encode(self, windows: Tensor) -> list[CrossAttentionKV]:
         """Return the cross-attention keys and values of each log-mel window of (B, M, 3000).
