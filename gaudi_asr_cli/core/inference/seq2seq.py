@@ -55,8 +55,8 @@ from gaudi_asr_cli.core.inference.results import NOT_FINITE
 from gaudi_asr_cli.core.inference.sequential import (
     MEL_FRAME_S,
     MelStream,
-    find_loudest,
     generate_sequentially,
+    measure_spectra,
 )
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.vad import (
@@ -305,8 +305,9 @@ class Seq2SeqRecognizer:
         frontend = self.model.frontend
         watched = blocks() if finder is None else finder.watch(blocks())
         if isinstance(frontend, LogMel) and self._is_sequential:
-            loudest = find_loudest(frontend, watched)
-            mel_stream = MelStream(frontend, frontend.stream(blocks()), loudest)
+            loudest, kept = measure_spectra(frontend, watched)
+            spectra = frontend.stream(blocks()) if kept is None else iter(kept)
+            mel_stream = MelStream(frontend, spectra, loudest)
             if finder is not None:
                 spans = merge_spans(finder.speech, pause_s=SPEECH_PAUSE_S, margin_s=SPEECH_MARGIN_S)
                 mel_stream.parts = tuple(spans)
