@@ -165,7 +165,7 @@ def test_a_command_is_a_topic_too():
 
 
 def test_an_unknown_topic_is_an_error_with_a_suggestion():
-    result = run_here("help", "scorng")
+    result = run_here("help", "scorin")
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Did you mean scoring?" in result.stderr

@@ -194,14 +194,14 @@ def test_each_word_of_long_audio_is_reported_once_and_whole():
     utterance = Utterance("u", AudioSpan(Path("u.wav"), 100.0))
     segments = []
 
-    result = transcribe_long(
+    result = infer_long(
         infer_first_samples,
         GEOMETRY,
         [LoadedAudio(part) for part in np.array_split(audio, 3)],
         GreedyDecoder(VOCABULARY),
         utterance,
         segments.append,
-    )
+    ).decode()
 
     reported = " ".join(one.text for one in segments).split()
     assert reported == [word.word for word in result.transcript.words]
