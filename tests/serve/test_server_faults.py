@@ -87,6 +87,15 @@ def test_without_the_key_nothing_is_read(server, lines):
     assert KEY.encode() not in body
 
 
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200)]
+)
+def test_a_page_of_another_site_gets_no_work_done(server, clip, site, status):
+    answer = post(server, form_body(clip, model="demo"), BEARER, f"Sec-Fetch-Site: {site}")
+
+    assert answer[0] == status
+
+
 def test_an_upload_that_is_too_large_is_rejected_while_it_arrives(server, clip):
     declared = post(server, form_body(clip, model="demo") + bytes(5 << 20))
     with connect(server) as connection:

@@ -60,6 +60,12 @@ class WorkerProcess:
         return "".join(f"\n  {line}" for line in lines)
 
 
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return cores or 1
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceShare:
     """Which of the devices a worker opens.
@@ -76,8 +82,7 @@ class DeviceShare:
 
     def environment(self) -> dict[str, str]:
         """Return what tells a worker its device, and its share of the cores."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        threads = max(1, (cores or 1) // self.processes)
+        threads = max(1, count_cores() // self.processes)
         rank = {"RANK": self.number, "LOCAL_RANK": self.number, "WORLD_SIZE": self.count}
         values = {**rank, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
         return {name: str(value) for name, value in values.items()}

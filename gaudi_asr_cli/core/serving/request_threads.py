@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
-from threading import Condition, Lock, Semaphore, Thread
+from threading import Barrier, Condition, Lock, Semaphore, Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +45,7 @@ from gaudi_asr_cli.core.serving.scheduler import (
     RequestCancelledError,
     Ticket,
     TicketQueue,
+    use_threads,
 )
 
 if TYPE_CHECKING:
@@ -92,11 +93,14 @@ class _Job:
 class _JobThreads:
     """Threads that take the job that is due first."""
 
-    def __init__(self, threads: int, run: Callable[[_Job], None], name: str) -> None:
+    def __init__(
+        self, threads: int, run: Callable[[_Job], None], begun: Barrier, name: str
+    ) -> None:
         self._heap: list[tuple[float, int, _Job]] = []
         self._order = count()
         self._changed = Condition()
         self._run = run
+        self._begun = begun
         for number in range(threads):
             Thread(target=self._serve, name=f"{name}-{number}", daemon=True).start()
 
@@ -107,6 +111,9 @@ class _JobThreads:
             self._changed.notify()
 
     def _serve(self) -> None:
+        # Speech is found on many threads at once: each with those of all cores would be too many.
+        use_threads(1)
+        self._begun.wait()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._heap)
@@ -141,10 +148,17 @@ class RequestThreads:
         self._max_duration_s = setup.max_duration_s
         self._reading = Semaphore(readers)
         self._jobs: dict[int, _Job] = {}
-        self._short = _JobThreads(SHORT_THREADS, self._run, "short")
-        self._medium = _JobThreads(MEDIUM_THREADS, self._run, "medium")
-        self._long = _JobThreads(LONG_THREADS, self._run, "long")
-        self._live = _JobThreads(LIVE_THREADS, self._run, "live")
+        import torch
+
+        used = torch.get_num_threads()
+        begun = Barrier(SHORT_THREADS + MEDIUM_THREADS + LONG_THREADS + LIVE_THREADS + 1)
+        self._short = _JobThreads(SHORT_THREADS, self._run, begun, "short")
+        self._medium = _JobThreads(MEDIUM_THREADS, self._run, begun, "medium")
+        self._long = _JobThreads(LONG_THREADS, self._run, begun, "long")
+        self._live = _JobThreads(LIVE_THREADS, self._run, begun, "live")
+        # A part of what they have set (MKL's) holds for all threads: restore it.
+        begun.wait()
+        torch.set_num_threads(used)
 
     def prepare(self) -> None:
         """Make what the usual requests need, before the first of them."""

@@ -71,20 +71,25 @@ class CallScheduler:
     """Runs calls on one thread, in batches, or on several side by side.
 
     Calls of the same key that fit a batch of `recognizer.batching` share it. Without batches,
-    `lanes` threads run a call each; all but one of them take calls of long requests.
+    `lanes` threads run a call each; all but one of them take calls of long requests. A call that
+    runs alone gets the torch threads of all, one of a long request all but one.
 
     Args:
         recognizer: Runs the calls.
-        lanes: Number of threads, where there are no batches.
+        lanes: Number of calls that run side by side, where there are no batches.
+        threads: Number of torch threads that they share.
         report: Receives each batch.
     """
 
-    def __init__(self, recognizer: Recognizer, lanes: int, report: ReportBatch) -> None:
+    def __init__(
+        self, recognizer: Recognizer, lanes: int, threads: int, report: ReportBatch
+    ) -> None:
         self._recognizer = recognizer
         self._report = report
         self._lanes = lanes
+        self._threads = threads
         self._waiting: list[_Waiting] = []
-        self._long_running = 0
+        self._running = self._long_running = 0
         self._changed = Condition()
 
     def run(self, call: NetworkCall, ticket: Ticket) -> Any:
@@ -118,22 +123,21 @@ class CallScheduler:
         self._run_lane()
 
     def _run_lane(self) -> None:
-        if self._lanes > 1:
-            import torch
-
-            torch.set_num_threads(1)
         while True:
-            group = self._take()
+            group, threads = self._take()
             is_long = _is_long(group[0])
+            if self._lanes > 1:
+                use_threads(threads)
             try:
                 self._run_group(group)
             finally:
                 with self._changed:
+                    self._running -= 1
                     self._long_running -= is_long
                     self._changed.notify_all()
 
-    def _take(self) -> list[_Waiting]:
-        """Wait for the calls to run next, and remove them from the queue."""
+    def _take(self) -> tuple[list[_Waiting], int]:
+        """Wait for the calls to run next, and take them and their torch threads."""
         with self._changed:
             while (first := self._find_first()) is None:
                 self._changed.wait()
@@ -144,12 +148,19 @@ class CallScheduler:
                     if count_rows(calls, self._recognizer.batching):
                         group.append(one)
             self._waiting = [one for one in self._waiting if one not in group]
+            self._running += 1
             self._long_running += _is_long(first)
+            threads = self._share_threads(is_long=_is_long(first))
         now_s = time.monotonic()
         for one in group:
             one.ticket.waited_s += now_s - one.queued_s
             one.ticket.served_s += one.call.audio_s
-        return group
+        return group, threads
+
+    def _share_threads(self, *, is_long: bool) -> int:
+        busy = min(self._running + len(self._waiting), self._lanes)
+        most = self._threads - 1 if is_long else self._threads
+        return max(1, min(most, self._threads // busy))
 
     def _find_first(self) -> _Waiting | None:
         full = self._lanes > 1 and self._long_running >= self._lanes - 1
@@ -170,6 +181,14 @@ class CallScheduler:
         self._report(len(group), len({id(one.ticket) for one in group}))
         for one, output in zip(group, outputs, strict=True):
             one.output.set_result(output)
+
+
+def use_threads(count: int) -> None:
+    """Have the calling thread, and no other that has run torch, compute on so many threads."""
+    import torch
+
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
 
 
 def _is_long(waiting: _Waiting) -> bool:

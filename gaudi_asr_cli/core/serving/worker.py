@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.inference.device_worker import MessageSender, settle_shapes
+from gaudi_asr_cli.core.inference.worker_process import count_cores
 
 if TYPE_CHECKING:
     from gaudi_asr_cli.core.inference.network_queue import NetworkCall
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 SWITCH_S = 0.0005
 """Python's own 5 ms would pass at each step of a short clip while long audio is transcribed."""
-READERS = 1
-"""Files that are decoded at once, for a network on the CPU; it needs the other cores."""
+READER_LANES = 4
+"""Cores for which one file is decoded at once, with a network on the CPU."""
 BATCH_READERS = 4
-"""The same for an accelerator."""
+"""Files that are decoded at once for an accelerator."""
 SERVED_DURATIONS_S = tuple(range(1, 31))
 """Lengths of clips, in seconds, for which the shapes of batches are chosen; no request is known."""
 
@@ -57,6 +58,8 @@ def run_serving_worker(connection: Connection, device: str, hpu_mode: str) -> No
 def _serve_requests(
     connection: Connection, send: MessageSender, recognizer: Recognizer, setup: OpenModel
 ) -> None:
+    import torch
+
     from gaudi_asr_cli.core.serving.messages import BatchDone, ModelOpened
     from gaudi_asr_cli.core.serving.request_threads import RequestThreads
     from gaudi_asr_cli.core.serving.scheduler import CallScheduler
@@ -66,8 +69,9 @@ def _serve_requests(
     def report(calls: int, requests: int) -> None:
         send(BatchDone(calls, requests, _count_graphs(recognizer)))
 
-    scheduler = CallScheduler(recognizer, _count_lanes(recognizer), report)
-    readers = BATCH_READERS if recognizer.device.prefers_batching else READERS
+    lanes, threads = _count_lanes(recognizer), torch.get_num_threads()
+    scheduler = CallScheduler(recognizer, lanes, threads, report)
+    readers = BATCH_READERS if recognizer.device.prefers_batching else -(-lanes // READER_LANES)
     requests = RequestThreads(recognizer, setup, scheduler, send, readers)
     requests.prepare()
     run_each_shape(recognizer)
@@ -82,10 +86,13 @@ def _count_graphs(recognizer: Recognizer) -> int | None:
 
 
 def _count_lanes(recognizer: Recognizer) -> int:
-    """Return the number of threads that run the network side by side."""
-    if recognizer.batching is not None or recognizer.device.prefers_batching:
+    """Return the number of calls that run side by side: on a CPU one a core, without batches.
+
+    Only networks of our own run on several threads.
+    """
+    if recognizer.batching is not None or recognizer.backend == "transformers":
         return 1
-    return max(recognizer.parallel, len(os.sched_getaffinity(0)))
+    return max(1, count_cores())
 
 
 def run_each_shape(recognizer: Recognizer) -> None:

@@ -8,6 +8,7 @@ from threading import Event, Semaphore, Thread
 
 import numpy as np
 import pytest
+import torch
 
 from gaudi_asr_cli.core.data.buckets import Batching
 from gaudi_asr_cli.core.inference.network_queue import EmissionCall
@@ -21,6 +22,7 @@ from gaudi_asr_cli.core.serving.scheduler import (
 )
 
 WAIT_S = 10
+THREADS = 4
 
 
 @dataclass
@@ -31,10 +33,12 @@ class SteppedNetwork:
     broken: str = ""
     steps: Semaphore = field(default_factory=lambda: Semaphore(0))
     begun: list[list[str]] = field(default_factory=list)
+    threads: list[int] = field(default_factory=list)
 
     def run_calls(self, calls):
         names = [call.batch.utterances[0].id for call in calls]
         self.begun.append(names)
+        self.threads.append(torch.get_num_threads())
         assert self.steps.acquire(timeout=WAIT_S)
         if self.broken in names:
             raise RuntimeError(f"{len(names)} at once")
@@ -59,7 +63,9 @@ class Running:
     def __init__(self, network, lanes=1):
         self.network = network
         self.reports = []
-        self.scheduler = CallScheduler(network, lanes, lambda *one: self.reports.append(one))
+        self.scheduler = CallScheduler(
+            network, lanes, THREADS, lambda *one: self.reports.append(one)
+        )
         self.pool = ThreadPoolExecutor(16)
         Thread(target=self.scheduler.serve, daemon=True).start()
 
@@ -157,6 +163,22 @@ def test_long_audio_leaves_one_of_several_threads_to_short_clips():
 
     assert begun == [["long 0"], ["short"]]
     assert [one.result(WAIT_S) for one in outputs] == ["long 0", "long 1", "short"]
+
+
+@pytest.mark.parametrize(
+    ("served_s", "lanes", "threads"), [(0.0, 2, [4, 2]), (100.0, 2, [3, 2]), (0.0, 4, [4, 2])]
+)
+def test_a_call_alone_gets_all_threads_and_several_share_them(served_s, lanes, threads):
+    running = Running(SteppedNetwork(), lanes)
+    outputs = [running.send("first", Ticket(0.0, served_s=served_s))]
+    wait_until(lambda: len(running.network.threads) == 1)
+
+    outputs.append(running.send("second", Ticket(0.0)))
+    wait_until(lambda: len(running.network.threads) == 2)
+    running.release()
+
+    assert [one.result(WAIT_S) for one in outputs] == ["first", "second"]
+    assert running.network.threads == threads
 
 
 def test_the_time_in_the_queue_is_counted():
