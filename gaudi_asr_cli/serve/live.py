@@ -55,7 +55,7 @@ class LiveLimits:
         max_streams: Streams at once.
         max_message_bytes: Longest message of a client.
         start_timeout_s: Longest time until the first message.
-        idle_timeout_s: Longest time without a message.
+        idle_timeout_s: Longest time without a message, and until one is received.
     """
 
     max_streams: int = 32
@@ -293,18 +293,17 @@ class _LiveStream:
         receiving = asyncio.ensure_future(self._websocket.receive())
         deadline_s = time.monotonic() + timeout_s
         try:
-            while not receiving.done():
-                await asyncio.wait({receiving}, timeout=LIVE_POLL_S)
-                if receiving.done():
-                    break
+            while True:
                 if self._service.is_draining:
                     self._is_draining = True
                     return None
+                await asyncio.wait({receiving}, timeout=LIVE_POLL_S)
+                if receiving.done():
+                    return self._check(receiving.result())
                 if time.monotonic() > deadline_s:
                     raise ApiError(408, f"No message came within {timeout_s:g} s.", "idle_timeout")
         finally:
             receiving.cancel()
-        return self._check(receiving.result())
 
     def _check(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         if message["type"] == "websocket.disconnect":
@@ -324,5 +323,14 @@ class _LiveStream:
             self._observer.final_sent(event.latency_s)
 
     async def _send(self, message: Mapping[str, Any]) -> None:
+        """Send a message.
+
+        Raises:
+            WebSocketDisconnect: The client does not receive, or has gone.
+        """
         async with self._sending:
-            await self._websocket.send_text(json_text(message))
+            sending = self._websocket.send_text(json_text(message))
+            try:
+                await asyncio.wait_for(sending, self._limits.idle_timeout_s)
+            except asyncio.TimeoutError:
+                raise WebSocketDisconnect(CLOSE_POLICY) from None

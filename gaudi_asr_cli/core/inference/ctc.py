@@ -190,7 +190,7 @@ class CtcRecognizer:
         decoder, speech = self.decoder, None
         if self.vad is not None:
             speech = self.vad.find_in_blocks(block.samples for block in blocks())
-            decoder = SpeechDecoder(decoder, speech, self.model.vocabulary.blank)
+            decoder = SpeechDecoder(decoder, speech, self.model.vocabulary)
         with RunAhead(blocks(), lambda block: len(block.samples), 0, "read-blocks") as ahead:
             inferred = infer_long(
                 partial(self._infer_finite, utterance=utterance),

@@ -73,22 +73,36 @@ Times are on the clock of its samples.
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """A transcription that may turn out to be the final one, if the speech ends where it did."""
+    """A transcription of an utterance so far.
+
+    One with `is_final` was started in a pause, and is the final one if the speech ends there.
+    """
 
     audio: LiveAudio
     task: asyncio.Task[Transcript]
+    is_final: bool
 
-    def is_of(self, audio: LiveAudio) -> bool:
-        """Return whether it is the transcription of this audio, and has not failed."""
+    def is_final_of(self, audio: LiveAudio) -> bool:
+        """Return whether it is the final transcription of this audio, and has not failed."""
         same = self.audio.number == audio.number and len(self.audio.samples) == len(audio.samples)
         failed = self.task.done() and (self.task.cancelled() or self.task.exception() is not None)
-        return same and not failed
+        return self.is_final and same and not failed
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """An utterance that has ended: its final transcription, and when its speech had arrived."""
+
+    audio: LiveAudio
+    task: asyncio.Task[Transcript]
+    arrived_s: float
 
 
 class LiveTranscriber:
-    """Transcribes one stream of live audio; only the current utterance is in memory.
+    """Transcribes one stream of live audio.
 
-    A partial transcript is skipped while an earlier one is still computed. Final ones are not: the
+    In memory are the current utterance and up to `MOST_PENDING` that wait for their transcripts. A
+    partial transcript is skipped while an earlier one is still computed. Final ones are not: the
     stream is received more slowly instead.
 
     Args:
@@ -113,7 +127,7 @@ class LiveTranscriber:
         self._draft: _Draft | None = None
         self._drafted_s = 0.0
         self._cost_s = 0.0
-        self._finals: asyncio.Queue[_Draft | None] = asyncio.Queue(MOST_PENDING)
+        self._finals: asyncio.Queue[_Ended | None] = asyncio.Queue(MOST_PENDING)
         self._unfinished = 0
         """Utterances that have ended, and whose final transcript was not emitted yet."""
         self._tasks: set[asyncio.Task[Transcript]] = set()
@@ -171,13 +185,16 @@ class LiveTranscriber:
             await self._end_utterance(step)
 
     async def _end_utterance(self, ended: SpeechEnded) -> None:
+        audio, arrived_s = ended.audio, self._arrival_of(ended.audio.end_s)
         draft, self._draft = self._draft, None
-        if draft is None or not draft.is_of(ended.audio):
+        if draft is not None and draft.is_final_of(audio):
+            task = draft.task
+        else:
             if draft is not None:
                 draft.task.cancel()
-            draft = _Draft(ended.audio, self._spawn(self._transcribe(ended.audio, True)))
+            task = self._spawn(self._transcribe(audio, True))
         self._unfinished += 1
-        await self._finals.put(draft)
+        await self._finals.put(_Ended(audio, task, arrived_s))
 
     def _start_partial(self) -> None:
         """Transcribe the utterance so far, if there is enough new audio and time for it."""
@@ -194,7 +211,7 @@ class LiveTranscriber:
         if self._draft is not None:
             self._draft.task.cancel()
         self._drafted_s = self._finder.current_s
-        self._draft = _Draft(audio, self._spawn(self._transcribe_partly(audio, is_final)))
+        self._draft = _Draft(audio, self._spawn(self._transcribe_partly(audio, is_final)), is_final)
 
     async def _transcribe_partly(self, audio: LiveAudio, is_final: bool) -> Transcript:
         started_s = time.perf_counter()
@@ -220,15 +237,14 @@ class LiveTranscriber:
 
     async def _finish(self) -> None:
         """Emit the final transcripts in order."""
-        while (draft := await self._finals.get()) is not None:
-            transcript = await draft.task
-            audio = draft.audio
+        while (ended := await self._finals.get()) is not None:
+            transcript, audio = await ended.task, ended.audio
             final = FinalTranscript(
                 audio.number,
                 audio.start_s,
                 audio.end_s,
                 _shift(transcript, audio.from_s),
-                time.perf_counter() - self._arrival_of(audio.end_s),
+                time.perf_counter() - ended.arrived_s,
             )
             await self._emit(final)
             self._unfinished -= 1

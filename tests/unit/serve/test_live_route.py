@@ -3,6 +3,10 @@
 import asyncio
 import contextlib
 import json
+import socket
+import struct
+import time
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -33,6 +37,7 @@ class FakeService:
         self.is_draining = False
         self.is_full = False
         self.failure = None
+        self.text = None
         self.asked = []
         self.admitted = 0
 
@@ -53,6 +58,8 @@ class FakeService:
             raise self.failure
         await asyncio.sleep(0)
         length_s = len(samples) / 16_000
+        if self.text is not None:
+            return ServedTranscript(Transcript("live", self.text), length_s, {})
         word = WordTiming("word", 0.4, 0.8, None)
         return ServedTranscript(Transcript("live", f"{length_s:.1f} s", (word,)), length_s, {})
 
@@ -265,13 +272,18 @@ def test_too_many_streams_and_a_full_queue_are_told_to_come_later(service):
     assert (full[0]["error"]["code"], full_code) == ("queue_full", 1013)
 
 
-def test_a_server_that_ends_sends_what_was_said_and_closes(service):
-    with served(service) as url, connect(url, proxy=None) as socket:
-        socket.send(json.dumps({"type": "start", "model": "one"}))
-        socket.send(pcm((1, 0.5)))
-        socket.recv(timeout=20)
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_server_that_ends_sends_what_was_said_and_closes(service, goes_on):
+    with served(service) as url, connect(url, proxy=None) as connection:
+        connection.send(json.dumps({"type": "start", "model": "one"}))
+        connection.send(pcm((1, 0.5)))
+        connection.recv(timeout=20)
         service.is_draining = True
-        events, code = read_events(socket)
+        with contextlib.suppress(ConnectionClosed):
+            for _ in range(500 if goes_on else 0):
+                connection.send(bytes(320))
+                time.sleep(0.01)
+        events, code = read_events(connection)
 
     assert kinds(events)[-2:] == ["final", "done"]
     assert code == 1012
@@ -295,6 +307,36 @@ def test_a_bug_is_reported_without_what_was_said_and_the_client_gets_no_internal
     assert (events[-1]["error"]["message"], code) == ("The server failed.", 1011)
     (notice,) = [one for one in counts.seen if "ValueError" in str(one)]
     assert "secret" not in notice
+
+
+def wait_for(condition):
+    until_s = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
+
+
+def frame(kind, data):
+    """Return a WebSocket frame of a client: its length, and a mask of zeros."""
+    return struct.pack(">BBQ", 0x80 | kind, 0x80 | 127, len(data)) + bytes(4) + data
+
+
+def test_a_client_that_does_not_receive_loses_its_place(service):
+    service.text = "much " * (1 << 20)
+    with served(service, idle_timeout_s=0.5) as url:
+        host = urlsplit(url).netloc
+        with socket.create_connection(host.split(":")) as raw:
+            raw.sendall(
+                f"GET {PATH} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
+                "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+            )
+            assert raw.recv(12) == b"HTTP/1.1 101"
+            raw.sendall(frame(1, b'{"type": "start", "model": "one"}'))
+            for _ in range(20):
+                raw.sendall(frame(2, SPEECH))
+            wait_for(lambda: service.asked)
+            wait_for(lambda: not service.admitted)
 
 
 def test_a_client_that_goes_away_leaves_nothing_behind(service):
