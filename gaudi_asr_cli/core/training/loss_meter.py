@@ -10,7 +10,7 @@ from typing import Any
 from gaudi_asr_cli.core.decoding.base import Decoder
 from gaudi_asr_cli.core.records import AudioSpan, Emissions, Transcript, Utterance
 
-Key = tuple[str, AudioSpan]
+UtteranceKey = tuple[str, AudioSpan]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class LossMeter:
         losses: Filled with the loss of each utterance.
     """
 
-    labels: dict[Key, tuple[int, ...]]
+    labels: dict[UtteranceKey, tuple[int, ...]]
     blank: int
     zero_infinity: bool
     by_length: bool
-    losses: dict[Key, float] = field(default_factory=dict)
+    losses: dict[UtteranceKey, float] = field(default_factory=dict)
 
     def measured(self, recognizer: Any) -> Any:
         """Return the recogniser with a decoder that fills in `losses` as it decodes."""
