@@ -29,9 +29,12 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("bias", [draw(7), None])
-@pytest.mark.parametrize("fused", [True, False])
-def test_a_linear_multiplies_and_applies_the_fused_operation(monkeypatch, bias, fused):
-    monkeypatch.setattr(torch._C, "_has_mkldnn", fused)
+@pytest.mark.parametrize(
+    ("packed", "capability"), [(True, "AVX512"), (True, "AVX2"), (False, "AVX2")]
+)
+def test_a_linear_multiplies_and_applies_the_operation(monkeypatch, bias, packed, capability):
+    monkeypatch.setattr(torch._C, "_has_mkldnn", packed)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     rows, weight, residual = draw(5, 11), draw(7, 11, seed=1), draw(5, 7, seed=2)
     linear = linear_maker(torch.float32)(weight, bias)
 
