@@ -24,6 +24,8 @@ from gaudi_asr_cli.serve.metrics import Notify, ServerMetrics
 from gaudi_asr_cli.serve.scratch import opened_scratch
 from gaudi_asr_cli.serve.settings import ServerSettings
 
+IDLE_CONNECTION_S = 75
+"""Clients keep connections for longer than a request takes; proxies usually for 60 s."""
 BACKLOG = 2048
 """Connections that wait to be accepted; the system has a limit of its own."""
 
@@ -73,6 +75,7 @@ async def _serve_until_stopped(
             backlog=BACKLOG,
             ws_max_size=MAX_WEBSOCKET_BYTES,
             ws_per_message_deflate=False,
+            timeout_keep_alive=IDLE_CONNECTION_S,
             log_config=None,
             access_log=False,
             server_header=False,

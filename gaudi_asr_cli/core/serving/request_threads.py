@@ -291,7 +291,8 @@ class _Recognizers:
     def __init__(self, recognizer: Recognizer, options: InferenceOptions) -> None:
         self._recognizer = recognizer
         self._options = options
-        self._known: OrderedDict[InferenceOptions, Recognizer] = OrderedDict()
+        # It was opened with these: a language model is not read again.
+        self._known: OrderedDict[InferenceOptions, Recognizer] = OrderedDict({options: recognizer})
         self._lock = Lock()
 
     @property

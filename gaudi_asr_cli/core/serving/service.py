@@ -154,7 +154,7 @@ class TranscriptionService:
     """Transcribes requests of many clients. Use it inside one event loop.
 
     Args:
-        models: The models; the first is the default.
+        models: The models, each with a name of its own.
         settings: Devices and limits.
         observer: Receives what happens.
     """
