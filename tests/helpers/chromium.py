@@ -129,7 +129,7 @@ class Chromium:
 
 @contextlib.contextmanager
 def opened_chromium(folder, *, microphone=None):
-    """Start a Chromium with its profile and downloads in a folder; `microphone` is a WAV file."""
+    """Start a Chromium with its files in a folder; `microphone` is a WAV file that it repeats."""
     from websockets.sync.client import connect
 
     folder = Path(folder)
@@ -143,7 +143,7 @@ def opened_chromium(folder, *, microphone=None):
         arguments += [
             "--use-fake-ui-for-media-stream",
             "--use-fake-device-for-media-stream",
-            f"--use-file-for-fake-audio-capture={microphone}%noloop",
+            f"--use-file-for-fake-audio-capture={microphone}",
         ]
     port_file = folder / "profile" / "DevToolsActivePort"
     with (folder / "chromium.log").open("wb") as log:
