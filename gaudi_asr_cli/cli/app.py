@@ -40,6 +40,7 @@ REGISTERED_COMMANDS: Registry[Any] = Registry(
         "infer": "gaudi_asr_cli.cli.infer:command",
         "lm": "gaudi_asr_cli.cli.lm:command",
         "align": "gaudi_asr_cli.cli.align:command",
+        "serve": "gaudi_asr_cli.cli.serve:command",
         "bench": "gaudi_asr_cli.cli.bench:command",
         "import-command": "gaudi_asr_cli.cli.import_command:command",
         "compare": "gaudi_asr_cli.cli.compare:command",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,16 @@ from gaudi_asr_cli.core.inference.long_form import (
     LongFormResult,
     ReportSegment,
     infer_long,
+)
+from gaudi_asr_cli.core.inference.network_queue import (
+    EmissionCall,
+    NetworkCall,
+    NetworkQueue,
+    QueuedEmissions,
+    count_rows,
+    find_edge,
+    join_clips,
+    split_emissions,
 )
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import (
@@ -179,7 +190,7 @@ class CtcRecognizer:
         decoder, speech = self.decoder, None
         if self.vad is not None:
             speech = self.vad.find_in_blocks(block.samples for block in blocks())
-            decoder = SpeechDecoder(decoder, speech, self.model.vocabulary.blank)
+            decoder = SpeechDecoder(decoder, speech, self.model.vocabulary)
         with RunAhead(blocks(), lambda block: len(block.samples), 0, "read-blocks") as ahead:
             inferred = infer_long(
                 partial(self._infer_finite, utterance=utterance),
@@ -224,6 +235,12 @@ class CtcRecognizer:
         reject_generation(self.name, options)
         vad = open_detector(options.vad, by_default=False)
         return replace(self, decoder=choose_decoder(self.model, options), vad=vad)
+
+    def queued(self, queue: NetworkQueue) -> CtcRecognizer:
+        return CtcRecognizer(QueuedEmissions(self.model, queue), self.decoder, vad=self.vad)
+
+    def run_calls(self, calls: Sequence[NetworkCall]) -> list[Emissions]:
+        return [self.emissions(call.batch) for call in calls if isinstance(call, EmissionCall)]
 
     def pipeline_arguments(self, scratch: Path) -> PipelineArguments:
         import transformers
@@ -351,6 +368,14 @@ class BatchedCtcRecognizer(CtcRecognizer):
 
     def in_padded_batches(self) -> None:
         return None
+
+    def run_calls(self, calls: Sequence[NetworkCall]) -> list[Emissions]:
+        assert self.batching is not None  # noqa: S101 - always given
+        clips = [call for call in calls if isinstance(call, EmissionCall)]
+        edge_s = find_edge(max(call.audio_s for call in clips), self.batching)
+        rows = count_rows(clips, self.batching)
+        batch = join_clips(clips, rows, self.count_samples(edge_s))
+        return split_emissions(self.start(self.prepare(batch)).wait(), len(clips))
 
 
 def open_ctc_recognizer(

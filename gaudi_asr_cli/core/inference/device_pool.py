@@ -6,21 +6,14 @@ can open.
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
-from gaudi_asr_cli.core.distributed.launcher_pipe import end_with_parent
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.events import Noticed, Observer, SegmentDone, UtteranceDone, ignore
 from gaudi_asr_cli.core.inference.device_messages import (
@@ -37,15 +30,19 @@ from gaudi_asr_cli.core.inference.device_messages import (
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.work_queue import WorkQueue, estimate_durations
+from gaudi_asr_cli.core.inference.worker_process import (
+    DeviceShare,
+    WorkerProcess,
+    end_processes,
+    start_process,
+)
 from gaudi_asr_cli.core.records import Utterance
 
 WORKER = "gaudi_asr_cli.core.inference.device_worker"
 CHUNKS_AHEAD = 2
 """Chunks that a worker holds: the one in progress, and the next, for which it need not wait."""
-END_TIMEOUT_S = 5.0
 MOST_ATTEMPTS = 2
 """Workers that may end on the same utterance before it is given up."""
-LOG_BYTES = 4096
 MOST_LENGTHS = 4096
 """Lengths of utterances that a worker chooses the shapes of its batches from."""
 
@@ -71,24 +68,11 @@ class NamedDevice:
 
 
 @dataclass(slots=True)
-class _Worker:
+class _Worker(WorkerProcess):
     """A worker process, the chunks that it holds, and the audio it has transcribed."""
 
-    number: int
-    process: subprocess.Popen[bytes]
-    connection: Connection
-    log: IO[bytes]
     chunks: deque[list[int]] = field(default_factory=deque)
     audio_s: float = 0.0
-
-    @property
-    def name(self) -> str:
-        return f"Process {self.process.pid} on device {self.number}"
-
-    def close(self) -> None:
-        """Close its pipe, which ends it, and its log."""
-        self.connection.close()
-        self.log.close()
 
 
 class DevicePool:
@@ -248,8 +232,8 @@ class DevicePool:
     def _replace(self, worker: _Worker, work: _SharedWork) -> Iterator[tuple[int, UtteranceDone]]:
         """Give the work of a worker that has ended to the others."""
         self._workers.remove(worker)
-        end = _describe_end(worker)
-        log = _read_log(worker.log)
+        end = worker.describe_end()
+        log = worker.read_log()
         worker.close()
         held = [number for chunk in worker.chunks for number in chunk]
         if not self._workers:
@@ -284,24 +268,12 @@ class DevicePool:
 
     def _start(self, number: int) -> _Worker:
         request = self._request
-        own, other = socket.socketpair()
-        log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with its worker
-        with other:
-            line = [sys.executable, "-m", WORKER, str(other.fileno())]
-            process = subprocess.Popen(  # noqa: S603 - our own argument list
-                end_with_parent([*line, request.device, request.hpu_mode]),
-                env={**os.environ, **_environment(number, request.count)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[other.fileno()],
-                # Ctrl-C on a terminal is for this process, which then ends the workers.
-                start_new_session=True,
-            )
-        connection = Connection(own.detach())
-        worker = _Worker(number, process, connection, log)
+        count = request.count
+        share = DeviceShare(request.device, request.hpu_mode, number, count, count)
+        started = start_process(WORKER, share)
+        worker = _Worker(number, started.process, started.connection, started.log)
         with suppress(OSError):
-            connection.send(
+            worker.connection.send(
                 WorkerSetup(request.model, request.options, request.channel, request.follows)
             )
         return worker
@@ -311,8 +283,8 @@ class DevicePool:
             message = worker.connection.recv()
         except (EOFError, OSError):
             raise AsrError(
-                f"{worker.name} {_describe_end(worker)} while it opened the model."
-                f"{_read_log(worker.log)}",
+                f"{worker.name} {worker.describe_end()} while it opened the model."
+                f"{worker.read_log()}",
                 remedy="Use fewer --cards if memory ran out; dmesg says whether the system killed "
                 "it.",
             ) from None
@@ -321,16 +293,7 @@ class DevicePool:
         self._opened = message
 
     def _end(self) -> None:
-        for worker in self._workers:
-            worker.connection.close()
-            worker.process.terminate()
-        for worker in self._workers:
-            try:
-                worker.process.wait(END_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
-            worker.log.close()
+        end_processes(self._workers)
         self._workers.clear()
 
 
@@ -371,35 +334,3 @@ def _in_number_order(
         while following in waiting:
             yield following, waiting.pop(following)
             following += 1
-
-
-def _environment(number: int, count: int) -> dict[str, str]:
-    """Return what tells a worker its device, and its share of the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = max(1, (cores or 1) // count)
-    rank = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": count}
-    values = {**rank, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
-    return {name: str(value) for name, value in values.items()}
-
-
-def _describe_end(worker: _Worker) -> str:
-    """Return how a worker has ended, for a sentence."""
-    try:
-        code = worker.process.wait(END_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        worker.process.kill()
-        worker.process.wait()
-        return "closed its pipe"
-    if code >= 0:
-        return f"ended with exit code {code}"
-    with suppress(ValueError):
-        return f"was killed by {signal.Signals(-code).name}"
-    return f"was killed by signal {-code}"
-
-
-def _read_log(log: IO[bytes]) -> str:
-    """Return the last lines that a worker has printed, each on a line of its own."""
-    size = log.seek(0, os.SEEK_END)
-    log.seek(max(0, size - LOG_BYTES))
-    lines = log.read().decode(errors="replace").strip().splitlines()[-8:]
-    return "".join(f"\n  {line}" for line in lines)

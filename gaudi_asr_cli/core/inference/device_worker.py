@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.records import Segment, Utterance
 
 
-class _Sender:
+class MessageSender:
     """Sends messages from any thread."""
 
     def __init__(self, connection: Connection) -> None:
@@ -38,7 +38,7 @@ class _Sender:
 
 def run_worker(connection: Connection, device: str, hpu_mode: str) -> None:
     """Open device and model, and transcribe chunks until the other end of the pipe is closed."""
-    send = _Sender(connection)
+    send = MessageSender(connection)
     try:
         # First: the Gaudi software reads its environment when torch is imported.
         from gaudi_asr_cli.core.devices import open_device
@@ -69,7 +69,7 @@ def run_worker(connection: Connection, device: str, hpu_mode: str) -> None:
 
 
 def _serve(
-    connection: Connection, send: _Sender, recognizer: Recognizer, setup: WorkerSetup
+    connection: Connection, send: MessageSender, recognizer: Recognizer, setup: WorkerSetup
 ) -> None:
     from gaudi_asr_cli.core.inference.device_messages import (
         CaseAnswer,
@@ -84,7 +84,7 @@ def _serve(
         if isinstance(message, CaseQuestion):
             send(CaseAnswer(recognizer.suggest_case(message.sample)))
         elif isinstance(message, LengthSample):
-            recognizer = _settle_shapes(recognizer, message.durations_s)
+            recognizer = settle_shapes(recognizer, message.durations_s)
         else:
             _transcribe_chunk(message, send, recognizer, setup)
 
@@ -106,7 +106,7 @@ def _find_least_chunk(recognizer: Recognizer) -> tuple[float, int]:
     return batching.batch_s * batches, 0
 
 
-def _settle_shapes(recognizer: Recognizer, durations_s: Sequence[float]) -> Recognizer:
+def settle_shapes(recognizer: Recognizer, durations_s: Sequence[float]) -> Recognizer:
     """Return the recogniser with the shapes of its batches chosen, where it has few."""
     from gaudi_asr_cli.core.inference.scheduling import settle_edges
 
@@ -131,7 +131,7 @@ def _read_messages(connection: Connection, inbox: SimpleQueue[Any]) -> None:
 
 
 def _transcribe_chunk(
-    chunk: WorkChunk, send: _Sender, recognizer: Recognizer, setup: WorkerSetup
+    chunk: WorkChunk, send: MessageSender, recognizer: Recognizer, setup: WorkerSetup
 ) -> None:
     from gaudi_asr_cli.core.data.timeline import forget_timelines
     from gaudi_asr_cli.core.events import SegmentDone

@@ -24,6 +24,7 @@ from gaudi_asr_cli.core.records import (
     Segment,
     Transcript,
     Utterance,
+    WordTiming,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ LONG_BLOCK_S = 120
 """Whole seconds, so that a block starts on a sample at any rate, before and after resampling."""
 MARGIN_S = 1
 """Audio around a block that warms up filters and decoders; it is cut off again."""
-
+SAME_WORD_S = 0.05
+"""Times of a word that was decoded with more context differ by less."""
 
 WHOLE_AUDIO = ((0.0, inf),)
 """The whole audio, as parts of start and end in seconds."""
@@ -125,20 +127,17 @@ def infer_long(
     """
     counter = BlockCounter()
     parts: list[Any] = []
-    from_s = 0.0
-
-    def report_part(part: Any, start_s: float, end_s: float) -> None:
-        assert report is not None  # noqa: S101 - only then is it called
-        report(Segment(decoder.assemble([part], utterance).text, start_s, end_s))
-
+    reporter = None if report is None else _PartReporter(decoder, utterance, report)
     with ThreadPoolExecutor(1, "decode-segments") as pool:
         reports = []
         for emissions in infer_chunks(infer, counter.count(blocks), geometry):
-            parts.append(decoder.condense(emissions, 0))
-            to_s = from_s + int(emissions.frames[0]) * emissions.frame_s
-            if report is not None:
-                reports.append(pool.submit(report_part, parts[-1], from_s, to_s))
-            from_s = to_s
+            part = decoder.condense(emissions, 0)
+            parts.append(part)
+            if reporter is not None:
+                duration_s = int(emissions.frames[0]) * emissions.frame_s
+                reports.append(pool.submit(reporter.add, part, duration_s))
+        if reporter is not None:
+            reports.append(pool.submit(reporter.finish))
     for one in reports:
         one.result()
     duration_s = counter.duration_s
@@ -149,6 +148,60 @@ def infer_long(
         return LongFormResult(transcript, duration_s, counter.lost_s, silent_s=counter.silent_s)
 
     return InferredLong(counter.lost_s, decode)
+
+
+class _PartReporter:
+    """Reports the text of chunks as they come, each word once and whole.
+
+    The last word so far is kept back: it may continue in the next chunk.
+    """
+
+    def __init__(self, decoder: Decoder, utterance: Utterance, report: ReportSegment) -> None:
+        self._decoder = decoder
+        self._utterance = utterance
+        self._report = report
+        # Chunks from the one on in which the word that is kept back starts, and their ends.
+        self._parts: list[Any] = []
+        self._ends_s: list[float] = []
+        self._from_s = self._reported_s = 0.0
+        self._kept: WordTiming | None = None
+
+    def add(self, part: Any, duration_s: float) -> None:
+        """Report the words of the next chunk, and the one that was kept back."""
+        reached_s = self._ends_s[-1] if self._ends_s else self._from_s
+        self._parts.append(part)
+        self._ends_s.append(reached_s + duration_s)
+        transcript = self._decoder.assemble(self._parts, self._utterance)
+        if transcript.text and not transcript.words:
+            # Without times nothing is known about a word.
+            self._send(self._decoder.assemble([part], self._utterance).text)
+            self._drop(len(self._parts))
+            return
+        by_s = self._from_s - self._utterance.audio.start_s
+        words = [
+            replace(word, start_s=word.start_s + by_s, end_s=word.end_s + by_s)
+            for word in transcript.words
+        ]
+        if self._kept is not None:
+            words = [word for word in words if word.start_s > self._kept.start_s - SAME_WORD_S]
+        self._kept = words.pop() if words else None
+        self._send(" ".join(word.word for word in words))
+        first_s = self._ends_s[-1] if self._kept is None else self._kept.start_s
+        self._drop(sum(end_s <= first_s for end_s in self._ends_s))
+
+    def finish(self) -> None:
+        """Report the word that is kept back."""
+        if self._kept is not None:
+            self._report(Segment(self._kept.word, self._kept.start_s, self._kept.end_s))
+
+    def _send(self, text: str) -> None:
+        self._report(Segment(text, self._reported_s, self._ends_s[-1]))
+        self._reported_s = self._ends_s[-1]
+
+    def _drop(self, count: int) -> None:
+        if count:
+            self._from_s = self._ends_s[count - 1]
+            self._parts, self._ends_s = self._parts[count:], self._ends_s[count:]
 
 
 def open_blocks(span: AudioSpan, *, channel: int | None = None) -> Iterator[LoadedAudio]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.decoding.base import Decoder
     from gaudi_asr_cli.core.devices.base import Device
     from gaudi_asr_cli.core.devices.graphs import GraphCounts
+    from gaudi_asr_cli.core.inference.network_queue import NetworkCall, NetworkQueue
     from gaudi_asr_cli.core.inference.timing import PhaseClock
     from gaudi_asr_cli.core.inference.vad import SpeechDetector
 
@@ -180,6 +181,15 @@ class Recognizer(Protocol):
 
         Raises:
             UsageError: The model does not support them.
+        """
+
+    def queued(self, queue: NetworkQueue) -> Recognizer:
+        """Return it with the calls of its network handed to a queue, for use by one thread."""
+
+    def run_calls(self, calls: Sequence[NetworkCall]) -> Sequence[Output]:
+        """Run the network on calls that fit a batch, and return the output of each.
+
+        They are those of recognisers that `queued` has returned, of one key; see `count_rows`.
         """
 
     def pipeline_arguments(self, scratch: Path) -> PipelineArguments:

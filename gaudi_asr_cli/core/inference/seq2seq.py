@@ -27,6 +27,15 @@ from gaudi_asr_cli.core.inference.long_form import (
     LongFormResult,
     ReportSegment,
 )
+from gaudi_asr_cli.core.inference.network_queue import (
+    GenerationCall,
+    NetworkCall,
+    NetworkQueue,
+    QueuedGenerator,
+    count_rows,
+    join_windows_of,
+    split_rows,
+)
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.inference.overlapping import (
     GenerateWindows,
@@ -46,8 +55,8 @@ from gaudi_asr_cli.core.inference.results import NOT_FINITE
 from gaudi_asr_cli.core.inference.sequential import (
     MEL_FRAME_S,
     MelStream,
-    find_loudest,
     generate_sequentially,
+    measure_spectra,
 )
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.vad import (
@@ -296,8 +305,9 @@ class Seq2SeqRecognizer:
         frontend = self.model.frontend
         watched = blocks() if finder is None else finder.watch(blocks())
         if isinstance(frontend, LogMel) and self._is_sequential:
-            loudest = find_loudest(frontend, watched)
-            mel_stream = MelStream(frontend, frontend.stream(blocks()), loudest)
+            loudest, kept = measure_spectra(frontend, watched)
+            spectra = frontend.stream(blocks()) if kept is None else iter(kept)
+            mel_stream = MelStream(frontend, spectra, loudest)
             if finder is not None:
                 spans = merge_spans(finder.speech, pause_s=SPEECH_PAUSE_S, margin_s=SPEECH_MARGIN_S)
                 mel_stream.parts = tuple(spans)
@@ -344,6 +354,15 @@ class Seq2SeqRecognizer:
             prompting=prompting,
             vad=open_detector(options.vad, by_default=isinstance(self.model.frontend, LogMel)),
         )
+
+    def queued(self, queue: NetworkQueue) -> Seq2SeqRecognizer:
+        return replace(self, model=QueuedGenerator(self.model, queue, self.max_chunk_s))
+
+    def run_calls(self, calls: Sequence[NetworkCall]) -> list[Generated]:
+        windows = [call for call in calls if isinstance(call, GenerationCall)]
+        inputs, frames = join_windows_of(windows, count_rows(windows, self.batching))
+        output = self.model.generate_from(inputs, windows[0].generation_config, frames)
+        return split_rows(output, windows)
 
     def pipeline_arguments(self, scratch: Path) -> PipelineArguments:
         model = self.model

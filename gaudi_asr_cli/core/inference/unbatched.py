@@ -54,18 +54,24 @@ class UnbatchedTranscriber:
         """Run the network on a clip of any length; the text is decoded by the returned function."""
         if clip.error is not None:
             return _completed(report_failure(clip, clip.error))
-        if clip.is_silent:
-            return _completed(report_success(clip, self._describe_silence(clip.utterance)))
         try:
-            if clip.is_long:
-                decode = self._infer_long(clip, partial(self.open_long, clip.utterance.audio))
-            elif len(clip.samples) > self.recognizer.max_chunk_s * SAMPLE_RATE_HZ:
-                decode = self._infer_long(clip, lambda: iter([LoadedAudio(clip.samples)]))
-            else:
-                decode = self._infer_whole(clip)
+            decode = self._infer_any(clip)
         except (AsrError, RuntimeError, MemoryError) as error:
             return _completed(_report_exception(clip, error))
         return partial(_decode_safely, clip, decode)
+
+    def attempt(self, clip: Clip) -> TimedResult:
+        """Transcribe a clip that was loaded, of any length; a failure is raised."""
+        return self._infer_any(clip)()
+
+    def _infer_any(self, clip: Clip) -> DecodeClip:
+        if clip.is_silent:
+            return _completed(report_success(clip, self._describe_silence(clip.utterance)))
+        if clip.is_long:
+            return self._infer_long(clip, partial(self.open_long, clip.utterance.audio))
+        if len(clip.samples) > self.recognizer.max_chunk_s * SAMPLE_RATE_HZ:
+            return self._infer_long(clip, lambda: iter([LoadedAudio(clip.samples)]))
+        return self._infer_whole(clip)
 
     def _describe_silence(self, utterance: Utterance) -> Transcript:
         return Transcript(utterance.id, "", tokens=0 if self.recognizer.generates else None)

@@ -187,6 +187,29 @@ def test_long_audio_is_decoded_as_in_one_piece():
     assert (result.duration_s, result.lost_s) == (400.0, 1.75)
 
 
+def test_each_word_of_long_audio_is_reported_once_and_whole():
+    rng = np.random.default_rng(4)
+    audio = rng.integers(0, 3, 320 * 10_000).astype(np.float32)
+    audio[320 * 3000 : 320 * 6000] = 2.0
+    utterance = Utterance("u", AudioSpan(Path("u.wav"), 100.0))
+    segments = []
+
+    result = infer_long(
+        infer_first_samples,
+        GEOMETRY,
+        [LoadedAudio(part) for part in np.array_split(audio, 3)],
+        GreedyDecoder(VOCABULARY),
+        utterance,
+        segments.append,
+    ).decode()
+
+    reported = " ".join(one.text for one in segments).split()
+    assert reported == [word.word for word in result.transcript.words]
+    assert len(segments) > 10
+    starts_s = [one.start_s for one in segments]
+    assert starts_s == sorted(starts_s)
+
+
 def test_words_of_a_three_hour_file_are_on_its_clock():
     minute = np.full(60 * SAMPLE_RATE_HZ, 2.0, dtype=np.float32)
     with_word = minute.copy()

@@ -1,0 +1,1 @@
+"""Transcription of requests of many clients: a queue in front of a recogniser for each device."""

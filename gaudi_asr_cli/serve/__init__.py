@@ -1,0 +1,1 @@
+"""The HTTP server: OpenAI's audio API in front of a `TranscriptionService`."""
