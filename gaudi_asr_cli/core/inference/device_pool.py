@@ -89,10 +89,21 @@ class DevicePool:
         self._reported: set[str] = set()
         self._opened: WorkerOpened | None = None
 
+    def start(self) -> None:
+        """Start the processes, which open their models while this one does something else.
+
+        Call `close` if the pool is not entered afterwards.
+        """
+        for number in range(len(self._workers), self._request.count):
+            self._workers.append(self._start(number))
+
+    def close(self) -> None:
+        """End the processes; one that has ended is left alone."""
+        self._end()
+
     def __enter__(self) -> DevicePool:
         try:
-            for number in range(self._request.count):
-                self._workers.append(self._start(number))
+            self.start()
             for worker in list(self._workers):
                 self._await_opened(worker)
         except BaseException:
