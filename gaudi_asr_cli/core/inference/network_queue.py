@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from gaudi_asr_cli.core.models.seq2seq.fallback import generate_with_fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 from gaudi_asr_cli.core.records import (
     SAMPLE_RATE_HZ,
     AudioBatch,
     Emissions,
     Generated,
+    Hypothesis,
     Vocabulary,
 )
 
@@ -200,9 +202,25 @@ class QueuedGenerator:
         generation_config: Generation,
         frames: Sequence[int] | None = None,
     ) -> Generated:
-        call = GenerationCall(inputs, generation_config, frames, self.window_s)
-        output: Generated = self.queue.run(call)
-        return output
+        """Generate each attempt of the fallback in a call of its own.
+
+        A text that fails six times would otherwise keep all others waiting.
+        """
+        fallback = generation_config.fallback
+
+        def attempt(rows: Sequence[int], temperature: float) -> tuple[Hypothesis, ...]:
+            chosen = list(rows)
+            call = GenerationCall(
+                {name: one[chosen] for name, one in inputs.items()},
+                replace(generation_config, fallback=replace(fallback, temperatures=(temperature,))),
+                None if frames is None else [frames[row] for row in chosen],
+                self.window_s,
+            )
+            output: Generated = self.queue.run(call)
+            return output.rows
+
+        count = len(next(iter(inputs.values())))
+        return Generated(tuple(generate_with_fallback(attempt, count, fallback)))
 
 
 def count_rows(calls: Sequence[NetworkCall], batching: Batching | None) -> int:

@@ -143,7 +143,9 @@ class CallScheduler:
                 self._changed.wait()
             group = [first]
             for one in sorted(self._waiting, key=lambda one: one.due_s):
-                if one is not first and one.call.key == first.call.key:
+                # A short text would be kept until the longest of its batch is generated.
+                joins = _is_long(first) or not _is_long(one)
+                if joins and one is not first and one.call.key == first.call.key:
                     calls = [member.call for member in (*group, one)]
                     if count_rows(calls, self._recognizer.batching):
                         group.append(one)
