@@ -221,7 +221,8 @@ class DevicePool:
                 pass
 
     def _feed(self, worker: _Worker, work: _SharedWork, ahead: int = CHUNKS_AHEAD) -> None:
-        while len(worker.chunks) < ahead and (numbers := work.queue.take()):
+        most = 1 if work.queue.is_ending else ahead
+        while len(worker.chunks) < most and (numbers := work.queue.take()):
             worker.chunks.append(list(numbers))
             # It has ended if the pipe is closed, which is found where its messages are read.
             with suppress(OSError):
