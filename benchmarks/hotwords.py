@@ -74,6 +74,18 @@ def decode_all(decoder: Any, emissions: list[np.ndarray]) -> list[str]:
     ]
 
 
+def count_rare(references: list[str], texts: list[str], rare: list[str]) -> tuple[int, int, int]:
+    """Return how many rare words of the references were found and missed, and how many inserted."""
+    found = missed = inserted = 0
+    for text, reference in zip(texts, references, strict=True):
+        spoken, recognised = (one.split() for one in (reference, text))
+        for word in rare:
+            said, given = spoken.count(word), recognised.count(word)
+            found, missed = found + min(said, given), missed + max(said - given, 0)
+            inserted += max(given - said, 0)
+    return found, missed, inserted
+
+
 def main() -> None:
     """Draw everything, decode with each weight, and print the table."""
     random = np.random.default_rng(0)
@@ -96,13 +108,7 @@ def main() -> None:
     for weight in WEIGHTS:
         scorer = replace(decoder.scorer, hotword_weight=weight)
         texts = decode_all(replace(decoder, scorer=scorer), emissions)
-        found = missed = inserted = 0
-        for text, reference in zip(texts, references, strict=True):
-            spoken, recognised = (one.split() for one in (reference, text))
-            for word in rare:
-                said, given = spoken.count(word), recognised.count(word)
-                found, missed = found + min(said, given), missed + max(said - given, 0)
-                inserted += max(given - said, 0)
+        found, missed, inserted = count_rare(references, texts, rare)
         wer = score(references, texts, normalizer="none").wer
         print(f"| {weight:g} | {found} of {found + missed} | {inserted} | {wer:.2%} |")
 

@@ -6,7 +6,8 @@ MODEL is a Whisper in transformers' format (converted for faster-whisper on the 
 data set of short clips with text. With --long the clips are joined to one file of `--minutes`
 with pauses. Needs faster-whisper and whisper-normalizer. Systems run one after the other in each
 round, on the same threads; a ratio is that of one round. All decode greedily at temperature 0
-without conditioning on previous text; ours with its default dtype.
+without conditioning on previous text; ours with its default dtype. Batched systems detect voice
+activity, as faster-whisper's pipeline does unless it is told where speech is; the others do not.
 """
 
 import argparse
@@ -30,11 +31,13 @@ Run = Callable[[Clips], list[tuple[str, int]]]
 """Returns the text of each clip, and its number of tokens."""
 
 
-def open_ours(model: str, dtype: str, *, long: str, vad: str) -> Run:
+def open_ours(
+    model: str, dtype: str, *, long: str, vad: str = "off", batch: int | None = None
+) -> Run:
     """Open our engine."""
     opened = load_model(
         model, dtype=dtype, temperatures=(0.0,), vad=vad, long=long,
-        timestamps="none", language="en",
+        timestamps="none", language="en", batch_size=batch,
     )  # fmt: skip
 
     def run(clips: Clips) -> list[tuple[str, int]]:
@@ -94,12 +97,30 @@ def join_clips(clips: Clips, texts: list[str], minutes: float) -> tuple[Clips, l
     return [np.concatenate(parts)], [" ".join(said)]
 
 
+def open_long(arguments: argparse.Namespace, folder: str) -> dict[str, Run]:
+    """Open the systems for a long file, `folder` being the converted checkpoint."""
+    first = open_faster_whisper(folder, "int8", timestamps=True)
+    systems = {"faster-whisper int8, sequential": first}
+    for batch in arguments.batches:
+        systems[f"faster-whisper int8, batched {batch}"] = open_faster_whisper(
+            folder, "int8", timestamps=True, batch=batch
+        )
+    for dtype in arguments.dtypes:
+        systems[f"ours {dtype}, sequential"] = open_ours(arguments.model, dtype, long="sequential")
+        for batch in arguments.batches:
+            systems[f"ours {dtype}, batched {batch}"] = open_ours(
+                arguments.model, dtype, long="batched", vad="auto", batch=batch
+            )
+    return systems
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model")
     parser.add_argument("manifest")
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--batches", nargs="+", type=int, default=[8])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dtypes", nargs="+", default=["auto"])
     parser.add_argument("--converted", help="folder that keeps the converted checkpoint")
@@ -111,21 +132,11 @@ def main() -> None:
     systems: dict[str, Run] = {}
     if arguments.long:
         clips, texts = join_clips(clips, texts, arguments.minutes)
-        systems["faster-whisper int8, sequential"] = open_faster_whisper(
-            folder, "int8", timestamps=True
-        )
-        systems["faster-whisper int8, batched 8"] = open_faster_whisper(
-            folder, "int8", timestamps=True, batch=8
-        )
-        for dtype in arguments.dtypes:
-            for long in ("sequential", "batched"):
-                systems[f"ours {dtype}, {long}"] = open_ours(
-                    arguments.model, dtype, long=long, vad="off"
-                )
+        systems = open_long(arguments, folder)
     else:
         systems["faster-whisper int8"] = open_faster_whisper(folder, "int8", timestamps=False)
         for dtype in arguments.dtypes:
-            systems[f"ours {dtype}"] = open_ours(arguments.model, dtype, long="auto", vad="off")
+            systems[f"ours {dtype}"] = open_ours(arguments.model, dtype, long="auto")
     audio_s = sum(map(len, clips)) / SAMPLE_RATE_HZ
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in systems}
     results = {}

@@ -9,6 +9,7 @@ import typer
 
 from gaudi_asr_cli.cli import options
 from gaudi_asr_cli.cli.parsing import KebabCommand, parsed_by
+from gaudi_asr_cli.core.decoding import DEFAULT_DECODER
 from gaudi_asr_cli.core.devices import AUTO
 from gaudi_asr_cli.core.errors import UsageError
 
@@ -239,6 +240,17 @@ def command(  # noqa: PLR0913 - a parameter is an option
     repeat: RepeatOption = None,
     baseline: BaselineOption = None,
     accuracy: Accuracy = False,
+    decoder: options.DecoderOption = DEFAULT_DECODER,
+    beams: options.Beams = None,
+    lm: options.LanguageModel = None,
+    lm_weight: options.LmWeight = None,
+    word_bonus: options.WordBonus = None,
+    hotwords: options.Hotwords = None,
+    hotword_weight: options.HotwordWeight = None,
+    task: options.TaskOption = None,
+    max_tokens: options.MaxTokens = None,
+    long: options.Long = options.LongName.AUTO,
+    batch: options.WrittenTogether = None,
     vad: options.Vad = options.VadName.OFF,
     perf: Perf = False,
     profile: Profile = False,
@@ -270,6 +282,8 @@ def command(  # noqa: PLR0913 - a parameter is an option
     opened = open_device(device, hpu_mode=hpu_mode.value)
     configure(opened)
     from gaudi_asr_cli.core.data.sources import ReadOptions
+    from gaudi_asr_cli.core.decoding.scorer_setup import read_hotwords
+    from gaudi_asr_cli.core.inference.options import InferenceOptions
     from gaudi_asr_cli.core.recipes.in_place import Reading, place_reading
     from gaudi_asr_cli.core.workflows.bench import BenchRequest, bench
     from gaudi_asr_cli.ui.bench import show_bench
@@ -289,6 +303,19 @@ def command(  # noqa: PLR0913 - a parameter is an option
         large=large,
         dev_clean=dev_clean,
         accuracy=accuracy,
+        decoding=InferenceOptions(
+            decoder=decoder,
+            beams=beams,
+            lm=lm,
+            lm_weight=lm_weight,
+            word_bonus=word_bonus,
+            hotwords=() if hotwords is None else read_hotwords(hotwords),
+            hotword_weight=hotword_weight,
+            task=None if task is None else task.value,
+            max_tokens=max_tokens,
+            long=long.value,
+            batch_size=batch,
+        ),
         vad=vad.value,
         dtype=dtype.value,
         int8=int8,

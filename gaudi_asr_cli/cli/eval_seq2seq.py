@@ -1,5 +1,6 @@
 """`gaudi-asr eval-seq2seq`: the word error rate of a model that writes with a decoder."""
 
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -19,6 +20,21 @@ class EvalSeq2SeqCommand(KebabCommand):
     """The command, which also takes the words of run_speech_recognition_seq2seq.py --do_eval."""
 
     old_script = "seq2seq"
+
+
+class ScoredTimestampsName(str, Enum):
+    NONE = "none"
+    WORD = "word"
+
+
+ScoredTimestamps = Annotated[
+    ScoredTimestampsName,
+    typer.Option(
+        "--timestamps",
+        rich_help_panel=options.DECODING,
+        help="word: generate as infer does, with times and confidences of words for the report.",
+    ),
+]
 
 
 @parsed_by(EvalSeq2SeqCommand)
@@ -51,6 +67,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     best_of: options.BestOf = 5,
     initial_prompt: options.InitialPrompt = None,
     hotwords: options.Hotwords = None,
+    timestamps: ScoredTimestamps = ScoredTimestampsName.NONE,
     condition_on_previous_text: options.ConditionOnPreviousText = False,
     vad: options.Vad = options.VadName.AUTO,
     cards: options.Cards = 1,
@@ -99,7 +116,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
         options=InferenceOptions(
             kind="seq2seq",
             dtype=fitting_parameters(context, opened)["dtype"].value,
-            timestamps="none",
+            timestamps=timestamps.value,
             task=None if task is None else task.value,
             max_tokens=max_tokens,
             beams=beams,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,7 +18,10 @@ from gaudi_asr_cli.core.serving.places import describe_place
 from gaudi_asr_cli.core.serving.service import TranscriptionService
 from gaudi_asr_cli.serve.api_errors import ApiError, as_api_error
 from gaudi_asr_cli.serve.cross_site import CrossSiteCheck
+from gaudi_asr_cli.serve.live import live_routes
+from gaudi_asr_cli.serve.live_metrics import LiveMetrics
 from gaudi_asr_cli.serve.metrics import ServerMetrics, ignore_notice, metrics_routes
+from gaudi_asr_cli.serve.page import page_routes
 from gaudi_asr_cli.serve.settings import ServerSettings
 from gaudi_asr_cli.serve.status import health_routes, model_routes
 from gaudi_asr_cli.serve.transcriptions import transcription_routes
@@ -39,6 +43,8 @@ def create_app(
     app.include_router(metrics_routes(counted))
     app.include_router(model_routes(service))
     app.include_router(health_routes(service))
+    app.include_router(live_routes(service, partial(_is_allowed, settings), LiveMetrics(counted)))
+    app.include_router(page_routes())
     if settings.api_key is not None:
         app.add_middleware(KeyCheck, key=settings.api_key, metrics=counted)
     app.add_exception_handler(ApiError, _answer_api_error)
@@ -75,6 +81,10 @@ class KeyCheck:
         error = ApiError(401, message, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
         self._metrics.request_failed(error.status, error.code)
         await error.response()(scope, receive, send)
+
+
+def _is_allowed(settings: ServerSettings, given: str) -> bool:
+    return settings.api_key is None or is_key(given, settings.api_key)
 
 
 def is_key(given: str, key: str) -> bool:

@@ -23,7 +23,7 @@ from gaudi_asr_cli.serve.api_errors import ApiError, as_api_error
 
 PREFIX = "gaudi_asr"
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
-ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 RTFX = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 """Upper edges of the buckets of histograms."""
 
@@ -52,10 +52,14 @@ class ServerMetrics(ServiceObserver):
         phases = "Seconds of requests by phase: upload, queue, decode, compute, total."
         self._phase_s = self._histogram("phase_seconds", phases, SECONDS, "model", "phase")
         self._rtfx = self._histogram("rtfx", "Audio over total time, by request.", RTFX, "model")
-        self._calls = self._histogram("batch_size", "Clips or windows in a batch.", ROWS, "model")
+        self._calls = self._histogram(
+            "batch_size", "Clips or windows in a batch.", BATCH_ROWS, "model"
+        )
         graphs = "Graphs captured so far, by the worker that ran the last batch."
         self._graphs = Gauge(f"{PREFIX}_graphs", graphs, ["model"], registry=self.registry)
-        self._shared = self._histogram("batch_requests", "Requests in a batch.", ROWS, "model")
+        self._shared = self._histogram(
+            "batch_requests", "Requests in a batch.", BATCH_ROWS, "model"
+        )
 
     def watch(self, service: TranscriptionService) -> None:
         """Show the queue of a service, and the graphs of its models."""

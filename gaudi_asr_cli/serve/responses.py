@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
@@ -70,8 +71,15 @@ def verbose_json(result: ServedTranscript, form: AudioForm) -> dict[str, Any]:
 
 
 def timed_segments(transcript: Transcript) -> tuple[Segment, ...]:
-    """Return the segments of a transcript: those of the model, or words between pauses."""
-    return segments_of(transcript)
+    """Return the segments of a transcript: those of the model, or words between pauses.
+
+    They begin and end with their words, where those are timed: a client may tell by the times which
+    words are whose.
+    """
+    return tuple(
+        replace(one, start_s=one.words[0].start_s, end_s=one.words[-1].end_s) if one.words else one
+        for one in segments_of(transcript)
+    )
 
 
 def segment_json(number: int, segment: Segment, transcript: Transcript) -> dict[str, Any]:

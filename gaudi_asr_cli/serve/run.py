@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import uvicorn
 
@@ -28,6 +29,8 @@ IDLE_CONNECTION_S = 75
 BACKLOG = 2048
 """Connections that wait to be accepted; the system has a limit of its own."""
 
+MAX_WEBSOCKET_BYTES = 1 << 20
+"""Longer messages of live streams end the connection; their route rejects shorter ones too."""
 QUIET_LOGGERS = ("python_multipart", "uvicorn.error")
 """Their messages hold parts of requests; `ServerMetrics` reports what fails."""
 
@@ -70,24 +73,34 @@ async def _serve_until_stopped(
         config = uvicorn.Config(
             create_app(service, settings, metrics),
             backlog=BACKLOG,
+            ws_max_size=MAX_WEBSOCKET_BYTES,
+            ws_per_message_deflate=False,
             timeout_keep_alive=IDLE_CONNECTION_S,
             log_config=None,
             access_log=False,
             server_header=False,
             lifespan="off",
         )
-        server = _Server(config)
+        server = _Server(config, partial(announce, _url_of(bound), service))
         loop = asyncio.get_running_loop()
         stop = _Stop(service, server)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.request)
-        announce(_url_of(bound), service)
         await server.serve(sockets=[bound])
     finally:
         await service.close()
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_startup: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_startup = on_startup
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, and only then say so."""
+        await super().startup(sockets)
+        self._on_startup()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to `_Stop`: new requests are answered while others are finished."""

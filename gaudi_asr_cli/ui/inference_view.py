@@ -26,6 +26,7 @@ from gaudi_asr_cli.ui.console import CONSOLE, result_stream
 from gaudi_asr_cli.ui.live import PlainView, both
 from gaudi_asr_cli.ui.messages import show_line
 from gaudi_asr_cli.ui.numbers import clock
+from gaudi_asr_cli.ui.resizing import ResizingLive
 
 BAR_COLUMNS = 24
 REFRESHES_PER_S = 4
@@ -57,7 +58,7 @@ def opened_inference_view(write: Observer, *, quiet: bool = False) -> Iterator[I
         yield InferenceView(both(PlainProgress(), both(PlainView(), write)), follows=True)
     else:
         board = InferenceBoard()
-        live = Live(
+        live = ResizingLive(
             board,
             console=CONSOLE,
             refresh_per_second=REFRESHES_PER_S,

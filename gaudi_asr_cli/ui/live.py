@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.live import Live
 from typing_extensions import assert_never
 
 from gaudi_asr_cli.core.events import (
@@ -31,6 +30,7 @@ from gaudi_asr_cli.core.events import (
 from gaudi_asr_cli.ui.console import CONSOLE
 from gaudi_asr_cli.ui.messages import show_line, show_notice
 from gaudi_asr_cli.ui.numbers import clock, count, padding, percent, span
+from gaudi_asr_cli.ui.resizing import ResizingLive
 from gaudi_asr_cli.ui.training_view import TrainingView, training_metric
 
 STEP_LINE_EVERY_S = 5.0
@@ -50,7 +50,7 @@ def opened_view(*, quiet: bool = False) -> Iterator[Observer]:
     else:
         board = TrainingView()
         # Results that go into a pipe must not be redirected to the terminal.
-        with Live(
+        with ResizingLive(
             board, console=CONSOLE, refresh_per_second=4, transient=True, redirect_stdout=False
         ):
             try:

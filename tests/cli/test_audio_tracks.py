@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from itertools import islice
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers.audio_files import mux
 from helpers.run import run_here
@@ -55,6 +57,21 @@ def test_a_list_names_the_track_of_each_row_and_infer_writes_such_a_list(recordi
     assert (line["track"], line["text"]) == (1, texts[1])
     assert json.loads(again.stdout)["wer"] == 0.0
     assert json.loads(again.stdout)["reference_words"] == len(texts[1].split())
+
+
+def test_a_column_of_parquet_names_the_track_too(recording, tmp_path):
+    path, texts = recording
+    audio = {"bytes": path.read_bytes(), "path": path.name}
+    rows = [{"audio": audio, "track": track, "text": texts[track]} for track in (0, 1)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data.parquet")
+
+    result = run_here(
+        "eval-ctc", "--model", "demo", "--data", tmp_path / "data.parquet", "--json",
+        "--run", tmp_path / "run",
+    )  # fmt: skip
+
+    assert json.loads(result.stdout)["wer"] == 0.0, result.stderr
+    assert "audio tracks" not in result.stderr
 
 
 @pytest.mark.parametrize(("language", "track"), [(None, 0), ("tr", 1)])

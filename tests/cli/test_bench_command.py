@@ -4,6 +4,8 @@ import pytest
 from helpers.run import run, run_here
 
 from gaudi_asr_cli.cli.bench import count_buckets, format_compared
+from gaudi_asr_cli.core.decoding.lm.arpa import write_arpa
+from gaudi_asr_cli.core.decoding.lm.kneser_ney import estimate_kneser_ney
 from gaudi_asr_cli.core.errors import UsageError
 
 
@@ -84,3 +86,23 @@ def test_infer_checks_batching_on_request(tiny_model, corpus):
 
     assert result.exit_code == 0
     assert "Batching checked on 1 file: the same text" in result.stderr
+
+
+def test_the_same_decoding_options_as_of_infer_are_measured(arguments, corpus, tmp_path):
+    lm = tmp_path / "words.arpa"
+    write_arpa(estimate_kneser_ney([["one", "two"], ["two", "see"]], 2).model, lm)
+    search = ["--beam-size", 20, "--lm", lm, "--lm-weight", 1.0, "--hotwords", "one"]
+    words = ["bench", *arguments, "--data", corpus, "--json"]
+
+    greedy, beam = (json.loads(run_here(*words, *more).stdout) for more in ([], search))
+
+    assert beam["failed"] == 0
+    assert beam["phases_s"]["text"] > greedy["phases_s"]["text"] > 0
+    assert beam["score"] is not None
+
+
+def test_a_weight_without_a_language_model_is_rejected_before_the_model_is_opened(arguments):
+    result = run_here("bench", *arguments, "--lm-weight", 1.0)
+
+    assert result.exit_code == 2
+    assert "--lm FILE" in result.stderr

@@ -1,10 +1,13 @@
 import json
+from pathlib import Path
 
 import pytest
 from helpers.run import run_here
 from helpers.tiny_corpus import write_corpus
 from helpers.tiny_models import save_tiny_model
 from helpers.tiny_seq2seq import save_tiny_whisper
+
+WHISPER = Path("/tmp/models/tiny.en")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,26 @@ def test_the_score_is_a_json_object_with_suspicious_hypotheses(model, corpus, tm
     assert len(lines) == 7
     assert json.loads(lines[0])["raw_reference"]
     assert json.loads((tmp_path / "run" / "report.json").read_text())["wer"] == score["wer"]
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.skipif(not WHISPER.is_dir(), reason=f"needs {WHISPER}")
+@pytest.mark.parametrize("timestamps", ["none", "word"])
+def test_confidences_of_words_are_written_on_request(timestamps, shared_data, tmp_path):
+    run, spoken = tmp_path / "run", shared_data / "manifest_snippets.jsonl"
+
+    done = evaluate(WHISPER, spoken, run, "--timestamps", timestamps, "--limit", 4)
+
+    text = (run / "predictions.jsonl").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert (done.exit_code, len(lines)) == (0, 4)
+    if timestamps == "none":
+        assert not any("confidences" in line for line in lines)
+        return
+    for line in lines:
+        assert len(line["confidences"]) == len(line["raw_hypothesis"].split())
+        assert all(0 < one <= 1 for one in line["confidences"])
 
 
 def test_the_score_does_not_depend_on_the_batch(model, corpus, tmp_path):

@@ -64,6 +64,24 @@ def test_a_model_of_phonemes_is_scored_on_text_in_phonemes_too(corpora, pretrain
     assert json.loads(lines[-1])["reference"] == "s iː"  # noqa: RUF001
 
 
+def test_a_model_of_phonemes_aligns_the_phonemes_of_a_text(corpora, pretrained, tmp_path):
+    data, run = corpora["it"], tmp_path / "run"
+    settings = ["--set", "text.unit=phoneme", "--set", "text.language=it"]
+    words = ["--train", data, "--model", pretrained, "--run", run, "--max-steps", 1, "--quiet"]
+    run_here("finetune-ctc", *words, *settings, "--dtype", "fp32", "--device", "cpu")
+    audio = data.parent / "0.wav"
+
+    done = run_here("align", audio, "tutti", "--model", run)
+    unknown = run_here("align", audio, "ciao", "--model", run)
+
+    line = json.loads(done.stdout)
+    assert (done.exit_code, line["error"]) == (0, None)
+    assert [word["word"] for word in line["words"]] == ["t", "u", "tː", "ɪ"]  # noqa: RUF001
+    assert "those of the text are aligned (it)" in done.stderr
+    assert unknown.exit_code == 4
+    assert "phonemes that the model lacks: 'tʃ'" in unknown.stderr
+
+
 def test_a_vocabulary_of_phonemes_is_shown_and_written(corpora, tmp_path):
     out = tmp_path / "vocab"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.slow_decoder import BATCHES, STEP_S
 from helpers.standin_device import (
     STANDIN,
     TESTS,
@@ -17,6 +18,7 @@ from helpers.standin_device import (
     standin_environment,
 )
 from helpers.tiny_corpus import write_corpus
+from helpers.tiny_models import save_tiny_model
 
 DRIVE = TESTS / "device" / "drive.py"
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "wav2vec2-layer-norm")
@@ -249,3 +251,13 @@ def test_the_stand_in_passes_its_own_checks():
     # Not collected here: it would change torch for every other test of this process.
     run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull,
                "--rootdir", STANDIN, STANDIN / "checks" / "check_standin.py")  # fmt: skip
+
+
+def test_a_slow_decoder_hides_behind_the_network_on_a_gaudi(tmp_path):
+    folder = save_tiny_model(tmp_path, "wav2vec2")
+
+    phases = json.loads(run_python("-m", "helpers.slow_decoder", folder).splitlines()[-1])
+
+    # One after the other they would take the sum.
+    assert phases["text"] >= BATCHES * STEP_S
+    assert phases["wall"] < phases["compute"] + 0.6 * phases["text"]

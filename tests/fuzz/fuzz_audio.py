@@ -34,7 +34,7 @@ BLOCKS = 12
 SOUNDFILE = ("wav", "flac", "mp3", "ogg", "aiff", "au", "caf", "w64", "rf64")
 MUXED = (
     *(("mkv", "pcm_s16le", None), ("webm", "libopus", None), ("m4a", "aac", "mp4")),
-    *(("opus", "libopus", "ogg"), ("ts", "aac", "mpegts")),
+    *(("opus", "libopus", "ogg"), ("oga", "flac", "ogg"), ("ts", "aac", "mpegts")),
 )
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, 0x7FFF_FFFF_FFFF_FFFF)
 
@@ -56,7 +56,7 @@ def originals() -> dict[str, tuple[bytes, ...]]:
             path = Path(folder) / f"a.{suffix}"
             files[suffix] = tuple(
                 mux(path, codec, first, form=form, **move).path.read_bytes()
-                for move in (moves[:3] if suffix == "opus" else moves)
+                for move in (moves[:3] if form == "ogg" else moves)
             )
     return files
 

@@ -1,6 +1,9 @@
 """Interrupt training runs at random moments, resume them, and compare with uninterrupted ones.
 
-python tests/helpers/interrupted.py --cases 40 --seed 1 [--kinds plain,two]
+python tests/helpers/interrupted.py --cases 40 --seed 1 [--kinds plain,two] [--twice]
+
+With --twice a run is killed (SIGKILL) soon after its first checkpoint, and the run that resumes it
+soon after the first one of its own.
 
 Runs are forks of this process, which has imported everything: each is a process of its own, that
 starts at once. The ranks of a launch are real processes. A case is determined by seed and number.
@@ -145,10 +148,20 @@ def await_moment(pid: int, run: Path, cpu_s: float) -> None:
             with contextlib.suppress(OSError, ValueError):
                 fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
                 used_s += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if used_s >= cpu_s or ended is not None:
+        if used_s >= cpu_s or has_ended(pid):
             return
         time.sleep(POLL_S)
+
+
+def has_ended(pid: int) -> bool:
+    """Return whether a process has ended, and leave its exit code for `await_end`."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def find_newest_step(run: Path) -> int:
+    """Return the step of the newest checkpoint; 0 without one."""
+    names = [path.name.partition("-")[2] for path in run.glob("checkpoints/checkpoint-*")]
+    return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def find_processes(run: Path, group: int) -> list[int]:
@@ -217,6 +230,19 @@ class Case:
         """Start the run and interrupt it; return what is wrong with its end."""
         pid = start(bench.words(self.kind, self.run), self.log)
         await_moment(pid, self.run, self.cpu_s)
+        return self.end(pid)
+
+    def interrupt_after_checkpoint(self, bench: Bench, delay_s: float) -> list[str]:
+        """Start or resume the run and kill it soon after its next checkpoint."""
+        newest = find_newest_step(self.run)
+        pid = start(self.words(bench), self.log)
+        while find_newest_step(self.run) <= newest and not has_ended(pid):
+            time.sleep(POLL_S)
+        time.sleep(delay_s)
+        return self.end(pid)
+
+    def end(self, pid: int) -> list[str]:
+        """Send the signal; return what is wrong with the end of the run."""
         others = [one for one in find_processes(self.run, pid) if one != pid]
         self.to_child = self.to_child and bool(others)
         with contextlib.suppress(ProcessLookupError):
@@ -235,16 +261,19 @@ class Case:
 
     def resume(self, bench: Bench) -> list[str]:
         """Resume the run, or start it again where it had not begun; return what is wrong."""
-        words = bench.words(self.kind, self.run)
-        if self.has_recipe():
-            options = [*self.kind.options, "--device", "cpu", "--run", str(self.run)]
-            words = [self.kind.command, "--resume", *options]
-        code, _ = await_end(start(words, self.log))
+        code, _ = await_end(start(self.words(bench), self.log))
         if code != 0:
             return [f"it could not be continued: exit code {code}"]
         found, whole = result_of(self.run), result_of(bench.wholes[self.name][0])
         different = [name for name, value in whole.items() if found[name] != value]
         return [f"another result: {', '.join(different)}"] if different else []
+
+    def words(self, bench: Bench) -> list[str]:
+        """Return the command that starts the run, or resumes it where it has begun."""
+        if not self.has_recipe():
+            return bench.words(self.kind, self.run)
+        options = [*self.kind.options, "--device", "cpu", "--run", str(self.run)]
+        return [self.kind.command, "--resume", *options]
 
     def has_recipe(self) -> bool:
         return (self.run / "recipe.yaml").is_file()
@@ -282,6 +311,27 @@ def run_case(bench: Bench, kinds: Sequence[str], number: int, seed: int) -> list
     return wrong
 
 
+def run_twice(bench: Bench, kinds: Sequence[str], number: int, seed: int) -> list[str]:
+    """Kill a run and the run that resumes it, and resume again; return what is wrong."""
+    rng = random.Random(f"{seed}:{number}:twice")
+    name = kinds[number % len(kinds)]
+    run, log = bench.root / f"twice-{number}", bench.root / f"twice-{number}.log"
+    wrong, story = [], []
+    for _ in range(2):
+        to_child = "--cards" in KINDS[name].options and rng.random() < 0.5
+        case = Case(name, run, log, signal.SIGKILL, 0.0, to_child)
+        wrong += case.interrupt_after_checkpoint(bench, rng.uniform(0.0, 0.5))
+        whom = "a rank" if case.to_child else "the launcher" if case.kind.options else "the run"
+        story.append(f"{whom} after step {find_newest_step(run)}")
+    wrong += case.resume(bench)
+    print(
+        f"{number} {name} killed {', then '.join(story)}: {'; '.join(wrong) or 'equal'}", flush=True
+    )
+    if not wrong:
+        shutil.rmtree(run)
+    return wrong
+
+
 def import_everything() -> None:
     """Import what a training run imports, once for all forks."""
     import accelerate  # noqa: F401
@@ -297,6 +347,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--twice", action="store_true")
     given = parser.parse_args()
     kinds = given.kinds.split(",")
     import_everything()
@@ -306,7 +357,7 @@ def main() -> None:
     wrong = [
         f"case {number}: {'; '.join(found)}"
         for number in range(given.cases)
-        if (found := run_case(bench, kinds, number, given.seed))
+        if (found := (run_twice if given.twice else run_case)(bench, kinds, number, given.seed))
     ]
     print(f"{given.cases} cases in {time.monotonic() - started_s:.0f} s, {len(wrong)} wrong")
     if wrong:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from gaudi_asr_cli.core.data.clock import Clock
+from gaudi_asr_cli.core.data.containers.ogg import LateStart, find_late_start
 from gaudi_asr_cli.core.data.decoded import Decoded
 from gaudi_asr_cli.core.data.tracks import find_track
 
@@ -37,6 +39,8 @@ _FREE_RUNNING = {"mpegts", "mpeg"}
 
 _LONGEST_PACKET_S = 60.0
 _BLOCK_S = 60
+_HALF_SAMPLE_S = 1e-6
+"""Less than half a sample at any rate, for comparing times of samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def inspect_with_ffmpeg(source: IO[bytes], track: int | str | None = None) -> Tr
         NoTrackError: There is no such track.
     """
     try:
-        with _opened(source, track) as (container, stream):
+        with _opened(source, track) as (container, stream, times):
             facts = TrackFacts(
                 total_s=0.0,
                 declared_s=_read_declared_s(container, stream),
@@ -80,11 +84,11 @@ def inspect_with_ffmpeg(source: IO[bytes], track: int | str | None = None) -> Tr
                 track=tuple(container.streams.audio).index(stream),
                 rate_hz=int(stream.codec_context.sample_rate or 0),
             )
-            clock = _count_packets(container, stream)
+            clock = _count_packets(container, stream, times)
         if clock is None:
             source.seek(0)
-            with _opened(source, track) as (container, stream):
-                clock = _count_frames(container, stream)
+            with _opened(source, track) as (container, stream, times):
+                clock = _count_frames(container, stream, times)
     except _errors():
         return None
     return replace(facts, total_s=clock.at_s, jumps=clock.jumps)
@@ -97,7 +101,7 @@ def count_samples(source: IO[bytes]) -> int:
     """
     clock, rate_hz = Clock(fills=True), 0
     try:
-        with _opened(source, None) as (container, stream):
+        with _opened(source, None) as (container, stream, _):
             for frame in _frames(container, stream):
                 rate_hz = frame.sample_rate
                 clock.place(frame.time)
@@ -127,8 +131,8 @@ def decode_with_ffmpeg(
     kept = _Kept(start_s, end_s)
     begin_s = start_s - _SEEK_MARGIN_S if seek and start_s > _SEEK_MARGIN_S else 0.0
     try:
-        with _opened(source, track) as (container, stream):
-            for chunk in _placed(container, stream, kept, begin_s):
+        with _opened(source, track) as (container, stream, times):
+            for chunk in _placed(container, stream, times, kept, begin_s):
                 kept.add(chunk)
                 if kept.at_s >= end_s:
                     break
@@ -147,9 +151,9 @@ def stream_with_ffmpeg(
     """Yield the audio of a track from the container's start, in blocks (T, C) with their rate."""
     channels, rate_hz = 1, 0
     try:
-        with _opened(source, track) as (container, stream):
+        with _opened(source, track) as (container, stream, times):
             channels = stream.codec_context.channels
-            for chunk in _placed(container, stream, _Kept(0.0, math.inf), 0.0):
+            for chunk in _placed(container, stream, times, _Kept(0.0, math.inf), 0.0):
                 rate_hz = chunk.rate_hz
                 if chunk.samples is not None:
                     yield chunk.samples, rate_hz
@@ -212,8 +216,28 @@ class _Kept:
         return Decoded(np.concatenate(parts), self._rate_hz, self.undecoded_s)
 
 
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Turns times of FFmpeg into those of the container's clock, which starts at `origin_s`.
+
+    With a `late` start the audio of the first page has times as if it started at 0.
+    """
+
+    origin_s: float
+    late: LateStart | None
+
+    def find(self, time_s: float | None) -> float | None:
+        """Return a time on the container's clock."""
+        if time_s is None:
+            return None
+        found_s = time_s - self.origin_s
+        if self.late is not None and found_s < self.late.page_s - _HALF_SAMPLE_S:
+            found_s += self.late.late_s
+        return found_s
+
+
 @contextmanager
-def _opened(source: IO[bytes], track: int | str | None) -> Iterator[tuple[Any, Any]]:
+def _opened(source: IO[bytes], track: int | str | None) -> Iterator[tuple[Any, Any, _Times]]:
     import av.stream
 
     # A playlist renamed to .wav must not make FFmpeg open other files or URLs.
@@ -224,7 +248,19 @@ def _opened(source: IO[bytes], track: int | str | None) -> Iterator[tuple[Any, A
         for stream in container.streams:
             if stream is not streams[number]:
                 stream.discard = av.stream.Discard.all
-        yield container, streams[number]
+        stream = streams[number]
+        late = None
+        if container.format.name == "ogg" and stream.codec_context.name == "flac":
+            late = _find_late_start(source)
+        yield container, stream, _Times(_find_origin_s(container), late)
+
+
+def _find_late_start(source: IO[bytes]) -> LateStart | None:
+    at = source.tell()
+    try:
+        return find_late_start(source, source.seek(0, os.SEEK_END))
+    finally:
+        source.seek(at)
 
 
 def _default_track(streams: Any) -> int:
@@ -284,12 +320,12 @@ def _parse_clock(text: str) -> float | None:
         return None
 
 
-def _count_packets(container: Any, stream: Any) -> Clock | None:
+def _count_packets(container: Any, stream: Any, times: _Times) -> Clock | None:
     """Place every packet on the clock; None where packets do not say how long they are."""
     # FFmpeg does not know how long the packets of Vorbis are before it decodes them.
     if stream.codec_context.name == "vorbis":
         return None
-    clock, origin_s = Clock(_has_clock(container)), _find_origin_s(container)
+    clock = Clock(_has_clock(container))
     last, duration_s = None, 0.0
     for packet in container.demux(stream):
         if not packet.size:
@@ -300,7 +336,7 @@ def _count_packets(container: Any, stream: Any) -> Clock | None:
         duration_s = float(packet.duration * packet.time_base)
         if duration_s > _LONGEST_PACKET_S:
             return None
-        time_s = None if packet.pts is None else float(packet.pts * packet.time_base) - origin_s
+        time_s = times.find(None if packet.pts is None else float(packet.pts * packet.time_base))
         if time_s is not None and time_s < 0 and clock.fills and not clock.jumps:
             # The encoder's delay, which is cut off.
             duration_s, time_s = max(0.0, duration_s + time_s), 0.0
@@ -320,31 +356,35 @@ def _is_whole(packet: Any) -> bool:
     return True
 
 
-def _count_frames(container: Any, stream: Any) -> Clock:
+def _count_frames(container: Any, stream: Any, times: _Times) -> Clock:
     """Decode everything to place it on the clock."""
     kept = _Kept(0.0, 0.0)
     clock = Clock(_has_clock(container))
-    for chunk in _placed(container, stream, kept, 0.0, clock):
+    for chunk in _placed(container, stream, times, kept, 0.0, clock):
         kept.add(chunk)
     clock.at_s = kept.at_s
     return clock
 
 
 def _placed(
-    container: Any, stream: Any, kept: _Kept, begin_s: float, clock: Clock | None = None
+    container: Any,
+    stream: Any,
+    times: _Times,
+    kept: _Kept,
+    begin_s: float,
+    clock: Clock | None = None,
 ) -> Iterator[_Chunk]:
     """Yield decoded audio and the silence between it, from `begin_s` on or a little earlier."""
     clock = clock or Clock(_has_clock(container))
-    origin_s = _find_origin_s(container)
     if begin_s:
-        container.seek(int((begin_s + origin_s) * 1e6))
+        container.seek(int((begin_s + times.origin_s) * 1e6))
     is_first, failures = True, _Failures()
     trims = container.format.name.startswith("mov")
     for frame, is_last in _mark_last(_frames(container, stream, failures)):
         rate_hz, samples = frame.sample_rate, _to_float(frame)
         if is_last and trims:
             samples = _trim(samples, frame)
-        time_s = None if frame.time is None else frame.time - origin_s
+        time_s = times.find(frame.time)
         if time_s is not None and time_s < 0 and clock.fills and not clock.jumps:
             samples, time_s = samples[round(-time_s * rate_hz) :], 0.0
         if is_first and (begin_s or not clock.fills):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,6 +118,32 @@ class _Lattice:
 
     def find_path(self, margin: float) -> tuple[NDArray[np.int64], float] | None:
         """Return the state of each frame (F,), and its log probability; None without a path."""
+        if find_spec("numba") is None:
+            return self.find_path_in_python(margin)
+        from gaudi_asr_cli.core.decoding.alignment_kernel import LatticeArrays, find_states
+
+        frames = self._frames
+        # Tokens that are none of the text's share the last place, which is never read.
+        names = np.full(int(self._names[-1]) + 1, len(self._names), np.int64)
+        names[self._names] = np.arange(len(self._names))
+        lattice = LatticeArrays(
+            blanks=frames.blanks,
+            first=frames.first,
+            tokens=frames.tokens,
+            log_probs=frames.log_probs,
+            names=names,
+            columns=self._columns,
+            edges=self._edges,
+            skips=self._skips,
+            delimiter=self._delimiter,
+            missing=MISSING_LOG_PROB,
+        )
+        path = np.empty(len(frames), np.int64)
+        found, total = find_states(lattice, margin, path)
+        return (path, total) if found else None
+
+    def find_path_in_python(self, margin: float) -> tuple[NDArray[np.int64], float] | None:
+        """Do the same as `find_path` where numba is not installed."""
         lows: list[int] = []
         steps: list[NDArray[np.uint8]] = []
         low, scores = 0, np.array([0.0])

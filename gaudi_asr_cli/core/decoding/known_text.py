@@ -114,7 +114,7 @@ class KnownTextDecoder:
             missing = unknown_characters(self.vocabulary, _fold(word, self.case))
             spoken = sorted(one for one in missing if unicodedata.category(one[0])[0] in _SPOKEN)
             if spoken:
-                raise _cannot_write(word, spoken)
+                raise _cannot_write(word, spoken, self.vocabulary.phonemes_of)
             tokens = encode("".join(one for one in _fold(word, self.case) if one not in missing))
             if tokens:
                 words.append(word)
@@ -159,8 +159,13 @@ def _fold(word: str, case: CaseRule) -> str:
     return TextRules(case=case).clean(word)
 
 
-def _cannot_write(word: str, missing: Sequence[str]) -> DataError:
+def _cannot_write(word: str, missing: Sequence[str], phonemes_of: str | None) -> DataError:
     shown = ", ".join(map(repr, missing))
+    if phonemes_of is not None:
+        return DataError(
+            f"its text is pronounced with phonemes that the model lacks: {shown} ({phonemes_of}).",
+            remedy="Use a model of this language, or leave the utterance out.",
+        )
     if all(one.isdigit() for one in missing):
         return DataError(
             f"its text has digits ({word!r}), and the model has none: write numbers as the "

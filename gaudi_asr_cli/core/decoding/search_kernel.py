@@ -16,7 +16,7 @@ _Floats = NDArray[np.float32]
 _Doubles = NDArray[np.float64]
 
 
-def _compiled(function: Any) -> Any:
+def compiled(function: Any) -> Any:
     """Compile a function on its first call; the machine code is kept on disk where that works."""
     try:
         return njit(function, cache=True, nogil=True, error_model="numpy")
@@ -104,7 +104,7 @@ class Frames(NamedTuple):
     log_probs: _Floats
 
 
-@_compiled
+@compiled
 def _add_logs(
     first: float,
     second: float,
@@ -116,7 +116,7 @@ def _add_logs(
     return first + np.log1p(np.exp(second - first))
 
 
-@_compiled
+@compiled
 def _search_sorted(
     values: _Integers,
     low: int,
@@ -136,7 +136,7 @@ def _search_sorted(
     return -1
 
 
-@_compiled
+@compiled
 def _score_word(
     tables: Tables,
     state: int,
@@ -162,7 +162,7 @@ def _score_word(
     return total, child
 
 
-@_compiled
+@compiled
 def _end_word(tables: Tables, state: int, node: int) -> tuple[float, int]:
     """Return log10 of the probability of the word of a trie's node, and the state after it."""
     found = tables.trie_unknown if node < 0 else tables.trie_words[node]
@@ -172,7 +172,7 @@ def _end_word(tables: Tables, state: int, node: int) -> tuple[float, int]:
     return log10_prob, state
 
 
-@_compiled
+@compiled
 def _extend(
     tables: Tables,
     pool: Pool,
@@ -208,7 +208,7 @@ def _extend(
     return state, word, hot, score, ahead
 
 
-@_compiled
+@compiled
 def _find_child(
     pool: Pool,
     node: int,
@@ -220,7 +220,7 @@ def _find_child(
     return child
 
 
-@_compiled
+@compiled
 def _stay(  # noqa: PLR0913 - of flat arrays there are many
     tables: Tables,
     pool: Pool,
@@ -253,7 +253,7 @@ def _stay(  # noqa: PLR0913 - of flat arrays there are many
                     kept.tokens[index] = beam.tokens[index] + frames.log_probs[place]
 
 
-@_compiled
+@compiled
 def _continue(  # noqa: PLR0913 - of flat arrays there are many
     tables: Tables,
     pool: Pool,
@@ -293,7 +293,7 @@ def _continue(  # noqa: PLR0913 - of flat arrays there are many
     return number
 
 
-@_compiled
+@compiled
 def _list(  # noqa: PLR0913 - of flat arrays there are many
     tables: Tables,
     pool: Pool,
@@ -320,7 +320,7 @@ def _list(  # noqa: PLR0913 - of flat arrays there are many
     candidates.ranks[number] = log_prob + score + ahead
 
 
-@_compiled
+@compiled
 def _drop_lowest(ranks: _Doubles, number: int, beam_size: int, pruning: float) -> None:
     """Set the ranks of what is dropped to minus infinity; of equal ones the first stay."""
     least, spare = ranks[:number].max() - pruning, number
@@ -336,7 +336,7 @@ def _drop_lowest(ranks: _Doubles, number: int, beam_size: int, pruning: float) -
             ranks[index] = -np.inf
 
 
-@_compiled
+@compiled
 def _create(
     pool: Pool,
     count: int,
@@ -359,7 +359,7 @@ def _create(
     return count
 
 
-@_compiled
+@compiled
 def _keep(beam: Beam, size: int, kept: Beam, ranks: _Doubles) -> int:
     """Write the hypotheses that stay into the beam; return their number."""
     chosen = 0
@@ -372,7 +372,7 @@ def _keep(beam: Beam, size: int, kept: Beam, ranks: _Doubles) -> int:
     return chosen
 
 
-@_compiled
+@compiled
 def _take(  # noqa: PLR0913 - of flat arrays there are many
     tables: Tables,
     pool: Pool,
@@ -395,7 +395,7 @@ def _take(  # noqa: PLR0913 - of flat arrays there are many
     return count
 
 
-@_compiled
+@compiled
 def advance(  # noqa: PLR0913 - of flat arrays there are many
     tables: Tables,
     pool: Pool,
@@ -436,7 +436,7 @@ def advance(  # noqa: PLR0913 - of flat arrays there are many
     return count, size
 
 
-@_compiled
+@compiled
 def compact(
     pool: Pool,
     count: int,

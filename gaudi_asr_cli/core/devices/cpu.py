@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 CPUINFO = Path("/proc/cpuinfo")
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Linux flags of CPUs with bf16 instructions: AVX512-BF16, AMX, and Arm's."""
+ISAS_WITHOUT_BF16 = frozenset(
+    {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+)
+"""Values of oneDNN's ONEDNN_MAX_CPU_ISA under which it emulates bf16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ class CpuDevice:
             )
         if dtype != "auto":
             return dtype
-        return "bf16" if self.flags & BF16_FLAGS else "fp32"
+        limited = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16
+        return "bf16" if self.flags & BF16_FLAGS and not limited else "fp32"
 
     def patch_libraries(self) -> None:
         """Do nothing: a CPU needs no patches."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -23,6 +24,10 @@ def join_ranks(device: Device, world: World | None = None) -> Iterator[Device]:
         yield device
         return
     collectives: Any = import_module("torch.distributed")
+    # DistributedDataParallel imports it, and the defaults of its functions are the group of that
+    # moment: imported later, it keeps the group and its threads until the interpreter ends, where
+    # they can abort the process (findings/ddp_keeps_process_group.sh).
+    import_module("torch.distributed.nn")
     expand_environment(world)
     # A prefix of our own: torchrun keeps its store across restarts, and restarted ranks would find
     # the values of those that died.
@@ -39,3 +44,5 @@ def join_ranks(device: Device, world: World | None = None) -> Iterator[Device]:
         yield device.with_ranks(DistributedProcess(world, store))
     finally:
         collectives.destroy_process_group()
+        # A trainer is a cycle of references, and its model holds the group.
+        gc.collect()

@@ -20,7 +20,12 @@ from gaudi_asr_cli.core.errors import MachineError, UsageError
 from gaudi_asr_cli.core.inference.ahead import RunAhead
 from gaudi_asr_cli.core.inference.chunks import LONGEST_S
 from gaudi_asr_cli.core.inference.features import time_features
-from gaudi_asr_cli.core.inference.long_form import LongFormResult, ReportSegment, transcribe_long
+from gaudi_asr_cli.core.inference.long_form import (
+    InferredLong,
+    LongFormResult,
+    ReportSegment,
+    infer_long,
+)
 from gaudi_asr_cli.core.inference.network_queue import (
     EmissionCall,
     NetworkCall,
@@ -178,16 +183,16 @@ class CtcRecognizer:
     def decode(self, output: Any, row: int, utterance: Utterance) -> Transcript:
         return self.decoder.decode(output, row, utterance)
 
-    def transcribe_long(
+    def infer_long(
         self, blocks: Blocks, utterance: Utterance, report: ReportSegment | None = None
-    ) -> LongFormResult:
-        """Transcribe in overlapping chunks; blocks are read on a thread of their own."""
+    ) -> InferredLong:
+        """Infer in overlapping chunks; blocks are read on a thread of their own."""
         decoder, speech = self.decoder, None
         if self.vad is not None:
             speech = self.vad.find_in_blocks(block.samples for block in blocks())
-            decoder = SpeechDecoder(decoder, speech, self.model.vocabulary.blank)
+            decoder = SpeechDecoder(decoder, speech, self.model.vocabulary)
         with RunAhead(blocks(), lambda block: len(block.samples), 0, "read-blocks") as ahead:
-            result = transcribe_long(
+            inferred = infer_long(
                 partial(self._infer_finite, utterance=utterance),
                 self.model.geometry,
                 ahead,
@@ -195,7 +200,12 @@ class CtcRecognizer:
                 utterance,
                 report,
             )
-        return replace(result, speech_s=None if speech is None else speech.seconds)
+
+        def decode_speech() -> LongFormResult:
+            result = inferred.decode()
+            return replace(result, speech_s=None if speech is None else speech.seconds)
+
+        return replace(inferred, decode=decode_speech)
 
     def _infer_finite(self, samples: Samples, utterance: Utterance) -> Emissions:
         emissions = self.infer(samples, utterance)

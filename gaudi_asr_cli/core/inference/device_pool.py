@@ -89,10 +89,21 @@ class DevicePool:
         self._reported: set[str] = set()
         self._opened: WorkerOpened | None = None
 
+    def start(self) -> None:
+        """Start the processes, which open their models while this one does something else.
+
+        Call `close` if the pool is not entered afterwards.
+        """
+        for number in range(len(self._workers), self._request.count):
+            self._workers.append(self._start(number))
+
+    def close(self) -> None:
+        """End the processes; one that has ended is left alone."""
+        self._end()
+
     def __enter__(self) -> DevicePool:
         try:
-            for number in range(self._request.count):
-                self._workers.append(self._start(number))
+            self.start()
             for worker in list(self._workers):
                 self._await_opened(worker)
         except BaseException:
@@ -210,7 +221,8 @@ class DevicePool:
                 pass
 
     def _feed(self, worker: _Worker, work: _SharedWork, ahead: int = CHUNKS_AHEAD) -> None:
-        while len(worker.chunks) < ahead and (numbers := work.queue.take()):
+        most = 1 if work.queue.is_ending else ahead
+        while len(worker.chunks) < most and (numbers := work.queue.take()):
             worker.chunks.append(list(numbers))
             # It has ended if the pipe is closed, which is found where its messages are read.
             with suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil, inf
@@ -49,7 +50,8 @@ class LongFormResult:
     """A transcript and the duration; `lost_s` were in the header but could not be decoded.
 
     `first_token_s` is the time to the first generated token, where tokens are generated;
-    `speech_s` the seconds of speech, if that was detected.
+    `speech_s` the seconds of speech, if that was detected; `silent_s` is the digital silence before
+    all audio.
     """
 
     transcript: Transcript
@@ -57,14 +59,23 @@ class LongFormResult:
     lost_s: float
     first_token_s: float | None = field(default=None, compare=False)
     speech_s: float | None = None
+    silent_s: float = 0.0
 
 
 ReportSegment = Callable[[Segment], None]
 """Receives each part of long audio as soon as its text is known, before the whole transcript."""
 
 
+@dataclass(frozen=True, slots=True)
+class InferredLong:
+    """Long audio that the network has computed; `decode` makes the transcript, on any thread."""
+
+    lost_s: float
+    decode: Callable[[], LongFormResult]
+
+
 class BlockCounter:
-    """Counts the samples of blocks that were read, and the seconds that were lost."""
+    """Counts the samples of blocks, those before the first that is not zero, and what was lost."""
 
     def __init__(self) -> None:
         self.reset()
@@ -72,10 +83,13 @@ class BlockCounter:
     def reset(self) -> None:
         """Count again from the start of the audio."""
         self._samples, self.lost_s = 0, 0.0
+        self._silent: int | None = None
 
     def count(self, blocks: Iterable[LoadedAudio]) -> Iterator[Samples]:
         """Yield the samples (T,) of each block."""
         for block in blocks:
+            if self._silent is None and block.samples.any():
+                self._silent = self._samples + int((block.samples != 0).argmax())
             self._samples += len(block.samples)
             self.lost_s += block.lost_s
             yield block.samples
@@ -84,16 +98,21 @@ class BlockCounter:
     def duration_s(self) -> float:
         return self._samples / SAMPLE_RATE_HZ
 
+    @property
+    def silent_s(self) -> float:
+        """Return the digital silence before all audio, in seconds; 0 where there is no audio."""
+        return (self._silent or 0) / SAMPLE_RATE_HZ
 
-def transcribe_long(
+
+def infer_long(
     infer: Callable[[Samples], Emissions],
     geometry: FrameGeometry,
     blocks: Iterable[LoadedAudio],
     decoder: Decoder,
     utterance: Utterance,
     report: ReportSegment | None = None,
-) -> LongFormResult:
-    """Transcribe audio of any length, with only a block and a chunk in memory.
+) -> InferredLong:
+    """Run the network on audio of any length, with only a block and a chunk in memory.
 
     Args:
         infer: Computes emissions (1, F, V) of samples (T,).
@@ -101,21 +120,34 @@ def transcribe_long(
         blocks: The audio, in order, from `open_blocks`.
         decoder: Keeps a few bytes per frame and assembles the text at the end.
         utterance: The utterance that the audio belongs to.
-        report: Receives the text of each chunk.
+        report: Receives the text of each chunk, from a thread that decodes it.
+
+    Returns:
+        The audio to be decoded; the network may compute other audio meanwhile.
     """
     counter = BlockCounter()
     parts: list[Any] = []
     reporter = None if report is None else _PartReporter(decoder, utterance, report)
-    for emissions in infer_chunks(infer, counter.count(blocks), geometry):
-        part = decoder.condense(emissions, 0)
-        parts.append(part)
+    with ThreadPoolExecutor(1, "decode-segments") as pool:
+        reports = []
+        for emissions in infer_chunks(infer, counter.count(blocks), geometry):
+            part = decoder.condense(emissions, 0)
+            parts.append(part)
+            if reporter is not None:
+                duration_s = int(emissions.frames[0]) * emissions.frame_s
+                reports.append(pool.submit(reporter.add, part, duration_s))
         if reporter is not None:
-            reporter.add(part, int(emissions.frames[0]) * emissions.frame_s)
-    if reporter is not None:
-        reporter.finish()
+            reports.append(pool.submit(reporter.finish))
+    for one in reports:
+        one.result()
     duration_s = counter.duration_s
     measured = replace(utterance, audio=replace(utterance.audio, duration_s=duration_s))
-    return LongFormResult(decoder.assemble(parts, measured), duration_s, counter.lost_s)
+
+    def decode() -> LongFormResult:
+        transcript = decoder.assemble(parts, measured)
+        return LongFormResult(transcript, duration_s, counter.lost_s, silent_s=counter.silent_s)
+
+    return InferredLong(counter.lost_s, decode)
 
 
 class _PartReporter:

@@ -19,6 +19,8 @@ from gaudi_asr_cli.core.records import Utterance
 
 IN_FLIGHT = 3
 """Batches on the device or being decoded: one computes, one is copied, one is decoded."""
+LONG_IN_FLIGHT = 3
+"""Unbatched clips, such as long files, whose text is being decoded or waits for it."""
 PREPARED = 2
 """Prepared batches that wait for the device."""
 
@@ -49,13 +51,15 @@ def transcribe_batches(
         works: Iterator[Work] = plan_work(clips, recognizer, batching, unbatched.clock)
         prepared = stack.enter_context(RunAhead(works, lambda _: 1, PREPARED, "prepare-batches"))
         pool = stack.enter_context(ThreadPoolExecutor(1, "decode-text"))
+        # The text of an hour of audio must not keep back that of the batches after it.
+        long_pool = stack.enter_context(ThreadPoolExecutor(1, "decode-long"))
         # A compiled search runs without Python's lock: a fast device is not kept waiting for text.
         threads = getattr(recognizer.decoder, "threads", 1)
         rows = stack.enter_context(ThreadPoolExecutor(threads, "decode-rows"))
         # Stopped first of all: other threads may be waiting for the reader.
         stack.callback(reader.stop)
         decoder = BatchDecoder(recognizer, unbatched.clock, rows if threads > 1 else None)
-        in_flight = _BatchesInFlight(recognizer, unbatched, decoder, pool)
+        in_flight = _BatchesInFlight(recognizer, unbatched, decoder, pool, long_pool)
         yield from _in_order(in_flight.run(_report_losses(prepared, report_lost)))
 
 
@@ -81,7 +85,7 @@ def _in_order(results: Iterator[Result]) -> Iterator[TimedResult]:
 
 
 class _BatchesInFlight:
-    """The batches between the network and their text."""
+    """The batches and the unbatched clips between the network and their text."""
 
     def __init__(
         self,
@@ -89,25 +93,32 @@ class _BatchesInFlight:
         unbatched: UnbatchedTranscriber,
         decoder: BatchDecoder,
         pool: ThreadPoolExecutor,
+        long_pool: ThreadPoolExecutor,
     ) -> None:
         self._recognizer = recognizer
         self._clock = unbatched.clock
         self._decoder = decoder
         self._unbatched = unbatched
         self._pool = pool
+        self._long_pool = long_pool
         self._pending: deque[tuple[BatchedWork, Future[list[TimedResult]]]] = deque()
+        self._pending_long: deque[tuple[int, Future[TimedResult]]] = deque()
 
     def run(self, works: Iterator[Work]) -> Iterator[Result]:
         failures: list[Exception] = []
         for work in until_failure(works, failures):
             if isinstance(work, UnbatchedWork):
-                yield work.member.number, self._unbatched.transcribe(work.member.clip)
-                continue
-            yield from self._start(work)
+                decode = self._unbatched.infer(work.member.clip)
+                job = self._long_pool.submit(decode)
+                self._pending_long.append((work.member.number, job))
+            else:
+                yield from self._start(work)
             while len(self._pending) >= IN_FLIGHT or (self._pending and self._pending[0][1].done()):
                 yield from self._finish()
+            yield from self._finish_long(LONG_IN_FLIGHT - 1)
         while self._pending:
             yield from self._finish()
+        yield from self._finish_long(0)
         for failure in failures:
             raise failure
 
@@ -138,6 +149,13 @@ class _BatchesInFlight:
             return
         for member, one in zip(work.members, results, strict=True):
             yield member.number, one
+
+    def _finish_long(self, most: int) -> Iterator[Result]:
+        """Yield results of unbatched clips that are done, and until at most `most` are left."""
+        pending = self._pending_long
+        while len(pending) > most or (pending and pending[0][1].done()):
+            number, job = pending.popleft()
+            yield number, job.result()
 
     def _retry_unbatched(self, work: BatchedWork) -> Iterator[Result]:
         """Transcribe a failed batch one by one: memory ran out, or one utterance is at fault."""

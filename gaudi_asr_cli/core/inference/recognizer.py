@@ -11,7 +11,7 @@ import numpy as np
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.events import Observer
-from gaudi_asr_cli.core.inference.long_form import LongFormResult, ReportSegment
+from gaudi_asr_cli.core.inference.long_form import InferredLong, ReportSegment
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.models.folder import find_model, kind_of
 from gaudi_asr_cli.core.models.notes import notes_on
@@ -162,10 +162,13 @@ class Recognizer(Protocol):
     def decode(self, output: Output, row: int, utterance: Utterance) -> Transcript:
         """Turn a row of an output into text."""
 
-    def transcribe_long(
+    def infer_long(
         self, blocks: Blocks, utterance: Utterance, report: ReportSegment | None = None
-    ) -> LongFormResult:
-        """Transcribe audio of any length, read block by block; `report` gets each part at once."""
+    ) -> InferredLong:
+        """Infer audio of any length, read block by block; `report` gets each part at once.
+
+        The network need not wait for the text to be decoded.
+        """
 
     def timed(self, clock: PhaseClock) -> Recognizer:
         """Return the recogniser with its feature extraction timed as the phase `features`."""

@@ -84,17 +84,18 @@ def chosen_track(span: AudioSpan) -> int | None:
 
 def report_success(clip: Clip, transcript: Transcript) -> UtteranceDone:
     """Return the event of a transcribed utterance."""
+    silent = int((clip.samples != 0).argmax()) if len(clip.samples) else 0
     return UtteranceDone(
         utterance_id=clip.utterance.id,
         path=str(clip.utterance.audio.path),
         duration_s=len(clip.samples) / SAMPLE_RATE_HZ,
-        transcript=_begin_with_audio(transcript, clip),
+        transcript=begin_with_audio(transcript, clip.utterance.audio, silent / SAMPLE_RATE_HZ),
         speech_s=None if clip.speech is None else clip.speech.seconds,
         track=chosen_track(clip.utterance.audio),
     )
 
 
-def _begin_with_audio(transcript: Transcript, clip: Clip) -> Transcript:
+def begin_with_audio(transcript: Transcript, audio: AudioSpan, silent_s: float) -> Transcript:
     """Return the transcript with no word that begins in the digital silence before all audio.
 
     Audio that starts late on its container's clock has such silence, and a CTC model's borders of
@@ -102,8 +103,7 @@ def _begin_with_audio(transcript: Transcript, clip: Clip) -> Transcript:
     """
     if not transcript.words:
         return transcript
-    silent = int((clip.samples != 0).argmax())
-    first_s = clip.utterance.audio.start_s + silent / SAMPLE_RATE_HZ
+    first_s = audio.start_s + silent_s
     first = transcript.words[0]
     if not first.start_s < first_s < first.end_s:
         return transcript

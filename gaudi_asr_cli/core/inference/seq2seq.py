@@ -23,6 +23,7 @@ from gaudi_asr_cli.core.inference.chunks import LONGEST_S
 from gaudi_asr_cli.core.inference.long_form import (
     WHOLE_AUDIO,
     BlockCounter,
+    InferredLong,
     LongFormResult,
     ReportSegment,
 )
@@ -54,8 +55,8 @@ from gaudi_asr_cli.core.inference.results import NOT_FINITE
 from gaudi_asr_cli.core.inference.sequential import (
     MEL_FRAME_S,
     MelStream,
-    find_loudest,
     generate_sequentially,
+    measure_spectra,
 )
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.vad import (
@@ -268,10 +269,10 @@ class Seq2SeqRecognizer:
     def decode(self, output: Any, row: int, utterance: Utterance) -> Transcript:
         return HypothesisDecoder().decode(output, row, utterance)
 
-    def transcribe_long(
+    def infer_long(
         self, blocks: Blocks, utterance: Utterance, report: ReportSegment | None = None
-    ) -> LongFormResult:
-        """Transcribe audio that is read block by block while the network runs."""
+    ) -> InferredLong:
+        """Generate the text of audio that is read block by block while the network runs."""
         counter = BlockCounter()
 
         def opened() -> Iterator[Samples]:
@@ -282,14 +283,17 @@ class Seq2SeqRecognizer:
         windows = _Windows(self)
         finder = None if self.vad is None else SpeechFinder(self.vad)
         hypothesis = self._generate_long(opened, windows, finder, report)
+        speech_s = None if finder is None else finder.speech.seconds
         transcript = HypothesisDecoder().assemble([hypothesis], utterance)
-        return LongFormResult(
+        result = LongFormResult(
             transcript,
             counter.duration_s,
             counter.lost_s,
             windows.first_token_s,
-            None if finder is None else finder.speech.seconds,
+            speech_s,
+            counter.silent_s,
         )
+        return InferredLong(counter.lost_s, lambda: result)
 
     def _generate_long(
         self,
@@ -301,8 +305,9 @@ class Seq2SeqRecognizer:
         frontend = self.model.frontend
         watched = blocks() if finder is None else finder.watch(blocks())
         if isinstance(frontend, LogMel) and self._is_sequential:
-            loudest = find_loudest(frontend, watched)
-            mel_stream = MelStream(frontend, frontend.stream(blocks()), loudest)
+            loudest, kept = measure_spectra(frontend, watched)
+            spectra = frontend.stream(blocks()) if kept is None else iter(kept)
+            mel_stream = MelStream(frontend, spectra, loudest)
             if finder is not None:
                 spans = merge_spans(finder.speech, pause_s=SPEECH_PAUSE_S, margin_s=SPEECH_MARGIN_S)
                 mel_stream.parts = tuple(spans)

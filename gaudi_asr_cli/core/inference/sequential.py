@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MEL_FRAME_S = 0.01
 TAIL_FRAMES = 50
 """Shorter rests of a part of speech are not transcribed."""
+KEPT_FRAMES = 60_000
+"""Spectra of ten minutes, 19 MB, are kept between the two passes; longer audio is read twice."""
 
 GenerateWindow = Callable[["Tensor", int, "str | None", tuple[int, ...]], Hypothesis]
 """Transcribes a window (M, 3000) with timestamps.
@@ -75,9 +77,23 @@ class MelStream:
         return self.first + sum(one.shape[1] for one in self.held)
 
 
-def find_loudest(mel: LogMel, blocks: Iterable[Samples]) -> float:
-    """Return the maximum of the spectrum of the audio, by which all its windows are scaled."""
-    return max(float(spectrum.max()) for spectrum in mel.stream(blocks) if spectrum.numel())
+def measure_spectra(mel: LogMel, blocks: Iterable[Samples]) -> tuple[float, list[Tensor] | None]:
+    """Return the maximum of the spectrum of the audio, by which all its windows are scaled.
+
+    Return the spectra (M, f) as well, unless they are longer than `KEPT_FRAMES`.
+    """
+    loudest, frames = -inf, 0
+    kept: list[Tensor] = []
+    for spectrum in mel.stream(blocks):
+        if not spectrum.numel():
+            continue
+        loudest = max(loudest, float(spectrum.max()))
+        frames += spectrum.shape[1]
+        if frames <= KEPT_FRAMES:
+            kept.append(spectrum)
+        else:
+            kept.clear()
+    return loudest, kept if frames <= KEPT_FRAMES else None
 
 
 def generate_sequentially(

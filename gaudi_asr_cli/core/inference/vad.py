@@ -18,7 +18,14 @@ from gaudi_asr_cli.core.models.silero import (
     find_weights,
     open_silero,
 )
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, Emissions, Speech, Transcript, Utterance
+from gaudi_asr_cli.core.records import (
+    SAMPLE_RATE_HZ,
+    Emissions,
+    Speech,
+    Transcript,
+    Utterance,
+    Vocabulary,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -189,11 +196,16 @@ def pack_spans(speech: Speech, window_s: float, margin_s: float) -> Iterator[tup
 
 
 class SpeechDecoder:
-    """A CTC decoder that gets blanks where there is no speech, for one audio in chunks."""
+    """A CTC decoder that gets blanks where there is no speech, for one audio in chunks.
 
-    def __init__(self, decoder: Decoder, speech: Speech, blank: int) -> None:
+    No word goes on after a pause: each begins with the delimiter, where there is one, which a model
+    that was trained on short utterances does not emit there.
+    """
+
+    def __init__(self, decoder: Decoder, speech: Speech, vocabulary: Vocabulary) -> None:
         self._decoder = decoder
-        self._blank = blank
+        self._blank = vocabulary.blank
+        self._delimiter = vocabulary.delimiter
         self._spans = np.array(
             list(merge_spans(speech, pause_s=0.0, margin_s=SPEECH_MARGIN_S)), dtype=np.float64
         ).reshape(-1, 2)
@@ -211,6 +223,10 @@ class SpeechDecoder:
         outside = times_s > ends_s[after]
         log_probs[:, outside] = IMPOSSIBLE
         log_probs[:, outside, self._blank] = 0.0
+        if self._delimiter is not None:
+            pauses = outside & ~np.concatenate([[False], outside[:-1]])
+            log_probs[:, pauses, self._blank] = IMPOSSIBLE
+            log_probs[:, pauses, self._delimiter] = 0.0
         self._frames += int(output.frames[index])
         return self._decoder.condense(replace(output, log_probs=log_probs), index)
 

@@ -41,6 +41,11 @@ class WorkQueue:
         self._alone = deque(sorted(longest, key=lambda number: -durations_s[number]))
         self._others = deque(number for number, one in enumerate(durations_s) if one <= long_s)
 
+    @property
+    def is_ending(self) -> bool:
+        """Return whether at most one chunk is left for each process: the first to end takes it."""
+        return self.left_s <= self._least_s * self._processes
+
     def take(self) -> tuple[int, ...]:
         """Return the numbers of the next chunk; none if the queue is empty."""
         if self._alone:

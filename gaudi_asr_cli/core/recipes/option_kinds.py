@@ -15,7 +15,18 @@ Sources = str | list[str]
 DtypeValue = Literal["auto", "fp32", "bf16", "fp16"]
 
 
-class BenchRecipe(Recipe):
+class CtcSearchKeys(Recipe):
+    """How a CTC model is decoded, for the recipes of several commands."""
+
+    beam_size: NonNegativeInt | None = None
+    lm: str | None = Field(None, description="Language model of a CTC model: an ARPA file.")
+    lm_weight: float | None = None
+    word_bonus: float | None = None
+    hotwords: str | None = Field(None, description="Words between commas, or a file of them.")
+    hotword_weight: float | None = None
+
+
+class BenchRecipe(CtcSearchKeys):
     """A benchmark: options of `gaudi-asr bench`."""
 
     kind: Literal["bench"]
@@ -54,15 +65,8 @@ class EvalRecipe(Recipe):
     dtype: DtypeValue | None = None
 
 
-class EvalCtcRecipe(EvalRecipe):
+class EvalCtcRecipe(EvalRecipe, CtcSearchKeys):
     """An evaluation: options of `gaudi-asr eval-ctc`."""
-
-    beam_size: NonNegativeInt | None = None
-    lm: str | None = Field(None, description="Language model of a CTC model: an ARPA file.")
-    lm_weight: float | None = None
-    word_bonus: float | None = None
-    hotwords: str | None = Field(None, description="Words between commas, or a file of them.")
-    hotword_weight: float | None = None
 
 
 class EvalSeq2SeqRecipe(EvalRecipe):

@@ -26,6 +26,7 @@ class RequestOptions:
         hotwords: Words and phrases to prefer.
         task: `transcribe`, or `translate` into English.
         words: Compute the times of words.
+        is_partial: It is live speech that goes on: one greedy attempt is enough.
     """
 
     language: str | None = None
@@ -34,6 +35,7 @@ class RequestOptions:
     hotwords: tuple[str, ...] = ()
     task: str | None = None
     words: bool = False
+    is_partial: bool = False
 
     def apply_to(self, options: InferenceOptions) -> InferenceOptions:
         """Return the options of the server with those of the request."""
@@ -44,6 +46,8 @@ class RequestOptions:
             "task": self.task,
             "temperatures": (self.temperature,) if self.temperature else None,
         }
+        if self.is_partial:
+            given["temperatures"] = (0.0,)
         known = {name: value for name, value in given.items() if value is not None}
         timestamps = "word" if self.words else "none"
         return replace(options, timestamps=timestamps, **known)

@@ -215,6 +215,11 @@ class TranscriptionService:
             and all(any(one.is_open for one in group) for group in self._workers.values())
         )
 
+    @property
+    def is_draining(self) -> bool:
+        """Return whether the service takes no more requests."""
+        return self._draining
+
     async def start(self) -> None:
         """Open all models, each on its devices.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gaudi_asr_cli.core.errors import DataError
-from gaudi_asr_cli.core.records import Utterance
+from gaudi_asr_cli.core.records import BucketPlan, PlannedBatch, Utterance
 from gaudi_asr_cli.core.text.rules import TextRules
 from gaudi_asr_cli.core.training.batches import (
     NO_AUGMENTATION,
@@ -17,6 +17,7 @@ from gaudi_asr_cli.core.training.batches import (
     bucket_batch_size,
 )
 from gaudi_asr_cli.core.training.examples import Limits, select_examples
+from gaudi_asr_cli.core.training.loss_meter import LossMeter
 from gaudi_asr_cli.core.training.tasks.base import BATCH_METADATA, Task
 
 
@@ -46,18 +47,48 @@ def evaluation_set(
     )
 
 
-def measure_loss(task: Task, examples: TrainingSet) -> float | None:
+def measure_loss(task: Task, examples: TrainingSet, meter: LossMeter | None = None) -> float | None:
     """Return the mean loss of the examples with the current weights; None if it is not finite.
 
     The mean is that of the task: over utterances for CTC, over tokens for seq2seq models.
-    """
-    import torch
 
+    Args:
+        task: The network, and how losses of batches add up.
+        examples: Utterances with labels.
+        meter: Losses that are known from transcribing; a batch of these needs no forward pass.
+    """
     if examples.batching.static_shapes:
         # Padded to the end of its bucket, as in training.
         task = task.with_static_shapes()
-    plan, network = examples.plan(0), task.network
+    plan = examples.plan(0)
     total = weight = 0.0
+    unknown: list[PlannedBatch] = []
+    for planned in plan.batches:
+        utterances = [examples.utterances[index] for index in planned.indices]
+        known = None if meter is None else meter.batch_loss(utterances)
+        if known is None:
+            unknown.append(planned)
+            continue
+        share = _share(task, examples, planned.indices)
+        total, weight = total + share * known, weight + share
+    if unknown:
+        added, more = _compute_losses(task, examples, plan, unknown)
+        total, weight = total + added, weight + more
+    loss = total / weight if weight else math.nan
+    return loss if math.isfinite(loss) else None
+
+
+def _share(task: Task, examples: TrainingSet, indices: Sequence[int]) -> float:
+    return task.loss_scale([examples.labels[index] for index in indices], examples.labels)
+
+
+def _compute_losses(
+    task: Task, examples: TrainingSet, plan: BucketPlan, chosen: Sequence[PlannedBatch]
+) -> tuple[float, float]:
+    """Return the sum of the losses of some batches by a forward pass, and of their shares."""
+    import torch
+
+    network, total, weight = task.network, 0.0, 0.0
     was_training = network.training
     network.eval()
     try:
@@ -66,7 +97,7 @@ def measure_loss(task: Task, examples: TrainingSet) -> float | None:
             torch.no_grad(),
             task.device.autocast(task.dtype),
         ):
-            for planned in plan.batches:
+            for planned in chosen:
                 size = None
                 if examples.batching.static_shapes:
                     size = bucket_batch_size(plan, planned.padded_s)
@@ -75,10 +106,7 @@ def measure_loss(task: Task, examples: TrainingSet) -> float | None:
                 except DataError:
                     # None of its audio can be decoded, which the score counts.
                     continue
-                share = task.loss_scale(
-                    [examples.labels[index] for index in inputs["planned"].indices],
-                    examples.labels,
-                )
+                share = _share(task, examples, inputs["planned"].indices)
                 tensors = {
                     name: value.to(task.device.torch_device)
                     for name, value in inputs.items()
@@ -89,5 +117,4 @@ def measure_loss(task: Task, examples: TrainingSet) -> float | None:
                 weight += share
     finally:
         network.train(was_training)
-    loss = total / weight if weight else math.nan
-    return loss if math.isfinite(loss) else None
+    return total, weight

@@ -455,7 +455,11 @@ def outcome(
         earlier_s=earlier.wall_s,
         broken=broken,
         curve=tuple(
-            {"step": entry["step"], "wer": entry["eval_wer"]}
+            {
+                "step": entry["step"],
+                "wer": entry["eval_wer"],
+                **({"loss": entry["eval_loss"]} if "eval_loss" in entry else {}),
+            }
             for entry in history
             if "eval_wer" in entry
         ),

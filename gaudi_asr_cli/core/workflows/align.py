@@ -148,6 +148,13 @@ def align_utterances(
     """
     recognizer = open_ctc_recognizer(model, device, options)
     if recognizer.phonemes_of is not None:
+        observe(
+            Noticed(
+                f"{model} recognises phonemes: those of the text are aligned "
+                f"({recognizer.phonemes_of}), each as a word.",
+                remedy="Use a model of letters for the times of words.",
+            )
+        )
         utterances = pronounce_texts(utterances, recognizer.phonemes_of, str)
     decoder = make_known_text_decoder(
         recognizer.model.vocabulary, [one.text or "" for one in utterances]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ from gaudi_asr_cli.core.evaluation.comparison import plan_comparison
 from gaudi_asr_cli.core.evaluation.score import score_json, summarize
 from gaudi_asr_cli.core.evaluation.utterances import score_utterance
 from gaudi_asr_cli.core.events import Noticed, Observer, ignore, sum_speech_s
-from gaudi_asr_cli.core.inference.options import InferenceOptions
+from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.records import Score
 
 DEFAULT_UTTERANCES = 40
@@ -72,7 +72,8 @@ class BenchRequest:
 
     `buckets` of 0 chooses the number by cost; `limit` None is 40 synthetic utterances or all of
     the data, 0 is all; `repeat` None is up to 3, as many as start within `DEFAULT_TIME_S`;
-    `graphs` None is what `infer` does on the device.
+    `graphs` None is what `infer` does on the device. `decoding` holds the options of decoding, as
+    for `infer`; the fields below replace the others of it.
     """
 
     model: str | None = None
@@ -81,6 +82,7 @@ class BenchRequest:
     large: bool = False
     dev_clean: bool = False
     accuracy: bool = False
+    decoding: InferenceOptions = DEFAULT_OPTIONS
     dtype: str = "auto"
     int8: bool = False
     language: str | None = None
@@ -179,6 +181,8 @@ def bench(request: BenchRequest, device: Device, observe: Observer = ignore) -> 
     options = _choose_options(request, edges_s, device, observe)
     model_under_test = open_model_under_test(_source(request), device, options)
     recognizer, graphs = model_under_test.recognizer, model_under_test.recognizer.graphs
+    for note in recognizer.notes:
+        observe(Noticed(note))
     repeats = Repeats(recognizer, workload, device)
     compile_s = repeats.warm_up(pick_warm_up(workload.durations_s, edges_s))
     run = _run(request, repeats, device, observe)
@@ -313,7 +317,8 @@ def _choose_options(
     if graphs and not device.prefers_batching:
         observe(Noticed(f"The device {device.name} has no graphs; the network runs without them."))
         graphs = False
-    return InferenceOptions(
+    return replace(
+        request.decoding,
         dtype=request.dtype,
         language=request.language,
         timestamps="none",

@@ -148,6 +148,7 @@ def infer(request: InferRequest, device: Device | None, observe: Observer = igno
         outputs = _open_outputs(request, inputs, stack, observe)
         inputs = inputs if outputs is None else outputs.left
         clock, tally = PhaseClock(), _Tally(observe, outputs)
+        pool = _start_pool(request, device, len(inputs.readable), stack, observe)
         audio_s = estimate_audio_s(inputs.readable) if request.follows else None
         observe(StageStarted(TRANSCRIBING, len(inputs.utterances), "files", audio_s))
         # Before the model is opened, which may take minutes or fail.
@@ -160,7 +161,7 @@ def infer(request: InferRequest, device: Device | None, observe: Observer = igno
         started = time.perf_counter()
         if inputs.readable:
             report_notes(request.model, observe, options=request.options)
-            engine = _open_engine(request, device, len(inputs.readable), stack, observe)
+            engine = _open_engine(request, device, pool, stack)
             dtype = engine.dtype
             device_name = engine.device.name if device is None else device.name
             for note in engine.notes:
@@ -191,12 +192,15 @@ def infer(request: InferRequest, device: Device | None, observe: Observer = igno
     )
 
 
-def _open_engine(
+def _start_pool(
     request: InferRequest, device: Device | None, files: int, stack: ExitStack, observe: Observer
-) -> Recognizer | DevicePool:
-    """Open the model on one device, or on several until the stack is closed, one for each file."""
-    if device is not None:
-        return open_recognizer(request.model, device, request.options)
+) -> DevicePool | None:
+    """Start the processes of several devices, one for each file, until the stack is closed.
+
+    They open their models while this process measures the audio.
+    """
+    if device is not None or not files:
+        return None
     asked = PoolRequest(
         min(request.cards, files),
         request.device_name,
@@ -206,7 +210,20 @@ def _open_engine(
         request.channel,
         request.follows,
     )
-    return stack.enter_context(DevicePool(asked, observe))
+    pool = DevicePool(asked, observe)
+    stack.callback(pool.close)
+    pool.start()
+    return pool
+
+
+def _open_engine(
+    request: InferRequest, device: Device | None, pool: DevicePool | None, stack: ExitStack
+) -> Recognizer | DevicePool:
+    """Open the model on one device, or wait for the processes of several to have opened it."""
+    if pool is not None:
+        return stack.enter_context(pool)
+    assert device is not None  # noqa: S101 - otherwise there is a pool
+    return open_recognizer(request.model, device, request.options)
 
 
 def _find_order(request: InferRequest, engine: Recognizer | DevicePool) -> bool:

@@ -361,7 +361,7 @@ def correlate(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other / max(np.linalg.norm(one) * np.linalg.norm(other), 1e-9))
 
 
-@pytest.mark.parametrize("maker", [ogg, opus, m4a, mkv, webm])
+@pytest.mark.parametrize("maker", [ogg, opus, ogg_flac, m4a, mkv, webm])
 @pytest.mark.parametrize("state", ["late", "hole"])
 def test_what_is_missing_on_the_clock_is_silence(tmp_path, maker, state):
     samples = load_audio(AudioSpan(maker(tmp_path, state).path)).samples
@@ -375,6 +375,24 @@ def test_what_is_missing_on_the_clock_is_silence(tmp_path, maker, state):
 
     assert np.abs(silence).max() == 0.0
     assert correlate(tail, original[-2 * RATE_HZ :]) > 0.9
+
+
+@pytest.mark.parametrize(("seconds", "late_s"), [(0.5, 2.0), (1.0, 0.4), (3.0, 5.0)])
+def test_flac_in_ogg_begins_where_its_pages_say(tmp_path, seconds, late_s):
+    made = mux(tmp_path / "a.ogg", "flac", speech(seconds), form="ogg", late_s=late_s)
+    plain = mux(tmp_path / "b.ogg", "flac", speech(seconds), form="ogg")
+
+    samples = load_audio(AudioSpan(made.path)).samples
+    blocks = [block.samples for block in stream_audio(AudioSpan(made.path))]
+    tail = load_audio(AudioSpan(made.path, late_s + seconds / 2)).samples
+
+    original = load_audio(AudioSpan(plain.path)).samples
+    late = round(late_s * RATE_HZ)
+    assert len(samples) == late + len(original)
+    assert np.abs(samples[:late]).max() == 0.0
+    assert correlate(samples[late:], original) > 0.999
+    assert np.array_equal(np.concatenate(blocks), samples)
+    assert correlate(tail, original[-len(tail) :]) > 0.98
 
 
 def test_the_audio_of_a_video_ends_where_the_audio_ends(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.exhaustive_ctc import text_tokens
 
-from gaudi_asr_cli.core.decoding.forced_alignment import align_tokens
+from gaudi_asr_cli.core.decoding.forced_alignment import _Lattice, align_tokens
 from gaudi_asr_cli.core.decoding.token_frames import condense_frames
 from gaudi_asr_cli.core.records import Vocabulary
 
@@ -59,6 +59,24 @@ def test_a_narrow_margin_finds_the_path_of_a_long_text():
     assert narrow.total == pytest.approx(exact.total)
     assert narrow.starts.tolist() == exact.starts.tolist()
     assert narrow.starts.tolist() == [3 * i + 1 for i in range(len(tokens))]
+
+
+@pytest.mark.parametrize("margin", [0.5, 4.0, 40.0, np.inf])
+def test_the_compiled_path_is_that_of_python(margin):
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        log_probs = draw(seed, int(random.integers(1, 60)))
+        tokens = random.choice([0, 1, 1, 2], int(random.integers(1, 20))).tolist()
+        low = float(random.choice([-np.inf, -5.0, -1.0]))
+        frames = condense_frames(log_probs, VOCABULARY, 0.02, min_log_prob=low)
+        lattice = _Lattice(frames, tokens, int(random.choice([0, -1])))
+
+        compiled, plain = lattice.find_path(margin), lattice.find_path_in_python(margin)
+
+        assert (compiled is None) == (plain is None)
+        if plain is not None:
+            assert compiled[0].tolist() == plain[0].tolist()
+            assert compiled[1] == pytest.approx(plain[1], rel=1e-12)
 
 
 def test_a_text_longer_than_its_audio_has_no_path():

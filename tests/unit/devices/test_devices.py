@@ -86,6 +86,16 @@ def test_auto_is_bf16_on_a_cpu_with_bf16_instructions(flag):
     assert CpuDevice(frozenset({flag}), "a new CPU").choose_dtype() == "bf16"
 
 
+def test_bf16_is_not_chosen_where_onednn_is_told_to_emulate_it(monkeypatch):
+    cpu = CpuDevice(frozenset({"avx512_bf16"}), "a new CPU")
+
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert cpu.choose_dtype() == "fp32"
+
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_AMX")
+    assert cpu.choose_dtype() == "bf16"
+
+
 @pytest.mark.parametrize(
     ("device", "requested", "chosen"),
     [

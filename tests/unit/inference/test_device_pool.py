@@ -53,6 +53,27 @@ def test_processes_of_one_speed_end_at_about_the_same_time(processes):
     assert max(busy_s) - min(busy_s) <= MIN_CHUNK_S + max(durations_s[:2500])
 
 
+@pytest.mark.parametrize("utterances", [40, 150])
+def test_a_slow_process_holds_no_chunk_ahead_that_a_fast_one_could_take(utterances):
+    durations_s, least_s, speeds = [3.0] * utterances, 24.0, (1.0, 3.0)
+    queue = WorkQueue(durations_s, 2, least_s)
+    held, ends_s = [[], []], [0.0, 0.0]
+
+    def feed(process):
+        while len(held[process]) < (1 if queue.is_ending else 2) and (chunk := queue.take()):
+            held[process].append(sum(durations_s[number] for number in chunk) * speeds[process])
+
+    for process in (0, 1, 0, 1):
+        feed(process)
+    while any(held):
+        working = [process for process in (0, 1) if held[process]]
+        first = min(working, key=lambda one: ends_s[one] + held[one][0])
+        ends_s[first] += held[first].pop(0)
+        feed(first)
+
+    assert abs(ends_s[0] - ends_s[1]) <= least_s + 3.0
+
+
 def test_work_that_is_given_back_is_taken_next_one_by_one_or_together():
     queue = WorkQueue([1.0] * 200, 2)
     first, second = queue.take(), queue.take()

@@ -9,13 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio, load_audio
+from gaudi_asr_cli.core.decoding import make_decoder
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
+from gaudi_asr_cli.core.decoding.lm.arpa import write_arpa
+from gaudi_asr_cli.core.decoding.lm.kneser_ney import estimate_kneser_ney
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.inference.long_form import (
     LONG_BLOCK_S,
+    infer_long,
     load_blocks,
     open_blocks,
-    transcribe_long,
 )
 from gaudi_asr_cli.core.models.geometry import Convolution, FrameGeometry
 from gaudi_asr_cli.core.records import (
@@ -177,7 +180,7 @@ def test_long_audio_is_decoded_as_in_one_piece():
     blocks = [LoadedAudio(part, 0.25) for part in np.array_split(audio, 7)]
     decoder = GreedyDecoder(VOCABULARY)
 
-    result = transcribe_long(infer_first_samples, GEOMETRY, blocks, decoder, utterance)
+    result = infer_long(infer_first_samples, GEOMETRY, blocks, decoder, utterance).decode()
 
     assert result.transcript == decoder.decode(infer_first_samples(audio), 0, utterance)
     assert len(result.transcript.words) > 1000
@@ -191,14 +194,14 @@ def test_each_word_of_long_audio_is_reported_once_and_whole():
     utterance = Utterance("u", AudioSpan(Path("u.wav"), 100.0))
     segments = []
 
-    result = transcribe_long(
+    result = infer_long(
         infer_first_samples,
         GEOMETRY,
         [LoadedAudio(part) for part in np.array_split(audio, 3)],
         GreedyDecoder(VOCABULARY),
         utterance,
         segments.append,
-    )
+    ).decode()
 
     reported = " ".join(one.text for one in segments).split()
     assert reported == [word.word for word in result.transcript.words]
@@ -214,9 +217,9 @@ def test_words_of_a_three_hour_file_are_on_its_clock():
     utterance = Utterance("u", AudioSpan(Path("u.wav")))
     blocks = (LoadedAudio(with_word if n in (0, 90, 179) else minute) for n in range(180))
 
-    result = transcribe_long(
+    result = infer_long(
         infer_first_samples, GEOMETRY, blocks, GreedyDecoder(VOCABULARY), utterance
-    )
+    ).decode()
 
     assert result.duration_s == 3 * 3600
     (word,) = result.transcript.words
@@ -228,9 +231,9 @@ def test_memory_grows_by_only_a_few_bytes_per_frame():
     def measure_peak(minutes):
         blocks = (LoadedAudio(np.zeros(960_000, np.float32)) for _ in range(minutes))
         tracemalloc.start()
-        transcribe_long(
+        infer_long(
             infer_first_samples, GEOMETRY, blocks, GreedyDecoder(VOCABULARY), WINDOW_UTTERANCE
-        )
+        ).decode()
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return peak
@@ -251,3 +254,22 @@ def infer_first_samples(samples):
     log_probs = np.full((1, frames, 3), -9.0, dtype=np.float32)
     log_probs[0, np.arange(frames), tokens] = -0.1
     return Emissions(log_probs, np.array([frames]), GEOMETRY.frame_s)
+
+
+def test_long_audio_is_searched_with_a_language_model_as_in_one_piece(tmp_path):
+    rng = np.random.default_rng(3)
+    audio = rng.integers(0, 3, 320 * 6000).astype(np.float32)
+    utterance = Utterance("u", AudioSpan(Path("u.wav"), 120.0))
+    blocks = [LoadedAudio(part) for part in np.array_split(audio, 7)]
+    lm = tmp_path / "lm.arpa"
+    write_arpa(estimate_kneser_ney([["a", "aa"], ["aa", "aaa"], ["a", "a"]], 2).model, lm)
+    decoder = make_decoder("beam", VOCABULARY, lm=str(lm), hotwords=("aaa",), beam_size=20)
+    parts = []
+
+    result = infer_long(
+        infer_first_samples, GEOMETRY, blocks, decoder, utterance, parts.append
+    ).decode()
+
+    assert len(parts) > 5
+    assert result.transcript == decoder.decode(infer_first_samples(audio), 0, utterance)
+    assert len(result.transcript.words) > 500

@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fake_models import name_utterances
+from helpers.slow_decoder import BATCHES, STEP_S, measure_overlap
 from helpers.tiny_models import save_tiny_model
 
 from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.data.buckets import Batching
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
+from gaudi_asr_cli.core.decoding.lm.arpa import write_arpa
+from gaudi_asr_cli.core.decoding.lm.kneser_ney import estimate_kneser_ney
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.errors import DataError, MachineError
 from gaudi_asr_cli.core.events import Noticed
@@ -110,6 +113,25 @@ def test_text_does_not_depend_on_batch_bucket_or_padding(
     assert [one.duration_s for one in results] == [one.duration_s for one in expected]
 
 
+def test_a_search_with_a_language_model_does_not_depend_on_batches(open_model, tmp_path):
+    lm = tmp_path / "lm.arpa"
+    write_arpa(estimate_kneser_ney([["a", "ab"], ["ab", "cab"], ["bad", "a"]], 2).model, lm)
+    options = InferenceOptions(
+        lm=str(lm), beams=20, hotwords=("bad",), n_best=3, batch_s=3.0, buckets=2
+    )
+    loader = NoiseLoader(LENGTHS)
+
+    found = [
+        transcribe_clips(accelerate(open_model("large", device), options), loader)
+        for device in (PLAIN_CPU, BATCHING_CPU, COMPILING_CPU)
+    ]
+
+    assert any(texts(found[0]))
+    assert texts(found[1]) == texts(found[2]) == texts(found[0])
+    n_best = [[[one.text for one in done.transcript.n_best] for done in one] for one in found]
+    assert n_best[1] == n_best[2] == n_best[0]
+
+
 @pytest.mark.parametrize("shape", ["base", "large"])
 def test_packed_model_transcribes_the_same_text(open_model, shape):
     loader = NoiseLoader(LENGTHS)
@@ -198,7 +220,7 @@ def test_bug_is_raised_and_ends_all_threads(open_model):
 
 
 def pipeline_threads():
-    names = ("read-ahead", "prepare-batches", "decode-text")
+    names = ("read-ahead", "prepare-batches", "decode-text", "decode-long")
     return [one.name for one in threading.enumerate() if one.name.startswith(names)]
 
 
@@ -315,6 +337,13 @@ class WaitingDecoder:
             self.met.wait(30)
         return self.greedy.decode(output, index, utterance)
 
+    def condense(self, output, index):
+        return self.greedy.condense(output, index)
+
+    def assemble(self, parts, utterance):
+        assert self.network_went_on.wait(30)
+        return self.greedy.assemble(parts, utterance)
+
 
 def test_the_network_runs_the_next_batch_while_one_is_decoded(open_model, monkeypatch):
     batched = accelerate(open_model("base", BATCHING_CPU), InferenceOptions(batch_s=1.0, buckets=1))
@@ -334,6 +363,36 @@ def test_the_network_runs_the_next_batch_while_one_is_decoded(open_model, monkey
 
     assert len(started) == 4
     assert [one.error for one in results] == [None] * 4
+
+
+def test_the_network_runs_the_next_clip_while_a_long_one_is_decoded(open_model, monkeypatch):
+    batched = accelerate(open_model("large", BATCHING_CPU), InferenceOptions(batch_s=1.0))
+    decoder = WaitingDecoder(batched.model.vocabulary, threads=1)
+    infer = BatchedCtcRecognizer.infer_long
+    inferred = []
+
+    def count(recognizer, *arguments):
+        found = infer(recognizer, *arguments)
+        inferred.append(found)
+        if len(inferred) == 2:
+            decoder.network_went_on.set()
+        return found
+
+    monkeypatch.setattr(BatchedCtcRecognizer, "infer_long", count)
+    recognizer = replace(batched, decoder=decoder)
+
+    # Decoding the first file before computing the second would wait in vain.
+    results = transcribe_clips(recognizer, NoiseLoader([31 * SECOND, SECOND, 32 * SECOND]))
+
+    assert [one.error for one in results] == [None] * 3
+
+
+def test_a_slow_decoder_hides_behind_a_slow_network(folders):
+    phases = measure_overlap(folders["base"], BATCHING_CPU)
+
+    # One after the other they would take the sum.
+    assert phases["text"] >= BATCHES * STEP_S
+    assert phases["wall"] < phases["compute"] + 0.6 * phases["text"]
 
 
 def test_utterances_of_a_batch_are_decoded_at_once_by_a_compiled_search(open_model):

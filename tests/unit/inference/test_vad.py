@@ -1,14 +1,17 @@
 """Voice activity detection: nothing without speech, speech with its times, parts of long audio."""
 
 import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gaudi_asr_cli.core.decoding import make_decoder
 from gaudi_asr_cli.core.errors import MachineError
 from gaudi_asr_cli.core.inference import vad
 from gaudi_asr_cli.core.inference.overlapping import cut_overlapping
 from gaudi_asr_cli.core.inference.vad import (
+    SpeechDecoder,
     SpeechDetector,
     merge_spans,
     open_detector,
@@ -16,7 +19,7 @@ from gaudi_asr_cli.core.inference.vad import (
 )
 from gaudi_asr_cli.core.models.energy import EnergyStream
 from gaudi_asr_cli.core.models.silero import VAD_FRAME_SAMPLES
-from gaudi_asr_cli.core.records import Speech
+from gaudi_asr_cli.core.records import AudioSpan, Emissions, Speech, Utterance, Vocabulary
 
 RATE_HZ = 16_000
 needs_silero = pytest.mark.skipif(
@@ -172,3 +175,19 @@ def test_without_silero_on_is_an_error_and_auto_goes_by_energy_with_a_note(monke
 def test_auto_detects_only_for_a_model_that_needs_it():
     assert open_detector("auto", by_default=False) is None
     assert open_detector("off", by_default=True) is None
+
+
+@pytest.mark.parametrize(("delimiter", "text"), [(1, "aa a a"), (None, "aaaa")])
+def test_a_pause_is_the_border_of_words_and_its_text_is_dropped(delimiter, text):
+    vocabulary = Vocabulary(("", "|", "a"), blank=0, delimiter=delimiter)
+    spoken = {0: 2, 5: 2, 20: 2, 30: 2, 44: 2}
+    columns = [spoken.get(frame, 0) for frame in range(50)]
+    log_probs = np.log(np.eye(3, dtype=np.float32)[columns] + 1e-4)[None]
+    speech = Speech(((0.0, 0.6), (1.9, 2.2), (4.2, 5.0)))
+    decoder = SpeechDecoder(make_decoder("greedy", vocabulary), speech, vocabulary)
+    utterance = Utterance("one", AudioSpan(Path("one.wav")))
+    chunks = (log_probs[:, :12], log_probs[:, 12:])
+
+    parts = [decoder.condense(Emissions(one, np.array([one.shape[1]]), 0.1), 0) for one in chunks]
+
+    assert decoder.assemble(parts, utterance).text == text

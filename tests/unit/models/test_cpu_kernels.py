@@ -9,6 +9,7 @@ from torch.nn import functional
 from gaudi_asr_cli.core.models.cpu import convolution
 from gaudi_asr_cli.core.models.cpu.attention import Attention, plan_tiles
 from gaudi_asr_cli.core.models.cpu.convolution import GroupNormed, window_maker
+from gaudi_asr_cli.core.models.cpu.fused_attention import attend_fused, can_fuse_attention
 from gaudi_asr_cli.core.models.cpu.int8 import (
     INT8_ZERO,
     can_quantise,
@@ -28,9 +29,12 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("bias", [draw(7), None])
-@pytest.mark.parametrize("fused", [True, False])
-def test_a_linear_multiplies_and_applies_the_fused_operation(monkeypatch, bias, fused):
-    monkeypatch.setattr(torch._C, "_has_mkldnn", fused)
+@pytest.mark.parametrize(
+    ("packed", "capability"), [(True, "AVX512"), (True, "AVX2"), (False, "AVX2")]
+)
+def test_a_linear_multiplies_and_applies_the_operation(monkeypatch, bias, packed, capability):
+    monkeypatch.setattr(torch._C, "_has_mkldnn", packed)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     rows, weight, residual = draw(5, 11), draw(7, 11, seed=1), draw(5, 7, seed=2)
     linear = linear_maker(torch.float32)(weight, bias)
 
@@ -132,6 +136,40 @@ def test_tiled_attention_in_bf16_matches_fused_attention(fused_from):
     fused = Attention(lambda _: qkv, None, heads, None)(torch.empty(count + 3, 16), lengths)
 
     assert (tiled.float() - fused).norm() / fused.norm() < 0.02
+
+
+@pytest.mark.skipif(not can_fuse_attention(torch.bfloat16), reason="bf16 is not fused here")
+@pytest.mark.parametrize("frames", [1, 70, 769, 1500])
+def test_an_exponential_in_the_product_is_more_exact_than_a_softmax_in_bf16(frames):
+    generator = torch.Generator().manual_seed(0)
+    qkv = torch.randn(frames, 3, 2, 64, generator=generator)
+    qkv[:, 0] *= 0.3
+    qkv = qkv.to(torch.bfloat16)
+    query, key, value = qkv.float().permute(1, 2, 0, 3)
+    exact = torch.softmax(query @ key.transpose(1, 2), -1) @ value
+    tiled, fused = torch.empty(2, 2, frames, 64, dtype=torch.bfloat16)
+
+    assert attend_fused(qkv.view(frames, -1), fused) == []
+
+    low = qkv.permute(1, 2, 0, 3)
+    tiled = torch.softmax(low[0] @ low[1].transpose(1, 2), -1) @ low[2]
+    error, usual = ((one.float() - exact).norm() for one in (fused, tiled))
+    assert error <= 0.006 * exact.norm()
+    assert error <= 0.5 * usual or frames == 1
+
+
+@pytest.mark.skipif(not can_fuse_attention(torch.bfloat16), reason="bf16 is not fused here")
+@pytest.mark.parametrize("query", [30.0, -6.0, float("nan"), float("inf")])
+def test_a_head_whose_scores_are_too_large_is_left_to_the_softmax(query):
+    qkv = torch.ones(100, 3, 3, 16, dtype=torch.bfloat16)
+    qkv[:, 0] = 0.1
+    qkv[:, 0, 1] = query
+    out = torch.zeros(3, 100, 16, dtype=torch.bfloat16)
+
+    # A score of -96 underflows; 480 is beyond the bound.
+    assert attend_fused(qkv.view(100, -1), out) == [1]
+
+    torch.testing.assert_close(out[::2], torch.ones(2, 100, 16, dtype=torch.bfloat16))
 
 
 def test_a_group_norm_folded_into_the_weight_normalises(monkeypatch):

@@ -33,7 +33,8 @@ def test_the_logits_of_the_first_step_match_transformers(model, packed):
     prompt = prompt.expand(len(LENGTHS), -1)
 
     encoded = packed.encode(inputs["input_features"])
-    logits = packed.decoder.step(prompt, packed.decoder.allocate(encoded, 20))
+    states = packed.decoder.step(prompt, packed.decoder.allocate(encoded, 20))
+    logits = packed.decoder.compute_logits(states[:, -1])
 
     expected = model.network(**inputs, decoder_input_ids=prompt).logits[:, -1]
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)

@@ -1,6 +1,7 @@
 """The loss on evaluation data."""
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -10,11 +11,12 @@ from helpers.tiny_corpus import write_corpus
 from gaudi_asr_cli.core.data.batches import load_batch
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.events import Evaluated, ignore
+from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.training.eval_loss import evaluation_set, measure_loss
 from gaudi_asr_cli.core.training.tasks.base import BATCH_METADATA
 from gaudi_asr_cli.core.workflows.finetune.job import prepare, rules_of
 from gaudi_asr_cli.core.workflows.finetune.opening import FinetuneRequest, resolve_recipe
-from gaudi_asr_cli.core.workflows.finetune.run import finetune
+from gaudi_asr_cli.core.workflows.finetune.run import finetune, score_split
 
 SETTINGS = (
     "architecture.hidden_size=16", "architecture.intermediate_size=16",
@@ -89,6 +91,40 @@ def test_nothing_to_measure_is_no_loss(corpus):
     assert measure_loss(job.task, examples) is None
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_loss_of_emissions_that_were_decoded_is_the_same(corpus, monkeypatch, reduction):
+    job, examples = prepared(corpus, "batching.batch=5", f"network.ctc_loss_reduction={reduction}")
+    computed = measure_loss(job.task, examples)
+    calls = []
+    monkeypatch.setattr(job.task.network, "forward", count_calls(job.task.network.forward, calls))
+
+    scored = score_split(job, job.task, job.splits.eval, "evaluate", examples)
+
+    assert len(calls) == 12
+    assert scored.loss == pytest.approx(computed, rel=1e-5)
+    assert scored.result.score.utterances == 12
+
+
+def test_what_was_not_decoded_is_computed(corpus):
+    job, examples = prepared(corpus, "batching.batch=5")
+    computed = measure_loss(job.task, examples)
+    meter = job.task.loss_meter(examples.utterances, examples.labels)
+    recognizer = meter.measured(job.task.recognizer())
+
+    list(transcribe(recognizer, examples.utterances[:7]))
+
+    assert len(meter.losses) == 7
+    assert measure_loss(job.task, examples, meter) == pytest.approx(computed, rel=1e-5)
+
+
+def count_calls(forward, calls):
+    def counted(*inputs, **named):
+        calls.append(1)
+        return forward(*inputs, **named)
+
+    return counted
+
+
 def test_an_evaluation_during_training_reports_it(corpus, tmp_path):
     events = []
     settings = (f"train.data={corpus}", f"eval.data={corpus}", *SETTINGS, "max_steps=1")
@@ -98,5 +134,8 @@ def test_an_evaluation_during_training_reports_it(corpus, tmp_path):
     )
 
     (evaluated,) = [one for one in events if isinstance(one, Evaluated)]
+    report = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
     assert evaluated.loss is not None
     assert evaluated.loss > 0
+    assert report["eval"]["loss"] == pytest.approx(evaluated.loss, rel=1e-5)
+    assert report["train"]["curve"][-1]["loss"] == evaluated.loss

@@ -89,6 +89,13 @@ def test_two_ranks_train_like_one_process_with_the_global_batches(corpus, two, t
         assert np.abs(trained[name] - value).max() < 2e-3, name
 
 
+def test_the_process_group_has_ended_before_the_interpreter_does(two):
+    # Its threads, alive while the interpreter is torn down, aborted one process in ten.
+    (first, second), _ = two
+
+    assert first["threads_left"] == second["threads_left"] == []
+
+
 def test_all_ranks_train_on_the_same_bucket_in_a_step(two):
     (first, second), _ = two
 

@@ -199,3 +199,16 @@ def test_a_saved_benchmark_is_shown_with_its_speed(tmp_path):
 def test_a_missing_folder_is_an_error_with_a_remedy(tmp_path):
     with pytest.raises(DataError, match="no folder"):
         collect_results(tmp_path / "nowhere")
+
+
+def test_a_loss_is_that_of_its_own_split(tmp_path):
+    write_training(tmp_path / "mine", GAUDI, score={**SCORE, "loss": 0.25})
+    report = json.loads((tmp_path / "mine" / "report.json").read_text(encoding="utf-8"))
+    both = {**report, "train": {"loss_last": 9.0}, "test": {**SCORE, "loss": None}}
+    (tmp_path / "mine" / "report.json").write_text(json.dumps(both), encoding="utf-8")
+
+    entries = collect_results(tmp_path).entries
+
+    assert [(one.result.part, one.result.loss) for one in entries] == [
+        ("eval", 0.25), ("test", None),
+    ]  # fmt: skip

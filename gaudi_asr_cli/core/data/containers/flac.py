@@ -68,6 +68,15 @@ def write_total(first: bytes, total: int) -> bytes:
     )
 
 
+def count_frame(header: bytes) -> int:
+    """Return the samples of a frame by its first bytes; 0 where these bytes are none."""
+    if len(header) < 6 or header[:2] not in _SYNC:
+        return 0
+    number, at = _read_number(header, 4)
+    code = header[2] >> 4
+    return 0 if number is None or code == 0 else _read_block_size(header, at, code)[0]
+
+
 def _open(file: IO[bytes], start: int) -> bytes:
     """Return marker and STREAMINFO of a part, its number of samples unknown."""
     first = read_at(file, start, _INFO_STOP)

@@ -14,6 +14,7 @@ from typing import IO
 
 from gaudi_asr_cli.core.data.clock import ROUNDED_S
 from gaudi_asr_cli.core.data.containers.base import WHOLE_FILE, FilePlan, PartPlan, read_at
+from gaudi_asr_cli.core.data.containers.flac import count_frame
 
 _CAPTURE = b"OggS"
 _FIRST = 2
@@ -93,6 +94,28 @@ def plan_ogg(head: bytes, file: IO[bytes], size: int) -> FilePlan | None:
         ),
         notes=notes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LateStart:
+    """How late a stream starts, and how much audio its first page with audio has, in seconds."""
+
+    late_s: float
+    page_s: float
+
+
+def find_late_start(file: IO[bytes], size: int) -> LateStart | None:
+    """Return the late start of a FLAC stream, which FFmpeg loses; None where it starts at 0."""
+    codec, samples = None, 0
+    for page in _walk_pages(file, size):
+        codec = codec or _read_codec(page)
+        if codec is None or codec.name != "flac":
+            return None
+        samples += sum(map(count_frame, page.packets))
+        if samples and page.position != _NO_POSITION:
+            late_s = (page.position - samples) / codec.rate_hz
+            return LateStart(late_s, samples / codec.rate_hz) if late_s > ROUNDED_S else None
+    return None
 
 
 def _find_links(file: IO[bytes], size: int) -> list[_Link]:

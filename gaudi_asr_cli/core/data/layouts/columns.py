@@ -146,7 +146,7 @@ def read_row(cells: Mapping[str, Any], columns: Columns, base: Path, where: str)
                 span,
                 start_s=start_s,
                 duration_s=duration_s,
-                track=_read_track(cells, columns.track),
+                track=read_track(cells, columns.track),
             ),
             text=read_text(cells.get(columns.text or ""), columns.text),
             speaker=read_text(cells.get(columns.speaker or "") or None, columns.speaker),
@@ -179,7 +179,7 @@ def _read_id(cells: Mapping[str, Any], column: str | None) -> str | None:
     return make_printable(str(value).strip())
 
 
-def _read_track(cells: Mapping[str, Any], column: str | None) -> int | None:
+def read_track(cells: Mapping[str, Any], column: str | None) -> int | None:
     """Return the audio track of the row's file; None where the cell is no number, as a title.
 
     Raises:

@@ -13,11 +13,13 @@ from gaudi_asr_cli.core.data.cells import open_arrow_table
 from gaudi_asr_cli.core.data.layouts.columns import (
     AUDIO_COLUMNS,
     SPEAKER_COLUMNS,
+    TRACK_COLUMNS,
     Columns,
     find_first,
     find_rate_hz,
     find_text_column,
     read_text,
+    read_track,
 )
 from gaudi_asr_cli.core.data.layouts.options import Layout, ReadOptions
 from gaudi_asr_cli.core.data.layouts.splits import pick_split
@@ -87,15 +89,16 @@ def read_shard(file: Path, options: ReadOptions) -> Iterator[Utterance]:
     try:
         names, audio = _find_columns(file)
         column = audio.split(".")[0]
+        text = find_text_column(names, options, str(file))
         found = Columns(
             column,
-            find_text_column(names, options, str(file)),
+            text,
             find_first(SPEAKER_COLUMNS, names),
             id=None,
-            track=None,
+            track=find_first(TRACK_COLUMNS, [one for one in names if one not in (column, text)]),
             times=_find_times(names, column, options),
         )
-        extra = [name for name in (found.text, found.speaker) if name]
+        extra = [name for name in (found.text, found.speaker, found.track) if name]
         for number, cells in enumerate(_iterate_rows(file, audio, [*extra, *found.times.names])):
             reject_unclear(cells, found.times, f"{file}, row {number}")
             yield _read_row(cells, file, number, found)
@@ -187,7 +190,12 @@ def _read_row(cells: dict[str, Any], file: Path, number: int, columns: Columns) 
         start_s, duration_s = read_times(cells, columns.times, partial(find_rate_hz, span))
         return Utterance(
             name,
-            replace(span, start_s=start_s, duration_s=duration_s),
+            replace(
+                span,
+                start_s=start_s,
+                duration_s=duration_s,
+                track=read_track(cells, columns.track),
+            ),
             text=read_text(cells[columns.text] if columns.text else None, columns.text),
             speaker=read_text(cells.get(columns.speaker or "") or None, columns.speaker),
             origin=origin,

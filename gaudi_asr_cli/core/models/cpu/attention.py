@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from gaudi_asr_cli.core.devices.amx import has_amx
+from gaudi_asr_cli.core.models.cpu.fused_attention import attend_fused, can_fuse_attention
 from gaudi_asr_cli.core.models.cpu.linear import Linear, LinearMaker
 from gaudi_asr_cli.core.models.weights import NetworkWeights
 
@@ -107,10 +108,12 @@ class Attention:
                 query[None], key[None], value[None], scale=1.0
             )
             out.copy_(context[0])
+        elif can_fuse_attention(qkv.dtype):
+            for head in attend_fused(qkv, out):
+                one = slice(head, head + 1)
+                _attend_tiled(query[one], key[one], value[one], out[one])
         else:
-            for heads, rows in plan_tiles(self.heads, count):
-                scores = torch.bmm(query[heads, rows], key[heads].transpose(1, 2))  # (h, r, F)
-                out[heads, rows] = torch.bmm(torch.softmax(scores, -1), value[heads])
+            _attend_tiled(query, key, value, out)
 
     def _attend_gated(
         self,
@@ -125,6 +128,13 @@ class Attention:
             scores = torch.bmm(query[heads, rows], key[heads].transpose(1, 2))
             scores.addcmul_(gate[heads, rows], spread_rows(line[heads], rows))
             out[heads, rows] = torch.bmm(torch.softmax(scores, -1), value[heads])
+
+
+def _attend_tiled(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+    """Write the context of queries, keys and values (H, F, S) to `out` (H, F, S)."""
+    for heads, rows in plan_tiles(*query.shape[:2]):
+        scores = torch.bmm(query[heads, rows], key[heads].transpose(1, 2))  # (h, r, F)
+        out[heads, rows] = torch.bmm(torch.softmax(scores, -1), value[heads])
 
 
 def plan_tiles(heads: int, frames: int) -> Iterator[tuple[slice, slice]]:

@@ -22,6 +22,7 @@ from gaudi_asr_cli.core.models.cpu.attention import (
 )
 from gaudi_asr_cli.core.models.cpu.convolution import Norm, pack_norm
 from gaudi_asr_cli.core.models.cpu.encoder import Layer
+from gaudi_asr_cli.core.models.cpu.greedy_head import GreedyHead, pack_greedy_head
 from gaudi_asr_cli.core.models.cpu.linear import Linear, LinearMaker, linear_maker, pack_linear
 from gaudi_asr_cli.core.models.cpu.whisper_layout import WhisperLayout
 from gaudi_asr_cli.core.models.seq2seq.token_times import HeadIndex
@@ -74,13 +75,17 @@ class WhisperDecoderLayer:
 
 @dataclass(frozen=True, slots=True)
 class WhisperDecoder:
-    """Tokens to logits. `embed_tokens` is (V, D), `embed_positions` (context length, D)."""
+    """Tokens to logits. `embed_tokens` is (V, D), `embed_positions` (context length, D).
+
+    `greedy_head` is a faster head for greedy choices, where there is one.
+    """
 
     embed_tokens: Tensor
     embed_positions: Tensor
     layers: tuple[WhisperDecoderLayer, ...]
     norm: Norm
     head: Linear
+    greedy_head: GreedyHead | None
 
     def project_cross_attention(self, frames: Tensor) -> CrossAttentionKV:
         """Return the cross-attention keys and values of the encoder output (F, D)."""
@@ -99,13 +104,16 @@ class WhisperDecoder:
             cross_keys.append(torch.stack([kv[index][0] for kv in encoded]))
             cross_values.append(torch.stack([kv[index][1] for kv in encoded]))
             shape = (2, batch_size, layer.heads, max_length, head_size)
-            self_attn.append(torch.empty(shape, dtype=self.embed_tokens.dtype))
+            self_attn.append(torch.empty(shape))
         return KVCache(cross_keys, cross_values, self_attn)
 
     def step(self, tokens: Tensor, kv_cache: KVCache) -> Tensor:
-        """Return logits float32 (B, V) after tokens (B, L), and append these to the cache."""
-        last = self._run(tokens, kv_cache)[:, -1]  # (B, D)
-        return self.head(self.norm(last.contiguous())).float()
+        """Return normalised states (B, L, D) of tokens (B, L), and append these to the cache."""
+        return self.norm(self._run(tokens, kv_cache))
+
+    def compute_logits(self, states: Tensor) -> Tensor:
+        """Return logits float32 (B, V) of normalised states (B, D)."""
+        return self.head(states.contiguous()).float()
 
     def align(
         self, tokens: Tensor, encoded: CrossAttentionKV, heads: Sequence[HeadIndex], text: slice
@@ -147,7 +155,8 @@ class KVCache:
     """Keys and values of a batch, one tensor per decoder layer.
 
     `cross_keys` and `cross_values` (B, H, F, S) are fixed; `self_attn` (2, B, H, max_length, S) is
-    filled up to `length` tokens.
+    filled up to `length` tokens, in float32: for small products of ever other lengths in bf16
+    oneDNN makes a kernel of each, which takes longer than the product.
     """
 
     cross_keys: list[Tensor]
@@ -166,19 +175,21 @@ def _self_attend(
     layer: WhisperDecoderLayer, hidden: Tensor, cache: Tensor, positions: slice
 ) -> Tensor:
     """Apply causal self-attention to hidden (B L, D), whose keys and values go into the cache."""
-    batch_size, length = cache.shape[1], positions.stop - positions.start
-    qkv = layer.self_attn.qkv(layer.self_attn_norm(hidden))  # (B L, 3 D)
-    # three times (B, H, L, S)
-    query, key, value = qkv.view(batch_size, length, 3, layer.heads, -1).permute(2, 0, 3, 1, 4)
-    cache[0, :, :, positions], cache[1, :, :, positions] = key, value
-    keys, values = cache[0, :, :, : positions.stop], cache[1, :, :, : positions.stop]
-    scores = query @ keys.transpose(2, 3)  # (B, H, L, past + L)
+    (_, batch_size, heads, _, size), length = cache.shape, positions.stop - positions.start
+    qkv = layer.self_attn.qkv(layer.self_attn_norm(hidden)).float()  # (B L, 3 D)
+    qkv = qkv.view(batch_size, length, 3, heads, size)
+    cache[:, :, :, positions] = qkv[:, :, 1:].permute(2, 0, 3, 1, 4)
+    query = qkv[:, :, 0].transpose(1, 2).reshape(batch_size * heads, length, size)
+    # two of (B H, past + L, S)
+    keys, values = cache.view(2, batch_size * heads, -1, size)[:, :, : positions.stop]
+    scores = torch.bmm(query, keys.transpose(1, 2))  # (B H, L, past + L)
     if length > 1:
         queries = torch.arange(positions.start, positions.stop)
         future = torch.arange(positions.stop) > queries[:, None]
         scores.masked_fill_(future, -torch.inf)
-    context = torch.softmax(scores, -1) @ values  # (B, H, L, S)
-    return layer.self_attn.out.add(context.transpose(1, 2).reshape(hidden.shape), hidden)
+    context = torch.bmm(torch.softmax(scores, -1), values).view(batch_size, heads, length, size)
+    context = context.transpose(1, 2).reshape(hidden.shape).to(hidden.dtype)
+    return layer.self_attn.out.add(context, hidden)
 
 
 def _cross_attend(
@@ -203,24 +214,30 @@ def _cross_attend(
 
 
 def pack_network(
-    weights: NetworkWeights, layout: WhisperLayout, dtype: torch.dtype
+    weights: NetworkWeights, layout: WhisperLayout, dtype: torch.dtype, text_end: int
 ) -> tuple[WhisperEncoder, WhisperDecoder]:
-    """Pack encoder and decoder of a Whisper in `dtype` from its weights."""
+    """Pack encoder and decoder of a Whisper in `dtype` from its weights.
+
+    `text_end` is the first token id that is not text.
+    """
     make = linear_maker(dtype)
     encoder = _pack_encoder(weights.below("model.encoder"), layout, make, dtype)
     decoder = weights.below("model.decoder")
-    embed_tokens = decoder["embed_tokens.weight"].detach()
+    embed_tokens = decoder["embed_tokens.weight"].detach().to(dtype)
     # A file stores the head only if it is not that of the embeddings.
-    head = weights.get("proj_out.weight")
+    own = weights.get("proj_out.weight")
+    head_weight = embed_tokens if own is None else own.detach().to(dtype)
+    head = make(head_weight, None)
     layers = (decoder.below(f"layers.{index}") for index in range(layout.decoder_layers))
     return encoder, WhisperDecoder(
-        embed_tokens=embed_tokens.to(dtype),
+        embed_tokens=embed_tokens,
         embed_positions=decoder["embed_positions.weight"].detach().to(dtype),
         layers=tuple(
             _pack_decoder_layer(layer, layout.decoder_heads, make, dtype) for layer in layers
         ),
         norm=pack_norm(decoder.below("layer_norm"), dtype),
-        head=make(embed_tokens if head is None else head.detach(), None),
+        head=head,
+        greedy_head=pack_greedy_head(head_weight, head, text_end),
     )
 
 

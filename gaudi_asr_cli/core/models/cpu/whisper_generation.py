@@ -22,8 +22,8 @@ from gaudi_asr_cli.core.models.cpu.whisper import (
     WhisperEncoder,
     pack_network,
 )
+from gaudi_asr_cli.core.models.cpu.whisper_choice import TokenChooser, open_chooser
 from gaudi_asr_cli.core.models.cpu.whisper_layout import read_whisper_layout
-from gaudi_asr_cli.core.models.cpu.whisper_timestamps import TimestampRules
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
 from gaudi_asr_cli.core.models.seq2seq.attempts import (
@@ -31,7 +31,11 @@ from gaudi_asr_cli.core.models.seq2seq.attempts import (
     describe_attempt,
     read_openings,
 )
-from gaudi_asr_cli.core.models.seq2seq.fallback import choose_best, generate_with_fallback
+from gaudi_asr_cli.core.models.seq2seq.fallback import (
+    Fallback,
+    choose_best,
+    generate_with_fallback,
+)
 from gaudi_asr_cli.core.models.seq2seq.generation import (
     FirstToken,
     Generation,
@@ -124,12 +128,30 @@ class CpuWhisper:
             return self.model.generate_from(inputs, generation_config, frames)
         with torch.inference_mode():
             attempts = _Attempts(self, self.encode(inputs["input_features"]), resolved)
-            hypotheses = generate_with_fallback(attempts, len(attempts.encoded), resolved.fallback)
+            hypotheses = self._generate_rows(attempts, resolved.fallback)
             if frames is not None:
                 hypotheses = self._time_words(hypotheses, attempts.encoded, resolved, frames)
         pairs = zip(hypotheses, attempts.encoded, strict=True)
         rows = tuple(replace(row, finite=are_finite(kv)) for row, kv in pairs)
         return Generated(rows, attempts.first_token.seconds)
+
+    def _generate_rows(self, attempts: _Attempts, fallback: Fallback) -> list[Hypothesis]:
+        """Generate all rows, a share of them on each thread.
+
+        Threads that share a decoder step wait for each other at each of its small products.
+        """
+        count = len(attempts.encoded)
+        number = min(torch.get_num_threads(), count)
+        shares = [range(first, count, number) for first in range(number)]
+
+        def generate(share: range) -> list[Hypothesis]:
+            def attempt(rows: Sequence[int], temperature: float) -> list[Hypothesis]:
+                return attempts([share[row] for row in rows], temperature)
+
+            return generate_with_fallback(attempt, len(share), fallback)
+
+        results = map_on_threads(generate, shares)
+        return [results[row % number][row // number] for row in range(count)]
 
     def encode(self, windows: Tensor) -> list[CrossAttentionKV]:
         """Return the cross-attention keys and values of each log-mel window of (B, M, 3000).
@@ -184,8 +206,15 @@ class _Attempts:
         sampler = TokenSampler(
             len(encoded), temperature, self._reader.end_ids, best_of=best_of, seed=fallback.seed
         )
-        tokens, logits, openings = self._decode_prompt(kv_cache, prompt, len(encoded))
-        sequences = self._decode(kv_cache, tokens, logits, sampler)
+        tokens, states, openings = self._decode_prompt(kv_cache, prompt, len(encoded))
+        choose = open_chooser(
+            self._decoder,
+            self._whisper.settings,
+            sampler,
+            prompt_length=tokens.shape[1],
+            timestamps=self._config.timestamps,
+        )
+        sequences = self._decode(kv_cache, tokens, states, choose, sampler)
         hypotheses = self._reader.read(sequences, times=self._config.timestamps).rows
         sums = sampler.sum_logprobs.tolist()
         return [
@@ -194,18 +223,20 @@ class _Attempts:
         ]
 
     def _decode(
-        self, kv_cache: KVCache, tokens: Tensor, logits: Tensor, sampler: TokenSampler
+        self,
+        kv_cache: KVCache,
+        tokens: Tensor,
+        states: Tensor,
+        choose: TokenChooser,
+        sampler: TokenSampler,
     ) -> list[list[int]]:
-        """Return the token ids of each row, prompt first, from the prompt (B, P) and its logits."""
-        process_logits = LogitsProcessor(
-            self._whisper.settings, tokens.shape[1], self._config.timestamps
-        )
+        """Return the token ids of each row, prompt first, from the prompt (B, P) and its states."""
         finished: dict[int, list[int]] = {}
         # `rows` are the batch rows that `tokens` (R, L) still holds.
         batch_size = len(tokens)
         rows = torch.arange(batch_size)
         for step in range(self._max_new_tokens):
-            chosen = sampler.choose(process_logits(tokens, logits, first=step == 0), rows)
+            chosen = choose(states, tokens, rows, first=step == 0)
             tokens = torch.cat([tokens, chosen[:, None]], dim=1)
             self.first_token.record()
             active = ~sampler.finished[rows]
@@ -217,37 +248,36 @@ class _Attempts:
                 finished |= dict(zip(rows[ended].tolist(), tokens[ended].tolist(), strict=True))
                 kv_cache.select_rows(kept)
                 tokens, rows = tokens[kept], rows[kept]
-            logits = self._decoder.step(tokens[:, -1:], kv_cache)
+            states = self._decoder.step(tokens[:, -1:], kv_cache)[:, 0]
         finished |= dict(zip(rows.tolist(), tokens.tolist(), strict=True))
         return [finished[row] for row in range(batch_size)]
 
     def _decode_prompt(
         self, kv_cache: KVCache, prompt: list[int | None], batch_size: int
     ) -> tuple[Tensor, Tensor, list[Opening]]:
-        """Return the prompt (B, P), with detected languages if none is given, and logits (B, V).
+        """Return the prompt (B, P), with detected languages if none is given, and states (B, D).
 
         The openings are read from the logits after the start token, where fallback needs them.
         """
-        reader, detects = self._reader, None in prompt
+        reader, decoder, detects = self._reader, self._decoder, None in prompt
         reads = reader.measures_no_speech(self._config.fallback)
+        start = prompt.index(reader.prompt[0])
+        tokens = torch.tensor([prompt[: start + 1] if detects else prompt]).expand(batch_size, -1)
+        states = decoder.step(tokens, kv_cache)  # (B, L, D)
         openings = [Opening()] * batch_size
         if not detects and not reads:
-            tokens = torch.tensor([prompt]).expand(batch_size, -1)
-            return tokens, self._decoder.step(tokens, kv_cache), openings
-        start = 1 + prompt.index(reader.prompt[0])
-        before = torch.tensor([prompt[:start]]).expand(batch_size, -1)
-        logits = self._decoder.step(before, kv_cache)
+            return tokens, states[:, -1], openings
+        logits = decoder.compute_logits(states[:, start])
         if reads:
             openings = read_openings(logits, reader, detected=detects)
-        if start == len(prompt):
-            return before, logits, openings
-        rest = self._complete(prompt[start:], logits)
-        return torch.cat([before, rest], dim=1), self._decoder.step(rest, kv_cache), openings
+        if not detects:
+            return tokens, states[:, -1], openings
+        rest = self._complete(prompt[start + 1 :], logits)
+        tokens = torch.cat([tokens, rest], dim=1)
+        return tokens, decoder.step(rest, kv_cache)[:, -1], openings
 
     def _complete(self, rest: list[int | None], logits: Tensor) -> Tensor:
         """Return the prompt (B, P) after the start token, with the languages of its logits."""
-        if rest[0] is not None:
-            return torch.tensor([rest]).expand(len(logits), -1)
         language_ids = torch.tensor(sorted(self._reader.languages))
         detected = language_ids[logits[:, language_ids].argmax(-1)][:, None]  # (B, 1)
         after = torch.tensor([rest[1:]], dtype=torch.long)
@@ -275,27 +305,8 @@ def map_on_threads(compute: Callable[[_Item], _Result], items: Iterable[_Item]) 
 
 def are_finite(encoded: CrossAttentionKV) -> bool:
     """Return whether all keys and values are finite; half precision may overflow."""
-    return all(bool(torch.isfinite(kv).all()) for kv in encoded)
-
-
-class LogitsProcessor:
-    """Whisper's token suppression and timestamp rules, as in transformers' `generate`."""
-
-    def __init__(self, settings: Any, prompt_length: int, timestamps: bool) -> None:
-        self._suppressed = _as_tensor(settings.suppress_tokens)
-        self._suppressed_first = _as_tensor(settings.begin_suppress_tokens)
-        self._timestamps = TimestampRules.of(settings, prompt_length) if timestamps else None
-
-    def __call__(self, tokens: Tensor, logits: Tensor, *, first: bool) -> Tensor:
-        """Return logits (B, V) after tokens (B, L), -inf for tokens that are not allowed."""
-        logits = logits.index_fill_(1, self._suppressed, -torch.inf)
-        if first:
-            logits = logits.index_fill_(1, self._suppressed_first, -torch.inf)
-        return logits if self._timestamps is None else self._timestamps(tokens, logits)
-
-
-def _as_tensor(tokens: Sequence[int] | None) -> Tensor:
-    return torch.tensor(list(tokens or ()), dtype=torch.long)
+    # A sum is not finite if a value is not, and fifty times as fast as a test of each.
+    return all(bool(torch.isfinite(kv.sum())) for kv in encoded)
 
 
 def pack_whisper(model: Seq2SeqModel) -> CpuWhisper | None:
@@ -310,7 +321,8 @@ def pack_whisper(model: Seq2SeqModel) -> CpuWhisper | None:
     if not isinstance(model.frontend, LogMel) or not _is_plain(model.settings):
         return None
     with torch.inference_mode():
-        encoder, decoder = pack_network(model.weights, layout, torch_dtype(model.dtype))
+        text_end = min(model.reader.end_ids)
+        encoder, decoder = pack_network(model.weights, layout, torch_dtype(model.dtype), text_end)
     return CpuWhisper(model, encoder, decoder)
 
 

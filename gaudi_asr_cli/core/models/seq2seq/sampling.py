@@ -33,13 +33,19 @@ class TokenSampler:
         self.sum_logprobs = torch.zeros(rows)
         self.finished = torch.zeros(rows, dtype=torch.bool)
         self._temperature = temperature
-        self._end_ids = torch.tensor(sorted(end_ids), dtype=torch.long)
+        self.end_ids = frozenset(end_ids)
+        self._end_ids = torch.tensor(sorted(self.end_ids), dtype=torch.long)
         # A sample of another number or temperature has other random numbers.
         first_seed = 1_000_003 * seed + 1_009 * round(100 * temperature)
         self._generators = [
             torch.Generator().manual_seed((first_seed + row % best_of) % 2**63)
             for row in range(rows if temperature else 0)
         ]
+
+    @property
+    def is_greedy(self) -> bool:
+        """Return whether the most probable token is chosen."""
+        return not self._temperature
 
     def choose(self, logits: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """Return the chosen tokens (R,) of these rows (R,) from their logits (R, V)."""
@@ -58,11 +64,15 @@ class TokenSampler:
         noise = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
         return logits.float() / self._temperature + noise.to(logits.device)
 
+    def record(self, chosen: torch.Tensor, logprobs: torch.Tensor, rows: torch.Tensor) -> None:
+        """Add chosen tokens (R,) with their log probabilities (R,) to these rows (R,)."""
+        self.sum_logprobs[rows] += torch.where(self.finished[rows], 0.0, logprobs)
+        self.finished[rows] |= torch.isin(chosen, self._end_ids)
+
     def _record(self, logits: torch.Tensor, chosen: torch.Tensor, rows: torch.Tensor) -> None:
         logits = logits.float()
         logprobs = logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1)
-        self.sum_logprobs[rows] += torch.where(self.finished[rows], 0.0, logprobs)
-        self.finished[rows] |= torch.isin(chosen, self._end_ids)
+        self.record(chosen, logprobs, rows)
 
 
 class SamplingProcessor(TokenSampler):

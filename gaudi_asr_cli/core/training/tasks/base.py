@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.inference.recognizer import Recognizer
 from gaudi_asr_cli.core.models.seq2seq.labels import IGNORED_LABEL
-from gaudi_asr_cli.core.records import AudioBatch, PlannedBatch
+from gaudi_asr_cli.core.records import AudioBatch, PlannedBatch, Utterance
+from gaudi_asr_cli.core.training.loss_meter import LossMeter
 
 if TYPE_CHECKING:
     import torch
@@ -101,6 +102,11 @@ class Task(Protocol):
 
     def recognizer(self) -> Recognizer:
         """Return the model with its current weights, to transcribe with."""
+
+    def loss_meter(
+        self, utterances: Sequence[Utterance], labels: Sequence[Labels]
+    ) -> LossMeter | None:
+        """Return what measures the loss of these while they are transcribed, if that is enough."""
 
     def save(self, directory: Path) -> None:
         """Write files that transformers 4.55 and 5 open."""

@@ -13,9 +13,10 @@ from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
 from gaudi_asr_cli.core.models.ctc.model import CtcModel
 from gaudi_asr_cli.core.models.ctc.tuning import save_model
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, PlannedBatch
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, PlannedBatch, Utterance
 from gaudi_asr_cli.core.text.alignment import alignment_shortfall, minimum_frames
 from gaudi_asr_cli.core.text.vocabulary import encode, vocabulary_hash
+from gaudi_asr_cli.core.training.loss_meter import LossMeter
 from gaudi_asr_cli.core.training.tasks.base import Labels, add_dummy_rows, padded_labels, scalar
 
 if TYPE_CHECKING:
@@ -138,6 +139,15 @@ class CtcTask:
     def recognizer(self) -> CtcRecognizer:
         decoder = self.decoder or GreedyDecoder(self.model.vocabulary)
         return CtcRecognizer(self.model, decoder)
+
+    def loss_meter(self, utterances: Sequence[Utterance], labels: Sequence[Labels]) -> LossMeter:
+        keys = ((one.id, one.audio) for one in utterances)
+        return LossMeter(
+            labels=dict(zip(keys, labels, strict=True)),
+            blank=self.model.vocabulary.blank,
+            zero_infinity=bool(self.model.config.get("ctc_zero_infinity")),
+            by_length=self._reduces_to_mean,
+        )
 
     def save(self, directory: Path) -> None:
         save_model(self.model, directory)

@@ -16,7 +16,7 @@ from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 from gaudi_asr_cli.core.models.seq2seq.labels import IGNORED_LABEL, Labeller, shift_right
 from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel
 from gaudi_asr_cli.core.models.seq2seq.tuning import save_seq2seq
-from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, PlannedBatch
+from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, PlannedBatch, Utterance
 from gaudi_asr_cli.core.training.tasks.base import (
     Labels,
     add_dummy_rows,
@@ -130,6 +130,9 @@ class Seq2SeqTask:
         return Seq2SeqRecognizer(
             self.model, self.generation_config, plan_batching(self.model, None)
         )
+
+    def loss_meter(self, utterances: Sequence[Utterance], labels: Sequence[Labels]) -> None:
+        """Return None: the text is generated, and its loss needs the reference as input."""
 
     def save(self, directory: Path) -> None:
         save_seq2seq(self.model, directory)

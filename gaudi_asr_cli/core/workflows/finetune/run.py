@@ -25,6 +25,7 @@ from gaudi_asr_cli.core.records import Score, Utterance
 from gaudi_asr_cli.core.runs import RunFolder
 from gaudi_asr_cli.core.secret_values import hide_in_text
 from gaudi_asr_cli.core.text.normalizers import label_normalizer, open_normalizer
+from gaudi_asr_cli.core.training.batches import TrainingSet
 from gaudi_asr_cli.core.training.card import write_card
 from gaudi_asr_cli.core.training.eval_loss import evaluation_set, measure_loss
 from gaudi_asr_cli.core.training.session import RunSession, TrainingOutcome, train
@@ -94,7 +95,10 @@ class FinetunePlan:
 
 @dataclass(frozen=True, slots=True)
 class FinetuneReport:
-    """The final report of a run; `eval` and `test` are None if nothing was scored."""
+    """The final report of a run; `eval` and `test` are None if nothing was scored.
+
+    `losses` are those of the kept weights on each, where they were measured.
+    """
 
     kind: str
     run: Path
@@ -107,6 +111,7 @@ class FinetuneReport:
     refused: dict[str, int]
     eval: Score | None
     test: Score | None
+    losses: dict[str, float | None]
     wall_s: float
 
     def to_json(self) -> dict[str, Any]:
@@ -132,10 +137,13 @@ class FinetuneReport:
             "resumed_step": self.outcome.resumed_step,
             "sessions": self.outcome.sessions,
             "train": {**train, "refused": self.refused, "curve": self.outcome.curve},
-            "eval": None if self.eval is None else score_json(self.eval),
-            "test": None if self.test is None else score_json(self.test),
+            "eval": self._score_json("eval", self.eval),
+            "test": self._score_json("test", self.test),
             "wall_s": self.wall_s,
         }
+
+    def _score_json(self, part: str, score: Score | None) -> dict[str, Any] | None:
+        return None if score is None else {**score_json(score), "loss": self.losses[part]}
 
 
 def finetune(
@@ -231,10 +239,32 @@ def edge_of(duration_s: float, edges_s: Sequence[float]) -> float:
     return next(edge for edge in edges_s if edge + 1e-6 >= duration_s)
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredSplit:
+    """The score of a split, and the loss on it where it was measured."""
+
+    result: ScoringResult
+    loss: float | None
+
+
 def score_split(
-    job: Job, task: Task, split: Measured, stage: str, observe: Observer = ignore
-) -> ScoringResult:
-    """Score the model on a split with the recipe's rules and normaliser."""
+    job: Job,
+    task: Task,
+    split: Measured,
+    stage: str,
+    examples: TrainingSet | None,
+    observe: Observer = ignore,
+) -> ScoredSplit:
+    """Score the model on a split with the recipe's rules and normaliser.
+
+    Args:
+        job: The recipe.
+        task: The model with its current weights.
+        split: What to transcribe.
+        stage: Name of the stage in progress events.
+        examples: Those of the split that have a loss, which is measured from the same emissions.
+        observe: Receives progress events and results.
+    """
     rules, language = rules_of(job.recipe), job.recipe.text.phonemes_of
     name = "none" if language else job.recipe.evaluation.normalizer
     normalize = open_normalizer(name, rules.language)
@@ -245,8 +275,10 @@ def score_split(
         normalizer=name,
         rules=rules,
     )
-    return score_utterances(
-        task.recognizer(),
+    recognizer = task.recognizer()
+    meter = None if examples is None else task.loss_meter(examples.utterances, examples.labels)
+    result = score_utterances(
+        recognizer if meter is None else meter.measured(recognizer),
         ScorableData(
             scorable(split),
             utterances_total=len(split.utterances) + len(split.broken),
@@ -257,6 +289,9 @@ def score_split(
         observe=observe,
         seed=job.recipe.seed,
     )
+    if examples is None or meter is None:
+        return ScoredSplit(result, None)
+    return ScoredSplit(result, measure_loss(task, examples, meter))
 
 
 def scorable(split: Measured) -> tuple[Utterance, ...]:
@@ -269,17 +304,30 @@ def scorer(job: Job) -> Callable[[Task, int], Evaluated]:
     split = job.splits.eval
     assert split is not None  # noqa: S101 - no scorer is made without it
     shown = job.recipe.evaluation.samples
-    examples = evaluation_set(scorable(split), rules_of(job.recipe), job.task, job.training_set)
+    examples = with_loss(job, split)
 
     def score(task: Task, step: int) -> Evaluated:
-        result = score_split(job, task, split, "evaluate")
+        scored = score_split(job, task, split, "evaluate", examples)
         samples = tuple(
-            SamplePrediction(one.reference, one.hypothesis) for one in result.scored[:shown]
+            SamplePrediction(one.reference, one.hypothesis) for one in scored.result.scored[:shown]
         )
-        loss = None if examples is None else measure_loss(task, examples)
-        return Evaluated(step, result.score, loss, samples, best=False)
+        loss = scored.loss
+        if task.generates and examples is not None:
+            loss = measure_loss(task, examples)
+        return Evaluated(step, scored.result.score, loss, samples, best=False)
 
     return score
+
+
+def with_loss(job: Job, split: Measured) -> TrainingSet | None:
+    """Return the utterances of a split that have a loss; None if none has."""
+    return evaluation_set(scorable(split), rules_of(job.recipe), job.task, job.training_set)
+
+
+def kept_loss(outcome: TrainingOutcome) -> float | None:
+    """Return the loss on the evaluation data at the step whose weights are kept, if known."""
+    kept = outcome.steps if outcome.best_step is None else outcome.best_step
+    return next((one.get("loss") for one in outcome.curve if one["step"] == kept), None)
 
 
 def finish(
@@ -289,10 +337,13 @@ def finish(
     skipped = (*job.skipped, *(unreadable(name, why) for name, why in outcome.broken.items()))
     write_skipped(folder, skipped)
     scores: dict[str, Score] = {}
+    losses = {"eval": kept_loss(outcome), "test": None}
     for name, split in (("eval", job.splits.eval), ("test", job.splits.test)):
         if split is not None:
-            result = score_split(job, job.task, split, f"score {name}", observe)
-            scores[name] = result.score
+            examples = with_loss(job, split)
+            scored = score_split(job, job.task, split, f"score {name}", examples, observe)
+            result, scores[name] = scored.result, scored.result.score
+            losses[name] = losses[name] if scored.loss is None else scored.loss
             lines = [json_text(prediction_json(one)) for one in result.scored]
             write_whole(folder.predictions, "".join(f"{line}\n" for line in lines))
     card = write_card(card_facts(folder.root.name, job, outcome, scores))
@@ -311,6 +362,7 @@ def finish(
         refused=count_reasons(skipped),
         eval=scores.get("eval"),
         test=scores.get("test"),
+        losses=losses,
         wall_s=outcome.earlier_s + time.perf_counter() - started,
     )
     write_json(folder.report, report.to_json())

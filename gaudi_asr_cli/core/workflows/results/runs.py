@@ -26,7 +26,7 @@ class RunResult:
 
     `part` is `eval` or `test` of a training run; `base` is the model that was fine-tuned; `train`
     and `data` are the training data and the scored data. `rate` is the error rate of `unit`, word
-    or phoneme; `cer` is the character error rate and `loss` the last one of the training.
+    or phoneme; `cer` is the character error rate and `loss` that on the scored data.
     `recipe` is the resolved recipe of the run.
     """
 
@@ -167,7 +167,6 @@ def _of_training(run: RunFolder, kind: str, report: Mapping[str, Any]) -> list[R
         "cards": environment.get("ranks", 1),
         "dtype": report["dtype"],
         "minutes": report["wall_s"] / 60,
-        "loss": (report.get("train") or {}).get("loss_last"),
         "recipe": recipe,
     }
     scored = [
@@ -178,6 +177,7 @@ def _of_training(run: RunFolder, kind: str, report: Mapping[str, Any]) -> list[R
             split=_name_split(recipe.get(part) or {}),
             **_coverage(report[part]),
             **_rates(report[part]),
+            loss=report[part].get("loss"),
             rtfx=report[part]["rtfx"],
         )
         for part in ("eval", "test")
