@@ -31,11 +31,7 @@ from gaudi_asr_cli.core.models.seq2seq.attempts import (
     describe_attempt,
     read_openings,
 )
-from gaudi_asr_cli.core.models.seq2seq.fallback import (
-    Fallback,
-    choose_best,
-    generate_with_fallback,
-)
+from gaudi_asr_cli.core.models.seq2seq.fallback import choose_best, generate_with_fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import (
     FirstToken,
     Generation,
@@ -75,6 +71,11 @@ GREEDY_SETTINGS: Mapping[str, tuple[Any, ...]] = {
     "compression_ratio_threshold": (None,),
 }
 """Fields of a generation configuration, and the values with which decoding is a plain argmax."""
+
+
+NARROW = 512
+"""Width up to which a decoder runs on one thread: products of few rows are so short that threads
+wait for each other, on a busy machine several times as long as they compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,31 +128,25 @@ class CpuWhisper:
         if not resolved.greedy:
             return self.model.generate_from(inputs, generation_config, frames)
         with torch.inference_mode():
-            attempts = _Attempts(self, self.encode(inputs["input_features"]), resolved)
-            hypotheses = self._generate_rows(attempts, resolved.fallback)
+            encoded = self.encode(inputs["input_features"])
+            groups = split_rows(encoded, torch.get_num_threads())
+            alone = len(groups) == 1 and self.decoder.embed_tokens.shape[1] <= NARROW
+            with threads(1 if alone else torch.get_num_threads()):
+                generated = map_on_threads(partial(self._generate, resolved), groups)
+            hypotheses = [row for rows, _ in generated for row in rows]
             if frames is not None:
-                hypotheses = self._time_words(hypotheses, attempts.encoded, resolved, frames)
-        pairs = zip(hypotheses, attempts.encoded, strict=True)
+                hypotheses = self._time_words(hypotheses, encoded, resolved, frames)
+        pairs = zip(hypotheses, encoded, strict=True)
         rows = tuple(replace(row, finite=are_finite(kv)) for row, kv in pairs)
-        return Generated(rows, attempts.first_token.seconds)
+        return Generated(rows, min((one for _, one in generated if one is not None), default=None))
 
-    def _generate_rows(self, attempts: _Attempts, fallback: Fallback) -> list[Hypothesis]:
-        """Generate all rows, a share of them on each thread.
-
-        Threads that share a decoder step wait for each other at each of its small products.
-        """
-        count = len(attempts.encoded)
-        number = min(torch.get_num_threads(), count)
-        shares = [range(first, count, number) for first in range(number)]
-
-        def generate(share: range) -> list[Hypothesis]:
-            def attempt(rows: Sequence[int], temperature: float) -> list[Hypothesis]:
-                return attempts([share[row] for row in rows], temperature)
-
-            return generate_with_fallback(attempt, len(share), fallback)
-
-        results = map_on_threads(generate, shares)
-        return [results[row % number][row // number] for row in range(count)]
+    def _generate(
+        self, resolved: Generation, encoded: list[CrossAttentionKV]
+    ) -> tuple[list[Hypothesis], float | None]:
+        """Return the hypotheses of encoded rows, and the seconds to the first token."""
+        attempts = _Attempts(self, encoded, resolved)
+        hypotheses = generate_with_fallback(attempts, len(encoded), resolved.fallback)
+        return hypotheses, attempts.first_token.seconds
 
     def encode(self, windows: Tensor) -> list[CrossAttentionKV]:
         """Return the cross-attention keys and values of each log-mel window of (B, M, 3000).
@@ -282,6 +277,14 @@ class _Attempts:
         detected = language_ids[logits[:, language_ids].argmax(-1)][:, None]  # (B, 1)
         after = torch.tensor([rest[1:]], dtype=torch.long)
         return torch.cat([detected, after.expand(len(logits), -1)], dim=1)
+
+
+def split_rows(rows: list[_Item], count: int) -> list[list[_Item]]:
+    """Split the rows of a batch into one group per thread, or into one if there are few."""
+    if len(rows) <= count / 2:
+        return [rows]
+    size = -(-len(rows) // count)
+    return [rows[first : first + size] for first in range(0, len(rows), size)]
 
 
 def map_on_threads(compute: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
