@@ -73,6 +73,9 @@ app = typer.Typer(
 
 COMPLETION = "_GAUDI_ASR_COMPLETE"
 """Variable by which a shell requests completions."""
+SPIN_COUNT = "3000"
+"""For how long a thread of OpenMP spins before it sleeps (about 0.1 ms): the default of libgomp, a
+hundred times as long, made a command four times slower beside other programs (docs/log.md)."""
 FAILED = 1
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
@@ -159,8 +162,11 @@ def _report(error: AsrError, words: list[str]) -> int:
 
 
 def _prepare_process() -> None:
+    """Set what torch and libraries read when they are imported."""
     for name, value in quiet_environment(terminal=sys.stderr.isatty()).items():
         os.environ.setdefault(name, value)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     sys.excepthook = _show_bug
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

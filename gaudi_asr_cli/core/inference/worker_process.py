@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -88,15 +88,12 @@ class DeviceShare:
         return {name: str(value) for name, value in values.items()}
 
 
-def start_process(
-    module: str, share: DeviceShare, defaults: Mapping[str, str] | None = None
-) -> WorkerProcess:
+def start_process(module: str, share: DeviceShare) -> WorkerProcess:
     """Start `python -m module DESCRIPTOR DEVICE HPU_MODE`; the descriptor is its end of a pipe.
 
     Args:
         module: The module of the worker.
         share: Its device.
-        defaults: Variables that it gets unless the environment has them.
     """
     own, other = socket.socketpair()
     log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with its worker
@@ -104,7 +101,7 @@ def start_process(
         line = [sys.executable, "-m", module, str(other.fileno())]
         process = subprocess.Popen(  # noqa: S603 - our own argument list
             end_with_parent([*line, share.device, share.hpu_mode]),
-            env={**(defaults or {}), **os.environ, **share.environment()},
+            env={**os.environ, **share.environment()},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

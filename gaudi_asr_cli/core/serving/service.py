@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from gaudi_asr_cli.core.records import Segment
 
 SERVING_WORKER = "gaudi_asr_cli.core.serving.worker"
-WORKER_DEFAULTS = {"GOMP_SPINCOUNT": "100"}
-"""OpenMP's threads soon sleep while they wait for each other: the cores have other work, and a
-thread that spins for one that has no core makes both many times slower."""
 MOST_DEATHS = 2
 """Workers that may end on the same request before it is given up."""
 LONGEST_RESTART_WAIT_S = 30.0
@@ -359,7 +356,7 @@ class TranscriptionService:
                 worker.suspects.remove(pending)
 
     def _start_process(self, model: ServedModel, share: DeviceShare) -> WorkerProcess:
-        process = start_process(SERVING_WORKER, share, WORKER_DEFAULTS)
+        process = start_process(SERVING_WORKER, share)
         with suppress(OSError):
             process.connection.send(
                 OpenModel(model.name, model.model, model.options, self.settings.max_duration_s)
