@@ -129,7 +129,7 @@ class CpuWhisper:
             return self.model.generate_from(inputs, generation_config, frames)
         with torch.inference_mode():
             encoded = self.encode(inputs["input_features"])
-            groups = split_rows(encoded, torch.get_num_threads())
+            groups = group_rows(encoded, torch.get_num_threads())
             alone = len(groups) == 1 and self.decoder.embed_tokens.shape[1] <= NARROW
             with threads(1 if alone else torch.get_num_threads()):
                 generated = map_on_threads(partial(self._generate, resolved), groups)
@@ -279,7 +279,7 @@ class _Attempts:
         return torch.cat([detected, after.expand(len(logits), -1)], dim=1)
 
 
-def split_rows(rows: list[_Item], count: int) -> list[list[_Item]]:
+def group_rows(rows: list[_Item], count: int) -> list[list[_Item]]:
     """Split the rows of a batch into one group per thread, or into one if there are few."""
     if len(rows) <= count / 2:
         return [rows]
