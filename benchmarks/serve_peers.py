@@ -207,7 +207,7 @@ async def answer(file: UploadFile, model: str = Form()):
         async with one_by_one:
             return {"text": await asyncio.to_thread(transcribe, copy.name)}
 import socket
-bound = socket.socket()
+bound = socket.socket(proto=socket.IPPROTO_TCP)
 bound.bind(("127.0.0.1", 0))
 print("Serving at", bound.getsockname()[1], flush=True)
 asyncio.run(uvicorn.Server(uvicorn.Config(app, log_level="warning")).serve([bound]))
