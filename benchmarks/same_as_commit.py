@@ -44,7 +44,6 @@ PROSE = (
 DECLARED = {
     "normalizer: 'basic/1', now 'basic/2'": "the default normaliser keeps marks of every script",
     "loss: None, now": "evaluation during training has a loss",
-    ("infer, demo.0.words", "confidence: 0."): "attention in bf16 has a more exact exponential",
     ("infer, Whisper.0.words", "_s: "): "words of a Whisper are timed by its alignment heads",
     ("infer, Whisper.0.words", "confidence: None, now"): "words of a Whisper have a confidence",
     ("infer, Whisper.0.words", "word: 'country.', now 'country'"): "windows are filled with zeros",

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -36,8 +36,15 @@ class MessageSender:
             self._connection.send(message)
 
 
-def run_worker(connection: Connection, device: str, hpu_mode: str) -> None:
-    """Open device and model, and transcribe chunks until the other end of the pipe is closed."""
+Serve = Callable[[Connection, MessageSender, "Recognizer", Any], None]
+"""Answers the messages of a pipe with a recogniser; the last argument is the first message."""
+
+
+def run_worker(connection: Connection, device: str, hpu_mode: str, serve: Serve) -> None:
+    """Open device and model, and serve until the other end of the pipe is closed.
+
+    The first message names the model and the options of its recogniser.
+    """
     send = MessageSender(connection)
     try:
         # First: the Gaudi software reads its environment when torch is imported.
@@ -46,22 +53,11 @@ def run_worker(connection: Connection, device: str, hpu_mode: str) -> None:
 
         opened = open_device(device, hpu_mode=hpu_mode)
         configure(opened)
-        from gaudi_asr_cli.core.inference.device_messages import WorkerOpened
         from gaudi_asr_cli.core.inference.recognizer import open_recognizer
 
-        setup: WorkerSetup = connection.recv()
+        setup: Any = connection.recv()
         recognizer = open_recognizer(setup.model, opened, setup.options)
-        send(
-            WorkerOpened(
-                opened.name,
-                recognizer.dtype,
-                recognizer.notes,
-                recognizer.phonemes_of,
-                recognizer.generates,
-                *_find_least_chunk(recognizer),
-            )
-        )
-        _serve(connection, send, recognizer, setup)
+        serve(connection, send, recognizer, setup)
     except AsrError as error:
         from gaudi_asr_cli.core.inference.device_messages import WorkerFailed
 
@@ -75,8 +71,19 @@ def _serve(
         CaseAnswer,
         CaseQuestion,
         LengthSample,
+        WorkerOpened,
     )
 
+    send(
+        WorkerOpened(
+            recognizer.device.name,
+            recognizer.dtype,
+            recognizer.notes,
+            recognizer.phonemes_of,
+            recognizer.generates,
+            *_find_least_chunk(recognizer),
+        )
+    )
     inbox: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_read_messages, args=(connection, inbox), daemon=True).start()
     while True:
@@ -162,7 +169,7 @@ if __name__ == "__main__":
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:
-        run_worker(Connection(int(sys.argv[1])), sys.argv[2], sys.argv[3])
+        run_worker(Connection(int(sys.argv[1])), sys.argv[2], sys.argv[3], _serve)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         # The other process has ended, or has no more work. Threads that still read audio must not
         # keep this one.

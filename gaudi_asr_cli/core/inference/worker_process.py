@@ -8,10 +8,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from threading import Thread
 from typing import IO
 
 from gaudi_asr_cli.core.distributed.launcher_pipe import end_with_parent
@@ -112,10 +113,12 @@ def start_process(module: str, share: DeviceShare) -> WorkerProcess:
     return WorkerProcess(share.number, process, Connection(own.detach()), log)
 
 
-def end_processes(workers: Sequence[WorkerProcess]) -> None:
-    """End workers, and wait until they have ended."""
+def end_processes(workers: Sequence[WorkerProcess], readers: Iterable[Thread] = ()) -> None:
+    """End workers, and wait until they have ended.
+
+    `readers` are threads that read their pipes, to the end: a pipe is not closed under them.
+    """
     for worker in workers:
-        worker.connection.close()
         worker.process.terminate()
     for worker in workers:
         try:
@@ -123,4 +126,7 @@ def end_processes(workers: Sequence[WorkerProcess]) -> None:
         except subprocess.TimeoutExpired:
             worker.process.kill()
             worker.process.wait()
-        worker.log.close()
+    for reader in readers:
+        reader.join(END_TIMEOUT_S)
+    for worker in workers:
+        worker.close()

@@ -176,6 +176,7 @@ class TranscriptionService:
         self._draining = False
         self._closed = False
         self._restarting: set[asyncio.Task[None]] = set()
+        self._watchers: list[threading.Thread] = []
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -252,7 +253,8 @@ class TranscriptionService:
         """End all workers."""
         self._closed = self._draining = True
         workers = [worker for group in self._workers.values() for worker in group]
-        await asyncio.to_thread(end_processes, [worker.process for worker in workers])
+        processes = [worker.process for worker in workers]
+        await asyncio.to_thread(end_processes, processes, list(self._watchers))
 
     def admit(self) -> Admission:
         """Reserve a place for a request: a context manager, to be entered before its upload.
@@ -379,7 +381,9 @@ class TranscriptionService:
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(self._receive, name, worker, message)
 
-        threading.Thread(target=watch, name=f"worker-{name}", daemon=True).start()
+        watcher = threading.Thread(target=watch, name=f"worker-{name}", daemon=True)
+        self._watchers = [one for one in self._watchers if one.is_alive()] + [watcher]
+        watcher.start()
 
     def _receive(self, name: str, worker: _Worker, message: Any) -> None:
         match message:

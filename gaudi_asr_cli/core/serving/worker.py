@@ -14,8 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaudi_asr_cli.core.errors import AsrError
-from gaudi_asr_cli.core.inference.device_worker import MessageSender, settle_shapes
+from gaudi_asr_cli.core.inference.device_worker import MessageSender, run_worker, settle_shapes
 from gaudi_asr_cli.core.inference.worker_process import count_cores
 
 if TYPE_CHECKING:
@@ -34,30 +33,10 @@ SERVED_DURATIONS_S = tuple(range(1, 31))
 """Lengths of clips, in seconds, for which the shapes of batches are chosen; no request is known."""
 
 
-def run_serving_worker(connection: Connection, device: str, hpu_mode: str) -> None:
-    """Open device and model, and transcribe requests until the other end of the pipe is closed."""
-    send = MessageSender(connection)
-    try:
-        # First: the Gaudi software reads its environment when torch is imported.
-        from gaudi_asr_cli.core.devices import open_device
-        from gaudi_asr_cli.core.runtime import configure
-
-        opened = open_device(device, hpu_mode=hpu_mode)
-        configure(opened)
-        from gaudi_asr_cli.core.inference.recognizer import open_recognizer
-
-        setup: OpenModel = connection.recv()
-        recognizer = open_recognizer(setup.model, opened, setup.options)
-        _serve_requests(connection, send, recognizer, setup)
-    except AsrError as error:
-        from gaudi_asr_cli.core.inference.device_messages import WorkerFailed
-
-        send(WorkerFailed(error.message, error.remedy, error.exit_code))
-
-
-def _serve_requests(
+def serve_requests(
     connection: Connection, send: MessageSender, recognizer: Recognizer, setup: OpenModel
 ) -> None:
+    """Transcribe the requests of a pipe; see `run_worker`."""
     import torch
 
     from gaudi_asr_cli.core.serving.messages import BatchDone, ModelOpened
@@ -146,7 +125,7 @@ if __name__ == "__main__":
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:
-        run_serving_worker(Connection(int(sys.argv[1])), sys.argv[2], sys.argv[3])
+        run_worker(Connection(int(sys.argv[1])), sys.argv[2], sys.argv[3], serve_requests)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         # The server has ended. Threads that still read audio must not keep this process.
         os._exit(0)

@@ -74,13 +74,18 @@ def spread_rows(line: Tensor, rows: slice) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Multi-head self-attention: one fused QKV projection, its query already scaled."""
+    """Multi-head self-attention: one fused QKV projection, its query already scaled.
+
+    With `fuses_exponential`, that of bf16 scores is computed in their product where it can be. Its
+    rounding is another: the texts of CTC models stay what they were without it.
+    """
 
     qkv: Linear
     out: Linear
     heads: int
     relative: RelativeBias | None
     fused_from_frames: int = field(default_factory=choose_fused_from)
+    fuses_exponential: bool = False
 
     def __call__(self, frames: Tensor, lengths: Sequence[int]) -> Tensor:
         """Return the context (F, D) of frames (F, D), before the output projection.
@@ -108,7 +113,7 @@ class Attention:
                 query[None], key[None], value[None], scale=1.0
             )
             out.copy_(context[0])
-        elif can_fuse_attention(qkv.dtype):
+        elif self.fuses_exponential and can_fuse_attention(qkv.dtype):
             for head in attend_fused(qkv, out):
                 one = slice(head, head + 1)
                 _attend_tiled(query[one], key[one], value[one], out[one])

@@ -8,7 +8,7 @@ writes to a preallocated cache, and every weight is prepacked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -263,8 +263,9 @@ def _pack_encoder(
 def _pack_encoder_layer(
     layer: NetworkWeights, heads: int, make: LinearMaker, dtype: torch.dtype
 ) -> Layer:
+    attention = pack_attention(layer.below("self_attn"), heads, make, None)
     return Layer(
-        attention=pack_attention(layer.below("self_attn"), heads, make, None),
+        attention=replace(attention, fuses_exponential=True),
         attention_norm=pack_norm(layer.below("self_attn_layer_norm"), dtype),
         fc1=pack_linear(layer.below("fc1"), make),
         fc2=pack_linear(layer.below("fc2"), make),
