@@ -84,12 +84,24 @@ def convert(model: str, scratch: str) -> str:
     return str(target)
 
 
-def join_clips(clips: Clips, texts: list[str], minutes: float) -> tuple[Clips, list[str]]:
-    """Return one file of clips in random order with pauses of 0.2 to 1.5 s, and its text."""
-    random = np.random.default_rng(0)
+def join_clips(
+    clips: Clips, texts: list[str], minutes: float, seed: int = 0
+) -> tuple[Clips, list[str]]:
+    """Return one file of all clips in random order, again and again, and its text.
+
+    Pauses last 0.2 to 1.5 s. No clip follows itself: a Whisper drops the second of two equal
+    sentences.
+    """
+    random = np.random.default_rng(seed)
     parts, said, length = [], [], 0
+    order: list[int] = []
     while length < 60 * minutes * SAMPLE_RATE_HZ:
-        chosen = int(random.integers(len(clips)))
+        if not order:
+            last = said[-1] if said else None
+            order = random.permutation(len(clips)).tolist()
+            if texts[order[0]] == last:
+                order.reverse()
+        chosen = order.pop(0)
         pause = np.zeros(int(random.uniform(0.2, 1.5) * SAMPLE_RATE_HZ), np.float32)
         parts += [clips[chosen], pause]
         said.append(texts[chosen])

@@ -11,9 +11,7 @@ import numpy as np
 
 from gaudi_asr_cli.core.decoding.hypotheses import join_windows, words_of
 from gaudi_asr_cli.core.inference.long_form import WHOLE_AUDIO, ReportSegment
-from gaudi_asr_cli.core.inference.sequential import MEL_FRAME_S, TAIL_FRAMES, cut_window
 from gaudi_asr_cli.core.models.seq2seq.labels import UNSPACED
-from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 from gaudi_asr_cli.core.records import (
     SAMPLE_RATE_HZ,
     DecodingStats,
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 OVERLAP = 1 / 3
 """Share of a window that the next one repeats: in 30 s, a cut has 5 s of context on either side."""
 
-MEL_FRAME_SAMPLES = round(MEL_FRAME_S * SAMPLE_RATE_HZ)
 GenerateWindows = Callable[[list["Samples"]], tuple[Hypothesis, ...]]
 """Generates the hypotheses of windows (T,) in one batch."""
 PlacedWindow = tuple[float, "Samples"]
@@ -129,58 +126,6 @@ def generate_overlapping(
         segments,
         stats=worst_stats(stats),
         language_probability=language_probability,
-    )
-
-
-def generate_to_end(
-    generate: GenerateWindows, reader: SequenceReader, windows: list[Samples]
-) -> tuple[Hypothesis, ...]:
-    """Generate windows (T,) that nothing overlaps, each again from where its text stopped.
-
-    A model that is trained to leave an unfinished sentence to the next window stops before it.
-    """
-    parts: list[list[tuple[int, Hypothesis]]] = [[] for _ in windows]
-    pending = dict.fromkeys(range(len(windows)), 0)
-    while pending:
-        rests = [windows[row][first:] for row, first in pending.items()]
-        following = {}
-        for (row, first), rest, one in zip(pending.items(), rests, generate(rests), strict=True):
-            frames = len(rest) // MEL_FRAME_SAMPLES
-            kept, step = cut_window(one.tokens, frames, reader)
-            if frames - step >= TAIL_FRAMES:
-                following[row] = first + step * MEL_FRAME_SAMPLES
-                one = _cut_hypothesis(one, kept, reader)
-            parts[row].append((first, one))
-        pending = following
-    return tuple(map(_join_parts, parts))
-
-
-def _cut_hypothesis(
-    hypothesis: Hypothesis, kept: tuple[int, ...], reader: SequenceReader
-) -> Hypothesis:
-    return replace(
-        hypothesis,
-        tokens=kept,
-        text=reader.decode_text(kept),
-        segments=reader.segments(kept, hypothesis.token_times),
-    )
-
-
-def _join_parts(parts: list[tuple[int, Hypothesis]]) -> Hypothesis:
-    """Join the hypotheses of a window, each with its first sample."""
-    hypotheses = [one for _, one in parts]
-    return replace(
-        hypotheses[0],
-        tokens=tuple(token for one in hypotheses for token in one.tokens),
-        text=" ".join(one.text for one in hypotheses if one.text),
-        truncated=any(one.truncated for one in hypotheses),
-        finite=all(one.finite for one in hypotheses),
-        stats=worst_stats(one.stats for one in hypotheses),
-        segments=tuple(
-            segment.shifted(first / SAMPLE_RATE_HZ)
-            for first, one in parts
-            for segment in one.segments
-        ),
     )
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,10 +38,8 @@ from gaudi_asr_cli.core.inference.network_queue import (
 )
 from gaudi_asr_cli.core.inference.options import DEFAULT_OPTIONS, InferenceOptions
 from gaudi_asr_cli.core.inference.overlapping import (
-    GenerateWindows,
     cut_overlapping,
     generate_overlapping,
-    generate_to_end,
 )
 from gaudi_asr_cli.core.inference.prompting import NO_PROMPT, Prompting
 from gaudi_asr_cli.core.inference.recognizer import (
@@ -55,6 +53,8 @@ from gaudi_asr_cli.core.inference.results import NOT_FINITE
 from gaudi_asr_cli.core.inference.sequential import (
     MEL_FRAME_S,
     MelStream,
+    MelWindow,
+    WindowBatches,
     generate_sequentially,
     measure_spectra,
 )
@@ -64,7 +64,7 @@ from gaudi_asr_cli.core.inference.vad import (
     SPEECH_PAUSE_S,
     SpeechDetector,
     SpeechFinder,
-    merge_spans,
+    cut_parts,
     open_detector,
     pack_spans,
 )
@@ -90,6 +90,7 @@ from gaudi_asr_cli.core.records import (
     AudioSpan,
     Generated,
     Hypothesis,
+    Speech,
     Transcript,
     Utterance,
 )
@@ -102,9 +103,15 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
 
 LONG_FORM_ALGORITHMS = ("auto", "sequential", "batched")
-"""Algorithms for audio longer than a window; `auto` is sequential if the model has timestamps."""
+"""Algorithms for audio longer than a window; `auto` is sequential if the model has timestamps.
+
+With timestamps and voice activity detection they are the same.
+"""
 BATCH_SIZE = 8
 """Default number of utterances per batch: each generated token reads all weights only once."""
+PART_S = 160.0
+"""Seconds of the parts of long audio whose windows share batches. Half of that costs almost a point
+of WER (docs/log.md): a pause does not always end a sentence."""
 WINDOW_UTTERANCE = Utterance("window", AudioSpan(Path()))
 
 
@@ -304,29 +311,45 @@ class Seq2SeqRecognizer:
     ) -> Hypothesis:
         frontend = self.model.frontend
         watched = blocks() if finder is None else finder.watch(blocks())
-        if isinstance(frontend, LogMel) and self._is_sequential:
+        advances = self._is_sequential or (
+            finder is not None and predicts_timestamps(self.model.settings)
+        )
+        if isinstance(frontend, LogMel) and advances:
             loudest, kept = measure_spectra(frontend, watched)
             spectra = frontend.stream(blocks()) if kept is None else iter(kept)
-            mel_stream = MelStream(frontend, spectra, loudest)
-            if finder is not None:
-                spans = merge_spans(finder.speech, pause_s=SPEECH_PAUSE_S, margin_s=SPEECH_MARGIN_S)
-                mel_stream.parts = tuple(spans)
+            parts = WHOLE_AUDIO if finder is None else self._cut_parts(finder.speech)
             return generate_sequentially(
-                mel_stream, windows.generate_one, self.model.reader, self.prompting, report
+                MelStream(frontend, spectra, loudest, parts),
+                windows.generate_mel,
+                self.model.reader,
+                self.prompting,
+                report,
+                self._window_batches,
             )
         windowed: Iterable[tuple[float, float]] = WHOLE_AUDIO
-        generate: GenerateWindows = windows.generate_batch
         if finder is not None:
-            if predicts_timestamps(self.model.settings):
-                generate = partial(generate_to_end, generate, self.model.reader)
             deque(watched, maxlen=0)
             windowed = pack_spans(finder.speech, self.max_chunk_s, SPEECH_MARGIN_S)
         return generate_overlapping(
             cut_overlapping(blocks(), self.max_chunk_s, windowed),
-            generate,
+            windows.generate_batch,
             self.batching.utterances or 1,
             self.max_chunk_s,
             report,
+        )
+
+    def _cut_parts(self, speech: Speech) -> tuple[tuple[float, float], ...]:
+        # Text that is conditioned on that before it cannot be generated side by side.
+        part_s = inf if self.prompting.conditions else PART_S
+        return tuple(cut_parts(speech, part_s, pause_s=SPEECH_PAUSE_S, margin_s=SPEECH_MARGIN_S))
+
+    @property
+    def _window_batches(self) -> WindowBatches:
+        resolved = resolve_generation(self.generation_config, self.model.settings, self.name)
+        return WindowBatches(
+            self.batching.utterances or 1,
+            self.batching.static_shapes,
+            resolved.task is not None and resolved.language is None,
         )
 
     @property
@@ -378,15 +401,19 @@ class _Windows:
         self._started_s = time.perf_counter()
         self.first_token_s: float | None = None
 
-    def generate_one(
-        self, window: torch.Tensor, frames: int, language: str | None, previous: tuple[int, ...]
-    ) -> Hypothesis:
-        """Generate a window (M, 3000). See `GenerateWindow`."""
+    def generate_mel(
+        self, windows: Sequence[MelWindow], language: str | None, previous: tuple[int, ...]
+    ) -> tuple[Hypothesis, ...]:
+        """Generate windows of features. See `GenerateMelWindows`."""
+        import torch
+
         generation_config = self._recognizer.generation_config
         language = generation_config.language or language
         generation_config = replace(generation_config, language=language, previous=previous)
-        counts = self._recognizer.count_frames([round(frames * MEL_FRAME_S * SAMPLE_RATE_HZ)])
-        return self._generate({"input_features": window[None]}, generation_config, counts)[0]
+        samples_per_frame = round(MEL_FRAME_S * SAMPLE_RATE_HZ)
+        counts = self._recognizer.count_frames(one.frames * samples_per_frame for one in windows)
+        inputs = {"input_features": torch.stack([one.features for one in windows])}
+        return self._generate(inputs, generation_config, counts)
 
     def generate_batch(self, windows: list[Samples]) -> tuple[Hypothesis, ...]:
         """Generate windows (T,) with timestamps, in one batch."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -175,6 +177,61 @@ def merge_spans(
         merged = (start_s, end_s)
     if merged is not None:
         yield merged
+
+
+def cut_parts(
+    speech: Speech, part_s: float, *, pause_s: float, margin_s: float
+) -> Iterator[tuple[float, float]]:
+    """Yield parts of the audio with a margin around their speech.
+
+    They are cut at all pauses that are longer than `pause_s`, and so that each has about `part_s`
+    seconds or less, at long pauses near where parts of equal length would end.
+    """
+    before_s = 0.0
+    parts = [
+        part for one in _split_spans(speech.spans, pause_s) for part in _cut_evenly(one, part_s)
+    ]
+    for number, part in enumerate(parts):
+        after_s = parts[number + 1][0][0] if number + 1 < len(parts) else inf
+        start_s, end_s = part[0][0], part[-1][1]
+        # Half a pause on either side of a cut.
+        yield (
+            max((before_s + start_s) / 2, start_s - margin_s),
+            min((end_s + after_s) / 2, end_s + margin_s),
+        )
+        before_s = end_s
+
+
+_SpeechSpans = Sequence[tuple[float, float]]
+
+
+def _split_spans(spans: _SpeechSpans, pause_s: float) -> Iterator[_SpeechSpans]:
+    """Yield the spans between pauses that are longer."""
+    pauses = [0, *(i for i in range(1, len(spans)) if spans[i][0] - spans[i - 1][1] > pause_s)]
+    for first, end in pairwise([*pauses, len(spans)]):
+        if first < end:
+            yield spans[first:end]
+
+
+def _cut_evenly(spans: _SpeechSpans, part_s: float) -> Iterator[_SpeechSpans]:
+    """Yield spans in parts of about equal length, each cut at the longest of the pauses there."""
+    start_s, length_s = spans[0][0], spans[-1][1] - spans[0][0]
+    count = max(1, ceil(length_s / part_s))
+    first = 0
+    for number in range(1, count):
+        goal_s = start_s + number * length_s / count
+
+        def rank(index: int, goal_s: float = goal_s) -> tuple[float, float]:
+            pause_start_s, pause_end_s = spans[index - 1][1], spans[index][0]
+            away_s = abs((pause_start_s + pause_end_s) / 2 - goal_s)
+            is_near = away_s < length_s / count / 4
+            return (pause_end_s - pause_start_s if is_near else 0.0), -away_s
+
+        cut = max(range(first + 1, len(spans)), key=rank, default=None)
+        if cut is not None:
+            yield spans[first:cut]
+            first = cut
+    yield spans[first:]
 
 
 def pack_spans(speech: Speech, window_s: float, margin_s: float) -> Iterator[tuple[float, float]]:

@@ -178,3 +178,38 @@ def test_with_fallback_zeros_follow_the_audio_as_in_openai_whisper(folder):
     torch.testing.assert_close(features[0.0,], expected, rtol=0, atol=1e-4)
     torch.testing.assert_close(features[None][:, :50], expected[:, :50], rtol=0, atol=1e-4)
     assert (features[None][:, 50:] == 0).all()
+
+
+@pytest.mark.parametrize("long", ["sequential", "batched"])
+def test_parts_between_pauses_share_batches_and_keep_their_text(
+    folder, tmp_path, monkeypatch, long
+):
+    monkeypatch.setattr("gaudi_asr_cli.core.inference.vad.find_weights", lambda: None)
+    monkeypatch.setattr("gaudi_asr_cli.core.inference.seq2seq.PART_S", 1.5 * WINDOW_S)
+    random = np.random.default_rng(3)
+    burst = 0.2 * random.standard_normal((7, int(0.8 * WINDOW_S * 16_000)))
+    samples = np.concatenate([np.append(one, np.zeros(14_000)) for one in burst])
+    path = tmp_path / "bursts.wav"
+    soundfile.write(path, samples, 16_000)
+    utterance = Utterance("u", AudioSpan(path))
+    options = replace(HINDI, vad="auto", timestamps="word", long=long)
+    batches: list[int] = []
+
+    def transcribe_with(batch_size):
+        recognizer = open_recognizer(str(folder), CPU, replace(options, batch_size=batch_size))
+        generate = type(recognizer.model).generate_from
+
+        def count(self, inputs, *arguments):
+            batches.append(len(inputs["input_features"]))
+            return generate(self, inputs, *arguments)
+
+        with monkeypatch.context() as context:
+            context.setattr(type(recognizer.model), "generate_from", count)
+            return next(iter(transcribe(recognizer, [utterance]))).transcript
+
+    alone, together = transcribe_with(1), transcribe_with(3)
+
+    assert set(batches[: batches.index(3)]) == {1}
+    assert alone.words
+    assert together.text == alone.text
+    assert together.words == alone.words

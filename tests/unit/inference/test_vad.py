@@ -13,6 +13,7 @@ from gaudi_asr_cli.core.inference.overlapping import cut_overlapping
 from gaudi_asr_cli.core.inference.vad import (
     SpeechDecoder,
     SpeechDetector,
+    cut_parts,
     merge_spans,
     open_detector,
     pack_spans,
@@ -145,6 +146,32 @@ def test_parts_fit_a_window_and_are_cut_in_pauses():
         any(start_s <= span[0] and span[1] <= end_s for start_s, end_s in parts)
         for span in speech.spans
     )
+
+
+def parts_of(speech, part_s):
+    return list(cut_parts(Speech(tuple(speech)), part_s, pause_s=2.0, margin_s=0.4))
+
+
+def test_parts_of_about_equal_length_are_cut_at_long_pauses():
+    # Pauses of 0.5 s, and of 1 s from second 11 and from second 23 of each half minute.
+    starts = np.arange(0.0, 120.0, 2.0)
+    speech = [(start_s, start_s + (1.0 if start_s % 30 in {10, 22} else 1.5)) for start_s in starts]
+
+    parts = parts_of(speech, 40.0)
+
+    assert np.array(parts) == pytest.approx(np.array([(0, 41.4), (41.6, 83.4), (83.6, 119.9)]))
+    assert parts_of(speech, float("inf")) == [(0.0, pytest.approx(119.9))]
+
+
+def test_parts_are_cut_at_all_pauses_that_are_not_transcribed():
+    parts = parts_of([(1.0, 5.0), (6.5, 9.0), (12.0, 13.0), (40.0, 50.0)], 80.0)
+
+    assert parts == [(0.6, 9.4), (11.6, 13.4), (39.6, 50.4)]
+
+
+def test_speech_without_a_pause_is_not_cut():
+    assert parts_of([(0.0, 500.0)], 80.0) == [(0.0, 500.4)]
+    assert parts_of([], 80.0) == []
 
 
 def test_parts_of_blocks_are_cut_where_they_are():
