@@ -87,7 +87,7 @@ def convert(model: str, scratch: str) -> str:
 def join_clips(
     clips: Clips, texts: list[str], minutes: float, seed: int = 0
 ) -> tuple[Clips, list[str]]:
-    """Return one file of all clips in random order, again and again, and its text.
+    """Return one file of all clips in random order, again and again, and their texts in order.
 
     Pauses last 0.2 to 1.5 s. No clip follows itself: a Whisper drops the second of two equal
     sentences.
@@ -106,7 +106,7 @@ def join_clips(
         parts += [clips[chosen], pause]
         said.append(texts[chosen])
         length += len(clips[chosen]) + len(pause)
-    return [np.concatenate(parts)], [" ".join(said)]
+    return [np.concatenate(parts)], said
 
 
 def open_long(arguments: argparse.Namespace, folder: str) -> dict[str, Run]:
@@ -143,7 +143,8 @@ def main() -> None:
     folder = convert(arguments.model, arguments.converted or tempfile.mkdtemp())
     systems: dict[str, Run] = {}
     if arguments.long:
-        clips, texts = join_clips(clips, texts, arguments.minutes)
+        clips, said = join_clips(clips, texts, arguments.minutes)
+        texts = [" ".join(said)]
         systems = open_long(arguments, folder)
     else:
         systems["faster-whisper int8"] = open_faster_whisper(folder, "int8", timestamps=False)
