@@ -7,6 +7,7 @@ from helpers.faulty_worker import POISON
 from helpers.tiny_corpus import write_corpus
 
 from gaudi_asr_cli.core.inference.options import InferenceOptions
+from gaudi_asr_cli.core.inference.worker_process import count_cores
 from gaudi_asr_cli.core.serving import service as service_module
 from gaudi_asr_cli.core.serving.messages import RequestOptions
 from gaudi_asr_cli.core.serving.service import (
@@ -92,6 +93,19 @@ def test_a_request_that_takes_too_long_ends(clips):
         return service.in_flight
 
     assert with_service(work, timeout_s=0.001) == 0
+
+
+@pytest.mark.parametrize(("cards", "workers"), [(None, min(4, count_cores())), (1, 1), (2, 2)])
+def test_a_cpu_serves_a_small_model_in_several_processes_unless_told(clips, cards, workers):
+    async def work(service):
+        texts = await asyncio.gather(*(transcribe(service, clip) for clip in clips))
+        return service.count_workers("demo"), texts, await transcribe(service, clips[0])
+
+    count, texts, alone = with_service(work, cards=cards)
+
+    assert count == workers
+    assert texts[0] == alone
+    assert len(texts) == len(clips)
 
 
 def test_samples_give_the_text_of_their_file(clips):
