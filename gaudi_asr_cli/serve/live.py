@@ -300,7 +300,7 @@ class _LiveStream:
         try:
             message = await self._receive(self._limits.idle_timeout_s)
         except _IdleError:
-            # What was said before gets its final transcript; then the client is told.
+            # What was said before gets its final transcript, and then the client this error.
             self._is_idle = True
             return None
         if message is None:

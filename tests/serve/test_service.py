@@ -6,6 +6,7 @@ import pytest
 from helpers.faulty_worker import POISON
 from helpers.tiny_corpus import write_corpus
 
+from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.worker_process import count_cores
 from gaudi_asr_cli.core.serving import service as service_module
@@ -93,6 +94,18 @@ def test_a_request_that_takes_too_long_ends(clips):
         return service.in_flight
 
     assert with_service(work, timeout_s=0.001) == 0
+
+
+def test_an_error_of_a_file_begins_with_its_name_as_the_sender_has_it(tmp_path):
+    stored = tmp_path / "stored"
+    stored.write_text("no audio")
+
+    async def work(service):
+        with service.admit(), pytest.raises(DataError) as raised:
+            await service.transcribe("demo", stored, RequestOptions(), name="my talk.wav")
+        return raised.value.message
+
+    assert with_service(work).startswith("my talk.wav: ")
 
 
 @pytest.mark.parametrize(("cards", "workers"), [(None, min(4, count_cores())), (1, 1), (2, 2)])
