@@ -6,7 +6,7 @@ import pytest
 from helpers.faulty_worker import POISON
 from helpers.tiny_corpus import write_corpus
 
-from gaudi_asr_cli.core.errors import DataError
+from gaudi_asr_cli.core.errors import AsrError, DataError
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.worker_process import count_cores
 from gaudi_asr_cli.core.serving import service as service_module
@@ -27,10 +27,13 @@ MODELS = (ServedModel("demo", "demo", OPTIONS),)
 
 class Ends(ServiceObserver):
     def __init__(self):
-        self.ends = []
+        self.ends, self.notices = [], []
 
     def worker_ended(self, model, end):
         self.ends.append(end)
+
+    def noticed(self, message):
+        self.notices.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +122,28 @@ def test_a_cpu_serves_a_small_model_in_several_processes_unless_told(clips, card
     assert count == workers
     assert texts[0] == alone
     assert len(texts) == len(clips)
+
+
+def test_a_second_process_that_cannot_start_is_done_without(clips, monkeypatch):
+    await_opened = service_module._await_opened
+
+    def await_first(process):
+        if process.number:
+            raise AsrError("There is no memory.", remedy="")
+        return await_opened(process)
+
+    monkeypatch.setattr(service_module, "_await_opened", await_first)
+    observer = Ends()
+
+    async def work(service):
+        return service.count_workers("demo"), await transcribe(service, clips[0])
+
+    if count_cores() > 1:
+        count, text = with_service(work, observer=observer)
+        assert (count, observer.notices) == (1, ["demo: There is no memory."])
+        assert text
+    with pytest.raises(AsrError, match="no memory"):
+        with_service(work, cards=2)
 
 
 def test_samples_give_the_text_of_their_file(clips):

@@ -244,8 +244,8 @@ class TranscriptionService:
             if self.settings.cards is None:
                 for name in self._models:
                     self._add_workers(name, self._opened[name].workers)
-                for name, group in self._workers.items():
-                    await self._await_workers(name, group[1:])
+                for name in self._models:
+                    await self._await_more(name)
         except BaseException:
             await self.close()
             raise
@@ -268,6 +268,17 @@ class TranscriptionService:
         for worker in group:
             self._opened[name] = await asyncio.to_thread(_await_opened, worker.process)
             self._watch(name, worker)
+
+    async def _await_more(self, name: str) -> None:
+        """Await the workers that nobody has asked for; without one the model is served as well."""
+        group = self._workers[name]
+        for worker in group[1:]:
+            try:
+                await self._await_workers(name, [worker])
+            except AsrError as error:
+                self._observer.noticed(f"{name}: {error.message}")
+                group.remove(worker)
+                await asyncio.to_thread(end_processes, [worker.process])
 
     async def drain(self) -> None:
         """Take no more requests, and wait until those in the service are answered."""
