@@ -57,7 +57,8 @@ def serve_requests(
         send(BatchDone(calls, requests, _count_graphs(recognizer)))
 
     parameters = count_stored_parameters(setup.model)
-    workers = setup.workers or choose_workers(parameters, recognizer.device)
+    has_lm = setup.options.lm is not None
+    workers = setup.workers or choose_workers(parameters, recognizer.device, has_lm=has_lm)
     lanes = plan_lanes(recognizer, workers, _count_threads(recognizer, parameters, setup.threads))
     others = OtherWorkers(setup.load)
     scheduler = CallScheduler(recognizer, lanes, report, others.count_busy)
@@ -86,13 +87,15 @@ def count_stored_parameters(model: str) -> int | None:
     return None if weights is None else weights.count()
 
 
-def choose_workers(parameters: int | None, device: Device) -> int:
+def choose_workers(parameters: int | None, device: Device, *, has_lm: bool = False) -> int:
     """Return the number of workers of a model on this machine.
 
     On a CPU the threads of one process wait for Python's lock, so that several are faster. Each has
-    the weights for itself.
+    the weights, and a language model, for itself.
     """
-    if not device.trains_on_cpu or parameters is None or parameters > MOST_SHARED_PARAMETERS:
+    if not device.trains_on_cpu or has_lm:
+        return 1
+    if parameters is None or parameters > MOST_SHARED_PARAMETERS:
         return 1
     return min(count_cores(), MOST_CPU_WORKERS)
 

@@ -50,6 +50,12 @@ def test_a_cpu_has_several_workers_for_a_model_that_is_not_large(
     assert worker.choose_workers(parameters, device) == workers
 
 
+def test_a_language_model_is_not_in_memory_several_times(monkeypatch):
+    monkeypatch.setattr(worker, "count_cores", lambda: 4)
+
+    assert worker.choose_workers(1_000_000, CPU, has_lm=True) == 1
+
+
 @pytest.mark.parametrize(
     ("cores", "workers", "opened", "lanes"),
     [
