@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 SERVER = "Server"
 API_KEY_VARIABLE = "GAUDI_ASR_API_KEY"
+ANY_NAME = "*"
+HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 SERVE_PACKAGES = ("fastapi", "uvicorn", "python_multipart", "websockets", "prometheus_client")
 
 
@@ -42,6 +45,16 @@ Host = Annotated[
     str, _option("--host", "ADDRESS", "Address to bind; with 0.0.0.0 other machines reach it.")
 ]
 Port = Annotated[int, _option("--port", "N", "Port; 0 takes a free one.", min=0, max=65535)]
+AllowHost = Annotated[
+    list[str] | None,
+    _option(
+        "--allow-host",
+        "NAME",
+        "Name of the server for its clients, such as that of a proxy; * for any; may be repeated. "
+        "On 127.0.0.1 without a key it answers to no other but localhost.",
+        show_default=False,
+    ),
+]
 ApiKey = Annotated[
     str | None,
     _option(
@@ -63,6 +76,18 @@ MaxQueue = Annotated[
 Timeout = Annotated[
     float, _option("--timeout", "S", "Longest time that a request may take, in seconds.", min=1)
 ]
+ServedCards = Annotated[
+    int | None,
+    typer.Option(
+        "--cards",
+        rich_help_panel=options.MACHINE,
+        metavar="N",
+        min=1,
+        show_default=False,
+        help="Number of devices, or processes on a CPU, for each model; without it one, and on a "
+        "CPU up to 4 for models of up to 100 million parameters.",
+    ),
+]
 UploadTimeout = Annotated[
     float, _option("--upload-timeout", "S", "Longest time of an upload, in seconds.", min=1)
 ]
@@ -73,6 +98,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     models: Models = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
+    allow_host: AllowHost = None,
     api_key: ApiKey = None,
     max_upload_mb: MaxUploadMb = 100,
     max_duration: MaxDuration = 14400,
@@ -86,7 +112,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     word_bonus: options.WordBonus = None,
     long: options.Long = options.LongName.AUTO,
     vad: options.Vad = options.VadName.AUTO,
-    cards: options.Cards = 1,
+    cards: ServedCards = None,
     device: options.DeviceOption = AUTO,
     hpu_mode: options.HpuMode = options.HpuModeName.AUTO,
     dtype: options.DtypeOption = options.DtypeName.AUTO,
@@ -119,6 +145,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     chosen.check()
     served = _parse_models(models or [], chosen)
     key = api_key or os.environ.pop(API_KEY_VARIABLE, None) or None
+    names = _choose_names(host, allow_host or [], has_key=key is not None)
     if key is None and not _is_loopback(host):
         show_notice(
             f"Everyone who reaches {host} can use this server: it asks for no key.",
@@ -134,7 +161,7 @@ def command(  # noqa: PLR0913 - a parameter is an option
     run_server(
         served,
         ServiceSettings(device, hpu_mode.value, cards, max_queue, max_duration, timeout),
-        ServerSettings(host, port, key, max_upload_mb << 20, upload_timeout),
+        ServerSettings(host, port, key, max_upload_mb << 20, upload_timeout, names),
         announce,
         show_notice,
     )
@@ -172,6 +199,26 @@ def _parse_models(words: list[str], chosen: InferenceOptions) -> list[ServedMode
             )
         served[one.name] = one
     return list(served.values())
+
+
+def _choose_names(host: str, given: list[str], *, has_key: bool) -> frozenset[str] | None:
+    """Return the names that the server answers to besides localhost; None: any.
+
+    Any page can have its name lead to 127.0.0.1; where others reach the server, its names are not
+    known, and a key is what keeps pages out.
+
+    Raises:
+        UsageError: One is not a name.
+    """
+    for name in given:
+        if name != ANY_NAME and not HOST_NAME.fullmatch(name):
+            raise UsageError(
+                f"--allow-host '{name}' is not a name.",
+                remedy="Leave out scheme, port and path: --allow-host asr.example.org.",
+            )
+    if ANY_NAME in given or (not given and (has_key or not _is_loopback(host))):
+        return None
+    return frozenset({host, *given})
 
 
 def _is_loopback(host: str) -> bool:

@@ -18,6 +18,7 @@ from gaudi_asr_cli.core.serving.places import describe_place
 from gaudi_asr_cli.core.serving.service import TranscriptionService
 from gaudi_asr_cli.serve.api_errors import ApiError, as_api_error
 from gaudi_asr_cli.serve.cross_site import CrossSiteCheck
+from gaudi_asr_cli.serve.host_names import HostCheck
 from gaudi_asr_cli.serve.live import live_routes
 from gaudi_asr_cli.serve.live_metrics import LiveMetrics
 from gaudi_asr_cli.serve.metrics import ServerMetrics, ignore_notice, metrics_routes
@@ -52,6 +53,8 @@ def create_app(
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _bug_handler(counted))
     app.add_middleware(CrossSiteCheck)
+    if settings.names is not None:
+        app.add_middleware(HostCheck, names=settings.names)
     app.add_middleware(UnreadBodies, limit=settings.max_upload_bytes)
     return app
 

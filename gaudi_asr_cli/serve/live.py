@@ -135,6 +135,14 @@ def is_same_origin(headers: Mapping[str, str]) -> bool:
     return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
 
 
+class _IdleError(Exception):
+    """No message came in time."""
+
+
+def _idle_error(timeout_s: float) -> ApiError:
+    return ApiError(408, f"No message came within {timeout_s:g} s.", "idle_timeout")
+
+
 class _Streams:
     """Counts the open streams."""
 
@@ -181,7 +189,7 @@ class _LiveStream:
         self._limits = limits
         self._sending = asyncio.Lock()
         self._samples = 0
-        self._is_draining = False
+        self._is_draining = self._is_idle = False
 
     async def run(self) -> None:
         """Transcribe the stream.
@@ -192,7 +200,7 @@ class _LiveStream:
             WebSocketDisconnect: The client has gone.
         """
         with self._service.admit():
-            first = await self._receive(self._limits.start_timeout_s)
+            first = await self._receive_first()
             if first is None:
                 await self._websocket.close(CLOSE_RESTARTING)
                 return
@@ -218,6 +226,8 @@ class _LiveStream:
 
         live = LiveTranscriber(transcribe, self._emit, open_live_detector(), start.settings)
         await live.run(self._pieces(start, data))
+        if self._is_idle:
+            raise _idle_error(self._limits.idle_timeout_s)
         await self._send({"type": "done", "duration": round(live.duration_s, 3)})
         code = CLOSE_RESTARTING if self._is_draining else CLOSE_NORMAL
         await self._websocket.close(code)
@@ -278,9 +288,21 @@ class _LiveStream:
             piece = await self._receive_audio()
         yield reader.finish()
 
+    async def _receive_first(self) -> Mapping[str, Any] | None:
+        limit_s = self._limits.start_timeout_s
+        try:
+            return await self._receive(limit_s)
+        except _IdleError:
+            raise _idle_error(limit_s) from None
+
     async def _receive_audio(self) -> bytes | None:
         """Return the bytes of the next message; None at the end of the audio."""
-        message = await self._receive(self._limits.idle_timeout_s)
+        try:
+            message = await self._receive(self._limits.idle_timeout_s)
+        except _IdleError:
+            # What was said before gets its final transcript, and then the client this error.
+            self._is_idle = True
+            return None
         if message is None:
             return None
         data: bytes | None = message.get("bytes")
@@ -289,7 +311,11 @@ class _LiveStream:
         return data
 
     async def _receive(self, timeout_s: float) -> Mapping[str, Any] | None:
-        """Return the next message; None if the server is about to end."""
+        """Return the next message; None if the server is about to end.
+
+        Raises:
+            _IdleError: None came in time.
+        """
         receiving = asyncio.ensure_future(self._websocket.receive())
         deadline_s = time.monotonic() + timeout_s
         try:
@@ -301,7 +327,7 @@ class _LiveStream:
                 if receiving.done():
                     return self._check(receiving.result())
                 if time.monotonic() > deadline_s:
-                    raise ApiError(408, f"No message came within {timeout_s:g} s.", "idle_timeout")
+                    raise _IdleError
         finally:
             receiving.cancel()
 

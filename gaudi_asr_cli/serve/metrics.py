@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from fastapi import APIRouter
 from prometheus_client import (
@@ -62,7 +63,11 @@ class ServerMetrics(ServiceObserver):
         )
 
     def watch(self, service: TranscriptionService) -> None:
-        """Show the queue of a service, and the graphs of its models."""
+        """Show the queue of a service, and the workers and graphs of its models."""
+        text = "Processes that take requests of a model."
+        workers = Gauge(f"{PREFIX}_workers", text, ["model"], registry=self.registry)
+        for name in service.models:
+            workers.labels(name).set_function(partial(service.count_workers, name))
         for name, opened in service.opened.items():
             if opened.graphs is not None:
                 self._graphs.labels(name).set(opened.graphs)

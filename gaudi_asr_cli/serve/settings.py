@@ -16,6 +16,7 @@ class ServerSettings:
         api_key: Key that requests must have, or None.
         max_upload_bytes: Longest body of a request.
         upload_timeout_s: Longest time that a body may take to arrive.
+        names: Names that clients may call it by, besides localhost; None: any.
         scratch: Private folder of files that are being transcribed.
     """
 
@@ -24,4 +25,5 @@ class ServerSettings:
     api_key: str | None = field(default=None, repr=False)
     max_upload_bytes: int = 100 << 20
     upload_timeout_s: float = 120.0
+    names: frozenset[str] | None = None
     scratch: Path = Path()

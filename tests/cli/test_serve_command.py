@@ -48,6 +48,40 @@ def test_the_key_comes_from_the_environment_and_no_child_gets_it(started, monkey
     assert "the-key" not in repr(started)
 
 
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ([], {"127.0.0.1"}),
+        (["--host", "localhost"], {"localhost"}),
+        (["--allow-host", "asr.lan"], {"127.0.0.1", "asr.lan"}),
+        (["--allow-host", "*"], None),
+        # Others reach it under names that are not known, or there is a key.
+        (["--host", "0.0.0.0"], None),
+        (["--host", "0.0.0.0", "--allow-host", "asr.lan"], {"0.0.0.0", "asr.lan"}),
+        (["--api-key", "the-key"], None),
+    ],
+)
+def test_a_server_of_this_machine_without_a_key_has_names(started, words, names):
+    assert run_here("serve", "--model", "demo", *words).exit_code == 0
+
+    assert started[0][2].names == names
+
+
+@pytest.mark.parametrize("name", ["http://asr.lan", "asr.lan:80", "", "*.lan"])
+def test_what_is_no_name_is_a_usage_error(started, name):
+    done = run_here("serve", "--model", "demo", "--allow-host", name)
+
+    assert (done.exit_code, started) == (2, [])
+    assert "--allow-host asr.example.org" in done.stderr
+
+
+@pytest.mark.parametrize(("words", "cards"), [([], None), (["--cards", "1"], 1)])
+def test_the_number_of_processes_is_left_to_the_model_unless_it_is_given(started, words, cards):
+    run_here("serve", "--model", "demo", *words)
+
+    assert started[0][1].cards == cards
+
+
 def test_models_have_names(started, tmp_path):
     folder = tmp_path / "a=b"
     folder.mkdir()

@@ -6,7 +6,9 @@ import pytest
 from helpers.faulty_worker import POISON
 from helpers.tiny_corpus import write_corpus
 
+from gaudi_asr_cli.core.errors import AsrError, DataError
 from gaudi_asr_cli.core.inference.options import InferenceOptions
+from gaudi_asr_cli.core.inference.worker_process import count_cores
 from gaudi_asr_cli.core.serving import service as service_module
 from gaudi_asr_cli.core.serving.messages import RequestOptions
 from gaudi_asr_cli.core.serving.service import (
@@ -25,10 +27,13 @@ MODELS = (ServedModel("demo", "demo", OPTIONS),)
 
 class Ends(ServiceObserver):
     def __init__(self):
-        self.ends = []
+        self.ends, self.notices = [], []
 
     def worker_ended(self, model, end):
         self.ends.append(end)
+
+    def noticed(self, message):
+        self.notices.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +97,53 @@ def test_a_request_that_takes_too_long_ends(clips):
         return service.in_flight
 
     assert with_service(work, timeout_s=0.001) == 0
+
+
+def test_an_error_of_a_file_begins_with_its_name_as_the_sender_has_it(tmp_path):
+    stored = tmp_path / "stored"
+    stored.write_text("no audio")
+
+    async def work(service):
+        with service.admit(), pytest.raises(DataError) as raised:
+            await service.transcribe("demo", stored, RequestOptions(), name="my talk.wav")
+        return raised.value.message
+
+    assert with_service(work).startswith("my talk.wav: ")
+
+
+@pytest.mark.parametrize(("cards", "workers"), [(None, min(4, count_cores())), (1, 1), (2, 2)])
+def test_a_cpu_serves_a_small_model_in_several_processes_unless_told(clips, cards, workers):
+    async def work(service):
+        texts = await asyncio.gather(*(transcribe(service, clip) for clip in clips))
+        return service.count_workers("demo"), texts, await transcribe(service, clips[0])
+
+    count, texts, alone = with_service(work, cards=cards)
+
+    assert count == workers
+    assert texts[0] == alone
+    assert len(texts) == len(clips)
+
+
+def test_a_second_process_that_cannot_start_is_done_without(clips, monkeypatch):
+    await_opened = service_module._await_opened
+
+    def await_first(process):
+        if process.number:
+            raise AsrError("There is no memory.", remedy="")
+        return await_opened(process)
+
+    monkeypatch.setattr(service_module, "_await_opened", await_first)
+    observer = Ends()
+
+    async def work(service):
+        return service.count_workers("demo"), await transcribe(service, clips[0])
+
+    if count_cores() > 1:
+        count, text = with_service(work, observer=observer)
+        assert (count, observer.notices) == (1, ["demo: There is no memory."])
+        assert text
+    with pytest.raises(AsrError, match="no memory"):
+        with_service(work, cards=2)
 
 
 def test_samples_give_the_text_of_their_file(clips):

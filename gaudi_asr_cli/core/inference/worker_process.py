@@ -89,12 +89,15 @@ class DeviceShare:
         return {name: str(value) for name, value in values.items()}
 
 
-def start_process(module: str, share: DeviceShare) -> WorkerProcess:
+def start_process(
+    module: str, share: DeviceShare, descriptors: Sequence[int] = ()
+) -> WorkerProcess:
     """Start `python -m module DESCRIPTOR DEVICE HPU_MODE`; the descriptor is its end of a pipe.
 
     Args:
         module: The module of the worker.
         share: Its device.
+        descriptors: Others that it inherits.
     """
     own, other = socket.socketpair()
     log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with its worker
@@ -106,7 +109,7 @@ def start_process(module: str, share: DeviceShare) -> WorkerProcess:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=[other.fileno()],
+            pass_fds=[other.fileno(), *descriptors],
             # Ctrl-C on a terminal is for this process, which then ends the workers.
             start_new_session=True,
         )

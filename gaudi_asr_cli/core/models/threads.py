@@ -39,7 +39,7 @@ def fitting_threads(model: PlacedTask) -> Iterator[None]:
     """Run a small network on one CPU thread; the others load data and draw."""
     import torch
 
-    small = _is_small(count_parameters(model.network), model.device)
+    small = is_small_network(count_parameters(model.network), model.device)
     with threads(1 if small else torch.get_num_threads()):
         yield
 
@@ -59,8 +59,9 @@ def threads(count: int) -> Iterator[None]:
 
 def is_small(model: PlacedModel) -> bool:
     """Return whether a network on the CPU is too small for several threads."""
-    return _is_small(model.parameter_count, model.device)
+    return is_small_network(model.parameter_count, model.device)
 
 
-def _is_small(parameters: int, device: Device) -> bool:
+def is_small_network(parameters: int, device: Device) -> bool:
+    """Return whether a network of so many parameters is too small for several CPU threads."""
     return device.trains_on_cpu and parameters < SMALL_WEIGHTS

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gaudi_asr_cli.core.errors import AsrError
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.records import Segment, Transcript
+from gaudi_asr_cli.core.serving.worker_loads import LoadPlace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,25 +58,37 @@ class RequestOptions:
 class OpenModel:
     """The model that a worker opens; the first message that it gets.
 
-    `name` is what clients call it; `max_duration_s` is the longest audio of a request.
+    Args:
+        name: What clients call it.
+        model: The model.
+        options: Of its recogniser.
+        max_duration_s: Longest audio of a request.
+        load: Where the service notes how many requests the worker has.
+        threads: Torch threads that all workers on the CPU share.
+        workers: Number of workers of the model; None lets this one choose it.
     """
 
     name: str
     model: str
     options: InferenceOptions
     max_duration_s: float
+    load: LoadPlace
+    threads: int
+    workers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOpened:
     """What a worker's recogniser is; its first message, unless opening failed.
 
-    `graphs` is the number of graphs that were captured so far, None where none are used.
+    `workers` is the number of workers that the model should have on this machine; `graphs` is the
+    number of graphs that were captured so far, None where none are used.
     """
 
     device: str
     dtype: str
     notes: tuple[str, ...]
+    workers: int = 1
     graphs: int | None = None
 
 

@@ -186,6 +186,7 @@ class RequestThreads:
             if job.duration_s is None:
                 self._send(RequestStarted(request.number))
                 job.duration_s = self._measure(request)
+                job.ticket.audio_s = job.duration_s
                 job.ticket.is_long = job.duration_s > self._recognizers.max_chunk_s
                 if job.ticket.is_long and not request.is_live:
                     (self._long if job.duration_s > LONG_S else self._medium).add(job)

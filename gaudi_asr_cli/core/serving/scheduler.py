@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,11 @@ SHORT_REQUEST_S = 30.0
 LIVE_LEAD_S = 60.0
 """Live audio goes before requests that came up to so many seconds earlier."""
 
+CHOICE = 2
+"""Calls for each row of a batch, of those due next, from which the ones of like length are chosen.
+The one that is due first is always in it, so that a call waits for as many batches, at most, as
+there are calls before it."""
+
 ReportBatch = Callable[[int, int], None]
 """Receives the number of calls in a batch, and of requests in it."""
 
@@ -31,10 +37,12 @@ class RequestCancelledError(Exception):
 class Ticket:
     """A request's place in the queue, and what it has had of the network so far.
 
-    `is_long` is whether its audio is known to take several calls.
+    `audio_s` is the length of its audio, where it is known; `is_long` is whether that takes several
+    calls.
     """
 
     arrived_s: float
+    audio_s: float = 0.0
     is_long: bool = False
     is_cancelled: bool = False
     served_s: float = 0.0
@@ -71,6 +79,23 @@ class TicketQueue:
         return self.scheduler.run(call, self.ticket)
 
 
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """What runs side by side in a process.
+
+    Args:
+        count: Number of calls or batches, each on a thread.
+        most_short: How many of them may be of short requests.
+        threads: Number of torch threads that they share.
+        most_rows: Rows of a batch of several calls; None: as many as fit.
+    """
+
+    count: int
+    most_short: int
+    threads: int
+    most_rows: int | None = None
+
+
 class CallScheduler:
     """Runs calls on one thread, or on several side by side.
 
@@ -80,18 +105,22 @@ class CallScheduler:
 
     Args:
         recognizer: Runs the calls.
-        lanes: Number of calls or batches that run side by side.
-        threads: Number of torch threads that they share.
+        lanes: What runs side by side.
         report: Receives each batch.
+        count_others: Returns the number of other processes that compute now.
     """
 
     def __init__(
-        self, recognizer: Recognizer, lanes: int, threads: int, report: ReportBatch
+        self,
+        recognizer: Recognizer,
+        lanes: Lanes,
+        report: ReportBatch,
+        count_others: Callable[[], int] = lambda: 0,
     ) -> None:
         self._recognizer = recognizer
         self._report = report
         self._lanes = lanes
-        self._threads = threads
+        self._count_others = count_others
         self._waiting: list[_Waiting] = []
         self._running = self._long_running = 0
         self._changed = Condition()
@@ -122,7 +151,7 @@ class CallScheduler:
 
     def serve(self) -> None:
         """Run calls for ever, on this thread, the one that opened the recogniser, and on others."""
-        for number in range(1, self._lanes):
+        for number in range(1, self._lanes.count):
             Thread(target=self._run_lane, name=f"network-{number}", daemon=True).start()
         self._run_lane()
 
@@ -130,7 +159,7 @@ class CallScheduler:
         while True:
             group, threads = self._take()
             is_long = _is_long(group[0])
-            if self._lanes > 1:
+            if self._lanes.threads > 1:
                 use_threads(threads)
             try:
                 self._run_group(group)
@@ -146,13 +175,9 @@ class CallScheduler:
             while (first := self._find_first()) is None:
                 self._changed.wait()
             group = [first]
-            for one in sorted(self._waiting, key=lambda one: one.due_s):
-                # A short text would be kept until the longest of its batch is generated.
-                joins = _is_long(first) or not _is_long(one)
-                if joins and one is not first and one.call.key == first.call.key:
-                    calls = [member.call for member in (*group, one)]
-                    if count_rows(calls, self._recognizer.batching):
-                        group.append(one)
+            for one in self._list_companions(first):
+                if self._fits([member.call for member in (*group, one)]):
+                    group.append(one)
             self._waiting = [one for one in self._waiting if one not in group]
             self._running += 1
             self._long_running += _is_long(first)
@@ -163,21 +188,45 @@ class CallScheduler:
             one.ticket.served_s += one.call.audio_s
         return group, threads
 
+    def _list_companions(self, first: _Waiting) -> list[_Waiting]:
+        """Return the calls that may share a batch with the first, the best ones first."""
+        # A short text would be kept until the longest of its batch is generated.
+        able = (
+            one
+            for one in sorted(self._waiting, key=lambda one: one.due_s)
+            if one is not first
+            and one.call.key == first.call.key
+            and (_is_long(first) or not _is_long(one))
+        )
+        most = self._lanes.most_rows
+        if most is None:
+            return list(able)
+        # Rows that end early are computed on until half of them have ended.
+        audio_s = first.ticket.audio_s
+        near = list(islice(able, CHOICE * most))
+        return sorted(near, key=lambda one: abs(one.ticket.audio_s - audio_s))
+
+    def _fits(self, calls: Sequence[NetworkCall]) -> bool:
+        rows = count_rows(calls, self._recognizer.batching)
+        return 0 < rows <= (self._lanes.most_rows or rows)
+
     def _share_threads(self, *, is_long: bool) -> int:
         waiting = 0 if self._is_batched else len(self._waiting)
-        busy = min(self._running + waiting, self._lanes)
-        most = self._threads - 1 if is_long else self._threads
-        return max(1, min(most, self._threads // busy))
+        threads, lanes = self._lanes.threads, self._lanes.count
+        busy = min(self._running + waiting, lanes) + self._count_others()
+        most = threads - 1 if is_long else threads
+        return max(1, min(most, threads // busy))
 
     @property
     def _is_batched(self) -> bool:
         return self._recognizer.batching is not None
 
     def _find_first(self) -> _Waiting | None:
-        if self._is_batched and self._running > self._long_running:
+        lanes, short = self._lanes, self._running - self._long_running
+        if short >= lanes.most_short:
             # What comes meanwhile is the next batch; only beside long audio there are two.
             return None
-        full = self._lanes > 1 and self._long_running >= self._lanes - 1
+        full = lanes.count > 1 and self._long_running >= lanes.count - 1
         able = (one for one in self._waiting if not (full and _is_long(one)))
         return min(able, key=lambda one: one.due_s, default=None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
 import time
 from collections import deque
@@ -20,6 +21,7 @@ from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.worker_process import (
     DeviceShare,
     WorkerProcess,
+    count_cores,
     end_processes,
     start_process,
 )
@@ -36,6 +38,7 @@ from gaudi_asr_cli.core.serving.messages import (
     SegmentReady,
     ServedTranscript,
 )
+from gaudi_asr_cli.core.serving.worker_loads import LoadPlace, WorkerLoads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +86,8 @@ class ServiceSettings:
     Args:
         device: Name of the device.
         hpu_mode: How a Gaudi runs.
-        cards: Number of devices for each model.
+        cards: Number of devices for each model; None is one, and on a CPU as many processes as
+            serve it best.
         max_queue: Requests that are in the server at once.
         max_duration_s: Longest audio of a request, in seconds.
         timeout_s: Longest time that a request may take.
@@ -91,7 +95,7 @@ class ServiceSettings:
 
     device: str = "auto"
     hpu_mode: str = "auto"
-    cards: int = 1
+    cards: int | None = None
     max_queue: int = 256
     max_duration_s: float = 4 * 3600.0
     timeout_s: float = 3600.0
@@ -125,10 +129,12 @@ class _Pending:
 class _Worker:
     """A worker process, and the requests that were sent to it.
 
-    `suspects` had started when a process ended: each is tried again when no other suspect runs, so
-    that the one that ends the next process is known.
+    `place` is where their number is noted for the other workers. `suspects` had started when a
+    process ended: each is tried again when no other suspect runs, so that the one that ends the
+    next process is known.
     """
 
+    place: int
     share: DeviceShare
     process: WorkerProcess
     pending: dict[int, _Pending] = field(default_factory=dict)
@@ -171,6 +177,7 @@ class TranscriptionService:
         self._observer = ServiceObserver() if observer is None else observer
         self._workers: dict[str, list[_Worker]] = {}
         self._opened: dict[str, ModelOpened] = {}
+        self._loads = WorkerLoads()
         self._numbers = itertools.count()
         self._admitted = 0
         self._draining = False
@@ -189,6 +196,10 @@ class TranscriptionService:
     def opened(self) -> dict[str, ModelOpened]:
         """Return what is known about each open model."""
         return self._opened
+
+    def count_workers(self, model: str) -> int:
+        """Return the number of processes of a model that take requests."""
+        return sum(one.is_open for one in self._workers.get(model, ()))
 
     @property
     def in_flight(self) -> int:
@@ -224,25 +235,50 @@ class TranscriptionService:
         Raises:
             AsrError: One could not be opened.
         """
-        cards, processes = self.settings.cards, self.settings.cards * len(self._models)
         try:
-            for model in self._models.values():
-                shares = [
-                    DeviceShare(
-                        self.settings.device, self.settings.hpu_mode, number, cards, processes
-                    )
-                    for number in range(cards)
-                ]
-                self._workers[model.name] = [
-                    _Worker(share, self._start_process(model, share)) for share in shares
-                ]
+            for name in self._models:
+                self._workers[name] = []
+                self._add_workers(name, self.settings.cards or 1)
             for name, group in self._workers.items():
-                for worker in group:
-                    self._opened[name] = await asyncio.to_thread(_await_opened, worker.process)
-                    self._watch(name, worker)
+                await self._await_workers(name, group)
+            if self.settings.cards is None:
+                for name in self._models:
+                    self._add_workers(name, self._opened[name].workers)
+                for name in self._models:
+                    await self._await_more(name)
         except BaseException:
             await self.close()
             raise
+
+    def _add_workers(self, name: str, count: int) -> None:
+        """Start workers of a model until there are `count`."""
+        group = self._workers[name]
+        processes = count * len(self._models)
+        # What opened the first is on the machine, whatever `auto` finds next.
+        opened = self._opened.get(name)
+        device = self.settings.device if opened is None else opened.device
+        for number in range(len(group), count):
+            place = sum(map(len, self._workers.values()))
+            share = DeviceShare(device, self.settings.hpu_mode, number, count, processes)
+            workers = count if self.settings.cards or group else None
+            process = self._start_process(self._models[name], share, place, workers)
+            group.append(_Worker(place, share, process))
+
+    async def _await_workers(self, name: str, group: Sequence[_Worker]) -> None:
+        for worker in group:
+            self._opened[name] = await asyncio.to_thread(_await_opened, worker.process)
+            self._watch(name, worker)
+
+    async def _await_more(self, name: str) -> None:
+        """Await the workers that nobody has asked for; without one the model is served as well."""
+        group = self._workers[name]
+        for worker in group[1:]:
+            try:
+                await self._await_workers(name, [worker])
+            except AsrError as error:
+                self._observer.noticed(f"{name}: {error.message}")
+                group.remove(worker)
+                await asyncio.to_thread(end_processes, [worker.process])
 
     async def drain(self) -> None:
         """Take no more requests, and wait until those in the service are answered."""
@@ -255,6 +291,7 @@ class TranscriptionService:
         workers = [worker for group in self._workers.values() for worker in group]
         processes = [worker.process for worker in workers]
         await asyncio.to_thread(end_processes, processes, list(self._watchers))
+        self._loads.close()
 
     def admit(self) -> Admission:
         """Reserve a place for a request: a context manager, to be entered before its upload.
@@ -346,7 +383,13 @@ class TranscriptionService:
 
     def _submit(self, worker: _Worker, pending: _Pending) -> None:
         worker.pending[pending.request.number] = pending
+        self._note_load(worker)
         _send(worker, pending.request)
+
+    def _note_load(self, worker: _Worker) -> None:
+        """Let the other workers know how many requests this one has."""
+        if not self._closed:
+            self._loads.write(worker.place, worker.load)
 
     def _drop(self, group: Sequence[_Worker], pending: _Pending) -> None:
         number = pending.request.number
@@ -356,13 +399,24 @@ class TranscriptionService:
                 self._try_suspect(worker)
             with suppress(ValueError):
                 worker.suspects.remove(pending)
+            self._note_load(worker)
 
-    def _start_process(self, model: ServedModel, share: DeviceShare) -> WorkerProcess:
-        process = start_process(SERVING_WORKER, share)
+    def _start_process(
+        self, model: ServedModel, share: DeviceShare, place: int, workers: int | None
+    ) -> WorkerProcess:
+        descriptor = self._loads.descriptor
+        process = start_process(SERVING_WORKER, share, [descriptor])
+        message = OpenModel(
+            model.name,
+            model.model,
+            model.options,
+            self.settings.max_duration_s,
+            LoadPlace(descriptor, place),
+            _count_threads(),
+            workers,
+        )
         with suppress(OSError):
-            process.connection.send(
-                OpenModel(model.name, model.model, model.options, self.settings.max_duration_s)
-            )
+            process.connection.send(message)
         return process
 
     def _watch(self, name: str, worker: _Worker) -> None:
@@ -417,6 +471,7 @@ class TranscriptionService:
                 pending.result.set_exception(result)
             else:
                 pending.result.set_result(result)
+        self._note_load(worker)
         self._try_suspect(worker)
 
     def _try_suspect(self, worker: _Worker) -> None:
@@ -446,11 +501,14 @@ class TranscriptionService:
         self._suspect_started(worker, end)
         while not self._closed:
             try:
-                worker.process = self._start_process(self._models[name], worker.share)
+                worker.process = self._start_process(
+                    self._models[name], worker.share, worker.place, len(self._workers[name])
+                )
                 await asyncio.to_thread(_await_opened, worker.process)
             except AsrError as error:
                 self._observer.worker_ended(name, error.message)
                 worker.fail_all(error)
+                self._note_load(worker)
                 worker.failures += 1
                 await asyncio.sleep(min(2.0**worker.failures, LONGEST_RESTART_WAIT_S))
                 continue
@@ -494,6 +552,12 @@ class Admission:
 
     def __exit__(self, *_: object) -> None:
         self._service.release()
+
+
+def _count_threads() -> int:
+    """Return the torch threads of all workers on the CPU: as many as cores, or OMP_NUM_THREADS."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) else count_cores()
 
 
 def _send(worker: _Worker, message: Any) -> None:

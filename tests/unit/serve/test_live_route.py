@@ -256,6 +256,17 @@ def test_limits_end_a_stream_with_their_error(service):
     assert service.admitted == 0
 
 
+def test_speech_before_a_silence_of_the_client_gets_its_final_transcript(service):
+    counts = Counts()
+    with served(service, observer=counts, idle_timeout_s=0.4) as url:
+        events, code = talk(url, {"type": "start", "model": "one"}, pcm((0.5, 0), (1, 0.5)))
+
+    assert kinds(events)[-2:] == ["final", "error"]
+    assert events[-1]["error"]["code"] == "idle_timeout"
+    assert (code, service.admitted) == (1008, 0)
+    assert counts.seen[-2:] == ["final", ("closed", 1.5)]
+
+
 def test_too_many_streams_and_a_full_queue_are_told_to_come_later(service):
     start = {"type": "start", "model": "one"}
     with served(service, max_streams=1) as url, connect(url, proxy=None) as first:

@@ -16,6 +16,7 @@ from gaudi_asr_cli.core.inference.recognizer import batch_one
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 from gaudi_asr_cli.core.serving.scheduler import (
     CallScheduler,
+    Lanes,
     RequestCancelledError,
     Ticket,
     TicketQueue,
@@ -60,11 +61,16 @@ def wait_until(holds):
 class Running:
     """A scheduler that runs on threads of its own, and calls that are sent in a known order."""
 
-    def __init__(self, network, lanes=1):
+    def __init__(self, network, lanes=1, *, most_short=None, most_rows=None, others=0):
         self.network = network
         self.reports = []
+        if most_short is None:
+            most_short = lanes if network.batching is None else 1
         self.scheduler = CallScheduler(
-            network, lanes, THREADS, lambda *one: self.reports.append(one)
+            network,
+            Lanes(lanes, most_short, THREADS, most_rows),
+            lambda *one: self.reports.append(one),
+            lambda: others,
         )
         self.pool = ThreadPoolExecutor(16)
         Thread(target=self.scheduler.serve, daemon=True).start()
@@ -118,6 +124,61 @@ def test_calls_share_a_batch_as_far_as_they_fit_it():
     # Four rows of 5 s, or two of 10 s.
     assert running.network.begun == [["first"], ["0", "2", "4", "5"], ["3", "1"]]
     assert running.reports == [(1, 1), (4, 4), (2, 2)]
+
+
+def test_a_batch_of_few_rows_holds_calls_of_like_length_that_are_due():
+    running = Running(SteppedNetwork(Batching((30.0,), 240.0)), most_rows=2)
+    running.send("first", Ticket(0.0))
+    wait_until(lambda: running.network.begun)
+
+    lengths_s = {"2 s": 2.0, "9 s": 9.0, "8 s": 8.0, "5 s": 5.0, "3 s": 3.0, "late 2 s": 2.0}
+    outputs = [
+        running.send(name, Ticket(float(number), audio_s=audio_s), 30.0)
+        for number, (name, audio_s) in enumerate(lengths_s.items())
+    ]
+    running.release()
+
+    assert [one.result(WAIT_S) for one in outputs] == [*lengths_s]
+    # Of the four that are due next; the one that is due first is always in the batch.
+    assert running.network.begun[1:] == [["2 s", "3 s"], ["9 s", "8 s"], ["5 s", "late 2 s"]]
+
+
+def test_a_call_of_more_rows_than_a_batch_holds_runs_by_itself():
+    running = Running(SteppedNetwork(Batching((30.0,), 240.0)), most_rows=1)
+    running.send("first", Ticket(0.0))
+    wait_until(lambda: running.network.begun)
+    outputs = [running.send(name, Ticket(1.0), 30.0) for name in ("one", "two")]
+
+    running.release()
+
+    assert [one.result(WAIT_S) for one in outputs] == ["one", "two"]
+    assert sorted(running.network.begun[1:]) == [["one"], ["two"]]
+
+
+@pytest.mark.parametrize(("others", "threads"), [(0, [4, 2]), (1, [2, 1]), (7, [1, 1])])
+def test_threads_are_shared_with_the_other_processes_that_compute(others, threads):
+    running = Running(SteppedNetwork(), lanes=2, others=others)
+    running.send("first", Ticket(0.0))
+    wait_until(lambda: len(running.network.threads) == 1)
+
+    running.send("second", Ticket(0.0))
+    wait_until(lambda: len(running.network.threads) == 2)
+    running.release()
+
+    assert running.network.threads == threads
+
+
+def test_a_process_of_several_runs_short_calls_one_by_one_but_beside_long_audio():
+    running = Running(SteppedNetwork(), lanes=2, most_short=1)
+    outputs = [running.send("short", Ticket(0.0)), running.send("next", Ticket(1.0))]
+    outputs.append(running.send("long", Ticket(2.0, served_s=100.0)))
+    wait_until(lambda: len(running.network.begun) == 1)
+    Event().wait(0.05)
+    begun = [*running.network.begun]
+    running.release()
+
+    assert begun == [["short"]]
+    assert [one.result(WAIT_S) for one in outputs] == ["short", "next", "long"]
 
 
 def test_a_batch_that_fails_is_run_one_by_one():
