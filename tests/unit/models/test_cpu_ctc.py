@@ -9,6 +9,7 @@ from helpers.tiny_models import FAMILIES, TINY, make_batch, save_tiny_model
 
 from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.errors import MachineError
+from gaudi_asr_cli.core.models.cpu import positions
 from gaudi_asr_cli.core.models.cpu.ctc import pack
 from gaudi_asr_cli.core.models.cpu.int8 import can_quantise
 from gaudi_asr_cli.core.models.cpu.linear import can_fuse
@@ -68,6 +69,19 @@ def test_the_emissions_of_a_packed_model_match_transformers(open_tiny, family):
     model.network.double()
 
     for samples in (SHORT, 16_000, LONG):
+        batch = make_batch([samples])
+        assert max_difference(packed.emissions(batch), model.emissions(batch)) < 1e-4
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "wav2vec2-layer-norm", "data2vec-audio"])
+def test_emissions_without_avx512_match(open_tiny, monkeypatch, family):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(positions, "SPECTRAL_FROM_KERNEL", 2)
+    model = open_tiny(family)
+    packed = pack(model)
+    model.network.double()
+
+    for samples in (SHORT, 30_000, LONG):
         batch = make_batch([samples])
         assert max_difference(packed.emissions(batch), model.emissions(batch)) < 1e-4
 

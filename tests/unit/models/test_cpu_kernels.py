@@ -32,7 +32,7 @@ from gaudi_asr_cli.core.models.cpu.int8 import (
     saturates,
 )
 from gaudi_asr_cli.core.models.cpu.linear import can_fuse, linear_maker
-from gaudi_asr_cli.core.models.cpu.positions import BLOCKS_FRAMES, plan_blocks
+from gaudi_asr_cli.core.models.cpu.positions import BLOCKS_FRAMES, pack_spectral, plan_blocks
 from gaudi_asr_cli.core.models.geometry import Convolution
 
 
@@ -160,6 +160,20 @@ def test_paired_windows_are_the_convolution(monkeypatch, rows, bias):
     assert result.shape == expected.shape
     assert torch.allclose(result.double(), expected, atol=1e-4)
     assert torch.allclose(pairs.gelu(draw(rows, 16, seed=1)), functional.gelu(result), atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 64, 128, 256, 700])
+@pytest.mark.parametrize("kernel", [64, 128, 65])
+def test_spectra_give_the_grouped_convolution(frames, kernel):
+    weight, bias = draw(24, 6, kernel), draw(24, seed=1)
+    rows = draw(frames + kernel - 1, 24, seed=2)
+    convolve = pack_spectral(weight, bias, 4)
+
+    exact = functional.conv1d(rows.T[None].double(), weight.double(), bias.double(), groups=4)[0].T
+    result = convolve(rows)
+    assert result.shape == exact.shape
+    assert (result - exact).norm() / exact.norm() < 1e-6
+    assert torch.allclose(convolve.gelu(rows), functional.gelu(result))
 
 
 @given(st.integers(1, 5000))
