@@ -174,7 +174,7 @@ def explain_auto_dtype() -> str:
 
 
 def _emulates_bf16() -> bool:
-    """Return whether oneDNN is told not to use the bf16 instructions."""
+    """Return whether an environment variable keeps oneDNN from the bf16 instructions."""
     return os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16
 
 

@@ -111,7 +111,8 @@ class SpectralSliding:
         outputs = torch.bmm(inputs, self.spectrum).view(-1, self.groups, *inputs.shape[1:])
         summed = outputs.permute(2, 1, 3, 0).reshape(blocks, channels, -1)
         frames = torch.fft.irfft(summed, self.length)[..., :step].transpose(1, 2)
-        return frames.reshape(-1, channels)[:count].add_(self.bias)
+        out: Tensor = frames.reshape(-1, channels)[:count].add_(self.bias)
+        return out
 
     def gelu(self, rows: Tensor) -> Tensor:
         out: Tensor = torch.ops.aten.gelu_(self(rows))
