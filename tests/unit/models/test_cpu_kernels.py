@@ -22,9 +22,9 @@ from gaudi_asr_cli.core.models.cpu.convolution import (
 )
 from gaudi_asr_cli.core.models.cpu.fused_attention import attend_fused, can_fuse_attention
 from gaudi_asr_cli.core.models.cpu.int8 import (
-    GELU_ZERO,
     INT8_ZERO,
     SATURATING,
+    ZERO_AFTER_GELU,
     can_quantise,
     int8_linear_maker,
     pack_int8,
@@ -99,7 +99,7 @@ def test_a_product_of_bytes_uses_all_steps_unless_sums_saturate(monkeypatch, sat
     before, after = (int8_linear_maker(after_gelu=gelu)(draw(64, 256), None) for gelu in (0, 1))
 
     assert before.zero == (SATURATING if saturating else INT8_ZERO)
-    assert after.zero == GELU_ZERO
+    assert after.zero == ZERO_AFTER_GELU
     largest = SATURATING if saturating else 127
     assert torch.allclose(before.weight.scales, draw(64, 256).abs().amax(1) / largest)
 
@@ -137,9 +137,9 @@ def test_quantised_rows_never_overflow(largest, dtype, zero):
 @given(st.floats(0, 100))
 def test_a_row_after_a_gelu_is_quantised_to_its_range(largest):
     rows = functional.gelu(torch.tensor([[largest, -0.75, -10.0, 0.0]]))
-    quantised, scales = quantise_rows(rows, GELU_ZERO)
+    quantised, scales = quantise_rows(rows, ZERO_AFTER_GELU)
 
-    assert torch.allclose((quantised.float() - GELU_ZERO) * scales, rows, atol=float(scales))
+    assert torch.allclose((quantised.float() - ZERO_AFTER_GELU) * scales, rows, atol=float(scales))
     assert float(scales) <= max(float(rows.max()) / 222, 0.17 / 30) * 1.01
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 INT8_ZERO = 128
 """Zero point of the activations, which are unsigned: for signed ones oneDNN falls back to a
 reference kernel that is four thousand times slower."""
-GELU_ZERO = 32
+ZERO_AFTER_GELU = 32
 """Zero point of activations after a GELU, which are never below -0.17: positive ones get 222 steps
 instead of 126."""
 INT8_LARGEST = 127
@@ -156,7 +156,7 @@ def int8_linear_maker(*, after_gelu: bool = False) -> LinearMaker:
     largest, zero = (SATURATING, SATURATING) if saturates() else (INT8_LARGEST, INT8_ZERO)
     if after_gelu:
         # Most of these steps are small: hardly a sum saturates.
-        largest, zero = INT8_LARGEST, GELU_ZERO
+        largest, zero = INT8_LARGEST, ZERO_AFTER_GELU
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
         steps, scales = round_weight(weight, largest)
