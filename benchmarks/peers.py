@@ -304,7 +304,7 @@ def open_ctranslate2(folder: Path, *, int8: bool, threads: int) -> Engine:
 def list_openers(shape: str, threads: int) -> dict[tuple[str, str], Callable[[Path], Engine]]:
     """Return the openers of all systems by name and precision.
 
-    bf16 is left out on a processor without native bf16: layers that int8 leaves are in fp32 then.
+    bf16 is left out on a processor without native bf16.
     """
     native = has_native_bf16()
     openers: dict[tuple[str, str], Callable[[Path], Engine]] = {
@@ -318,8 +318,7 @@ def list_openers(shape: str, threads: int) -> dict[tuple[str, str], Callable[[Pa
         openers["transformers eager bf16", "bf16"] = partial(open_eager, dtype="bf16")
         openers["ours bf16", "bf16"] = partial(open_ours, dtype="bf16")
     if can_quantise():
-        around = "bf16" if native else "fp32"
-        openers["ours int8", "int8"] = partial(open_ours, dtype=around, int8=True)
+        openers["ours int8", "int8"] = partial(open_ours, dtype="fp32", int8=True)
     for precision in ("fp32", "bf16", "int8") if native else ("fp32", "int8"):
         openers[f"OpenVINO {precision}", precision] = partial(
             open_openvino, precision=precision, threads=threads

@@ -27,7 +27,7 @@ from gaudi_asr_cli.core.inference.recognizer import batch_one
 from gaudi_asr_cli.core.models.cpu.ctc import pack
 from gaudi_asr_cli.core.records import Utterance
 
-WAYS = (("fp32", False), ("bf16", False), ("bf16", True))
+WAYS = (("fp32", False), ("bf16", False), ("fp32", True))
 
 
 @dataclass(frozen=True, slots=True)

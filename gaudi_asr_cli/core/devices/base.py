@@ -142,12 +142,14 @@ class DeviceSpec:
         open: Opens the device, or raises `MachineError` if it or its software is missing. It must
             not be in use by this process already. Called with the mode if `takes_mode`.
         describe: Returns a line for `doctor` on the hardware, whether or not it opens.
+        explain_dtype: Returns a line for `doctor`: what `--dtype auto` is here, and why.
         takes_mode: It has execution modes, of which `open` is given one of `MODES`.
         check_count: Raises `MachineError` if fewer devices are present, without opening one.
     """
 
     open: Callable[..., Device]
     describe: Callable[[], str] | None = None
+    explain_dtype: Callable[[], str] | None = None
     takes_mode: bool = False
     check_count: Callable[[int], None] | None = None
 

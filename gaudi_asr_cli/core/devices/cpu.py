@@ -69,8 +69,7 @@ class CpuDevice:
             )
         if dtype != "auto":
             return dtype
-        limited = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16
-        return "bf16" if self.flags & BF16_FLAGS and not limited else "fp32"
+        return "bf16" if self.flags & BF16_FLAGS and not _emulates_bf16() else "fp32"
 
     def patch_libraries(self) -> None:
         """Do nothing: a CPU needs no patches."""
@@ -162,6 +161,23 @@ def describe_cpu() -> str:
     return ", ".join([f"{_usable_cores()} of {os.cpu_count()} cores usable", *wide, bf16])
 
 
+def explain_auto_dtype() -> str:
+    """Return what `--dtype auto` is on this CPU, and why."""
+    native = ", ".join(sorted(read_cpu_flags() & BF16_FLAGS))
+    if not native:
+        known = ", ".join(sorted(BF16_FLAGS))
+        return f"fp32, because this processor does not multiply bf16 natively (none of {known})"
+    if _emulates_bf16():
+        limit = os.environ["ONEDNN_MAX_CPU_ISA"]
+        return f"fp32, because ONEDNN_MAX_CPU_ISA={limit} excludes this processor's {native}"
+    return f"bf16, because this processor multiplies bf16 natively ({native})"
+
+
+def _emulates_bf16() -> bool:
+    """Return whether an environment variable keeps oneDNN from the bf16 instructions."""
+    return os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16
+
+
 def _usable_cores() -> int:
     # A container or a scheduler may allow this process fewer cores than the machine has.
     if hasattr(os, "sched_getaffinity"):
@@ -180,4 +196,4 @@ def _keep_on_cpu(storage: Any, location: str) -> Any:
     return storage if location.startswith("cpu:") else None
 
 
-CPU = DeviceSpec(open_cpu, describe_cpu)
+CPU = DeviceSpec(open_cpu, describe_cpu, explain_auto_dtype)

@@ -25,7 +25,7 @@ class InferenceOptions:
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
         language: Language adapter of a CTC model, or spoken language of an encoder-decoder.
         timestamps: One of `TIMESTAMPS`.
-        int8: CTC: quantise to int8 on a CPU, at a small cost in accuracy.
+        int8: CTC: linears in int8 and the rest in fp32 on a CPU, at a small cost in accuracy.
         decoder: CTC: a key of `DECODERS`; a beam size, a language model or hotwords choose `beam`.
         lm: CTC: language model, an ARPA file or a folder that holds one.
         lm_weight: CTC: weight of the language model; None is the default.

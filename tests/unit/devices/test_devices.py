@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import time
@@ -6,6 +7,7 @@ import pytest
 import torch
 
 from gaudi_asr_cli.core import devices
+from gaudi_asr_cli.core.devices import cpu as cpu_module
 from gaudi_asr_cli.core.devices import open_device
 from gaudi_asr_cli.core.devices.base import Device, DeviceSpec, torch_dtype
 from gaudi_asr_cli.core.devices.cpu import CpuDevice, read_cpu_flags, read_cpu_name
@@ -94,6 +96,27 @@ def test_bf16_is_not_chosen_where_onednn_is_told_to_emulate_it(monkeypatch):
 
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_AMX")
     assert cpu.choose_dtype() == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("flags", "limit", "explained"),
+    [
+        ({"avx2", "avx512_bf16"}, None, "bf16, because .* natively .avx512_bf16.$"),
+        ({"amx_bf16", "avx512_bf16"}, None, "bf16, because .* .amx_bf16, avx512_bf16.$"),
+        ({"avx2"}, None, "fp32, because this processor does not multiply bf16 natively"),
+        ({"avx512_bf16"}, "avx2", "fp32, because ONEDNN_MAX_CPU_ISA=avx2 excludes .* avx512_bf16$"),
+        ({"avx2"}, "AVX2", "fp32, because this processor does not"),
+    ],
+)
+def test_the_dtype_of_auto_is_explained_as_it_is_chosen(monkeypatch, flags, limit, explained):
+    monkeypatch.setattr(cpu_module, "read_cpu_flags", lambda: frozenset(flags))
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if limit is not None:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    explanation = cpu_module.explain_auto_dtype()
+
+    assert re.match(explained, explanation)
+    assert explanation.startswith(cpu_module.open_cpu().choose_dtype("auto"))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from gaudi_asr_cli.core.devices.base import DeviceSpec
+from gaudi_asr_cli.core.devices.cpu import explain_auto_dtype, open_cpu
 from gaudi_asr_cli.core.errors import MachineError
 from gaudi_asr_cli.core.workflows.doctor import run as module
 from gaudi_asr_cli.core.workflows.doctor.findings import DoctorFinding, State
@@ -58,6 +59,16 @@ def test_every_machine_has_a_line_on_gaudi():
 
     assert findings["hpu"].detail
     assert findings["cpu"].state is State.works
+
+
+def test_the_report_says_why_the_cpu_has_its_dtype():
+    findings = tuple(module.examine_devices())
+    dtype = open_cpu().choose_dtype("auto")
+
+    [detail] = [one.detail for one in findings if one.name == "cpu dtype"]
+    assert detail == f"--dtype auto is {explain_auto_dtype()}"
+    assert DoctorReport(findings).to_json()["devices"]["cpu dtype"]["detail"] == detail
+    assert f"is {dtype}, because" in detail
 
 
 def test_a_package_that_is_needed_and_missing_is_broken(monkeypatch):

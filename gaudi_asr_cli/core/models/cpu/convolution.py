@@ -17,8 +17,10 @@ from torch.nn import functional
 from gaudi_asr_cli.core.models.cpu.ctc_layout import CtcLayout
 from gaudi_asr_cli.core.models.cpu.linear import (
     Linear,
+    LinearMaker,
     can_fuse,
     linear_maker,
+    prefers_fused,
     unpacked_linear,
 )
 from gaudi_asr_cli.core.models.geometry import Convolution
@@ -31,6 +33,8 @@ BLOCK_FRAMES = 128
 """Frames that pass through all layers at once; 64 to 192 are within two percent of each other."""
 TORCH_EPS = 1e-5
 """Default epsilon of torch's norms, which the norms of convolutions and adapters have."""
+PAIRED_SHAPE = Convolution(kernel=3, stride=2)
+"""What `PairedWindows` computes: four of the six later convolutions of wav2vec 2.0."""
 STATISTICS_ROWS = 16_384
 """Windows whose covariance is computed at once: bounds memory for long audio."""
 
@@ -112,6 +116,44 @@ class LinearWindows:
 
     def gelu(self, rows: Tensor) -> Tensor:
         return self.linear.gelu(slide(rows, self.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class PairedWindows:
+    """A `WindowProduct` of kernel 3 and stride 2 that needs five sixths of the multiplications.
+
+    Two outputs of the rows r0 to r4 share a product m = (w0 + w2) r2 (Winograd's F(2, 2) for the
+    even rows): they are w0 (r0 - r2) + w1 r1 + m and w2 (r4 - r2) + w1 r3 + m. As exact in float32;
+    a seventh faster than `LinearWindows` on AVX2, where products take longest.
+
+    `first` has the weights (w0, w1) and the bias, `second` (w2, w1) and the bias, `common` w0 + w2.
+    """
+
+    first: Linear
+    second: Linear
+    common: Linear
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        channels = rows.shape[1]
+        count = PAIRED_SHAPE.count_outputs(rows.shape[0])
+        pairs, whole = (count + 1) // 2, count // 2
+        middle = rows[2::4][:pairs]
+        first, second = rows.new_empty(2, pairs, 2 * channels)
+        torch.sub(rows[0::4][:pairs], middle, out=first[:, :channels])
+        first[:, channels:] = rows[1::4][:pairs]
+        torch.sub(rows[4::4][:whole], middle[:whole], out=second[:whole, :channels])
+        second[:whole, channels:] = rows[3::4][:whole]
+        # The last pair may lack its second output, which is cut off below.
+        second[whole:] = 0.0
+        common = self.common(middle)
+        out = rows.new_empty(pairs, 2, common.shape[1])
+        torch.add(self.first(first), common, out=out[:, 0])
+        torch.add(self.second(second), common, out=out[:, 1])
+        return out.view(2 * pairs, -1)[:count]
+
+    def gelu(self, rows: Tensor) -> Tensor:
+        out: Tensor = torch.ops.aten.gelu_(self(rows))
+        return out
 
 
 def slide(rows: Tensor, shape: Convolution) -> Tensor:
@@ -239,11 +281,23 @@ def _split(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 def window_maker(dtype: torch.dtype) -> WindowMaker:
     """Return a builder of convolutions that compute in `dtype`."""
     make_linear = linear_maker(dtype)
+    pairs = dtype == torch.float32 and can_fuse(dtype) and not prefers_fused()
 
     def make(weight: Tensor, bias: Tensor | None, shape: Convolution) -> WindowProduct:
+        if pairs and shape == PAIRED_SHAPE:
+            return _pair_windows(weight.float(), bias, make_linear)
         return LinearWindows(make_linear(weight, bias), shape)
 
     return make
+
+
+def _pair_windows(weight: Tensor, bias: Tensor | None, make: LinearMaker) -> PairedWindows:
+    before, middle, after = weight.chunk(3, dim=1)
+    return PairedWindows(
+        first=make(torch.cat([before, middle], dim=1), bias),
+        second=make(torch.cat([after, middle], dim=1), bias),
+        common=make(before + after, None),
+    )
 
 
 def pack_features(

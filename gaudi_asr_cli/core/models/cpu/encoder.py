@@ -12,7 +12,8 @@ from torch.nn import functional
 from gaudi_asr_cli.core.models.cpu.attention import Attention, pack_attention, pack_relative
 from gaudi_asr_cli.core.models.cpu.convolution import Norm, pack_norm
 from gaudi_asr_cli.core.models.cpu.ctc_layout import CtcLayout
-from gaudi_asr_cli.core.models.cpu.linear import Linear, LinearMaker, linear_maker, pack_linear
+from gaudi_asr_cli.core.models.cpu.int8 import int8_linear_maker
+from gaudi_asr_cli.core.models.cpu.linear import Linear, linear_maker, pack_linear
 from gaudi_asr_cli.core.models.cpu.positions import PositionalConvolution, pack_positions
 from gaudi_asr_cli.core.models.weights import NetworkWeights
 
@@ -101,12 +102,13 @@ def pack_encoder(
     body: NetworkWeights,
     head: NetworkWeights,
     layout: CtcLayout,
-    make: LinearMaker,
     dtype: torch.dtype,
+    *,
+    int8: bool = False,
 ) -> Encoder:
     """Pack the encoder and the head from their weights.
 
-    `make` packs the linears of the layers; the projection and the head are never quantised.
+    With `int8` the linears of the layers are quantised; the projection and the head never are.
     """
     inner, projection = body.below("encoder"), body.below("feature_projection")
     make_exact = linear_maker(dtype)
@@ -117,15 +119,17 @@ def pack_encoder(
         projection=pack_linear(projection.below("projection"), make_exact),
         positions=pack_positions(inner.below("pos_conv_embed"), layout.positions, dtype),
         norm=pack_norm(inner.below("layer_norm"), dtype, layout.eps),
-        layers=tuple(_pack_layers(inner, layout, make, dtype)),
+        layers=tuple(_pack_layers(inner, layout, dtype, int8=int8)),
         head=pack_linear(head, make_exact),
         pre_norm=layout.pre_norm,
     )
 
 
 def _pack_layers(
-    encoder: NetworkWeights, layout: CtcLayout, make: LinearMaker, dtype: torch.dtype
+    encoder: NetworkWeights, layout: CtcLayout, dtype: torch.dtype, *, int8: bool
 ) -> Iterator[Layer]:
+    make = int8_linear_maker() if int8 else linear_maker(dtype)
+    make_fc2 = int8_linear_maker(after_gelu=True) if int8 else make
     table = encoder.get("layers.0.attention.rel_attn_embed.weight")
     for index in range(layout.layers):
         layer = encoder.below(f"layers.{index}")
@@ -137,7 +141,7 @@ def _pack_layers(
             attention=pack_attention(attention, layout.heads, make, relative),
             attention_norm=pack_norm(layer.below("layer_norm"), dtype, layout.eps),
             fc1=pack_linear(feed_forward.below("intermediate_dense"), make),
-            fc2=pack_linear(feed_forward.below("output_dense"), make),
+            fc2=pack_linear(feed_forward.below("output_dense"), make_fc2),
             final_norm=pack_norm(layer.below("final_layer_norm"), dtype, layout.eps),
             adapter=None
             if layout.adapter is None

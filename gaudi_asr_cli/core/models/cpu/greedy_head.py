@@ -18,6 +18,7 @@ from gaudi_asr_cli.core.models.cpu.int8 import (
     can_quantise,
     pack_int8,
     quantise_rows,
+    saturates,
 )
 from gaudi_asr_cli.core.models.cpu.linear import Linear, linear_maker
 
@@ -122,9 +123,12 @@ def _find_largest(logits: Tensor) -> tuple[Tensor, Tensor]:
 def pack_greedy_head(weight: Tensor, exact: Linear, end: int) -> GreedyHead | None:
     """Pack the head (V, D) of a decoder, packed as `exact` too, whose ids below `end` are text.
 
-    Return None in float32, whose logits stay exact, and where int8 is not supported.
+    Return None in float32, whose logits stay exact, where int8 is not supported, and where it
+    saturates: the error of a logit has no known size then.
     """
     if weight.dtype == torch.float32 or not can_quantise() or not 0 < end < len(weight):
+        return None
+    if saturates():
         return None
     text = pack_int8(weight[:end])
     return GreedyHead(

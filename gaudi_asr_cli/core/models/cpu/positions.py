@@ -18,7 +18,7 @@ from torch.nn import functional
 from gaudi_asr_cli.core.devices.amx import are_small_groups, has_amx
 from gaudi_asr_cli.core.models.cpu.convolution import TORCH_EPS, Norm
 from gaudi_asr_cli.core.models.cpu.ctc_layout import WEIGHT_NORMS, Positions
-from gaudi_asr_cli.core.models.cpu.linear import can_fuse
+from gaudi_asr_cli.core.models.cpu.linear import can_fuse, prefers_fused
 from gaudi_asr_cli.core.models.weights import NetworkWeights
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BLOCKS_FRAMES = (64, 128, 256)
 """Block lengths, rising: the longest as often as it fits, then the shortest that holds the rest,
 padded with zeros. Each has its own weights (10 MB in bf16 for wav2vec 2.0 base)."""
+SPECTRAL_FROM_KERNEL = 64
+"""Kernel from which spectra are used in float32 without AVX-512; wav2vec 2.0 has 128 frames."""
 
 
 class SlidingProduct(Protocol):
@@ -81,6 +83,40 @@ class FusedSliding:
             algorithm,
         )  # fmt: skip
         return out.permute(0, 2, 3, 1)[0, 0]
+
+
+@dataclass(frozen=True, slots=True)
+class SpectralSliding:
+    """A `SlidingProduct` that multiplies spectra: a fifth of the time of the others on AVX2.
+
+    `spectrum` (Q x groups, D / groups, D / groups) is that of the weight, conjugated, at the Q
+    frequencies of windows of `length` frames; a window gives `length` - kernel + 1 frames.
+    """
+
+    spectrum: Tensor
+    length: int
+    kernel: int
+    bias: Tensor
+    groups: int
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        count, channels = rows.shape[0] - self.kernel + 1, rows.shape[1]
+        step = self.length - self.kernel + 1
+        blocks = -(-count // step)
+        missing = blocks * step + self.kernel - 1 - rows.shape[0]
+        windows = functional.pad(rows, (0, 0, 0, missing)).unfold(0, self.length, step)
+        spectra = torch.fft.rfft(windows).view(blocks, self.groups, channels // self.groups, -1)
+        # (B, G, S, Q) to (Q x G, B, S), and back
+        inputs = spectra.permute(3, 1, 0, 2).reshape(-1, blocks, channels // self.groups)
+        outputs = torch.bmm(inputs, self.spectrum).view(-1, self.groups, *inputs.shape[1:])
+        summed = outputs.permute(2, 1, 3, 0).reshape(blocks, channels, -1)
+        frames = torch.fft.irfft(summed, self.length)[..., :step].transpose(1, 2)
+        out: Tensor = frames.reshape(-1, channels)[:count].add_(self.bias)
+        return out
+
+    def gelu(self, rows: Tensor) -> Tensor:
+        out: Tensor = torch.ops.aten.gelu_(self(rows))
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +179,16 @@ def fold_weight_norm(weights: NetworkWeights) -> Tensor:
     return weights["weight"]
 
 
+def pack_spectral(weight: Tensor, bias: Tensor, groups: int) -> SpectralSliding:
+    """Transform the weight (D, D / groups, kernel) of a grouped convolution."""
+    channels, size, kernel = weight.shape
+    length = 2 * kernel
+    spectrum = torch.fft.rfft(weight, length).conj().view(groups, channels // groups, size, -1)
+    # (G, out, in, Q) to (Q x G, in, out)
+    packed = spectrum.permute(3, 0, 2, 1).reshape(-1, size, channels // groups).resolve_conj()
+    return SpectralSliding(packed.contiguous(), length, kernel, bias, groups)
+
+
 def _pack_one(
     weight: Tensor, bias: Tensor, positions: Positions, wanted: torch.dtype
 ) -> PositionalConvolution:
@@ -152,6 +198,8 @@ def _pack_one(
     weight, bias = weight.detach().to(dtype).contiguous(), bias.detach().to(dtype).contiguous()
     if not can_fuse(dtype):
         return PositionalConvolution(PlainSliding(weight, bias, groups), kernel, norm, dtype)
+    if dtype == torch.float32 and kernel >= SPECTRAL_FROM_KERNEL and not prefers_fused():
+        return PositionalConvolution(pack_spectral(weight, bias, groups), kernel, norm, dtype)
     image = weight[:, :, None, :].contiguous()
     packed = {
         length: torch.ops.mkldnn._reorder_convolution_weight(

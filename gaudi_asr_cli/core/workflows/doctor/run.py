@@ -96,6 +96,9 @@ def examine_devices() -> Iterator[DoctorFinding]:
         yield _examine_device(name, spec)
         if spec.describe is not None:
             yield DoctorFinding("devices", f"{name} features", State.works, spec.describe())
+        if spec.explain_dtype is not None:
+            detail = f"--dtype auto is {spec.explain_dtype()}"
+            yield DoctorFinding("devices", f"{name} dtype", State.works, detail)
 
 
 def _examine_device(name: str, spec: DeviceSpec) -> DoctorFinding:
