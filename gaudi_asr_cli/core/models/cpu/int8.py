@@ -49,14 +49,11 @@ class Int8Weight:
         zero: int,
         bias: Tensor | None,
         dtype: torch.dtype,
-        *,
-        gelu: bool = False,
     ) -> Tensor:
         """Return rows (F, O) in `dtype` for rows uint8 (F, I) that mean (step - zero) x scale."""
-        activation, algorithm = ("gelu", "none") if gelu else ("none", "")
         product: Tensor = torch.ops.onednn.qlinear_pointwise(
             steps, scale, zero, self.packed, self.scales, self.zeros, bias, 1.0, 0, dtype,
-            activation, [], algorithm,
+            "none", [], "",
         )  # fmt: skip
         return product
 

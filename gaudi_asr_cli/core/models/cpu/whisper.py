@@ -53,6 +53,9 @@ class WhisperEncoder:
         return self.norm(frames)
 
 
+ALIGNED_ROWS = 32
+"""Rows, to a multiple of which tokens are padded for their alignment."""
+
 CrossAttentionKV = list["Tensor"]
 """Cross-attention keys and values (2, H, F, S) of an utterance, one tensor per decoder layer."""
 
@@ -126,11 +129,15 @@ class WhisperDecoder:
             heads: The heads (A,) that align.
             text: The T rows whose logits are needed.
         """
-        kv_cache = self.allocate([encoded], tokens.shape[1])
+        length = tokens.shape[1]
+        # oneDNN makes kernels of each number of rows that it meets, and keeps a thousand.
+        padding = min(-length % ALIGNED_ROWS, len(self.embed_positions) - length)
+        tokens = functional.pad(tokens, (0, padding))
+        kv_cache = self.allocate([encoded], length + padding)
         scores: list[Tensor] = []
-        hidden = self._run(tokens, kv_cache, scores)[0, text]  # (T, D)
-        aligned = torch.stack([scores[layer][head] for layer, head in heads])
-        return aligned, self.head(self.norm(hidden.contiguous()))
+        hidden = self.norm(self._run(tokens, kv_cache, scores)[0])  # (L, D)
+        aligned = torch.stack([scores[layer][head, :length] for layer, head in heads])
+        return aligned, self.head(hidden)[text]
 
     def _run(self, tokens: Tensor, kv_cache: KVCache, scores: list[Tensor] | None = None) -> Tensor:
         """Return states (B, L, D) of tokens (B, L), and append these to the cache.
