@@ -506,9 +506,8 @@ class TranscriptionService:
                 )
                 await asyncio.to_thread(_await_opened, worker.process)
             except AsrError as error:
-                if self._closed:
-                    return
-                self._observer.worker_ended(name, error.message)
+                if not self._closed:
+                    self._observer.worker_ended(name, error.message)
                 worker.fail_all(error)
                 self._note_load(worker)
                 worker.failures += 1
