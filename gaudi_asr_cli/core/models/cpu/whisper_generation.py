@@ -151,9 +151,14 @@ class CpuWhisper:
     def encode(self, windows: Tensor) -> list[CrossAttentionKV]:
         """Return the cross-attention keys and values of each log-mel window of (B, M, 3000).
 
-        A window per thread is fastest: threads that share a window synchronise at every layer.
+        A window per thread is fastest: threads that share a window synchronise at every layer. They
+        share those that would leave half of them idle.
         """
-        return map_on_threads(self._encode_one, windows)
+        rest = len(windows) % torch.get_num_threads()
+        shared = rest if rest <= torch.get_num_threads() / 2 else 0
+        whole = len(windows) - shared
+        encoded = map_on_threads(self._encode_one, windows[:whole])
+        return [*encoded, *(self._encode_one(window) for window in windows[whole:])]
 
     def _encode_one(self, window: Tensor) -> CrossAttentionKV:
         return self.decoder.project_cross_attention(self.encoder(window))
