@@ -9,6 +9,7 @@ from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
+from gaudi_asr_cli.core.models.threads import threads
 
 CPU = CpuDevice(frozenset(), "a test's CPU")
 LENGTHS = (32_000, 20_003, 9_600, 700, 25_000, 14_000, 3_000)
@@ -38,6 +39,20 @@ def test_the_logits_of_the_first_step_match_transformers(model, packed):
 
     expected = model.network(**inputs, decoder_input_ids=prompt).logits[:, -1]
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("windows", [1, 5, 7])
+def test_windows_are_encoded_in_order_on_any_number_of_threads(model, packed, count, windows):
+    features = model.frontend.prepare(make_batch(LENGTHS[:windows]))["input_features"]
+    with threads(1):
+        one_by_one = packed.encode(features)
+
+    with threads(count):
+        together = packed.encode(features)
+        assert torch.get_num_threads() == count
+
+    torch.testing.assert_close(together, one_by_one, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("times", [False, True])
