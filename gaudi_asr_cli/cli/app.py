@@ -9,7 +9,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from types import FrameType, TracebackType
 from typing import Annotated, Any
 
@@ -78,6 +78,8 @@ SPIN_COUNT = "3000"
 hundred times as long, made a command four times slower beside other programs (docs/log.md)."""
 FAILED = 1
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+REPEAT_S = 0.01
+"""Time until a signal is sent again whose exception Python discarded."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -168,6 +170,8 @@ def _prepare_process() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     sys.excepthook = _show_bug
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _repeat_signal
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     if threading.current_thread() is threading.main_thread():
@@ -198,3 +202,23 @@ def quiet_environment(*, terminal: bool) -> dict[str, str]:
 def _stop(number: int, frame: FrameType | None) -> None:
     """Exit by an exception, so that files are closed and workers joined."""
     raise SystemExit(TERMINATED)
+
+
+def _repeat_signal(discarded: sys.UnraisableHookArgs) -> None:
+    """Send a signal again whose exception was raised in a finalizer, where Python discards it.
+
+    Weakref callbacks of a garbage collection are such places: after one of a large model the first
+    bytecode, at which Python handles the signals that have arrived meanwhile, is theirs.
+    """
+    error = discarded.exc_value
+    if isinstance(error, KeyboardInterrupt):
+        number = signal.SIGINT
+    elif isinstance(error, SystemExit) and error.code == TERMINATED:
+        number = signal.SIGTERM
+    else:
+        sys.__unraisablehook__(discarded)
+        return
+    again = threading.Timer(REPEAT_S, os.kill, (os.getpid(), number))
+    again.daemon = True
+    with suppress(RuntimeError):  # The interpreter is ending.
+        again.start()

@@ -12,6 +12,31 @@ from helpers.run import clean_environment, run_here
 from gaudi_asr_cli.core.errors import DataError, StoppedError, UnreachableError
 from gaudi_asr_cli.core.workflows.doctor import run as doctor_module
 
+SIGNAL_IN_FINALIZER = """
+import signal, sys, time, weakref
+from gaudi_asr_cli.cli import app as module
+
+number, place = int(sys.argv[1]), sys.argv[2]
+
+class Held:
+    def __del__(self):
+        if place == "finalizer":
+            signal.raise_signal(number)
+
+def when_gone(_):
+    if place == "weakref callback":
+        signal.raise_signal(number)
+
+@module.app.command("wait")
+def wait() -> None:
+    held = Held()
+    seen = weakref.ref(held, when_gone)
+    del held
+    print("dropped", flush=True)
+    time.sleep(30)
+
+module.main(["wait"])
+"""
 WAIT = """
 import time
 from gaudi_asr_cli.cli import app as module
@@ -159,6 +184,42 @@ def test_a_signal_stops_cleanly(number, code):
     assert process.returncode == code
     assert out == "tidied\n"
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("place", ["finalizer", "weakref callback"])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_signal_that_comes_in_a_finalizer_stops_the_program(number, code, place):
+    process = subprocess.run(
+        [sys.executable, "-c", SIGNAL_IN_FINALIZER, str(int(number)), place],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+
+    assert process.returncode == code
+    assert process.stdout == "dropped\n"
+    assert "Traceback" not in process.stderr
+
+
+def test_other_errors_of_a_finalizer_are_shown():
+    script = SIGNAL_IN_FINALIZER.replace("signal.raise_signal(number)", "1 / 0")
+    script = script.replace("time.sleep(30)", "pass")
+    process = subprocess.run(
+        [sys.executable, "-c", script, "0", "finalizer"],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert process.returncode == 0
+    assert "ZeroDivisionError" in process.stderr
 
 
 def test_a_reader_that_leaves_early_is_no_error():

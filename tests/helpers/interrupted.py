@@ -38,6 +38,7 @@ from safetensors.numpy import load_file  # noqa: E402
 
 ORPHANS_END_S = 10.0
 POLL_S = 0.03
+TRACEBACK_SHOWN = 1500
 RUN_LIMIT_S = 300.0
 FIRST_MOMENT = (0.03, 0.4)
 """Share of a run's CPU time from which it is interrupted; ranks need most of theirs for imports."""
@@ -255,8 +256,9 @@ class Case:
         wrong = [f"processes {orphans} outlived it"] if orphans else []
         if not self.to_child and code not in CODES[self.sent]:
             wrong.append(f"exit code {code}")
-        if "Traceback" in self.log.read_text(errors="replace"):
-            wrong.append("a traceback")
+        _, found, after = self.log.read_text(errors="replace").partition("Traceback")
+        if found:
+            wrong.append(f"a traceback: {after[:TRACEBACK_SHOWN]}")
         return wrong
 
     def resume(self, bench: Bench) -> list[str]:
