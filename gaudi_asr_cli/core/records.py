@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -226,11 +226,13 @@ class Hypothesis:
 class Generated:
     """Output of a seq2seq model for a batch: one hypothesis in `rows` for each utterance.
 
-    `first_token_s` is the time from the start of the encoder to the first token, where measured.
+    `first_token_s` is the time from the start of the encoder to the first token, where measured;
+    `encoded` is what the encoder returned for each row, where the model can generate from it again.
     """
 
     rows: tuple[Hypothesis, ...]
     first_token_s: float | None = field(default=None, compare=False)
+    encoded: tuple[Any, ...] = field(default=(), compare=False, repr=False)
 
     def is_finite(self, row: int) -> bool:
         """Return whether the logits of a row were finite."""

@@ -53,17 +53,21 @@ class EmissionCall:
 
 @dataclass(frozen=True, slots=True)
 class GenerationCall:
-    """Asks for the hypotheses of windows, inputs (R, ...) of R rows of `window_s` seconds."""
+    """Asks for the hypotheses of windows, inputs (R, ...) of R rows of `window_s` seconds.
+
+    `encoded` are the R rows of an earlier output for these inputs, or there are none.
+    """
 
     inputs: Mapping[str, Tensor]
     generation_config: Generation
     frames: Sequence[int] | None
     window_s: float
+    encoded: Sequence[Any] = ()
 
     @property
     def key(self) -> Hashable:
         shapes = tuple((name, one.shape[1:]) for name, one in self.inputs.items())
-        return self.generation_config, self.frames is None, shapes
+        return self.generation_config, self.frames is None, bool(self.encoded), shapes
 
     @property
     def rows(self) -> int:
@@ -204,9 +208,11 @@ class QueuedGenerator:
     ) -> Generated:
         """Generate each attempt of the fallback in a call of its own.
 
-        A text that fails six times would otherwise keep all others waiting.
+        A text that fails six times would otherwise keep all others waiting. What the encoder
+        returned for the first attempt is used for the others.
         """
         fallback = generation_config.fallback
+        encoded: dict[int, Any] = {}
 
         def attempt(rows: Sequence[int], temperature: float) -> tuple[Hypothesis, ...]:
             chosen = list(rows)
@@ -215,8 +221,11 @@ class QueuedGenerator:
                 replace(generation_config, fallback=replace(fallback, temperatures=(temperature,))),
                 None if frames is None else [frames[row] for row in chosen],
                 self.window_s,
+                [encoded[row] for row in chosen if row in encoded],
             )
             output: Generated = self.queue.run(call)
+            if output.encoded:
+                encoded.update(zip(chosen, output.encoded, strict=True))
             return output.rows
 
         count = len(next(iter(inputs.values())))
@@ -290,6 +299,7 @@ def split_rows(output: Generated, calls: Sequence[GenerationCall]) -> list[Gener
     """Return the part of each call of the output of their batch."""
     parts, first = [], 0
     for call in calls:
-        parts.append(replace(output, rows=output.rows[first : first + call.rows]))
+        rows = slice(first, first + call.rows)
+        parts.append(replace(output, rows=output.rows[rows], encoded=output.encoded[rows]))
         first += call.rows
     return parts

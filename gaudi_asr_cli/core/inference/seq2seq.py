@@ -383,8 +383,13 @@ class Seq2SeqRecognizer:
 
     def run_calls(self, calls: Sequence[NetworkCall]) -> list[Generated]:
         windows = [call for call in calls if isinstance(call, GenerationCall)]
+        encoded = [one for call in windows for one in call.encoded]
         inputs, frames = join_windows_of(windows, count_rows(windows, self.batching))
-        output = self.model.generate_from(inputs, windows[0].generation_config, frames)
+        config = windows[0].generation_config
+        if encoded and isinstance(self.model, CpuWhisper):
+            output = self.model.generate_encoded(encoded, config, frames)
+        else:
+            output = self.model.generate_from(inputs, config, frames)
         return split_rows(output, windows)
 
     def pipeline_arguments(self, scratch: Path) -> PipelineArguments:

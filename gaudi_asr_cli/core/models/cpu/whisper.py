@@ -1,8 +1,8 @@
 """Whisper's network rewritten for the CPU: encoder, and a decoder with a preallocated KV cache.
 
 A decoding step in transformers is dominated by Python overhead and by matrix products that are not
-prepacked. Here cross-attention keys and values are computed once per utterance, self-attention
-writes to a preallocated cache, and every weight is prepacked.
+prepacked. Here cross-attention reads the frames of the encoder, which are packed once per utterance,
+self-attention writes to a preallocated cache, and every weight is prepacked.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from gaudi_asr_cli.core.models.cpu.attention import (
-    Attention,
-    concatenate,
-    pack_attention,
-    scale_of,
-)
+from gaudi_asr_cli.core.models.cpu.attention import Attention, pack_attention
 from gaudi_asr_cli.core.models.cpu.convolution import Norm, pack_norm
+from gaudi_asr_cli.core.models.cpu.cross_attention import (
+    CrossAttention,
+    EncodedWindow,
+    pack_cross_attention,
+)
 from gaudi_asr_cli.core.models.cpu.encoder import Layer
 from gaudi_asr_cli.core.models.cpu.greedy_head import GreedyHead, pack_greedy_head
 from gaudi_asr_cli.core.models.cpu.linear import Linear, LinearMaker, linear_maker, pack_linear
@@ -56,9 +56,6 @@ class WhisperEncoder:
 ALIGNED_ROWS = 32
 """Rows, to a multiple of which tokens are padded for their alignment."""
 
-CrossAttentionKV = list["Tensor"]
-"""Cross-attention keys and values (2, H, F, S) of an utterance, one tensor per decoder layer."""
-
 
 @dataclass(frozen=True, slots=True)
 class WhisperDecoderLayer:
@@ -66,10 +63,7 @@ class WhisperDecoderLayer:
 
     self_attn: Attention
     self_attn_norm: Norm
-    cross_query: Linear
-    cross_kv: Linear
-    cross_out: Linear
-    cross_attn_norm: Norm
+    cross_attn: CrossAttention
     fc1: Linear
     fc2: Linear
     final_norm: Norm
@@ -90,25 +84,13 @@ class WhisperDecoder:
     head: Linear
     greedy_head: GreedyHead | None
 
-    def project_cross_attention(self, frames: Tensor) -> CrossAttentionKV:
-        """Return the cross-attention keys and values of the encoder output (F, D)."""
-        return [
-            # (F, 2 D) to (2, H, F, S)
-            layer.cross_kv(frames).view(len(frames), 2, layer.heads, -1).permute(1, 2, 0, 3)
-            for layer in self.layers
-        ]
-
-    def allocate(self, encoded: Sequence[CrossAttentionKV], max_length: int) -> KVCache:
+    def allocate(self, windows: Sequence[EncodedWindow], max_length: int) -> KVCache:
         """Allocate a cache for up to `max_length` tokens of each encoded utterance."""
-        batch_size = len(encoded)
-        cross_keys, cross_values, self_attn = [], [], []
-        for index, layer in enumerate(self.layers):
+        self_attn = []
+        for layer in self.layers:
             head_size = self.embed_tokens.shape[1] // layer.heads
-            cross_keys.append(torch.stack([kv[index][0] for kv in encoded]))
-            cross_values.append(torch.stack([kv[index][1] for kv in encoded]))
-            shape = (2, batch_size, layer.heads, max_length, head_size)
-            self_attn.append(torch.empty(shape))
-        return KVCache(cross_keys, cross_values, self_attn)
+            self_attn.append(torch.empty(2, len(windows), layer.heads, max_length, head_size))
+        return KVCache(list(windows), self_attn)
 
     def step(self, tokens: Tensor, kv_cache: KVCache) -> Tensor:
         """Return normalised states (B, L, D) of tokens (B, L), and append these to the cache."""
@@ -119,13 +101,13 @@ class WhisperDecoder:
         return self.head(states.contiguous()).float()
 
     def align(
-        self, tokens: Tensor, encoded: CrossAttentionKV, heads: Sequence[HeadIndex], text: slice
+        self, tokens: Tensor, window: EncodedWindow, heads: Sequence[HeadIndex], text: slice
     ) -> tuple[Tensor, Tensor]:
         """Return scores (A, L, F) of the alignment heads and logits (T, V) for tokens (1, L).
 
         Args:
             tokens: Prompt and text.
-            encoded: What the encoder and `project_cross_attention` returned for the audio.
+            window: The encoded audio.
             heads: The heads (A,) that align.
             text: The T rows whose logits are needed.
         """
@@ -133,7 +115,7 @@ class WhisperDecoder:
         # oneDNN makes kernels of each number of rows that it meets, and keeps a thousand.
         padding = min(-length % ALIGNED_ROWS, len(self.embed_positions) - length)
         tokens = functional.pad(tokens, (0, padding))
-        kv_cache = self.allocate([encoded], length + padding)
+        kv_cache = self.allocate([window], length + padding)
         scores: list[Tensor] = []
         hidden = self.norm(self._run(tokens, kv_cache, scores)[0])  # (L, D)
         aligned = torch.stack([scores[layer][head, :length] for layer, head in heads])
@@ -150,8 +132,7 @@ class WhisperDecoder:
         hidden = hidden.view(batch_size * length, -1)
         for index, layer in enumerate(self.layers):
             hidden = _self_attend(layer, hidden, kv_cache.self_attn[index], positions)
-            cross_kv = (kv_cache.cross_keys[index], kv_cache.cross_values[index])
-            hidden = _cross_attend(layer, hidden, cross_kv, scores)
+            hidden = layer.cross_attn(hidden, kv_cache.windows, scores)
             hidden = layer.fc2.add(layer.fc1.gelu(layer.final_norm(hidden)), hidden)
         kv_cache.length += length
         return hidden.view(batch_size, length, -1)
@@ -159,23 +140,27 @@ class WhisperDecoder:
 
 @dataclass
 class KVCache:
-    """Keys and values of a batch, one tensor per decoder layer.
+    """What a batch attends to: an encoded window per row, and its tokens so far.
 
-    `cross_keys` and `cross_values` (B, H, F, S) are fixed; `self_attn` (2, B, H, max_length, S) is
-    filled up to `length` tokens, in float32: for small products of ever other lengths in bf16
-    oneDNN makes a kernel of each, which takes longer than the product.
+    `self_attn` has keys and values (2, B, H, max_length, S) of each decoder layer, filled up to
+    `length` tokens, in float32: for small products of ever other lengths in bf16 oneDNN makes a
+    kernel of each, which takes longer than the product.
     """
 
-    cross_keys: list[Tensor]
-    cross_values: list[Tensor]
+    windows: list[EncodedWindow]
     self_attn: list[Tensor]
     length: int = 0
 
-    def select_rows(self, rows: Tensor) -> None:
+    def select_rows(self, rows: Sequence[int]) -> None:
         """Keep only these rows of the batch."""
-        self.cross_keys = [keys[rows] for keys in self.cross_keys]
-        self.cross_values = [values[rows] for values in self.cross_values]
-        self.self_attn = [kv[:, rows] for kv in self.self_attn]
+        self.windows = [self.windows[row] for row in rows]
+        self.self_attn = [self._select(kv, rows) for kv in self.self_attn]
+
+    def _select(self, kv: Tensor, rows: Sequence[int]) -> Tensor:
+        selected = kv.new_empty(2, len(rows), *kv.shape[2:])
+        filled = (slice(None), slice(None), slice(None), slice(self.length))
+        selected[filled] = kv[filled][:, rows]
+        return selected
 
 
 def _self_attend(
@@ -197,27 +182,6 @@ def _self_attend(
     context = torch.bmm(torch.softmax(scores, -1), values).view(batch_size, heads, length, size)
     context = context.transpose(1, 2).reshape(hidden.shape).to(hidden.dtype)
     return layer.self_attn.out.add(context, hidden)
-
-
-def _cross_attend(
-    layer: WhisperDecoderLayer,
-    hidden: Tensor,
-    cross_kv: tuple[Tensor, Tensor],
-    seen: list[Tensor] | None,
-) -> Tensor:
-    """Attend from hidden (B L, D) to the encoder's keys and values (B, H, F, S)."""
-    keys, values = cross_kv
-    batch_size, heads, frames, size = keys.shape
-    query = layer.cross_query(layer.cross_attn_norm(hidden))
-    query = query.view(batch_size, -1, heads, size).transpose(1, 2)  # (B, H, L, S)
-    # Three-dimensional products: torch's fused attention is ten times slower for a single query.
-    flat = query.reshape(batch_size * heads, -1, size)
-    scores = torch.bmm(flat, keys.view(batch_size * heads, frames, size).transpose(1, 2))
-    if seen is not None:
-        seen.append(scores)
-    context = torch.bmm(torch.softmax(scores, -1), values.view(batch_size * heads, frames, size))
-    context = context.view(batch_size, heads, -1, size).transpose(1, 2)  # (B, L, H, S)
-    return layer.cross_out.add(context.reshape(hidden.shape), hidden)
 
 
 def pack_network(
@@ -284,15 +248,11 @@ def _pack_encoder_layer(
 def _pack_decoder_layer(
     layer: NetworkWeights, heads: int, make: LinearMaker, dtype: torch.dtype
 ) -> WhisperDecoderLayer:
-    cross = layer.below("encoder_attn")
-    query, scale = cross.below("q_proj"), scale_of(cross, heads)
+    cross, cross_norm = layer.below("encoder_attn"), layer.below("encoder_attn_layer_norm")
     return WhisperDecoderLayer(
         self_attn=pack_attention(layer.below("self_attn"), heads, make, None),
         self_attn_norm=pack_norm(layer.below("self_attn_layer_norm"), dtype),
-        cross_query=make(query["weight"].detach() * scale, query["bias"].detach() * scale),
-        cross_kv=make(*concatenate(cross, {"k_proj": 1.0, "v_proj": 1.0})),
-        cross_out=pack_linear(cross.below("out_proj"), make),
-        cross_attn_norm=pack_norm(layer.below("encoder_attn_layer_norm"), dtype),
+        cross_attn=pack_cross_attention(cross, cross_norm, heads, make, dtype),
         fc1=pack_linear(layer.below("fc1"), make),
         fc2=pack_linear(layer.below("fc2"), make),
         final_norm=pack_norm(layer.below("final_layer_norm"), dtype),

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from gaudi_asr_cli.core.devices.base import Device, torch_dtype
+from gaudi_asr_cli.core.models.cpu.cross_attention import EncodedWindow, pack_window
+from gaudi_asr_cli.core.models.cpu.linear import LinearMaker, linear_maker
 from gaudi_asr_cli.core.models.cpu.whisper import (
-    CrossAttentionKV,
     KVCache,
     WhisperDecoder,
     WhisperEncoder,
@@ -85,6 +86,7 @@ class CpuWhisper:
     model: Seq2SeqModel
     encoder: WhisperEncoder
     decoder: WhisperDecoder
+    make_linear: LinearMaker
 
     @property
     def name(self) -> str:
@@ -129,6 +131,17 @@ class CpuWhisper:
             return self.model.generate_from(inputs, generation_config, frames)
         with torch.inference_mode():
             encoded = self.encode(inputs["input_features"])
+        return self.generate_encoded(encoded, generation_config, frames)
+
+    def generate_encoded(
+        self,
+        encoded: Sequence[EncodedWindow],
+        generation_config: Generation,
+        frames: Sequence[int] | None = None,
+    ) -> Generated:
+        """Decode windows that are encoded: those of `Generated.encoded`, for another attempt."""
+        resolved = resolve_generation(generation_config, self.settings, self.name)
+        with torch.inference_mode():
             groups = group_rows(encoded, torch.get_num_threads())
             alone = len(groups) == 1 and self.decoder.embed_tokens.shape[1] <= NARROW
             with threads(1 if alone else torch.get_num_threads()):
@@ -137,19 +150,20 @@ class CpuWhisper:
             if frames is not None:
                 hypotheses = self._time_words(hypotheses, encoded, resolved, frames)
         pairs = zip(hypotheses, encoded, strict=True)
-        rows = tuple(replace(row, finite=are_finite(kv)) for row, kv in pairs)
-        return Generated(rows, min((one for _, one in generated if one is not None), default=None))
+        rows = tuple(replace(row, finite=window.is_finite()) for row, window in pairs)
+        first_token_s = min((one for _, one in generated if one is not None), default=None)
+        return Generated(rows, first_token_s, tuple(encoded))
 
     def _generate(
-        self, resolved: Generation, encoded: list[CrossAttentionKV]
+        self, resolved: Generation, encoded: list[EncodedWindow]
     ) -> tuple[list[Hypothesis], float | None]:
         """Return the hypotheses of encoded rows, and the seconds to the first token."""
         attempts = _Attempts(self, encoded, resolved)
         hypotheses = generate_with_fallback(attempts, len(encoded), resolved.fallback)
         return hypotheses, attempts.first_token.seconds
 
-    def encode(self, windows: Tensor) -> list[CrossAttentionKV]:
-        """Return the cross-attention keys and values of each log-mel window of (B, M, 3000).
+    def encode(self, windows: Tensor) -> list[EncodedWindow]:
+        """Encode each log-mel window of (B, M, 3000).
 
         A window per thread is fastest: threads that share a window synchronise at every layer. They
         share those that would leave half of them idle.
@@ -160,13 +174,13 @@ class CpuWhisper:
         encoded = map_on_threads(self._encode_one, windows[:whole])
         return [*encoded, *(self._encode_one(window) for window in windows[whole:])]
 
-    def _encode_one(self, window: Tensor) -> CrossAttentionKV:
-        return self.decoder.project_cross_attention(self.encoder(window))
+    def _encode_one(self, window: Tensor) -> EncodedWindow:
+        return pack_window(self.encoder(window), self.make_linear)
 
     def _time_words(
         self,
         hypotheses: Sequence[Hypothesis],
-        encoded: Sequence[CrossAttentionKV],
+        encoded: Sequence[EncodedWindow],
         resolved: Generation,
         frames: Sequence[int],
     ) -> list[Hypothesis]:
@@ -186,7 +200,7 @@ class _Attempts:
     """Generates rows of a batch that is encoded, as often as fallback asks for."""
 
     def __init__(
-        self, whisper: CpuWhisper, encoded: list[CrossAttentionKV], generation_config: Generation
+        self, whisper: CpuWhisper, encoded: list[EncodedWindow], generation_config: Generation
     ) -> None:
         self.encoded = encoded
         self.first_token = FirstToken()
@@ -246,7 +260,7 @@ class _Attempts:
             if 2 * int(active.sum()) <= len(rows):
                 ended, kept = (torch.nonzero(mask)[:, 0] for mask in (~active, active))
                 finished |= dict(zip(rows[ended].tolist(), tokens[ended].tolist(), strict=True))
-                kv_cache.select_rows(kept)
+                kv_cache.select_rows(kept.tolist())
                 tokens, rows = tokens[kept], rows[kept]
             states = self._decoder.step(tokens[:, -1:], kv_cache)[:, 0]
         finished |= dict(zip(rows.tolist(), tokens.tolist(), strict=True))
@@ -284,12 +298,12 @@ class _Attempts:
         return torch.cat([detected, after.expand(len(logits), -1)], dim=1)
 
 
-def group_rows(rows: list[_Item], count: int) -> list[list[_Item]]:
+def group_rows(rows: Sequence[_Item], count: int) -> list[list[_Item]]:
     """Split the rows of a batch into one group per thread, or into one if there are few."""
     if len(rows) <= count / 2:
-        return [rows]
+        return [list(rows)]
     size = -(-len(rows) // count)
-    return [rows[first : first + size] for first in range(0, len(rows), size)]
+    return [list(rows[first : first + size]) for first in range(0, len(rows), size)]
 
 
 def map_on_threads(compute: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
@@ -311,12 +325,6 @@ def map_on_threads(compute: Callable[[_Item], _Result], items: Iterable[_Item]) 
         return list(pool.map(compute_one, listed))
 
 
-def are_finite(encoded: CrossAttentionKV) -> bool:
-    """Return whether all keys and values are finite; half precision may overflow."""
-    # A sum is not finite if a value is not, and fifty times as fast as a test of each.
-    return all(bool(torch.isfinite(kv.sum())) for kv in encoded)
-
-
 def pack_whisper(model: Seq2SeqModel) -> CpuWhisper | None:
     """Build the optimised CPU version of a Whisper, or return None if it is not supported.
 
@@ -330,8 +338,9 @@ def pack_whisper(model: Seq2SeqModel) -> CpuWhisper | None:
         return None
     with torch.inference_mode():
         text_end = min(model.reader.end_ids)
-        encoder, decoder = pack_network(model.weights, layout, torch_dtype(model.dtype), text_end)
-    return CpuWhisper(model, encoder, decoder)
+        dtype = torch_dtype(model.dtype)
+        encoder, decoder = pack_network(model.weights, layout, dtype, text_end)
+    return CpuWhisper(model, encoder, decoder, linear_maker(dtype))
 
 
 def _is_plain(settings: Any) -> bool:
