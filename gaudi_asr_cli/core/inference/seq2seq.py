@@ -109,9 +109,11 @@ With timestamps and voice activity detection they are the same.
 """
 BATCH_SIZE = 8
 """Default number of utterances per batch: each generated token reads all weights only once."""
-PART_S = 160.0
-"""Seconds of the parts of long audio whose windows share batches. Half of that costs almost a point
-of WER (docs/log.md): a pause does not always end a sentence."""
+NARROW_BATCH_SIZE = 16
+"""The same of a narrow Whisper on a CPU, whose threads share the rows."""
+PART_S = 120.0
+"""Seconds of the parts of long audio whose windows share batches. Shorter ones cost words
+(docs/log.md): a pause does not always end a sentence."""
 WINDOW_UTTERANCE = Utterance("window", AudioSpan(Path()))
 
 
@@ -573,8 +575,10 @@ def _feature_extractor(frontend: Frontend | LogMel) -> Any:
 
 
 def plan_batching(model: Seq2SeqGenerator, batch_size: int | None) -> Batching:
-    """Plan batches of `batch_size` (None: `BATCH_SIZE`), or of 1 if padding changes the results."""
-    utterances = (batch_size or BATCH_SIZE) if model.padding_invariant else 1
+    """Plan batches of `batch_size` (None: the default), or of 1 if padding changes the results."""
+    is_narrow = isinstance(model, CpuWhisper) and model.is_narrow
+    default = NARROW_BATCH_SIZE if is_narrow else BATCH_SIZE
+    utterances = (batch_size or default) if model.padding_invariant else 1
     window_s = window_of(model)
     return Batching(
         edges_s=(window_s,),

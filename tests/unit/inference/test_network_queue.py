@@ -1,5 +1,6 @@
 """Batches of calls: their rows, padding, and what each call gets back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,13 +82,15 @@ def test_windows_of_several_calls_fill_a_batch_and_each_gets_its_own_back():
 
     inputs, frames = join_windows_of(calls, 5)
     rows = tuple(Hypothesis((number,), str(number)) for number in range(5))
-    parts = split_rows(Generated(rows), calls)
+    parts = split_rows(Generated(rows, encoded=(10, 11, 12, 13, 14)), calls)
 
     assert inputs["input_features"][:, 0, 0].tolist() == [2, 2, 1, 2, 2]
     assert frames == [20, 20, 10, 20, 20]
     assert [[row.text for row in part.rows] for part in parts] == [["0", "1"], ["2"]]
+    assert [part.encoded for part in parts] == [(10, 11), (12,)]
 
 
 def test_windows_share_a_batch_only_where_all_else_is_the_same():
     assert windows(1).key == windows(2).key
     assert windows(1).key != windows(1, timed=False).key
+    assert windows(1).key != replace(windows(1), encoded=[object()]).key

@@ -17,6 +17,7 @@ from gaudi_asr_cli.core.inference import long_form
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import batch_one, open_recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
+from gaudi_asr_cli.core.models.cpu.whisper_generation import CpuWhisper
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
 CPU = CpuDevice(frozenset(), "a test's CPU")
@@ -162,6 +163,44 @@ def test_streamed_features_equal_those_of_the_whole_audio(folder):
 def test_unknown_long_form_algorithm_is_an_error(folder):
     with pytest.raises(UsageError, match="no long-form algorithm 'backwards'"):
         open_recognizer(str(folder), CPU, replace(HINDI, long="backwards"))
+
+
+def test_queued_attempts_of_the_fallback_encode_a_window_once(folder, tmp_path, monkeypatch):
+    encoded = []
+    encode = CpuWhisper.encode
+
+    def count(self, windows):
+        encoded.append(len(windows))
+        return encode(self, windows)
+
+    monkeypatch.setattr(CpuWhisper, "encode", count)
+    # No text is as probable as that, so all attempts are made.
+    options = {"temperatures": (0.0, 0.4, 0.8), "logprob_threshold": -1e-6, "best_of": 2}
+    options |= {"no_speech_threshold": None, "vad": "off"}
+    utterances = write_noise(tmp_path, 0.7, 1.3, 0.9)
+    recognizer, expected = transcribe_all(folder, utterances, **options)
+    encoded.clear()
+    calls = []
+
+    class Queue:
+        def run(self, call):
+            calls.append(call)
+            return recognizer.run_calls([call])[0]
+
+    found = list(transcribe(recognizer.queued(Queue()), utterances))
+
+    assert [one.transcript for one in found] == [one.transcript for one in expected]
+    assert len(calls) > 2
+    assert sum(encoded) == len(utterances)
+
+
+@pytest.mark.parametrize(("width", "given", "rows"), [(16, None, 16), (16, 3, 3), (1024, None, 8)])
+def test_a_narrow_whisper_has_larger_batches(tmp_path, width, given, rows):
+    folder = save_tiny_whisper(tmp_path, d_model=width)
+
+    recognizer = open_recognizer(str(folder), CPU, replace(HINDI, batch_size=given))
+
+    assert recognizer.batching.utterances == rows
 
 
 def test_with_fallback_zeros_follow_the_audio_as_in_openai_whisper(folder):

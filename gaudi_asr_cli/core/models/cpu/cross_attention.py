@@ -132,7 +132,11 @@ class CrossAttention:
 
 
 def pack_cross_attention(
-    attention: NetworkWeights, norm: NetworkWeights, heads: int, make: LinearMaker, dtype: torch.dtype
+    attention: NetworkWeights,
+    norm: NetworkWeights,
+    heads: int,
+    make: LinearMaker,
+    dtype: torch.dtype,
 ) -> CrossAttention:
     """Pack the cross-attention of a layer from its weights and those of the norm before it."""
     scale = scale_of(attention, heads)

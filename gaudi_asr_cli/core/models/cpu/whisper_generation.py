@@ -116,6 +116,11 @@ class CpuWhisper:
     def padding_invariant(self) -> bool:
         return True
 
+    @property
+    def is_narrow(self) -> bool:
+        """Return whether a group of rows is decoded on one thread."""
+        return self.decoder.embed_tokens.shape[1] <= NARROW
+
     def encode_text(self, text: str) -> tuple[int, ...]:
         return self.model.encode_text(text)
 
@@ -143,7 +148,7 @@ class CpuWhisper:
         resolved = resolve_generation(generation_config, self.settings, self.name)
         with torch.inference_mode():
             groups = group_rows(encoded, torch.get_num_threads())
-            alone = len(groups) == 1 and self.decoder.embed_tokens.shape[1] <= NARROW
+            alone = len(groups) == 1 and self.is_narrow
             with threads(1 if alone else torch.get_num_threads()):
                 generated = map_on_threads(partial(self._generate, resolved), groups)
             hypotheses = [row for rows, _ in generated for row in rows]
