@@ -1,8 +1,8 @@
 """Whisper's network rewritten for the CPU: encoder, and a decoder with a preallocated KV cache.
 
 A decoding step in transformers is dominated by Python overhead and by matrix products that are not
-prepacked. Here cross-attention reads the frames of the encoder, which are packed once per utterance,
-self-attention writes to a preallocated cache, and every weight is prepacked.
+prepacked. Here cross-attention reads the frames of the encoder, which are packed once per
+utterance, self-attention writes to a preallocated cache, and every weight is prepacked.
 """
 
 from __future__ import annotations
