@@ -227,7 +227,7 @@ class Generated:
     """Output of a seq2seq model for a batch: one hypothesis in `rows` for each utterance.
 
     `first_token_s` is the time from the start of the encoder to the first token, where measured;
-    `encoded` is what the encoder returned for each row, where the model can generate from it again.
+    `encoded` is what the encoder returned for each row, where it is kept for another attempt.
     """
 
     rows: tuple[Hypothesis, ...]

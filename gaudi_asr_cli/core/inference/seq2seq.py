@@ -110,7 +110,7 @@ With timestamps and voice activity detection they are the same.
 BATCH_SIZE = 8
 """Default number of utterances per batch: each generated token reads all weights only once."""
 NARROW_BATCH_SIZE = 16
-"""The same of a narrow Whisper on a CPU, whose threads share the rows."""
+"""Default number of utterances per batch of a narrow Whisper on a CPU, whose threads share them."""
 PART_S = 120.0
 """Seconds of the parts of long audio whose windows share batches. Shorter ones cost words
 (docs/log.md): a pause does not always end a sentence."""
@@ -385,14 +385,14 @@ class Seq2SeqRecognizer:
 
     def run_calls(self, calls: Sequence[NetworkCall]) -> list[Generated]:
         windows = [call for call in calls if isinstance(call, GenerationCall)]
-        encoded = [one for call in windows for one in call.encoded]
         inputs, frames = join_windows_of(windows, count_rows(windows, self.batching))
         config = windows[0].generation_config
-        if encoded and isinstance(self.model, CpuWhisper):
-            output = self.model.generate_encoded(encoded, config, frames)
-        else:
-            output = self.model.generate_from(inputs, config, frames)
-        return split_rows(output, windows)
+        if not isinstance(self.model, CpuWhisper) or not self.model.decodes(config):
+            return split_rows(self.model.generate_from(inputs, config, frames), windows)
+        encoded = [one for call in windows for one in call.encoded]
+        encoded = encoded or self.model.encode(inputs["input_features"])
+        output = self.model.generate_encoded(encoded, config, frames)
+        return split_rows(replace(output, encoded=tuple(encoded)), windows)
 
     def pipeline_arguments(self, scratch: Path) -> PipelineArguments:
         model = self.model

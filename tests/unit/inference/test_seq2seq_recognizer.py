@@ -194,7 +194,9 @@ def test_queued_attempts_of_the_fallback_encode_a_window_once(folder, tmp_path, 
     assert sum(encoded) == len(utterances)
 
 
-@pytest.mark.parametrize(("width", "given", "rows"), [(16, None, 16), (16, 3, 3), (1024, None, 8)])
+@pytest.mark.parametrize(
+    ("width", "given", "rows"), [(16, None, 16), (16, 3, 3), (512, None, 16), (520, None, 8)]
+)
 def test_a_narrow_whisper_has_larger_batches(tmp_path, width, given, rows):
     folder = save_tiny_whisper(tmp_path, d_model=width)
 

@@ -1,4 +1,5 @@
 import copy
+import time
 
 import pytest
 import torch
@@ -84,6 +85,16 @@ def test_finished_rows_are_removed_from_the_batch_and_returned_in_order(model, p
         assert len(lengths) > 1
     finally:
         network.generation_config.eos_token_id = settings.eos_token_id
+
+
+def test_the_time_to_the_first_token_includes_the_encoder(model, packed, monkeypatch):
+    inputs = model.frontend.prepare(make_batch(LENGTHS[:2]))
+    encode = type(packed).encode
+    monkeypatch.setattr(
+        type(packed), "encode", lambda self, windows: (time.sleep(0.2), encode(self, windows))[1]
+    )
+
+    assert packed.generate_from(inputs, Generation(language="en")).first_token_s > 0.2
 
 
 def test_beam_search_is_delegated_to_transformers(model, packed):

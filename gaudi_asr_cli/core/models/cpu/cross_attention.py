@@ -11,7 +11,7 @@ For many tokens at once it is cheaper to compute keys and values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -99,16 +99,13 @@ class CrossAttention:
         heads, width = queries.shape[1:]
         rows = queries.view(-1, width)  # (B L H, D)
         size = len(rows) // len(windows)
-        sums, first = [], 0
-        for _, group in groupby(windows, key=id):
-            same = list(group)
-            end = first + size * len(same)
-            scores = same[0].scores(rows[first:end])  # (b L H, F)
+        sums = []
+        for group, window in group_windows(windows):
+            scores = window.scores(rows[size * group.start : size * group.stop])  # (b L H, F)
             if seen is not None:
-                by_head = scores.view(len(same), -1, heads, scores.shape[1]).transpose(1, 2)
+                by_head = scores.view(len(group), -1, heads, scores.shape[1]).transpose(1, 2)
                 seen.append(by_head.flatten(0, 1))
-            sums.append(same[0].context(torch.softmax(scores, -1)))
-            first = end
+            sums.append(window.context(torch.softmax(scores, -1)))
         return (torch.cat(sums) if len(sums) > 1 else sums[0]).view(queries.shape)
 
     def _attend_projected(
@@ -116,19 +113,32 @@ class CrossAttention:
     ) -> Tensor:
         """Return the context (H, B L, S) of queries (H, B L, S), by way of keys and values."""
         heads, _, width = self.key.shape
+        size = query.shape[1] // len(windows)
         contexts = []
-        for rows, window in zip(query.chunk(len(windows), dim=1), windows, strict=True):
+        for group, window in group_windows(windows):
+            rows = query[:, size * group.start : size * group.stop]  # (H, b L, S)
             keys, values = (
                 functional.linear(window.frames, weight.view(-1, width))
                 .view(len(window.frames), heads, -1)
                 .transpose(0, 1)
                 for weight in (self.key, self.value)
             )  # (H, F, S)
-            scores = torch.bmm(rows, keys.transpose(1, 2))  # (H, L, F)
+            scores = torch.bmm(rows, keys.transpose(1, 2))  # (H, b L, F)
             if seen is not None:
-                seen.append(scores)
+                by_row = scores.view(heads, len(group), -1, scores.shape[2]).transpose(0, 1)
+                seen.append(by_row.flatten(0, 1))
             contexts.append(torch.bmm(torch.softmax(scores, -1), values))
         return torch.cat(contexts, dim=1)
+
+
+def group_windows(windows: Sequence[EncodedWindow]) -> Iterator[tuple[range, EncodedWindow]]:
+    """Yield each window with the consecutive rows that attend to it, such as samples of a text."""
+    first = 0
+    for _, same in groupby(windows, key=id):
+        window, *others = same
+        group = range(first, first + 1 + len(others))
+        yield group, window
+        first = group.stop
 
 
 def pack_cross_attention(

@@ -154,13 +154,10 @@ class KVCache:
     def select_rows(self, rows: Sequence[int]) -> None:
         """Keep only these rows of the batch."""
         self.windows = [self.windows[row] for row in rows]
-        self.self_attn = [self._select(kv, rows) for kv in self.self_attn]
-
-    def _select(self, kv: Tensor, rows: Sequence[int]) -> Tensor:
-        selected = kv.new_empty(2, len(rows), *kv.shape[2:])
-        filled = (slice(None), slice(None), slice(None), slice(self.length))
-        selected[filled] = kv[filled][:, rows]
-        return selected
+        for layer, kv in enumerate(self.self_attn):
+            selected = kv.new_empty(2, len(rows), *kv.shape[2:])
+            selected[:, :, :, : self.length] = kv[:, rows, :, : self.length]
+            self.self_attn[layer] = selected
 
 
 def _self_attend(

@@ -6,6 +6,7 @@ are delegated to it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -118,7 +119,7 @@ class CpuWhisper:
 
     @property
     def is_narrow(self) -> bool:
-        """Return whether a group of rows is decoded on one thread."""
+        """Return whether the decoder is at most `NARROW` wide."""
         return self.decoder.embed_tokens.shape[1] <= NARROW
 
     def encode_text(self, text: str) -> tuple[int, ...]:
@@ -131,12 +132,18 @@ class CpuWhisper:
         frames: Sequence[int] | None = None,
     ) -> Generated:
         """Decode a batch of features. See `Seq2SeqModel.generate_from`."""
-        resolved = resolve_generation(generation_config, self.settings, self.name)
-        if not resolved.greedy:
+        if not self.decodes(generation_config):
             return self.model.generate_from(inputs, generation_config, frames)
-        with torch.inference_mode():
-            encoded = self.encode(inputs["input_features"])
-        return self.generate_encoded(encoded, generation_config, frames)
+        started_s = time.perf_counter()
+        encoded = self.encode(inputs["input_features"])
+        encoder_s = time.perf_counter() - started_s
+        generated = self.generate_encoded(encoded, generation_config, frames)
+        first_token_s = generated.first_token_s
+        return replace(generated, first_token_s=first_token_s and encoder_s + first_token_s)
+
+    def decodes(self, generation_config: Generation) -> bool:
+        """Return whether text is generated here: beam search is delegated to `model`."""
+        return resolve_generation(generation_config, self.settings, self.name).greedy
 
     def generate_encoded(
         self,
@@ -144,7 +151,10 @@ class CpuWhisper:
         generation_config: Generation,
         frames: Sequence[int] | None = None,
     ) -> Generated:
-        """Decode windows that are encoded: those of `Generated.encoded`, for another attempt."""
+        """Decode encoded windows, where `decodes` says so. See `generate_from`.
+
+        `first_token_s` of the output is without the encoder.
+        """
         resolved = resolve_generation(generation_config, self.settings, self.name)
         with torch.inference_mode():
             groups = group_rows(encoded, torch.get_num_threads())
@@ -157,7 +167,7 @@ class CpuWhisper:
         pairs = zip(hypotheses, encoded, strict=True)
         rows = tuple(replace(row, finite=window.is_finite()) for row, window in pairs)
         first_token_s = min((one for _, one in generated if one is not None), default=None)
-        return Generated(rows, first_token_s, tuple(encoded))
+        return Generated(rows, first_token_s)
 
     def _generate(
         self, resolved: Generation, encoded: list[EncodedWindow]
@@ -176,8 +186,9 @@ class CpuWhisper:
         rest = len(windows) % torch.get_num_threads()
         shared = rest if rest <= torch.get_num_threads() / 2 else 0
         whole = len(windows) - shared
-        encoded = map_on_threads(self._encode_one, windows[:whole])
-        return [*encoded, *(self._encode_one(window) for window in windows[whole:])]
+        with torch.inference_mode():
+            encoded = map_on_threads(self._encode_one, windows[:whole])
+            return [*encoded, *(self._encode_one(window) for window in windows[whole:])]
 
     def _encode_one(self, window: Tensor) -> EncodedWindow:
         return pack_window(self.encoder(window), self.make_linear)
