@@ -35,7 +35,7 @@ MOST_CPU_WORKERS = 4
 """Workers of a model on a CPU: more cores than these are for the threads of each."""
 MOST_SHARED_PARAMETERS = 100_000_000
 """Larger models have one worker on a CPU: the weights would be in memory several times."""
-MOST_CPU_ROWS = 4
+MOST_CPU_ROWS = 6
 """Rows of a batch where several workers share the requests: a batch of all that waits would leave
 the others idle, and what comes next would wait for longer."""
 SERVED_DURATIONS_S = tuple(range(1, 31))
