@@ -7,6 +7,7 @@ from helpers.tiny_models import make_batch
 from helpers.tiny_seq2seq import save_tiny_whisper
 
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
+from gaudi_asr_cli.core.models.cpu.linear import can_fuse
 from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
@@ -85,6 +86,22 @@ def test_finished_rows_are_removed_from_the_batch_and_returned_in_order(model, p
         assert len(lengths) > 1
     finally:
         network.generation_config.eos_token_id = settings.eos_token_id
+
+
+@pytest.mark.skipif(not can_fuse(torch.bfloat16), reason="no bf16 of oneDNN here")
+def test_a_token_in_bf16_does_not_depend_on_the_number_of_rows(tmp_path):
+    # Long products, which oneDNN may sum up in another order for a single row.
+    fields = {"d_model": 512, "decoder_ffn_dim": 2048, "decoder_layers": 1}
+    folder = save_tiny_whisper(tmp_path, **fields)
+    packed = pack_whisper(open_seq2seq_model(str(folder), device=CPU, dtype="bf16"))
+    (window,) = packed.encode(packed.frontend.prepare(make_batch([9_000]))["input_features"])
+    tokens = torch.arange(60)[:, None]
+
+    together = packed.decoder.step(tokens, packed.decoder.allocate([window] * 60, 1))
+
+    for token in range(60):
+        alone = packed.decoder.step(tokens[token, None], packed.decoder.allocate([window], 1))
+        torch.testing.assert_close(alone[0], together[token], rtol=0, atol=0)
 
 
 def test_the_time_to_the_first_token_includes_the_encoder(model, packed, monkeypatch):

@@ -53,6 +53,23 @@ def test_the_best_text_token_and_the_mass_are_those_of_the_exact_head(rows, shar
     assert ((reduced.mass - exact[:, :END].logsumexp(1)).abs() <= 3 * rounding).all()
 
 
+def test_a_row_does_not_depend_on_the_others_of_its_batch():
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(END + 100, SIZE, generator=generator).bfloat16()
+    # More equal tokens than candidates: the last rows leave doubt about which token is best.
+    weight[100:150] = weight[100]
+    states = 8 * weight[[5, 77, 1234, 100, 149]]
+    head, suppressed = make_head(weight), torch.tensor([7])
+
+    together = head(states, suppressed)
+    alone = [head(states[row : row + 1], suppressed) for row in range(5)]
+
+    assert together.best[:3].tolist() == [5, 77, 1234]
+    for name in ("best", "mass", "logits"):
+        rows = torch.cat([getattr(one, name) for one in alone])
+        torch.testing.assert_close(getattr(together, name), rows, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("end", [0, 8])
 def test_a_head_without_text_or_special_tokens_is_not_packed(end):
     weight = torch.zeros(8, SIZE).bfloat16()

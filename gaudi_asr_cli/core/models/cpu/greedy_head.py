@@ -82,13 +82,15 @@ class GreedyHead:
         exact = self._multiply(states, ids).masked_fill_(found == -torch.inf, -torch.inf)
         best, place = exact.max(1, keepdim=True)
         # The tokens that were not found are at most as probable as the last one that was.
-        if bool((found[:, -1:] + MARGIN * self._spread(states, scales) < best).all()):
-            logits.scatter_(1, ids, exact)
-            ids = ids.gather(1, place)
-        else:
-            logits = self.exact(states)[:, : self.end].float()
-            logits.index_fill_(1, suppressed, -torch.inf)
-            best, ids = logits.max(1, keepdim=True)
+        unsure = ~(found[:, -1:] + MARGIN * self._spread(states, scales) < best)[:, 0]
+        logits.scatter_(1, ids, exact)
+        ids = ids.gather(1, place)
+        if bool(unsure.any()):
+            # Only these rows: the logits are rounded otherwise, and a row depends on no other.
+            whole = self.exact(states[unsure])[:, : self.end].float()
+            whole.index_fill_(1, suppressed, -torch.inf)
+            logits[unsure] = whole
+            best[unsure], ids[unsure] = whole.max(1, keepdim=True)
         # Faster than `logsumexp`.
         mass = best - torch.softmax(logits, 1).gather(1, ids).log_()
         reduced = torch.cat([best, self.special(states).float()], dim=1)

@@ -133,7 +133,7 @@ class WhisperDecoder:
         for index, layer in enumerate(self.layers):
             hidden = _self_attend(layer, hidden, kv_cache.self_attn[index], positions)
             hidden = layer.cross_attn(hidden, kv_cache.windows, scores)
-            hidden = layer.fc2.add(layer.fc1.gelu(layer.final_norm(hidden)), hidden)
+            hidden = _feed_forward(layer, hidden)
         kv_cache.length += length
         return hidden.view(batch_size, length, -1)
 
@@ -179,6 +179,16 @@ def _self_attend(
     context = torch.bmm(torch.softmax(scores, -1), values).view(batch_size, heads, length, size)
     context = context.transpose(1, 2).reshape(hidden.shape).to(hidden.dtype)
     return layer.self_attn.out.add(context, hidden)
+
+
+def _feed_forward(layer: WhisperDecoderLayer, hidden: Tensor) -> Tensor:
+    """Apply the feed-forward to hidden (R, D).
+
+    oneDNN sums up the long products of a single row in another order. It is computed twice, so that
+    a text does not depend on the number of rows in its batch.
+    """
+    rows = hidden if len(hidden) > 1 else hidden.repeat(2, 1)
+    return layer.fc2.add(layer.fc1.gelu(layer.final_norm(rows)), rows)[: len(hidden)]
 
 
 def pack_network(
