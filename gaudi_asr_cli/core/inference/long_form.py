@@ -36,6 +36,8 @@ LONG_S = 600.0
 """Longer files are read in blocks; shorter ones (38 MB) are loaded whole, simpler and faster."""
 LONG_BLOCK_S = 120
 """Whole seconds, so that a block starts on a sample at any rate, before and after resampling."""
+PIECE_S = 10
+"""Features are computed of this much audio at once: their arrays fit the cache."""
 MARGIN_S = 1
 """Audio around a block that warms up filters and decoders; it is cut off again."""
 SAME_WORD_S = 0.05
@@ -86,13 +88,14 @@ class BlockCounter:
         self._silent: int | None = None
 
     def count(self, blocks: Iterable[LoadedAudio]) -> Iterator[Samples]:
-        """Yield the samples (T,) of each block."""
+        """Yield the samples (T,) of each block in pieces of up to `PIECE_S`."""
         for block in blocks:
             if self._silent is None and block.samples.any():
                 self._silent = self._samples + int((block.samples != 0).argmax())
             self._samples += len(block.samples)
             self.lost_s += block.lost_s
-            yield block.samples
+            for first in range(0, len(block.samples), PIECE_S * SAMPLE_RATE_HZ):
+                yield block.samples[first : first + PIECE_S * SAMPLE_RATE_HZ]
 
     @property
     def duration_s(self) -> float:

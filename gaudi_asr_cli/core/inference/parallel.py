@@ -7,14 +7,13 @@ On two cores that gains a few percent, on many cores it multiplies.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future
 from itertools import islice
 
 from gaudi_asr_cli.core.inference.prefetch import Clip
 from gaudi_asr_cli.core.inference.results import TimedResult
-from gaudi_asr_cli.core.models.threads import threads
+from gaudi_asr_cli.core.models.threads import single_threads
 
 
 def transcribe_in_parallel(
@@ -32,7 +31,7 @@ def transcribe_in_parallel(
     """
     remaining = iter(clips)
     pending: deque[Future[TimedResult]] = deque()
-    with _single_threads(parallel) as pool:
+    with single_threads(parallel) as pool:
         while group := list(islice(remaining, parallel)):
             if len(group) > parallel / 2 and not any(clip.is_long for clip in group):
                 pending.extend(pool.submit(transcribe_clip, clip) for clip in group)
@@ -45,17 +44,3 @@ def transcribe_in_parallel(
                 yield transcribe_clip(group.pop(0))
         while pending:
             yield pending.popleft().result()
-
-
-@contextmanager
-def _single_threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Open a pool whose threads each run torch on one thread; the caller's setting is kept."""
-    import torch
-
-    # A part of what the other threads set (MKL's) holds for all of them.
-    with threads(torch.get_num_threads()):
-        pool = ThreadPoolExecutor(count, "transcribe", initializer=lambda: torch.set_num_threads(1))
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)

@@ -352,7 +352,16 @@ class Seq2SeqRecognizer:
             self.batching.utterances or 1,
             self.batching.static_shapes,
             resolved.task is not None and resolved.language is None,
+            self._threads,
         )
+
+    @property
+    def _threads(self) -> int:
+        """Return the threads that may generate a batch each."""
+        import torch
+
+        own = isinstance(self.model, CpuWhisper) and self.model.decodes(self.generation_config)
+        return torch.get_num_threads() if own else 1
 
     @property
     def _is_sequential(self) -> bool:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
-from math import inf, isfinite
+from functools import partial
+from math import ceil, inf, isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +22,7 @@ from gaudi_asr_cli.core.inference.long_form import WHOLE_AUDIO, ReportSegment
 from gaudi_asr_cli.core.inference.prompting import NO_PROMPT, Prompting, TextBefore
 from gaudi_asr_cli.core.models.log_mel import LogMel, scale
 from gaudi_asr_cli.core.models.seq2seq.sequences import TIME_S, SequenceReader
+from gaudi_asr_cli.core.models.threads import single_threads
 from gaudi_asr_cli.core.records import DecodingStats, Hypothesis, Segment, worst_stats
 
 if TYPE_CHECKING:
@@ -31,11 +34,9 @@ if TYPE_CHECKING:
 MEL_FRAME_S = 0.01
 TAIL_FRAMES = 50
 """Shorter rests of a part of speech are not transcribed."""
-KEPT_FRAMES = 60_000
-"""Spectra of ten minutes, 19 MB, are kept between the two passes; longer audio is read twice."""
-
 HELD_FRAMES = 180_000
-"""Parts are transcribed side by side within half an hour, whose spectra (58 MB) are in memory."""
+"""Spectra of half an hour, 58 MB, are held in memory: longer audio is read twice, and parts are
+transcribed side by side that are this near to each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class MelStream:
 def measure_spectra(mel: LogMel, blocks: Iterable[Samples]) -> tuple[float, list[Tensor] | None]:
     """Return the maximum of the spectrum of the audio, by which all its windows are scaled.
 
-    Return the spectra (M, f) as well, unless they are longer than `KEPT_FRAMES`.
+    Return the spectra (M, f) as well, unless they are longer than `HELD_FRAMES`.
     """
     loudest, frames = -inf, 0
     kept: list[Tensor] = []
@@ -123,11 +124,11 @@ def measure_spectra(mel: LogMel, blocks: Iterable[Samples]) -> tuple[float, list
             continue
         loudest = max(loudest, float(spectrum.max()))
         frames += spectrum.shape[1]
-        if frames <= KEPT_FRAMES:
+        if frames <= HELD_FRAMES:
             kept.append(spectrum)
         else:
             kept.clear()
-    return loudest, kept if frames <= KEPT_FRAMES else None
+    return loudest, kept if frames <= HELD_FRAMES else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +139,13 @@ class WindowBatches:
         size: Windows per batch, of one part each.
         is_full: A batch that is not full is filled with copies: the device compiles per shape.
         detects: The language is detected in the first window, which is generated alone.
+        threads: CPU threads that generate a batch each, where there are enough parts.
     """
 
     size: int = 1
     is_full: bool = False
     detects: bool = False
+    threads: int = 1
 
 
 def generate_sequentially(
@@ -159,7 +162,7 @@ def generate_sequentially(
 
     Args:
         mel_stream: The features of the audio.
-        generate: Generates the hypotheses of a batch of windows.
+        generate: Generates the hypotheses of a batch of windows, on any thread.
         reader: Distinguishes timestamps from text.
         prompting: The text before that of each window.
         report: Receives each segment, in order, as soon as those before it are known.
@@ -168,41 +171,121 @@ def generate_sequentially(
     batches = WindowBatches() if batches is None else batches
     parts = [_Part.of(*span) for span in mel_stream.parts]
     text = _LongText(parts, reader, prompting, report)
-    waiting, active = deque(parts), list[_Part]()
-    # The text of the first window alone follows the initial prompt.
-    is_alone = batches.detects or bool(prompting.initial) or len(parts) == 1
     size = 1 if prompting.conditions else batches.size
-    while windows := _cut_windows(active, waiting, mel_stream, 1 if is_alone else size):
-        batch = [window for _, window in windows]
-        if batches.is_full and len(parts) > 1:
-            batch += batch[:1] * (size - len(batch))
-        hypotheses = generate(batch, text.language, text.before.tokens)
-        for (part, window), hypothesis in zip(windows, hypotheses, strict=False):
-            part.advance(text.add(part, hypothesis, window.frames))
-        # The last window of a part may reach into the next part.
-        active = [part for part, _ in windows if not part.is_ended]
-        text.report_segments()
-        is_alone = False
+    run = _Batches(mel_stream, generate, parts, text, fills=batches.is_full and len(parts) > 1)
+    # The text of the first window alone follows the initial prompt.
+    if batches.detects or prompting.initial:
+        run.generate_first(size)
+    # All threads share a batch that would leave half of them idle.
+    lanes = batches.threads if min(size, len(parts)) > batches.threads / 2 else 1
+    if lanes > 1:
+        run.generate_in_lanes(_split_parts(parts, lanes), ceil(size / lanes))
+    else:
+        run.generate_rest(size)
     return text.finish()
 
 
-def _cut_windows(
-    active: Iterable[_Part], waiting: deque[_Part], mel_stream: MelStream, size: int
-) -> list[tuple[_Part, MelWindow]]:
-    """Return the next window of parts that go on, and of those that wait while there is room."""
-    windows: list[tuple[_Part, MelWindow]] = []
-    going_on = deque(active)
-    while len(windows) < size and (going_on or waiting):
-        is_far = windows and waiting and waiting[0].seek - windows[0][0].seek > HELD_FRAMES
-        if is_far and not going_on:
-            break
-        part = (going_on or waiting).popleft()
-        if not windows:
-            mel_stream.drop_before(part.seek)
-        window = part.cut_window(mel_stream)
-        if window is not None:
-            windows.append((part, window))
-    return windows
+class _Batches:
+    """The batches of windows of an audio.
+
+    With `fills`, those that are not full are filled with copies.
+    """
+
+    def __init__(
+        self,
+        mel_stream: MelStream,
+        generate: GenerateMelWindows,
+        parts: Sequence[_Part],
+        text: _LongText,
+        *,
+        fills: bool,
+    ) -> None:
+        self._mel_stream = mel_stream
+        self._generate = generate
+        self._parts = parts
+        self._text = text
+        self._fills = fills
+
+    def generate_first(self, size: int) -> None:
+        """Generate the first window alone, in a batch of `size` if batches are filled."""
+        if windows := self._cut(deque(self._parts), 1):
+            self._add(windows, self._call(windows, size)())
+
+    def generate_rest(self, size: int) -> None:
+        """Generate one batch after the other."""
+        waiting = deque(part for part in self._parts if not part.is_ended)
+        while windows := self._cut(waiting, size):
+            waiting.extendleft(reversed(self._add(windows, self._call(windows, size)())))
+
+    def generate_in_lanes(self, lanes: Sequence[deque[_Part]], size: int) -> None:
+        """Generate batches of different parts on a thread each.
+
+        Threads that share a batch would wait for its longest text. Which windows share a batch does
+        not depend on which thread is faster.
+        """
+        ready = deque(lanes)
+        running: dict[Future[Sequence[Hypothesis]], tuple[deque[_Part], _Windows]] = {}
+        with single_threads(len(lanes)) as pool:
+            while ready or running:
+                for lane in [one for one in ready if not self._is_far(one)]:
+                    ready.remove(lane)
+                    if windows := self._cut(lane, size):
+                        running[pool.submit(self._call(windows, size))] = lane, windows
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    lane, windows = running.pop(future)
+                    lane.extendleft(reversed(self._add(windows, future.result())))
+                    ready.append(lane)
+
+    def _cut(self, waiting: deque[_Part], size: int) -> _Windows:
+        """Return the next window of the first parts, which no longer wait then."""
+        self._mel_stream.drop_before(self._first_seek)
+        windows: _Windows = []
+        while waiting and len(windows) < size:
+            if windows and waiting[0].seek - windows[0][0].seek > HELD_FRAMES:
+                break
+            part = waiting.popleft()
+            window = part.cut_window(self._mel_stream)
+            if window is not None:
+                windows.append((part, window))
+        return windows
+
+    def _call(self, windows: _Windows, size: int) -> Callable[[], Sequence[Hypothesis]]:
+        """Return a call that generates the hypotheses of windows."""
+        batch = [window for _, window in windows]
+        if self._fills:
+            batch += batch[:1] * (size - len(batch))
+        return partial(self._generate, batch, self._text.language, self._text.before.tokens)
+
+    def _add(self, windows: _Windows, hypotheses: Sequence[Hypothesis]) -> list[_Part]:
+        """Add the hypotheses of windows to the text; return the parts that go on."""
+        for (part, window), hypothesis in zip(windows, hypotheses, strict=False):
+            part.advance(self._text.add(part, hypothesis, window.frames))
+        self._text.report_segments()
+        # The last window of a part may reach into the next part.
+        return [part for part, _ in windows if not part.is_ended]
+
+    def _is_far(self, lane: Sequence[_Part]) -> bool:
+        """Return whether a lane has to wait for the others, so that memory holds the features."""
+        return bool(lane) and lane[0].seek - self._first_seek > HELD_FRAMES
+
+    @property
+    def _first_seek(self) -> int:
+        return next((part.seek for part in self._parts if not part.is_ended), 0)
+
+
+def _split_parts(parts: Sequence[_Part], count: int) -> list[deque[_Part]]:
+    """Split parts among lanes so that these have about equally much audio at any time."""
+    lanes = [deque[_Part]() for _ in range(count)]
+    lengths = [0.0] * count
+    for part in parts:
+        if not part.is_ended:
+            lane = lengths.index(min(lengths))
+            lanes[lane].append(part)
+            lengths[lane] += part.end - part.seek
+    return lanes
+
+
+_Windows = list[tuple["_Part", MelWindow]]
 
 
 @dataclass(eq=False, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -55,6 +56,20 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def single_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Open a pool whose threads each run torch on one thread; the caller's setting is kept."""
+    import torch
+
+    # A part of what the other threads set (MKL's) holds for all of them.
+    with threads(torch.get_num_threads()):
+        pool = ThreadPoolExecutor(count, "transcribe", initializer=lambda: torch.set_num_threads(1))
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def is_small(model: PlacedModel) -> bool:

@@ -18,6 +18,7 @@ from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import batch_one, open_recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
 from gaudi_asr_cli.core.models.cpu.whisper_generation import CpuWhisper
+from gaudi_asr_cli.core.models.threads import threads
 from gaudi_asr_cli.core.records import AudioSpan, Utterance
 
 CPU = CpuDevice(frozenset(), "a test's CPU")
@@ -236,7 +237,7 @@ def test_parts_between_pauses_share_batches_and_keep_their_text(
     options = replace(HINDI, vad="auto", timestamps="word", long=long)
     batches: list[int] = []
 
-    def transcribe_with(batch_size):
+    def transcribe_with(batch_size, thread_count):
         recognizer = open_recognizer(str(folder), CPU, replace(options, batch_size=batch_size))
         generate = type(recognizer.model).generate_from
 
@@ -244,13 +245,17 @@ def test_parts_between_pauses_share_batches_and_keep_their_text(
             batches.append(len(inputs["input_features"]))
             return generate(self, inputs, *arguments)
 
-        with monkeypatch.context() as context:
+        batches.clear()
+        with monkeypatch.context() as context, threads(thread_count):
             context.setattr(type(recognizer.model), "generate_from", count)
-            return next(iter(transcribe(recognizer, [utterance]))).transcript
+            transcript = next(iter(transcribe(recognizer, [utterance]))).transcript
+        return transcript, max(batches)
 
-    alone, together = transcribe_with(1), transcribe_with(3)
+    alone, alone_rows = transcribe_with(1, 2)
+    together, shared_rows = transcribe_with(3, 1)
+    in_lanes, lane_rows = transcribe_with(3, 2)
 
-    assert set(batches[: batches.index(3)]) == {1}
+    assert (alone_rows, shared_rows, lane_rows) == (1, 3, 2)
     assert alone.words
-    assert together.text == alone.text
-    assert together.words == alone.words
+    assert together.text == in_lanes.text == alone.text
+    assert together.words == in_lanes.words == alone.words

@@ -1,6 +1,7 @@
 """Sequential long-form transcription: parts side by side, order of reports, what is held."""
 
 from dataclasses import replace
+from threading import Event, current_thread
 
 import numpy as np
 import pytest
@@ -184,3 +185,98 @@ def test_a_window_that_reaches_into_the_next_part_takes_nothing_from_it():
     generate_sequentially(open_stream(((0.0, 20.0), (21.0, 40.0))), windows, Reader())
 
     assert windows.batches == [[0], [21]]
+
+
+IN_LANES = WindowBatches(size=4, threads=2)
+
+
+class SlowLane(Windows):
+    """Generates one window of one of two lanes only after the other lane has ended.
+
+    `slow_second` is where a window of the slow lane starts; the other ends with `last_second`.
+    """
+
+    def __init__(self, slow_second, last_second):
+        super().__init__()
+        self.slow_second, self.last_second = slow_second, last_second
+        self.ended = Event()
+        self.threads = set()
+
+    def __call__(self, windows, language, previous):
+        seconds = [self.second(one) for one in windows]
+        self.threads.add(current_thread().name)
+        if self.slow_second in seconds:
+            assert self.ended.wait(10)
+        hypotheses = super().__call__(windows, language, previous)
+        if self.last_second in seconds:
+            self.ended.set()
+        return hypotheses
+
+
+@pytest.mark.parametrize(("slow", "last"), [(0, 162), (71, 52)])
+def test_lanes_generate_batches_of_different_parts_at_the_same_time(slow, last):
+    windows, reported = SlowLane(slow, last), []
+
+    hypothesis = generate_sequentially(
+        open_stream(PARTS), windows, Reader(), NO_PROMPT, reported.append, IN_LANES
+    )
+
+    assert hypothesis == run()[0]
+    assert tuple(reported) == hypothesis.segments
+    assert len(windows.threads) == 2
+    # Which windows share a batch depends on the parts alone.
+    assert sorted(windows.batches) == [[0, 180], [26], [52], [71, 103], [110], [136], [162]]
+
+
+def test_lanes_start_after_the_first_window_where_the_language_is_detected():
+    hypothesis, windows = run(batches=replace(IN_LANES, detects=True))
+
+    assert windows.batches[0] == [0]
+    assert set(windows.languages[1:]) == {"hi"}
+    assert replace(hypothesis, stats=None) == replace(run()[0], stats=None)
+
+
+@pytest.mark.parametrize(
+    ("parts", "threads"), [(((0.0, 60.0),), 2), (PARTS[:2], 4), (PARTS[:3], 6)]
+)
+def test_threads_share_a_batch_that_would_leave_half_of_them_idle(parts, threads):
+    seen = set()
+    windows = Windows()
+
+    def generate(*arguments):
+        seen.add(current_thread())
+        return windows(*arguments)
+
+    batches = WindowBatches(size=4, threads=threads)
+    generate_sequentially(open_stream(parts), generate, Reader(), NO_PROMPT, None, batches)
+
+    assert seen == {current_thread()}
+    assert len(windows.batches[0]) == len(parts)
+
+
+def test_a_lane_far_ahead_waits_for_the_others():
+    apart_s = HELD_FRAMES / 100 + 100
+    parts = ((0.0, 60.0), (apart_s, apart_s + 60.0))
+    windows, held = Windows(), []
+    stream = open_stream(parts, seconds=apart_s + 100)
+
+    def generate(*arguments):
+        held.append(sum(one.shape[1] for one in stream._held))
+        return windows(*arguments)
+
+    generate_sequentially(stream, generate, Reader(), NO_PROMPT, None, IN_LANES)
+
+    start = round(apart_s)
+    assert windows.batches == [[0], [26], [52], [start], [start + 26], [start + 52]]
+    assert np.max(held) < 14_000
+
+
+def test_a_failure_in_a_lane_is_raised():
+    class Failing(Windows):
+        def generate(self, window):
+            if self.second(window) == 136:
+                raise RuntimeError("no memory")
+            return super().generate(window)
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        generate_sequentially(open_stream(PARTS), Failing(), Reader(), NO_PROMPT, None, IN_LANES)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,7 +42,7 @@ from gaudi_asr_cli.core.models.seq2seq.model import Seq2SeqModel
 from gaudi_asr_cli.core.models.seq2seq.sampling import TokenSampler
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
 from gaudi_asr_cli.core.models.seq2seq.token_times import choose_alignment_heads, with_token_times
-from gaudi_asr_cli.core.models.threads import threads
+from gaudi_asr_cli.core.models.threads import single_threads, threads
 from gaudi_asr_cli.core.records import Generated, Hypothesis
 
 if TYPE_CHECKING:
@@ -333,11 +332,7 @@ def map_on_threads(compute: Callable[[_Item], _Result], items: Iterable[_Item]) 
         with torch.inference_mode():
             return compute(one)
 
-    # MKL's part of the pool threads' setting is global, so it is restored afterwards.
-    with (
-        threads(count),
-        ThreadPoolExecutor(count, "rows", initializer=partial(torch.set_num_threads, 1)) as pool,
-    ):
+    with single_threads(count) as pool:
         return list(pool.map(compute_one, listed))
 
 
