@@ -6,7 +6,7 @@ MODEL is a Whisper in transformers' format (converted for faster-whisper on the 
 data set of short clips with text. With --long the clips are joined to one file of `--minutes`
 with pauses. Needs faster-whisper and whisper-normalizer. Systems run one after the other in each
 round, each in a process of its own (beside CTranslate2 in one process ours took up to a fifth
-longer); a ratio is that of one round. All decode greedily at temperature 0
+longer); a ratio is that of one round. All decode greedily, or with --beams, at temperature 0
 without conditioning on previous text; ours with its default dtype. Sequential systems run without
 and with voice activity detection, which faster-whisper's batched pipeline always has; with it,
 both of our algorithms are the same (docs/seq2seq.md).
@@ -62,12 +62,12 @@ class System:
 
 
 def open_ours(
-    model: str, dtype: str, *, long: str, vad: str = "off", batch: int | None = None
+    model: str, dtype: str, *, beams: int, long: str, vad: str = "off", batch: int | None = None
 ) -> Run:
     """Open our engine."""
     opened = load_model(
         model, dtype=dtype, temperatures=(0.0,), vad=vad, long=long,
-        timestamps="none", language="en", batch_size=batch,
+        timestamps="none", language="en", batch_size=batch, beams=beams,
     )  # fmt: skip
 
     def run(clips: Clips) -> list[tuple[str, int]]:
@@ -78,7 +78,7 @@ def open_ours(
 
 
 def open_faster_whisper(
-    folder: str, compute: str, *, timestamps: bool, batch: int = 0, vad: bool = False
+    folder: str, compute: str, *, beams: int, timestamps: bool, batch: int = 0, vad: bool = False
 ) -> Run:
     """Open faster-whisper, with its batched pipeline if `batch` is given."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
@@ -86,7 +86,7 @@ def open_faster_whisper(
     model = WhisperModel(
         folder, device="cpu", compute_type=compute, cpu_threads=torch.get_num_threads()
     )
-    options = {"language": "en", "beam_size": 1, "temperature": 0.0}
+    options = {"language": "en", "beam_size": beams, "temperature": 0.0}
     if batch:
         pipeline = BatchedInferencePipeline(model)
         transcribe, options = pipeline.transcribe, {**options, "batch_size": batch}
@@ -148,13 +148,14 @@ def join_clips(
 def list_long(arguments: argparse.Namespace, folder: str) -> dict[str, OpenRun]:
     """Return the systems for a long file, `folder` being the converted checkpoint."""
     theirs, systems = "faster-whisper int8", dict[str, OpenRun]()
-    open_theirs = partial(open_faster_whisper, folder, "int8", timestamps=True)
+    beams = arguments.beams
+    open_theirs = partial(open_faster_whisper, folder, "int8", beams=beams, timestamps=True)
     for name, vad in ((f"{theirs}, sequential", False), (f"{theirs}, sequential, VAD", True)):
         systems[name] = partial(open_theirs, vad=vad)
     for batch in arguments.batches:
         systems[f"{theirs}, batched {batch}"] = partial(open_theirs, batch=batch)
     for dtype in arguments.dtypes:
-        open_own = partial(open_ours, arguments.model, dtype, long="sequential")
+        open_own = partial(open_ours, arguments.model, dtype, beams=beams, long="sequential")
         systems[f"ours {dtype}, sequential"] = open_own
         for batch in arguments.batches:
             systems[f"ours {dtype}, VAD, batches of {batch}"] = partial(
@@ -171,6 +172,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--batches", nargs="+", type=int, default=[8])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--beams", type=int, default=1)
     parser.add_argument("--dtypes", nargs="+", default=["auto"])
     parser.add_argument("--converted", help="folder that keeps the converted checkpoint")
     arguments = parser.parse_args()
@@ -185,10 +187,12 @@ def main() -> None:
         listed = list_long(arguments, folder)
     else:
         listed["faster-whisper int8"] = partial(
-            open_faster_whisper, folder, "int8", timestamps=False
+            open_faster_whisper, folder, "int8", beams=arguments.beams, timestamps=False
         )
         for dtype in arguments.dtypes:
-            listed[f"ours {dtype}"] = partial(open_ours, arguments.model, dtype, long="auto")
+            listed[f"ours {dtype}"] = partial(
+                open_ours, arguments.model, dtype, beams=arguments.beams, long="auto"
+            )
     systems = {name: System(open_run) for name, open_run in listed.items()}
     audio_s = sum(map(len, clips)) / SAMPLE_RATE_HZ
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in systems}

@@ -360,8 +360,7 @@ class Seq2SeqRecognizer:
         """Return the threads that may generate a batch each."""
         import torch
 
-        own = isinstance(self.model, CpuWhisper) and self.model.decodes(self.generation_config)
-        return torch.get_num_threads() if own else 1
+        return torch.get_num_threads() if isinstance(self.model, CpuWhisper) else 1
 
     @property
     def _is_sequential(self) -> bool:
@@ -396,7 +395,7 @@ class Seq2SeqRecognizer:
         windows = [call for call in calls if isinstance(call, GenerationCall)]
         inputs, frames = join_windows_of(windows, count_rows(windows, self.batching))
         config = windows[0].generation_config
-        if not isinstance(self.model, CpuWhisper) or not self.model.decodes(config):
+        if not isinstance(self.model, CpuWhisper):
             return split_rows(self.model.generate_from(inputs, config, frames), windows)
         encoded = [one for call in windows for one in call.encoded]
         encoded = encoded or self.model.encode(inputs["input_features"])
@@ -465,13 +464,12 @@ def open_seq2seq_recognizer(
     """Open a seq2seq model for inference only; see `open_recognizer`."""
     reject_ctc_options(name, options)
     model = open_seq2seq_model(name, device=device, dtype=options.dtype)
-    settled = resolve_generation(options.generation, model.settings, model.name)
+    resolve_generation(options.generation, model.settings, model.name)
     check_long(options.long, model.settings, model.name)
     if is_small(model):
         limit_threads(1)
-    # Beam search is left to transformers.
-    packable = settled.greedy and options.mode != "transformers"
-    generator = (pack_whisper(model) if packable else None) or model.loaded()
+    packed = None if options.mode == "transformers" else pack_whisper(model)
+    generator = packed or model.loaded()
     generation_config, prompting = settle_options(options, generator)
     return Seq2SeqRecognizer(
         generator,

@@ -148,7 +148,7 @@ def test_whisper_has_a_graph_a_part_and_is_never_compiled_again(tmp_path, graph_
     found += [compiled.generate(batch, options) for batch in batches[1:]]
 
     # Encoder, prompt, and a token; the texts of a beam search are measured once they are complete.
-    assert len(after_warm_up) == (3 if options.greedy else 4)
+    assert len(after_warm_up) == (3 if options.beams == 1 else 4)
     assert graph_log.nodes == after_warm_up
     assert graph_log.breaks == {}
     assert found == expected

@@ -1,5 +1,7 @@
 import copy
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from helpers.tiny_seq2seq import save_tiny_whisper
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.models.cpu.linear import can_fuse
 from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
+from gaudi_asr_cli.core.models.seq2seq.fallback import Fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 from gaudi_asr_cli.core.models.seq2seq.model import open_seq2seq_model
 from gaudi_asr_cli.core.models.threads import threads
@@ -114,11 +117,80 @@ def test_the_time_to_the_first_token_includes_the_encoder(model, packed, monkeyp
     assert packed.generate_from(inputs, Generation(language="en")).first_token_s > 0.2
 
 
-def test_beam_search_is_delegated_to_transformers(model, packed):
-    inputs = model.frontend.prepare(make_batch(LENGTHS[:3]))
-    config = Generation(language="en", beams=3, max_tokens=6)
+def avg_logprobs(generated):
+    return [row.stats.avg_logprob for row in generated.rows]
 
-    assert packed.generate_from(inputs, config) == model.generate_from(inputs, config)
+
+@contextmanager
+def settings_of(model, **values):
+    """Give the model other generation settings while the block runs."""
+    settings = model.network.generation_config
+    before = {name: getattr(settings, name) for name in values}
+    settings.update(**values)
+    try:
+        yield
+    finally:
+        settings.update(**before)
+
+
+@pytest.mark.parametrize("times", [False, True])
+@pytest.mark.parametrize("language", ["hindi", None])
+@pytest.mark.parametrize("beams", [2, 5, 30])
+def test_beam_search_matches_transformers(model, packed, times, language, beams):
+    inputs = model.frontend.prepare(make_batch(LENGTHS, seed=3))
+    config = Generation(language=language, beams=beams, max_tokens=9, timestamps=times)
+
+    found, expected = (one.generate_from(inputs, config) for one in (packed, model))
+
+    assert found == expected
+    assert avg_logprobs(found) == pytest.approx(avg_logprobs(expected), abs=1e-4)
+    assert found.first_token_s > 0
+
+
+@pytest.mark.parametrize("stopping", [False, True, "never"])
+@pytest.mark.parametrize("ends_late", [False, True])
+def test_beam_search_ends_where_that_of_transformers_does(model, packed, stopping, ends_late):
+    inputs = model.frontend.prepare(make_batch(LENGTHS, seed=5))
+    config = Generation(language="en", beams=3, max_tokens=12)
+    texts = [row.tokens for row in packed.generate_from(inputs, config).rows]
+    # Tokens that some texts have become end tokens.
+    ends = {one[-1] for one in texts} if ends_late else {texts[0][5], texts[1][7]}
+    ends = [model.settings.eos_token_id, *sorted(ends)]
+    lengths = set()
+
+    for penalty in (-1.0, 0.0, 1.0, 2.5):
+        settings = {"eos_token_id": ends, "early_stopping": stopping, "length_penalty": penalty}
+        with settings_of(model, **settings):
+            found, expected = (one.generate_from(inputs, config) for one in (packed, model))
+        assert found == expected
+        assert avg_logprobs(found) == pytest.approx(avg_logprobs(expected), abs=1e-4)
+        lengths.add(tuple(len(row.tokens) for row in found.rows))
+
+    assert len(lengths) > 1
+    assert max(len(set(one)) for one in lengths) > 1
+
+
+def test_beam_search_of_a_row_does_not_depend_on_the_batch(model, packed):
+    features = model.frontend.prepare(make_batch(LENGTHS, seed=7))["input_features"]
+    config = Generation(language="en", beams=4, max_tokens=10)
+
+    together = packed.generate_from({"input_features": features}, config).rows
+
+    for row, expected in enumerate(together):
+        one = {"input_features": features[row : row + 1]}
+        assert packed.generate_from(one, config).rows == (expected,)
+
+
+def test_a_poor_text_of_beam_search_is_sampled_again(model, packed):
+    inputs = model.frontend.prepare(make_batch(LENGTHS[:2]))
+    fallback = Fallback(temperatures=(0.0, 0.5), logprob_threshold=0.0)
+    config = Generation(language="en", beams=2, max_tokens=5, fallback=fallback)
+
+    rows = packed.generate_from(inputs, config).rows
+
+    sampled = replace(config, fallback=replace(fallback, temperatures=(0.5,)))
+    assert [row.stats.temperature for row in rows] == [0.5, 0.5]
+    assert rows == packed.generate_from(inputs, sampled).rows
 
 
 @pytest.mark.parametrize(

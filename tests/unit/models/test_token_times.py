@@ -103,9 +103,17 @@ def test_beam_search_and_samples_have_word_times_too(model):
     inputs = model.frontend.prepare(make_batch(LENGTHS, seed=3))
     frames = [length // 320 for length in LENGTHS]
 
-    rows = model.generate_from(inputs, Generation(beams=3, timestamps=True), frames).rows
+    config = Generation(beams=3, timestamps=True, max_tokens=20)
+    together = model.generate_from(inputs, config, frames).rows
 
-    assert all(row.token_times for row in rows if row.text)
+    assert all(row.token_times for row in together if row.text)
+    features = inputs["input_features"]
+    for row, expected in enumerate(together):
+        alone = {"input_features": features[row : row + 1]}
+        (found,) = model.generate_from(alone, config, frames[row : row + 1]).rows
+        assert found == expected
+        assert found.token_times.starts_s == expected.token_times.starts_s
+        assert found.stats.avg_logprob == pytest.approx(expected.stats.avg_logprob, abs=1e-4)
 
 
 def test_word_times_do_not_depend_on_static_shapes(model):

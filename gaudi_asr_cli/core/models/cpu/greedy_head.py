@@ -78,7 +78,7 @@ class GreedyHead:
         scales = scales.float()
         logits = self.text.multiply(steps, 1.0, INT8_ZERO, None, torch.float32).mul_(scales)
         logits.index_fill_(1, suppressed, -torch.inf)
-        found, ids = _find_largest(logits)
+        found, ids = find_largest(logits, CANDIDATES)
         exact = self._multiply(states, ids).masked_fill_(found == -torch.inf, -torch.inf)
         best, place = exact.max(1, keepdim=True)
         # The tokens that were not found are at most as probable as the last one that was.
@@ -106,19 +106,19 @@ class GreedyHead:
         return torch.hypot(scales * self.norm, norms * self.scale) * ROUNDING
 
 
-def _find_largest(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the `CANDIDATES` largest logits of each row (B, V), or all, and their columns."""
+def find_largest(logits: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
+    """Return the `wanted` largest logits of each row (B, V), or all, and their columns."""
     count, size = logits.shape
     blocks = size // BLOCK
-    if blocks <= CANDIDATES:
-        return logits.topk(min(CANDIDATES, size), dim=1)
+    if blocks <= wanted:
+        return logits.topk(min(wanted, size), dim=1)
     whole = logits[:, : blocks * BLOCK].view(count, blocks, BLOCK)
     # The largest logits are in the blocks with the largest maxima, or in the rest.
-    chosen = whole.amax(2).topk(CANDIDATES, dim=1).indices  # (B, C)
+    chosen = whole.amax(2).topk(wanted, dim=1).indices  # (B, C)
     rest = torch.arange(blocks * BLOCK, size).expand(count, -1)
     ids = (chosen[:, :, None] * BLOCK + torch.arange(BLOCK)).view(count, -1)
     ids = torch.cat([ids, rest], dim=1)
-    found, places = logits.gather(1, ids).topk(CANDIDATES, dim=1)
+    found, places = logits.gather(1, ids).topk(wanted, dim=1)
     return found, ids.gather(1, places)
 
 

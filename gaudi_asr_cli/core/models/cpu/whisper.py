@@ -112,14 +112,24 @@ class WhisperDecoder:
             text: The T rows whose logits are needed.
         """
         length = tokens.shape[1]
-        # oneDNN makes kernels of each number of rows that it meets, and keeps a thousand.
-        padding = min(-length % ALIGNED_ROWS, len(self.embed_positions) - length)
-        tokens = functional.pad(tokens, (0, padding))
-        kv_cache = self.allocate([window], length + padding)
         scores: list[Tensor] = []
-        hidden = self.norm(self._run(tokens, kv_cache, scores)[0])  # (L, D)
+        hidden = self._run_whole(tokens, window, scores)
         aligned = torch.stack([scores[layer][head, :length] for layer, head in heads])
         return aligned, self.head(hidden)[text]
+
+    def compute_text_logits(self, tokens: Tensor, window: EncodedWindow, text: slice) -> Tensor:
+        """Return logits float32 (T, V) after T rows `text` of tokens (1, L)."""
+        return self.compute_logits(self._run_whole(tokens, window, None)[text])
+
+    def _run_whole(
+        self, tokens: Tensor, window: EncodedWindow, scores: list[Tensor] | None
+    ) -> Tensor:
+        """Return normalised states (L', D) of all tokens (1, L), padded to L'."""
+        length = tokens.shape[1]
+        # oneDNN makes kernels of each number of rows that it meets, and keeps a thousand.
+        padding = min(-length % ALIGNED_ROWS, len(self.embed_positions) - length)
+        kv_cache = self.allocate([window], length + padding)
+        return self.norm(self._run(functional.pad(tokens, (0, padding)), kv_cache, scores)[0])
 
     def _run(self, tokens: Tensor, kv_cache: KVCache, scores: list[Tensor] | None = None) -> Tensor:
         """Return states (B, L, D) of tokens (B, L), and append these to the cache.
@@ -152,12 +162,16 @@ class KVCache:
     length: int = 0
 
     def select_rows(self, rows: Sequence[int]) -> None:
-        """Keep only these rows of the batch."""
+        """Keep only these rows of the batch, each as often as it is named."""
+        if list(rows) == list(range(len(self.windows))):
+            return
         self.windows = [self.windows[row] for row in rows]
         for layer, kv in enumerate(self.self_attn):
-            selected = kv.new_empty(2, len(rows), *kv.shape[2:])
-            selected[:, :, :, : self.length] = kv[:, rows, :, : self.length]
-            self.self_attn[layer] = selected
+            selected = kv[:, rows, :, : self.length]
+            if len(rows) > kv.shape[1]:
+                kv = kv.new_empty(2, len(rows), *kv.shape[2:])
+            self.self_attn[layer] = kv[:, : len(rows)]
+            self.self_attn[layer][:, :, :, : self.length] = selected
 
 
 def _self_attend(

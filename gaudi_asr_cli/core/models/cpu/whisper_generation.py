@@ -1,7 +1,7 @@
-"""Whisper decoding on a CPU, batched, with a KV cache: greedy, and sampling for fallback.
+"""Whisper decoding on a CPU, batched, with a KV cache: greedy, beams, and sampling for fallback.
 
-The greedy text is that of transformers' `generate`. Beam search and all other generation settings
-are delegated to it.
+Text that is not sampled is that of transformers' `generate`. Models with further rules in their
+generation settings are left to it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ from gaudi_asr_cli.core.models.cpu.whisper import (
     WhisperEncoder,
     pack_network,
 )
-from gaudi_asr_cli.core.models.cpu.whisper_choice import TokenChooser, open_chooser
+from gaudi_asr_cli.core.models.cpu.whisper_beams import BeamSearch, BeamSettings
+from gaudi_asr_cli.core.models.cpu.whisper_choice import (
+    LogitsProcessor,
+    TokenChooser,
+    open_chooser,
+)
 from gaudi_asr_cli.core.models.cpu.whisper_layout import read_whisper_layout
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
@@ -31,6 +36,7 @@ from gaudi_asr_cli.core.models.seq2seq.attempts import (
     Opening,
     describe_attempt,
     read_openings,
+    sum_text_logprobs,
 )
 from gaudi_asr_cli.core.models.seq2seq.fallback import choose_best, generate_with_fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import (
@@ -51,7 +57,7 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-GREEDY_SETTINGS: Mapping[str, tuple[Any, ...]] = {
+PLAIN_SETTINGS: Mapping[str, tuple[Any, ...]] = {
     "repetition_penalty": (1.0, None),
     "no_repeat_ngram_size": (0, None),
     "bad_words_ids": (None,),
@@ -71,7 +77,7 @@ GREEDY_SETTINGS: Mapping[str, tuple[Any, ...]] = {
     "logprob_threshold": (None,),
     "compression_ratio_threshold": (None,),
 }
-"""Fields of a generation configuration, and the values with which decoding is a plain argmax."""
+"""Fields of a generation configuration, and the values with which they change no logits."""
 
 
 NARROW = 512
@@ -81,7 +87,7 @@ wait for each other, on a busy machine several times as long as they compute."""
 
 @dataclass(frozen=True, slots=True)
 class CpuWhisper:
-    """A Whisper optimised for the CPU; `model`, its source, does what is not supported here."""
+    """A Whisper optimised for the CPU; `model` is its source."""
 
     model: Seq2SeqModel
     encoder: WhisperEncoder
@@ -131,8 +137,6 @@ class CpuWhisper:
         frames: Sequence[int] | None = None,
     ) -> Generated:
         """Decode a batch of features. See `Seq2SeqModel.generate_from`."""
-        if not self.decodes(generation_config):
-            return self.model.generate_from(inputs, generation_config, frames)
         started_s = time.perf_counter()
         encoded = self.encode(inputs["input_features"])
         encoder_s = time.perf_counter() - started_s
@@ -140,17 +144,13 @@ class CpuWhisper:
         first_token_s = generated.first_token_s
         return replace(generated, first_token_s=first_token_s and encoder_s + first_token_s)
 
-    def decodes(self, generation_config: Generation) -> bool:
-        """Return whether text is generated here: beam search is delegated to `model`."""
-        return resolve_generation(generation_config, self.settings, self.name).greedy
-
     def generate_encoded(
         self,
         encoded: Sequence[EncodedWindow],
         generation_config: Generation,
         frames: Sequence[int] | None = None,
     ) -> Generated:
-        """Decode encoded windows, where `decodes` says so. See `generate_from`.
+        """Decode encoded windows. See `generate_from`.
 
         `first_token_s` of the output is without the encoder.
         """
@@ -227,6 +227,8 @@ class _Attempts:
 
     def __call__(self, rows: Sequence[int], temperature: float) -> list[Hypothesis]:
         """Generate the hypotheses of these rows at a temperature."""
+        if self._config.beams > 1 and not temperature:
+            return self._search(rows)
         fallback = self._config.fallback
         best_of = fallback.best_of if temperature else 1
         encoded = [self.encoded[row] for row in rows for _ in range(best_of)]
@@ -250,6 +252,40 @@ class _Attempts:
             describe_attempt(hypotheses[index], temperature, sums[index], openings[index])
             for index in choose_best(hypotheses, sums, best_of)
         ]
+
+    def _search(self, rows: Sequence[int]) -> list[Hypothesis]:
+        """Generate the hypotheses of these rows with beam search."""
+        encoded, settings = [self.encoded[row] for row in rows], self._whisper.settings
+        prompt = self._reader.plan_prompt(self._config)
+        kv_cache = self._decoder.allocate(encoded, len(prompt) + self._max_new_tokens)
+        tokens, states, openings = self._decode_prompt(kv_cache, prompt, len(encoded))
+        prompts: list[list[int]] = tokens.tolist()
+        search = BeamSearch(
+            self._decoder,
+            LogitsProcessor(settings, tokens.shape[1], self._config.timestamps),
+            BeamSettings.of(
+                settings,
+                beams=self._config.beams,
+                max_new_tokens=self._max_new_tokens,
+                end_ids=frozenset(self._reader.end_ids),
+            ),
+            self.first_token.record,
+        )
+        texts = search(kv_cache, tokens, states)
+        sequences = [[*before, *text] for before, text in zip(prompts, texts, strict=True)]
+        hypotheses = self._reader.read(sequences, times=self._config.timestamps).rows
+        sums = map(self._sum_logprobs, encoded, prompts, texts)
+        described = zip(hypotheses, sums, openings, strict=True)
+        return [describe_attempt(one, 0.0, total, opening) for one, total, opening in described]
+
+    def _sum_logprobs(
+        self, window: EncodedWindow, prompt: Sequence[int], text: Sequence[int]
+    ) -> float:
+        """Return the sum of the log probabilities of a text after its prompt."""
+        given = torch.tensor([[*prompt, *text[:-1]]])
+        wanted = slice(len(prompt) - 1, given.shape[1])
+        logits = self._decoder.compute_text_logits(given, window, wanted)
+        return sum_text_logprobs(logits, torch.tensor(text), self._whisper.settings)
 
     def _decode(
         self,
@@ -356,5 +392,5 @@ def pack_whisper(model: Seq2SeqModel) -> CpuWhisper | None:
 
 def _is_plain(settings: Any) -> bool:
     return all(
-        getattr(settings, name, values[0]) in values for name, values in GREEDY_SETTINGS.items()
+        getattr(settings, name, values[0]) in values for name, values in PLAIN_SETTINGS.items()
     )

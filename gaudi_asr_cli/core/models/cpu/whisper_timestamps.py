@@ -51,7 +51,7 @@ class TimestampRules:
                 allowed[:, self.first + self.latest_start + 1 :] = -torch.inf
         # Logits compare as their probabilities do: the softmax would shift both sides alike.
         times = allowed[:, self.first :].float().logsumexp(dim=-1)
-        likely = times > allowed[:, : self.first].max(dim=-1).values
+        likely = times > allowed[:, : self.first].amax(dim=-1)
         allowed[:, : self.first].masked_fill_(likely[:, None], -torch.inf)
         return allowed
 

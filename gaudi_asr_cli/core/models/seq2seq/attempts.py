@@ -182,7 +182,8 @@ def recorded_calls(network: Any) -> Iterator[CallRecord]:
     record = CallRecord()
 
     def keep_encoded(_: Any, __: Any, output: Any) -> None:
-        record.encoded = output
+        # A copy: beam search repeats the rows of the output itself.
+        record.encoded = type(output)(**output)
 
     def keep_logits(_: Any, __: Any, output: Any) -> None:
         if record.logits is None:
@@ -251,9 +252,6 @@ def score_sequences(
     """
     import torch
 
-    settings = network.generation_config
-    never = list(getattr(settings, "suppress_tokens", None) or ())
-    not_first = list(getattr(settings, "begin_suppress_tokens", None) or ())
     sums = []
     # The beam search of optimum-habana returns its texts on the host.
     for row, tokens in enumerate(sequences.to(network.device)):
@@ -268,13 +266,22 @@ def score_sequences(
         logits = network(
             encoder_outputs=_row_of(encoded, row), decoder_input_ids=given[None], **masks
         ).logits[0]  # (P + L - 1, V)
-        logits = logits[first - 1 : end - 1].float().clone()
-        # As in the search, and as the probabilities of a greedy text are.
-        logits[:, never] = -torch.inf
-        logits[:1, not_first] = -torch.inf
-        logprobs = logits.log_softmax(-1)
-        sums.append(float(logprobs.gather(1, tokens[first:end, None]).sum()))
+        settings = network.generation_config
+        sums.append(sum_text_logprobs(logits[first - 1 : end - 1], tokens[first:end], settings))
     return sums
+
+
+def sum_text_logprobs(logits: torch.Tensor, text: torch.Tensor, settings: Any) -> float:
+    """Return the sum of the log probabilities of a text (T,) from its logits (T, V).
+
+    Suppressed tokens have none, as in the search and for a greedy text.
+    """
+    import torch
+
+    logits = logits.float().clone()
+    logits[:, list(getattr(settings, "suppress_tokens", None) or ())] = -torch.inf
+    logits[:1, list(getattr(settings, "begin_suppress_tokens", None) or ())] = -torch.inf
+    return float(logits.log_softmax(-1).gather(1, text[:, None]).sum())
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,11 +37,6 @@ class Generation:
     fallback: Fallback = field(default_factory=Fallback)
     previous: tuple[int, ...] = ()
 
-    @property
-    def greedy(self) -> bool:
-        """Return whether decoding is greedy."""
-        return self.beams == 1
-
 
 DEFAULT_GENERATION = Generation()
 
