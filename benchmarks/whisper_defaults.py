@@ -1,6 +1,6 @@
 """A real Whisper with the defaults of each tool: words wrong, and the difference's interval.
 
-    python benchmarks/whisper_defaults.py MODEL MANIFEST [--minutes 10]
+    python benchmarks/whisper_defaults.py MODEL MANIFEST [--minutes 10] [--beams 5]
 
 MODEL is a Whisper in transformers' format, MANIFEST a data set of short clips with text. Needs
 openai-whisper and faster-whisper, which get the weights of MODEL in float32. Each clip, and one
@@ -34,9 +34,11 @@ Samples = np.ndarray
 Transcribe = Callable[[Samples], str]
 
 
-def open_ours(model: str, dtype: str) -> Transcribe:
+def open_ours(model: str, dtype: str, beams: int) -> Transcribe:
     """Open our engine with the options of `infer` as text."""
-    opened = load_model(model, dtype=dtype, temperatures=None, vad="auto", timestamps="none")
+    opened = load_model(
+        model, dtype=dtype, temperatures=None, vad="auto", timestamps="none", beams=beams
+    )
     return lambda samples: opened.transcribe([samples], rate_hz=SAMPLE_RATE_HZ)[0].text
 
 
@@ -125,6 +127,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--converted", help="folder that keeps the converted checkpoint")
     parser.add_argument("--dtype", default="auto", help="of ours")
+    parser.add_argument("--beams", type=int, default=1, help="of ours")
     arguments = parser.parse_args()
     utterances = [one for one in read_utterances(arguments.manifest) if one.text]
     clips = [load_audio(one.audio).samples for one in utterances]
@@ -135,7 +138,7 @@ def main() -> None:
     joined_said = [said[texts.index(text)] for text in order]
     folder = convert(arguments.model, arguments.converted or tempfile.mkdtemp())
     systems = {
-        "ours": open_ours(arguments.model, arguments.dtype),
+        "ours": open_ours(arguments.model, arguments.dtype, arguments.beams),
         "openai-whisper": open_openai_whisper(arguments.model),
         "faster-whisper": open_faster_whisper(folder),
     }
