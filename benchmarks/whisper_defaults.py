@@ -15,6 +15,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jiwer
@@ -127,6 +128,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--converted", help="folder that keeps the converted checkpoint")
     parser.add_argument("--dtype", default="auto", help="of ours")
+    peers = ["openai-whisper", "faster-whisper"]
+    parser.add_argument("--peers", nargs="+", choices=peers, default=peers)
     parser.add_argument("--beams", type=int, default=1, help="of ours")
     arguments = parser.parse_args()
     utterances = [one for one in read_utterances(arguments.manifest) if one.text]
@@ -137,11 +140,12 @@ def main() -> None:
     files, order = join_clips(clips, texts, arguments.minutes)
     joined_said = [said[texts.index(text)] for text in order]
     folder = convert(arguments.model, arguments.converted or tempfile.mkdtemp())
-    systems = {
-        "ours": open_ours(arguments.model, arguments.dtype, arguments.beams),
-        "openai-whisper": open_openai_whisper(arguments.model),
-        "faster-whisper": open_faster_whisper(folder),
+    openers: dict[str, Callable[[], Transcribe]] = {
+        "ours": partial(open_ours, arguments.model, arguments.dtype, arguments.beams),
+        "openai-whisper": partial(open_openai_whisper, arguments.model),
+        "faster-whisper": partial(open_faster_whisper, folder),
     }
+    systems = {name: openers[name]() for name in ["ours", *arguments.peers]}
     found: dict[str, dict[str, np.ndarray]] = {"clips": {}, "file": {}}
     for name, transcribe in systems.items():
         began_s = time.perf_counter()

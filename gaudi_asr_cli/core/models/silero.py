@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gaudi_asr_cli.core.models.threads import threads
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ class SileroNetwork:
             hidden = torch.hypot(spectrum[:, :BINS], spectrum[:, BINS:])
             for (weight, bias), stride in zip(self.convolutions, CONVOLUTION_STRIDES, strict=True):
                 hidden = functional.conv1d(hidden, weight, bias, stride=stride, padding=1).relu()
-            outputs, state = self.lstm(hidden[:, :, 0], state)  # (N, 128)
+            # Threads would wait for each other at every frame, on busy cores for a time slice.
+            with threads(1):
+                outputs, state = self.lstm(hidden[:, :, 0], state)  # (N, 128)
             return functional.linear(outputs.relu(), *self.last).sigmoid()[:, 0], state
 
 

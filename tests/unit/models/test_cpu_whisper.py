@@ -10,6 +10,7 @@ from helpers.tiny_seq2seq import save_tiny_whisper
 
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
 from gaudi_asr_cli.core.models.cpu.linear import can_fuse
+from gaudi_asr_cli.core.models.cpu.whisper import KVCache, WhisperDecoder
 from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
 from gaudi_asr_cli.core.models.seq2seq.fallback import Fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
@@ -117,6 +118,19 @@ def test_the_time_to_the_first_token_includes_the_encoder(model, packed, monkeyp
     assert packed.generate_from(inputs, Generation(language="en")).first_token_s > 0.2
 
 
+@pytest.mark.parametrize("rows", [[0, 1, 2], [2, 0, 1], [1, 1, 2], [2], [0, 0, 0, 1, 1, 1, 2]])
+def test_rows_of_the_kv_cache_are_kept_dropped_and_repeated(rows):
+    filled = torch.arange(2 * 3 * 2 * 9 * 4).view(2, 3, 2, 9, 4).float()
+    kv_cache = KVCache(["a", "b", "c"], [filled.clone(), -filled], length=5)
+
+    kv_cache.select_rows(rows)
+
+    assert kv_cache.windows == ["abc"[row] for row in rows]
+    for layer, sign in zip(kv_cache.self_attn, (1, -1), strict=True):
+        assert layer.shape == (2, len(rows), 2, 9, 4)
+        assert torch.equal(layer[:, :, :, :5], sign * filled[:, rows, :, :5])
+
+
 def avg_logprobs(generated):
     return [row.stats.avg_logprob for row in generated.rows]
 
@@ -179,6 +193,26 @@ def test_beam_search_of_a_row_does_not_depend_on_the_batch(model, packed):
     for row, expected in enumerate(together):
         one = {"input_features": features[row : row + 1]}
         assert packed.generate_from(one, config).rows == (expected,)
+
+
+def test_utterances_with_many_beams_are_searched_in_smaller_batches(model, packed, monkeypatch):
+    inputs = model.frontend.prepare(make_batch(LENGTHS))
+    config = Generation(language="en", beams=4, max_tokens=6)
+    together = packed.generate_from(inputs, config)
+    rows = []
+    step = WhisperDecoder.step
+
+    def record(self, tokens, kv_cache):
+        rows.append(len(tokens))
+        return step(self, tokens, kv_cache)
+
+    monkeypatch.setattr(WhisperDecoder, "step", record)
+    monkeypatch.setattr("gaudi_asr_cli.core.models.cpu.whisper_generation.BEAM_ROWS", 9)
+    with threads(1):
+        apart = packed.generate_from(inputs, config)
+
+    assert apart == together
+    assert max(rows) == 8
 
 
 def test_a_poor_text_of_beam_search_is_sampled_again(model, packed):

@@ -240,3 +240,31 @@ def test_forced_ids_that_are_no_pairs_are_named(whisper, forced):
 
     with pytest.raises(DataError, match="forced_decoder_ids"):
         open_seq2seq_model(str(whisper), device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "wanted"),
+    [
+        ("num_beams", "three", "a positive integer"),
+        ("num_beams", 2.5, "a positive integer"),
+        ("num_beams", 0, "a positive integer"),
+        ("length_penalty", "abc", "a number from -100 to 100"),
+        ("length_penalty", [1], "a number from -100 to 100"),
+        ("length_penalty", 1000.0, "a number from -100 to 100"),
+        ("length_penalty", float("nan"), "a number from -100 to 100"),
+        ("early_stopping", "maybe", 'true, false or "never"'),
+        ("early_stopping", 1.5, 'true, false or "never"'),
+    ],
+)
+def test_settings_of_beam_search_that_are_no_such_thing_are_an_error(whisper, field, value, wanted):
+    edit(whisper / "generation_config.json", **{field: value})
+
+    with pytest.raises(DataError, match=rf"{field} in the generation settings .* not {wanted}"):
+        open_seq2seq_model(str(whisper), device=CPU, dtype="fp32")
+
+
+@pytest.mark.parametrize("field", ["num_beams", "length_penalty", "early_stopping"])
+def test_settings_of_beam_search_may_be_missing(whisper, field):
+    edit(whisper / "generation_config.json", **{field: None})
+
+    assert texts(whisper, beams=3)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from gaudi_asr_cli.core.models.silero import SileroStream, find_weights, open_silero
 from gaudi_asr_cli.core.models.silero_frames import SileroFrames, open_silero_weights
+from gaudi_asr_cli.core.models.threads import threads
 
 pytestmark = pytest.mark.skipif(find_weights() is None, reason="silero-vad is not installed")
 
@@ -27,3 +29,19 @@ def test_numpy_computes_the_probabilities_of_torch_frame_by_frame():
 
     assert expected.max() > 0.5 > expected.min()
     np.testing.assert_allclose(np.concatenate(parts), expected, atol=2e-6)
+
+
+def test_the_lstm_runs_on_one_thread(monkeypatch):
+    network = open_silero(find_weights())
+    run, seen = network.lstm.forward, []
+
+    def record(*arguments):
+        seen.append(torch.get_num_threads())
+        return run(*arguments)
+
+    monkeypatch.setattr(network.lstm, "forward", record)
+    with threads(2):
+        SileroStream(network)(make_audio())
+        assert torch.get_num_threads() == 2
+
+    assert seen == [1]

@@ -85,6 +85,10 @@ NARROW = 512
 wait for each other, on a busy machine several times as long as they compute."""
 
 
+BEAM_ROWS = 128
+"""Hypotheses that share a batch of beam search, of one utterance at least: bounds memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class CpuWhisper:
     """A Whisper optimised for the CPU; `model` is its source."""
@@ -228,7 +232,9 @@ class _Attempts:
     def __call__(self, rows: Sequence[int], temperature: float) -> list[Hypothesis]:
         """Generate the hypotheses of these rows at a temperature."""
         if self._config.beams > 1 and not temperature:
-            return self._search(rows)
+            size = max(1, BEAM_ROWS // self._config.beams)
+            batches = [rows[first : first + size] for first in range(0, len(rows), size)]
+            return [hypothesis for batch in batches for hypothesis in self._search(batch)]
         fallback = self._config.fallback
         best_of = fallback.best_of if temperature else 1
         encoded = [self.encoded[row] for row in rows for _ in range(best_of)]

@@ -37,6 +37,8 @@ FIELDS: dict[str, Any] = {
     "task": str,
 }
 """Fields of generation settings and their types."""
+LARGEST_PENALTY = 100
+"""Largest length penalty: the length of a text to a larger power is no number."""
 FIRST_TIME_OFFSET = 50
 """The first timestamp is at most 1 s after the start of a window: so many steps of 0.02 s."""
 
@@ -53,8 +55,8 @@ def complete_settings(settings: Any, folder: ModelFolder) -> None:
     ids become those of the settings.
 
     Raises:
-        DataError: A file of the tokenizer is broken, forced ids are no pairs, or there is a
-            language but no task.
+        DataError: A file of the tokenizer is broken, forced ids are no pairs, there is a language
+            but no task, or a setting is of another kind.
     """
     if is_old(settings):
         config = folder.read_config()
@@ -64,6 +66,7 @@ def complete_settings(settings: Any, folder: ModelFolder) -> None:
                 setattr(settings, name, config[name])
         _add_tokens(settings, _known_tokens(folder), config)
     check_ids(settings, folder)
+    check_search(settings, folder)
     if is_multilingual(settings):
         _complete_tasks(settings, folder)
     _apply_forced(settings)
@@ -114,6 +117,32 @@ def check_ids(settings: Any, folder: ModelFolder) -> None:
         for one in _ids_in(value):
             if type(one) is not int or not 0 <= one < max(limit, 1):
                 raise _unusable(folder, field, one, f"but the head has the tokens 0 to {limit - 1}")
+
+
+def check_search(settings: Any, folder: ModelFolder) -> None:
+    """Check the beam size of generation settings, and what ranks and ends a beam search.
+
+    Raises:
+        DataError: One is of another kind, or a length penalty is absurd.
+    """
+    beams = getattr(settings, "num_beams", None)
+    penalty = getattr(settings, "length_penalty", None)
+    stopping = getattr(settings, "early_stopping", None)
+    if beams is not None and (type(beams) is not int or beams < 1):
+        raise _wrong_search(folder, "num_beams", beams, "a positive integer")
+    is_number = isinstance(penalty, int | float) and not isinstance(penalty, bool)
+    if penalty is not None and not (is_number and abs(penalty) <= LARGEST_PENALTY):
+        wanted = f"a number from -{LARGEST_PENALTY} to {LARGEST_PENALTY}"
+        raise _wrong_search(folder, "length_penalty", penalty, wanted)
+    if stopping is not None and not isinstance(stopping, bool) and stopping != "never":
+        raise _wrong_search(folder, "early_stopping", stopping, 'true, false or "never"')
+
+
+def _wrong_search(folder: ModelFolder, field: str, value: Any, wanted: str) -> DataError:
+    return DataError(
+        f"{folder.name}: {field} in the generation settings is {str(value)[:40]!r}, not {wanted}.",
+        remedy="Correct it in generation_config.json, or remove it.",
+    )
 
 
 def _ids_in(value: Any) -> Iterable[Any]:
