@@ -77,7 +77,7 @@ def test_alignment_heads_are_those_of_the_model_or_of_the_last_half_of_the_layer
 @pytest.mark.parametrize("language", ["en", None])
 @pytest.mark.parametrize("heads", [None, [[0, 1], [1, 0]]])
 def test_word_times_of_both_engines_agree(model, language, heads):
-    model.settings.alignment_heads = heads
+    model.network.generation_config.alignment_heads = heads
     packed = pack_whisper(model)
     inputs = model.frontend.prepare(make_batch(LENGTHS, seed=3))
     config = Generation(language=language, timestamps=True)

@@ -52,7 +52,8 @@ class TimestampRules:
         # Logits compare as their probabilities do: the softmax would shift both sides alike.
         times = allowed[:, self.first :].float().logsumexp(dim=-1)
         likely = times > allowed[:, : self.first].amax(dim=-1)
-        allowed[:, : self.first].masked_fill_(likely[:, None], -torch.inf)
+        # Only these rows: filling by a mask passes over all of them.
+        allowed[likely, : self.first] = -torch.inf
         return allowed
 
     def _forbid(self, allowed: Tensor, sequence: Sequence[int]) -> None:
