@@ -224,7 +224,7 @@ class _Batches:
         not depend on which thread is faster.
         """
         ready = deque(lanes)
-        running: dict[Future[Sequence[Hypothesis]], tuple[deque[_Part], _Windows]] = {}
+        running: dict[Future[Sequence[Hypothesis]], tuple[deque[_Part], _PartWindows]] = {}
         with single_threads(len(lanes)) as pool:
             while ready or running:
                 for lane in [one for one in ready if not self._is_far(one)]:
@@ -236,10 +236,10 @@ class _Batches:
                     lane.extendleft(reversed(self._add(windows, future.result())))
                     ready.append(lane)
 
-    def _cut(self, waiting: deque[_Part], size: int) -> _Windows:
+    def _cut(self, waiting: deque[_Part], size: int) -> _PartWindows:
         """Return the next window of the first parts, which no longer wait then."""
         self._mel_stream.drop_before(self._first_seek)
-        windows: _Windows = []
+        windows: _PartWindows = []
         while waiting and len(windows) < size:
             if windows and waiting[0].seek - windows[0][0].seek > HELD_FRAMES:
                 break
@@ -249,14 +249,14 @@ class _Batches:
                 windows.append((part, window))
         return windows
 
-    def _call(self, windows: _Windows, size: int) -> Callable[[], Sequence[Hypothesis]]:
+    def _call(self, windows: _PartWindows, size: int) -> Callable[[], Sequence[Hypothesis]]:
         """Return a call that generates the hypotheses of windows."""
         batch = [window for _, window in windows]
         if self._fills:
             batch += batch[:1] * (size - len(batch))
         return partial(self._generate, batch, self._text.language, self._text.before.tokens)
 
-    def _add(self, windows: _Windows, hypotheses: Sequence[Hypothesis]) -> list[_Part]:
+    def _add(self, windows: _PartWindows, hypotheses: Sequence[Hypothesis]) -> list[_Part]:
         """Add the hypotheses of windows to the text; return the parts that go on."""
         for (part, window), hypothesis in zip(windows, hypotheses, strict=False):
             part.advance(self._text.add(part, hypothesis, window.frames))
@@ -285,7 +285,7 @@ def _split_parts(parts: Sequence[_Part], count: int) -> list[deque[_Part]]:
     return lanes
 
 
-_Windows = list[tuple["_Part", MelWindow]]
+_PartWindows = list[tuple["_Part", MelWindow]]
 
 
 @dataclass(eq=False, slots=True)

@@ -256,7 +256,7 @@ def test_forced_ids_that_are_no_pairs_are_named(whisper, forced):
         ("early_stopping", 1.5, 'true, false or "never"'),
     ],
 )
-def test_settings_of_beam_search_that_are_no_such_thing_are_an_error(whisper, field, value, wanted):
+def test_invalid_settings_of_beam_search_are_an_error(whisper, field, value, wanted):
     edit(whisper / "generation_config.json", **{field: value})
 
     with pytest.raises(DataError, match=rf"{field} in the generation settings .* not {wanted}"):

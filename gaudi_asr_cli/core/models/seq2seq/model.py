@@ -34,12 +34,9 @@ from gaudi_asr_cli.core.models.seq2seq.generation import (
     resolve_generation,
 )
 from gaudi_asr_cli.core.models.seq2seq.generation_settings import read_generation_settings
-from gaudi_asr_cli.core.models.seq2seq.old_whisper import (
-    check_ids,
-    check_search,
-    complete_settings,
-)
+from gaudi_asr_cli.core.models.seq2seq.old_whisper import complete_settings
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
+from gaudi_asr_cli.core.models.seq2seq.settings_check import check_settings
 from gaudi_asr_cli.core.models.seq2seq.token_decoder import open_token_decoder
 from gaudi_asr_cli.core.models.weights import NetworkWeights, read_weights
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ, AudioBatch, Generated
@@ -327,8 +324,7 @@ def complete_whisper(network: Any, folder: ModelFolder) -> None:
     if folder.read_config().get("model_type") == "whisper":
         complete_settings(network.generation_config, folder)
     else:
-        check_ids(network.generation_config, folder)
-        check_search(network.generation_config, folder)
+        check_settings(network.generation_config, folder)
 
 
 def _describe(
