@@ -7,9 +7,9 @@ data set of short clips with text. With --long the clips are joined to one file 
 with pauses. Needs faster-whisper and whisper-normalizer. Systems run one after the other in each
 round, each in a process of its own (beside CTranslate2 in one process ours took up to a fifth
 longer); a ratio is that of one round. All decode greedily, or with --beams, at temperature 0
-without conditioning on previous text; ours with its default dtype. Sequential systems run without
-and with voice activity detection, which faster-whisper's batched pipeline always has; with it,
-both of our algorithms are the same (docs/seq2seq.md).
+without conditioning on previous text; ours with its default dtype. faster-whisper's sequential
+transcription runs without and with voice activity detection, which its batched pipeline always has;
+ours with it, and without it both with `--long auto` and `sequential` (docs/seq2seq.md).
 """
 
 import argparse
@@ -155,12 +155,15 @@ def list_long(arguments: argparse.Namespace, folder: str) -> dict[str, OpenRun]:
     for batch in arguments.batches:
         systems[f"{theirs}, batched {batch}"] = partial(open_theirs, batch=batch)
     for dtype in arguments.dtypes:
-        open_own = partial(open_ours, arguments.model, dtype, beams=beams, long="sequential")
-        systems[f"ours {dtype}, sequential"] = open_own
+        open_own = partial(open_ours, arguments.model, dtype, beams=beams)
+        systems[f"ours {dtype}, no VAD, one window at a time"] = partial(
+            open_own, long="sequential"
+        )
         for batch in arguments.batches:
-            systems[f"ours {dtype}, VAD, batches of {batch}"] = partial(
-                open_own, vad="auto", batch=batch
-            )
+            for name, vad in (("no VAD", "off"), ("VAD", "auto")):
+                systems[f"ours {dtype}, {name}, batches of {batch}"] = partial(
+                    open_own, long="auto", vad=vad, batch=batch
+                )
     return systems
 
 

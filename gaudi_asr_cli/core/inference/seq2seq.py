@@ -60,10 +60,12 @@ from gaudi_asr_cli.core.inference.sequential import (
 )
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.vad import (
+    LEVEL_DETECTOR,
     SPEECH_MARGIN_S,
     SPEECH_PAUSE_S,
     SpeechDetector,
     SpeechFinder,
+    cut_at_pauses,
     cut_parts,
     open_detector,
     pack_spans,
@@ -105,7 +107,8 @@ if TYPE_CHECKING:
 LONG_FORM_ALGORITHMS = ("auto", "sequential", "batched")
 """Algorithms for audio longer than a window; `auto` is sequential if the model has timestamps.
 
-With timestamps and voice activity detection they are the same.
+Then the windows of parts between pauses share batches; without voice activity detection only
+those of `auto` do. With it, all algorithms of a model with timestamps are the same.
 """
 BATCH_SIZE = 8
 """Default number of utterances per batch: each generated token reads all weights only once."""
@@ -114,6 +117,9 @@ NARROW_BATCH_SIZE = 16
 PART_S = 120.0
 """Seconds of the parts of long audio whose windows share batches. Shorter ones cost words
 (docs/log.md): a pause does not always end a sentence."""
+PART_PAUSE_S = 1.0
+"""Seconds of pauses between parts of audio that is transcribed whole. The rest of a part that is
+not transcribed, `TAIL_FRAMES`, is no longer than half of it."""
 WINDOW_UTTERANCE = Utterance("window", AudioSpan(Path()))
 
 
@@ -312,14 +318,14 @@ class Seq2SeqRecognizer:
         report: ReportSegment | None,
     ) -> Hypothesis:
         frontend = self.model.frontend
-        watched = blocks() if finder is None else finder.watch(blocks())
         advances = self._is_sequential or (
             finder is not None and predicts_timestamps(self.model.settings)
         )
         if isinstance(frontend, LogMel) and advances:
-            loudest, kept = measure_spectra(frontend, watched)
+            pauses = SpeechFinder(LEVEL_DETECTOR) if finder is None else finder
+            loudest, kept = measure_spectra(frontend, pauses.watch(blocks()))
             spectra = frontend.stream(blocks()) if kept is None else iter(kept)
-            parts = WHOLE_AUDIO if finder is None else self._cut_parts(finder.speech)
+            parts = self._cut_parts(pauses.speech, is_whole=finder is None)
             return generate_sequentially(
                 MelStream(frontend, spectra, loudest, parts),
                 windows.generate_mel,
@@ -330,7 +336,7 @@ class Seq2SeqRecognizer:
             )
         windowed: Iterable[tuple[float, float]] = WHOLE_AUDIO
         if finder is not None:
-            deque(watched, maxlen=0)
+            deque(finder.watch(blocks()), maxlen=0)
             windowed = pack_spans(finder.speech, self.max_chunk_s, SPEECH_MARGIN_S)
         return generate_overlapping(
             cut_overlapping(blocks(), self.max_chunk_s, windowed),
@@ -340,10 +346,15 @@ class Seq2SeqRecognizer:
             report,
         )
 
-    def _cut_parts(self, speech: Speech) -> tuple[tuple[float, float], ...]:
+    def _cut_parts(self, speech: Speech, *, is_whole: bool) -> tuple[tuple[float, float], ...]:
+        """Return the parts that are transcribed side by side: of the whole audio, or its speech."""
         # Text that is conditioned on that before it cannot be generated side by side.
         part_s = inf if self.prompting.conditions else PART_S
-        return tuple(cut_parts(speech, part_s, pause_s=SPEECH_PAUSE_S, margin_s=SPEECH_MARGIN_S))
+        if not is_whole:
+            parts = cut_parts(speech, part_s, pause_s=SPEECH_PAUSE_S, margin_s=SPEECH_MARGIN_S)
+            return tuple(parts)
+        part_s = inf if self.long == "sequential" else part_s
+        return tuple(cut_at_pauses(speech, part_s, pause_s=PART_PAUSE_S))
 
     @property
     def _window_batches(self) -> WindowBatches:

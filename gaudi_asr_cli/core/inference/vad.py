@@ -134,6 +134,10 @@ class _Spans:
         self._start = None
 
 
+LEVEL_DETECTOR = SpeechDetector(EnergyStream)
+"""Finds pauses in audio all of which is transcribed."""
+
+
 def open_detector(mode: str, *, by_default: bool) -> SpeechDetector | None:
     """Open the detector of a mode of `InferenceOptions`; None: nothing is detected.
 
@@ -200,6 +204,19 @@ def cut_parts(
             min((end_s + after_s) / 2, end_s + margin_s),
         )
         before_s = end_s
+
+
+def cut_at_pauses(
+    speech: Speech, part_s: float, *, pause_s: float
+) -> Iterator[tuple[float, float]]:
+    """Yield parts that cover the whole audio, of about `part_s` seconds or less.
+
+    They are cut in the middle of pauses of `pause_s` or more; without any, there is one part.
+    """
+    spans = list(merge_spans(speech, pause_s=pause_s, margin_s=0.0))
+    pairs = pairwise(_cut_evenly(spans, part_s) if spans else ())
+    borders_s = [(before[-1][1] + after[0][0]) / 2 for before, after in pairs]
+    yield from pairwise([0.0, *borders_s, inf])
 
 
 _SpeechSpans = Sequence[tuple[float, float]]

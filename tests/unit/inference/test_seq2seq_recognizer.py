@@ -222,19 +222,21 @@ def test_with_fallback_zeros_follow_the_audio_as_in_openai_whisper(folder):
     assert (features[None][:, 50:] == 0).all()
 
 
-@pytest.mark.parametrize("long", ["sequential", "batched"])
+@pytest.mark.parametrize(
+    ("long", "vad"), [("sequential", "auto"), ("batched", "auto"), ("auto", "off")]
+)
 def test_parts_between_pauses_share_batches_and_keep_their_text(
-    folder, tmp_path, monkeypatch, long
+    folder, tmp_path, monkeypatch, long, vad
 ):
     monkeypatch.setattr("gaudi_asr_cli.core.inference.vad.find_weights", lambda: None)
     monkeypatch.setattr("gaudi_asr_cli.core.inference.seq2seq.PART_S", 1.5 * WINDOW_S)
     random = np.random.default_rng(3)
     burst = 0.2 * random.standard_normal((7, int(0.8 * WINDOW_S * 16_000)))
-    samples = np.concatenate([np.append(one, np.zeros(14_000)) for one in burst])
+    samples = np.concatenate([np.append(one, np.zeros(20_000)) for one in burst])
     path = tmp_path / "bursts.wav"
     soundfile.write(path, samples, 16_000)
     utterance = Utterance("u", AudioSpan(path))
-    options = replace(HINDI, vad="auto", timestamps="word", long=long)
+    options = replace(HINDI, vad=vad, timestamps="word", long=long)
     batches: list[int] = []
 
     def transcribe_with(batch_size, thread_count):
@@ -259,3 +261,21 @@ def test_parts_between_pauses_share_batches_and_keep_their_text(
     assert alone.words
     assert together.text == in_lanes.text == alone.text
     assert together.words == in_lanes.words == alone.words
+
+
+def test_sequential_windows_of_whole_audio_follow_each_other_over_pauses(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("gaudi_asr_cli.core.inference.seq2seq.PART_S", 1.5 * WINDOW_S)
+    burst = np.random.default_rng(4).standard_normal((5, int(0.8 * WINDOW_S * 16_000)))
+    samples = np.concatenate([np.append(0.2 * one, np.zeros(20_000)) for one in burst])
+    path = tmp_path / "bursts.wav"
+    soundfile.write(path, samples, 16_000)
+
+    options = replace(HINDI, language="hi", max_tokens=30, vad="off", long="sequential")
+    recognizer, results = transcribe_all(folder, [Utterance("u", AudioSpan(path))], options)
+
+    expected = generate_reference(
+        folder, recognizer, path, language="hi", max_new_tokens=30, return_timestamps=True
+    )
+    assert results[0].transcript.text == expected

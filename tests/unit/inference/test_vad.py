@@ -1,6 +1,7 @@
 """Voice activity detection: nothing without speech, speech with its times, parts of long audio."""
 
 import importlib.util
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from gaudi_asr_cli.core.inference.overlapping import cut_overlapping
 from gaudi_asr_cli.core.inference.vad import (
     SpeechDecoder,
     SpeechDetector,
+    cut_at_pauses,
     cut_parts,
     merge_spans,
     open_detector,
@@ -172,6 +174,17 @@ def test_parts_are_cut_at_all_pauses_that_are_not_transcribed():
 def test_speech_without_a_pause_is_not_cut():
     assert parts_of([(0.0, 500.0)], 80.0) == [(0.0, 500.4)]
     assert parts_of([], 80.0) == []
+
+
+def test_parts_of_the_whole_audio_are_cut_in_the_middle_of_long_pauses():
+    speech = Speech(((5.0, 40.0), (40.6, 80.0), (82.0, 130.0), (130.9, 170.0)))
+
+    parts = list(cut_at_pauses(speech, 60.0, pause_s=1.0))
+
+    assert parts == [(0.0, 81.0), (81.0, inf)]
+    assert list(cut_at_pauses(speech, inf, pause_s=1.0)) == [(0.0, inf)]
+    assert list(cut_at_pauses(speech, 60.0, pause_s=3.0)) == [(0.0, inf)]
+    assert list(cut_at_pauses(Speech(()), 60.0, pause_s=1.0)) == [(0.0, inf)]
 
 
 def test_parts_of_blocks_are_cut_where_they_are():
