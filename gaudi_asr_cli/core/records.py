@@ -107,6 +107,11 @@ class Speech:
         """Return the seconds of speech."""
         return sum(end_s - start_s for start_s, end_s in self.spans)
 
+    def between(self, from_s: float, to_s: float) -> Speech:
+        """Return the speech from one time to another."""
+        clipped = ((max(start_s, from_s), min(end_s, to_s)) for start_s, end_s in self.spans)
+        return Speech(tuple(span for span in clipped if span[0] < span[1]))
+
 
 @dataclass(frozen=True, slots=True)
 class Emissions:

@@ -52,6 +52,7 @@ from gaudi_asr_cli.core.inference.recognizer import (
 from gaudi_asr_cli.core.inference.results import NOT_FINITE
 from gaudi_asr_cli.core.inference.sequential import (
     MEL_FRAME_S,
+    NO_SPEECH,
     MelStream,
     MelWindow,
     WindowBatches,
@@ -326,8 +327,9 @@ class Seq2SeqRecognizer:
             loudest, kept = measure_spectra(frontend, pauses.watch(blocks()))
             spectra = frontend.stream(blocks()) if kept is None else iter(kept)
             parts = self._cut_parts(pauses.speech, is_whole=finder is None)
+            speech = NO_SPEECH if finder is None else finder.speech
             return generate_sequentially(
-                MelStream(frontend, spectra, loudest, parts),
+                MelStream(frontend, spectra, loudest, parts, speech),
                 windows.generate_mel,
                 self.model.reader,
                 self.prompting,

@@ -4,6 +4,9 @@ Whisper's own algorithm (openai/whisper, `transcribe`; transformers' long-form `
 decoder generates timestamps, and what follows its last pair of them is transcribed again in the
 next window. Parts of the audio between pauses do not depend on each other, unless their text is
 conditioned on the text before: their windows share batches.
+
+A Whisper sometimes ends the text of a window in the middle of speech, and its algorithm goes on
+after the window. Where speech was detected, the next window begins with what is left of it instead.
 """
 
 from __future__ import annotations
@@ -20,10 +23,11 @@ import numpy as np
 
 from gaudi_asr_cli.core.inference.long_form import WHOLE_AUDIO, ReportSegment
 from gaudi_asr_cli.core.inference.prompting import NO_PROMPT, Prompting, TextBefore
+from gaudi_asr_cli.core.inference.vad import SPEECH_MARGIN_S
 from gaudi_asr_cli.core.models.log_mel import LogMel, scale
 from gaudi_asr_cli.core.models.seq2seq.sequences import TIME_S, SequenceReader
 from gaudi_asr_cli.core.models.threads import single_threads
-from gaudi_asr_cli.core.records import DecodingStats, Hypothesis, Segment, worst_stats
+from gaudi_asr_cli.core.records import DecodingStats, Hypothesis, Segment, Speech, worst_stats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
 MEL_FRAME_S = 0.01
 TAIL_FRAMES = 50
 """Shorter rests of a part of speech are not transcribed."""
+LOST_S = 1.0
+"""Seconds of speech after the text of a window, from which on the next window begins with it."""
+NO_SPEECH = Speech(())
 HELD_FRAMES = 180_000
 """Spectra of half an hour, 58 MB, are held in memory: longer audio is read twice, and parts are
 transcribed side by side that are this near to each other."""
@@ -60,13 +67,14 @@ The others are: their language (None: detected), and tokens before each.
 class MelStream:
     """Scaled log-mel features of audio that is read once.
 
-    `parts` are the spans to transcribe, in seconds, rising.
+    `parts` are the spans to transcribe, in seconds, rising; `speech` is empty if none was detected.
     """
 
     mel: LogMel
     spectra: Iterator[Tensor]
     loudest: float
     parts: Sequence[tuple[float, float]] = WHOLE_AUDIO
+    speech: Speech = NO_SPEECH
     _held: list[Tensor] = field(default_factory=list)
     _first: int = 0
     _ended: bool = False
@@ -170,7 +178,7 @@ def generate_sequentially(
     """
     batches = WindowBatches() if batches is None else batches
     parts = [_Part.of(*span) for span in mel_stream.parts]
-    text = _LongText(parts, reader, prompting, report)
+    text = _LongText(parts, reader, prompting, report, mel_stream.speech)
     size = 1 if prompting.conditions else batches.size
     run = _Batches(mel_stream, generate, parts, text, fills=batches.is_full and len(parts) > 1)
     # The text of the first window alone follows the initial prompt.
@@ -326,12 +334,14 @@ class _LongText:
         reader: SequenceReader,
         prompting: Prompting,
         report: ReportSegment | None,
+        speech: Speech,
     ) -> None:
         self.language: str | None = None
         self.before = TextBefore(prompting)
         self._parts = parts
         self._reader = reader
         self._report = report
+        self._speech = speech
         # The first part whose segments have not all been reported, and how many of them have.
         self._reporting = self._reported = 0
         self._windows: list[DecodingStats | None] = []
@@ -345,6 +355,8 @@ class _LongText:
             self._language_probability = hypothesis.language_probability
         self._windows.append(hypothesis.stats)
         kept, step = cut_window(hypothesis.tokens, frames, self._reader)
+        if step == frames:
+            step = self._step_to_lost_speech(part, kept, frames)
         self.before.add(hypothesis, kept)
         segments = self._reader.segments(kept, hypothesis.token_times)
         for placed in _place(segments, part.seek * MEL_FRAME_S, frames * MEL_FRAME_S):
@@ -352,6 +364,27 @@ class _LongText:
         part.tokens += kept
         self._truncated = self._truncated or hypothesis.truncated
         return step
+
+    def _step_to_lost_speech(self, part: _Part, tokens: Sequence[int], frames: int) -> int:
+        """Return the frames to the next window: to the speech after the text, if there is any.
+
+        Not after a text that is that of the window before: without speech a model repeats itself.
+        """
+        if not tokens or not self._reader.is_time(tokens[-1]):
+            return frames
+        from_s = part.seek * MEL_FRAME_S
+        end_s = from_s + max(self._reader.seconds(tokens[-1]), LOST_S)
+        lost = self._speech.between(end_s, from_s + frames * MEL_FRAME_S)
+        if lost.seconds < LOST_S:
+            return frames
+        text, before = (
+            [token for token in said if not self._reader.is_time(token)]
+            for said in (tokens, part.tokens)
+        )
+        if not text or before[-len(text) :] == text:
+            return frames
+        next_s = max(end_s, lost.spans[0][0] - SPEECH_MARGIN_S)
+        return round((next_s - from_s) / MEL_FRAME_S)
 
     def report_segments(self) -> None:
         """Report the new segments of the first part that goes on, and of all before it."""

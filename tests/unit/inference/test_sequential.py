@@ -16,7 +16,7 @@ from gaudi_asr_cli.core.inference.sequential import (
 )
 from gaudi_asr_cli.core.models.log_mel import open_log_mel
 from gaudi_asr_cli.core.models.seq2seq.sequences import SequenceReader
-from gaudi_asr_cli.core.records import Hypothesis, Segment
+from gaudi_asr_cli.core.records import Hypothesis, Segment, Speech
 
 FIRST_TIME = 1000
 PARTS = ((0.0, 70.0), (71.0, 100.0), (103.0, 103.3), (110.0, 175.0), (180.0, 200.0))
@@ -185,6 +185,47 @@ def test_a_window_that_reaches_into_the_next_part_takes_nothing_from_it():
     generate_sequentially(open_stream(((0.0, 20.0), (21.0, 40.0))), windows, Reader())
 
     assert windows.batches == [[0], [21]]
+
+
+class EndingEarly(Windows):
+    """Ends the text of each window after 8 s; with `word` the text is that one for all windows."""
+
+    def __init__(self, word=None):
+        super().__init__()
+        self.word = word
+
+    def generate(self, window):
+        word = self.second(window) if self.word is None else self.word
+        return Hypothesis((FIRST_TIME, word, FIRST_TIME + 400), "", None, False, ())
+
+
+@pytest.mark.parametrize(
+    ("spans", "starts"),
+    [
+        ((), [0, 30, 60]),
+        (((0.0, 8.5), (60.0, 68.9)), [0, 30, 60]),
+        (((0.0, 25.0), (25.5, 69.5)), [0, 8, 16, 24, 32, 40, 48, 56, 64]),
+        (((0.0, 9.0), (27.4, 29.0)), [0, 8, 27, 57]),
+    ],
+)
+def test_speech_after_the_text_of_a_window_is_transcribed_in_the_next(spans, starts):
+    windows = EndingEarly()
+    stream = replace(open_stream(((0.0, 70.0),)), speech=Speech(spans))
+
+    hypothesis = generate_sequentially(stream, windows, Reader())
+
+    assert [second for batch in windows.batches for second in batch] == starts
+    assert hypothesis.text == " ".join(map(str, starts))
+    assert [one.start_s for one in hypothesis.segments] == starts
+
+
+def test_a_text_that_is_repeated_ends_where_its_window_does():
+    windows = EndingEarly(word=7)
+    stream = replace(open_stream(((0.0, 70.0),)), speech=Speech(((0.0, 70.0),)))
+
+    generate_sequentially(stream, windows, Reader())
+
+    assert windows.batches == [[0], [8], [38], [68]]
 
 
 IN_LANES = WindowBatches(size=4, threads=2)
