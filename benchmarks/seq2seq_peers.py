@@ -37,7 +37,7 @@ from gaudi_asr_cli.core.data.audio import load_audio
 from gaudi_asr_cli.core.data.sources import read_utterances
 from gaudi_asr_cli.core.devices.cpu import open_cpu
 from gaudi_asr_cli.core.evaluation.counts import count_errors
-from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqGenerator, plan_batching
+from gaudi_asr_cli.core.inference.seq2seq_options import Seq2SeqGenerator, plan_batching
 from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
 from gaudi_asr_cli.core.models.seq2seq.generation import (

@@ -9,17 +9,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gaudi_asr_cli.core.data.buckets import Batching
-from gaudi_asr_cli.core.decoding import DEFAULT_DECODER
 from gaudi_asr_cli.core.decoding.hypotheses import HypothesisDecoder
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.inference.ahead import RunAhead
-from gaudi_asr_cli.core.inference.chunks import LONGEST_S
 from gaudi_asr_cli.core.inference.long_form import (
     WHOLE_AUDIO,
     BlockCounter,
@@ -50,6 +47,15 @@ from gaudi_asr_cli.core.inference.recognizer import (
     batch_one,
 )
 from gaudi_asr_cli.core.inference.results import NOT_FINITE
+from gaudi_asr_cli.core.inference.seq2seq_options import (
+    Seq2SeqGenerator,
+    check_long,
+    choose_batch_size,
+    plan_batching,
+    reject_ctc_options,
+    settle_options,
+    window_of,
+)
 from gaudi_asr_cli.core.inference.sequential import (
     MEL_FRAME_S,
     NO_SPEECH,
@@ -74,7 +80,6 @@ from gaudi_asr_cli.core.inference.vad import (
 from gaudi_asr_cli.core.models.cpu.whisper_generation import CpuWhisper, pack_whisper
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
-from gaudi_asr_cli.core.models.seq2seq.fallback import DEFAULT_TEMPERATURES
 from gaudi_asr_cli.core.models.seq2seq.generation import (
     Generation,
     predicts_timestamps,
@@ -85,7 +90,7 @@ from gaudi_asr_cli.core.models.seq2seq.model import (
     open_seq2seq_model,
     open_tokenizer,
 )
-from gaudi_asr_cli.core.models.seq2seq.sequences import TIME_S, SequenceReader
+from gaudi_asr_cli.core.models.seq2seq.sequences import TIME_S
 from gaudi_asr_cli.core.models.threads import is_small
 from gaudi_asr_cli.core.records import (
     SAMPLE_RATE_HZ,
@@ -105,16 +110,6 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-LONG_FORM_ALGORITHMS = ("auto", "sequential", "batched")
-"""Algorithms for audio longer than a window; `auto` is sequential if the model has timestamps.
-
-Then the windows of parts between pauses share batches; without voice activity detection only
-those of `auto` do. With it, all algorithms of a model with timestamps are the same.
-"""
-BATCH_SIZE = 8
-"""Default number of utterances per batch: each generated token reads all weights only once."""
-NARROW_BATCH_SIZE = 16
-"""Default number of utterances per batch of a narrow Whisper on a CPU, whose threads share them."""
 PART_S = 120.0
 """Seconds of the parts of long audio whose windows share batches. Shorter ones cost words
 (docs/log.md): a pause does not always end a sentence."""
@@ -122,41 +117,6 @@ PART_PAUSE_S = 1.0
 """Seconds of pauses between parts of audio that is transcribed whole. The rest of a part that is
 not transcribed, `TAIL_FRAMES`, is no longer than half of it."""
 WINDOW_UTTERANCE = Utterance("window", AudioSpan(Path()))
-
-
-class Seq2SeqGenerator(Protocol):
-    """The part of a `Seq2SeqModel` that inference needs."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def dtype(self) -> str: ...
-
-    @property
-    def device(self) -> Device: ...
-
-    @property
-    def frontend(self) -> Frontend | LogMel: ...
-
-    @property
-    def settings(self) -> Any: ...
-
-    @property
-    def reader(self) -> SequenceReader: ...
-
-    @property
-    def padding_invariant(self) -> bool: ...
-
-    def generate_from(
-        self,
-        inputs: Mapping[str, torch.Tensor],
-        generation_config: Generation,
-        frames: Sequence[int] | None = None,
-        /,
-    ) -> Generated: ...
-
-    def encode_text(self, text: str, /) -> tuple[int, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -494,78 +454,6 @@ def open_seq2seq_recognizer(
     )
 
 
-def settle_options(
-    options: InferenceOptions, model: Seq2SeqGenerator
-) -> tuple[Generation, Prompting]:
-    """Return how a model generates text, with its default temperatures, and its prompts.
-
-    Raises:
-        UsageError: The model takes no earlier text.
-    """
-    generation_config = options.generation
-    if options.temperatures is None and isinstance(model.frontend, LogMel):
-        fallback = replace(generation_config.fallback, temperatures=DEFAULT_TEMPERATURES)
-        generation_config = replace(generation_config, fallback=fallback)
-    texts = (options.initial_prompt, ", ".join(options.hotwords))
-    if not any(texts) and not options.condition_on_previous_text:
-        return generation_config, NO_PROMPT
-    if model.reader.previous_id is None:
-        raise UsageError(
-            f"{model.name} is not a Whisper: its text continues no prompt.",
-            remedy="Leave --initial-prompt, --hotwords and --condition-on-previous-text out.",
-        )
-    initial, hotwords = (model.encode_text(text) if text else () for text in texts)
-    prompting = Prompting(
-        initial, hotwords, options.condition_on_previous_text, model.reader.previous_limit
-    )
-    return replace(generation_config, previous=prompting.join(initial)), prompting
-
-
-def reject_ctc_options(name: str, options: InferenceOptions) -> None:
-    """Reject options that only CTC models have.
-
-    Raises:
-        UsageError: One of them is given.
-    """
-    if options.int8:
-        raise UsageError(
-            f"{name} is an encoder-decoder; int8 is for CTC models only.",
-            remedy="Leave --int8 out; --dtype bf16 is the fastest.",
-        )
-    if options.decoder != DEFAULT_DECODER:
-        raise UsageError(
-            f"{name} is an encoder-decoder model, and {options.decoder} decodes CTC.",
-            remedy="Leave --decoder out, or choose a CTC model.",
-        )
-    if options.lm is not None or options.hotword_weight is not None or options.n_best > 1:
-        raise UsageError(
-            f"{name} is an encoder-decoder; language models, weights of hotwords and n-best texts "
-            "are for CTC models.",
-            remedy="Leave --lm, --hotword-weight and --n-best out, or choose a CTC model.",
-        )
-    if options.timestamps == "char":
-        raise UsageError(
-            f"{name} is an encoder-decoder, which has no character times.",
-            remedy="Use --timestamps word, or a CTC model.",
-        )
-
-
-def choose_batch_size(model: Seq2SeqGenerator, options: InferenceOptions) -> int | None:
-    """Return the utterances per batch that the options ask for; None leaves them open."""
-    if options.mode != "usual":
-        return 1
-    if options.batch_size is not None or options.batch_s is None:
-        return options.batch_size
-    return max(1, int(options.batch_s / window_of(model)))
-
-
-def window_of(model: Seq2SeqGenerator) -> float:
-    """Return the longest audio that the model takes at once, in seconds."""
-    if isinstance(model.frontend, LogMel):
-        return model.frontend.window_samples / SAMPLE_RATE_HZ
-    return LONGEST_S
-
-
 def seq2seq_pipeline(model: Seq2SeqModel, generation_config: Generation) -> PipelineArguments:
     """Return the arguments of transformers' pipeline for the weights and options of a model."""
     resolved = resolve_generation(generation_config, model.settings, model.name)
@@ -592,35 +480,3 @@ def _feature_extractor(frontend: Frontend | LogMel) -> Any:
     if isinstance(frontend, LogMel):
         return transformers.WhisperFeatureExtractor.from_dict(settings)
     return frontend.extractor or transformers.Wav2Vec2FeatureExtractor.from_dict(settings)
-
-
-def plan_batching(model: Seq2SeqGenerator, batch_size: int | None) -> Batching:
-    """Plan batches of `batch_size` (None: the default), or of 1 if padding changes the results."""
-    is_narrow = isinstance(model, CpuWhisper) and model.is_narrow
-    default = NARROW_BATCH_SIZE if is_narrow else BATCH_SIZE
-    utterances = (batch_size or default) if model.padding_invariant else 1
-    window_s = window_of(model)
-    return Batching(
-        edges_s=(window_s,),
-        batch_s=window_s * utterances,
-        utterances=utterances,
-        static_shapes=model.device.recompiles_on_new_shapes,
-    )
-
-
-def check_long(long: str, settings: Any, name: str) -> None:
-    """Check that the model supports a long-form algorithm.
-
-    Raises:
-        UsageError: It is unknown, or needs timestamps that the model does not generate.
-    """
-    if long not in LONG_FORM_ALGORITHMS:
-        raise UsageError(
-            f"There is no long-form algorithm '{long}'.",
-            remedy=f"Choose one of {', '.join(LONG_FORM_ALGORITHMS)}.",
-        )
-    if long == "sequential" and not predicts_timestamps(settings):
-        raise UsageError(
-            f"{name} generates no timestamps, which sequential long-form transcription needs.",
-            remedy="Pass --long batched.",
-        )

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaudi_asr_cli.core.devices.base import Device
-from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqRecognizer, plan_batching
+from gaudi_asr_cli.core.inference.seq2seq import Seq2SeqRecognizer
+from gaudi_asr_cli.core.inference.seq2seq_options import plan_batching
 from gaudi_asr_cli.core.models.log_mel import LogMel
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 from gaudi_asr_cli.core.models.seq2seq.labels import IGNORED_LABEL, Labeller, shift_right
