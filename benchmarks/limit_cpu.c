@@ -77,8 +77,8 @@ static void replace(unsigned char *at, const char *file) {
 /* Write the addresses of `cpuid` in a file to `list`. */
 static void disassemble(const char *file, const char *list) {
     static const char SCRIPT[] =
-        "objdump -d -w --no-show-raw-insn \"$1\" | sed -n 's/:\tcpuid *$//p' > \"$2.$$\""
-        " && mv \"$2.$$\" \"$2\"";
+        "{ objdump -d -w --no-show-raw-insn \"$1\" || echo failed; }"
+        " | sed -n 's/:\tcpuid *$//p;/^failed$/q1' > \"$2.$$\" && mv \"$2.$$\" \"$2\"";
     int status = 1;
     pid_t child = fork();
     if (child == 0) {
