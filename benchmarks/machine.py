@@ -11,6 +11,11 @@ import torch
 from gaudi_asr_cli.core.devices.cpu import open_cpu
 
 FEATURES = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+VARIABLES = (
+    "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT",
+    "LIMIT_CPU", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA",
+)  # fmt: skip
+"""Environment variables that change speed; LIMIT_CPU is that of `limit_cpu.py`."""
 PACKAGES = ("torch", "transformers", "ctranslate2", "onnxruntime", "openvino", "nncf")
 
 
@@ -23,11 +28,7 @@ def describe_machine(packages: Iterable[str] = PACKAGES, threads: int | None = N
     """Return the processor's name and instructions, threads, load, and versions of packages."""
     cpu = open_cpu()
     features = [name for name in FEATURES if name in cpu.flags] or ["no vector extension"]
-    variables = [
-        f"{name}={os.environ[name]}"
-        for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-        if name in os.environ
-    ]
+    variables = [f"{name}={os.environ[name]}" for name in VARIABLES if name in os.environ]
     parts = [
         f"{cpu.description} ({', '.join(features)})",
         f"{threads or torch.get_num_threads()} threads of {os.cpu_count()} cores",
