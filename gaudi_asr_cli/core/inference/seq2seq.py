@@ -62,6 +62,7 @@ from gaudi_asr_cli.core.inference.sequential import (
     MelStream,
     MelWindow,
     WindowBatches,
+    find_lost_speech,
     generate_sequentially,
     measure_spectra,
 )
@@ -132,6 +133,7 @@ class Seq2SeqRecognizer:
         clock: Times feature extraction as the phase `features`.
         prompting: The text before that of each window of long audio.
         vad: Detects speech; long audio is cut at its pauses.
+        word_times: Whether times of words are needed.
     """
 
     model: Seq2SeqGenerator
@@ -142,6 +144,7 @@ class Seq2SeqRecognizer:
     clock: PhaseClock | None = None
     prompting: Prompting = NO_PROMPT
     vad: SpeechDetector | None = None
+    word_times: bool = False
 
     @property
     def name(self) -> str:
@@ -207,20 +210,41 @@ class Seq2SeqRecognizer:
     def start(self, prepared: PreparedBatch) -> CompletedOutput:
         """Generate a batch; a decoder waits for each of its tokens, so the output is complete."""
         inputs = prepared.inputs or self.extract_features(prepared.batch)
-        frames = self.count_frames(prepared.batch.lengths)
-        return CompletedOutput(self.model.generate_from(inputs, self.generation_config, frames))
+        return CompletedOutput(self._generate_clips(prepared.batch, inputs))
 
     def infer(self, samples: Samples, utterance: Utterance) -> Generated:
-        inputs = self.extract_features(batch_one(samples, utterance))
-        frames = self.count_frames([len(samples)])
-        return self.model.generate_from(inputs, self.generation_config, frames)
+        batch = batch_one(samples, utterance)
+        return self._generate_clips(batch, self.extract_features(batch))
+
+    def _generate_clips(self, batch: AudioBatch, inputs: Mapping[str, torch.Tensor]) -> Generated:
+        """Generate the texts of clips; segments are left out where no times are needed."""
+        frames = self.count_frames(batch.lengths)
+        generated = self.model.generate_from(inputs, self.generation_config, frames)
+        if not self.generation_config.timestamps:
+            return generated
+        clips = (row[:length] for row, length in zip(batch.samples, batch.lengths, strict=True))
+        rows = tuple(map(self._complete, generated.rows, clips))
+        if not self.word_times:
+            rows = tuple(replace(row, segments=()) for row in rows)
+        return replace(generated, rows=rows)
+
+    def _complete(self, hypothesis: Hypothesis, samples: Samples) -> Hypothesis:
+        """Return the hypothesis of a clip (T,), as of long audio if speech follows the text."""
+        tokens, reader = hypothesis.tokens, self.model.reader
+        whole = Speech(((0.0, len(samples) / SAMPLE_RATE_HZ),))
+        if self.vad is None or not find_lost_speech(tokens, reader, whole).spans:
+            return hypothesis
+        if not find_lost_speech(tokens, reader, self.vad.find(samples)).spans:
+            return hypothesis
+        finder = SpeechFinder(self.vad)
+        return self._generate_long(lambda: iter([samples]), _Windows(self), finder, None)
 
     def count_frames(self, lengths: Iterable[int]) -> list[int] | None:
         """Return the encoder's frames of clips of these samples, where times of words are needed.
 
         Only a Whisper, which has timestamps, has them.
         """
-        if not self.generation_config.timestamps or not predicts_timestamps(self.model.settings):
+        if not self.word_times or not predicts_timestamps(self.model.settings):
             return None
         return [int(one) // round(TIME_S * SAMPLE_RATE_HZ) for one in lengths]
 
@@ -352,13 +376,15 @@ class Seq2SeqRecognizer:
         settings = self.model.settings
         resolve_generation(options.generation, settings, self.name)
         check_long(options.long, settings, self.name)
-        generation_config, prompting = settle_options(options, self.model)
+        vad = open_detector(options.vad, by_default=isinstance(self.model.frontend, LogMel))
+        generation_config, prompting = settle_options(options, self.model, vad)
         return replace(
             self,
             generation_config=generation_config,
             long=options.long,
             prompting=prompting,
-            vad=open_detector(options.vad, by_default=isinstance(self.model.frontend, LogMel)),
+            vad=vad,
+            word_times=options.timestamps == "word",
         )
 
     def queued(self, queue: NetworkQueue) -> Seq2SeqRecognizer:
@@ -443,14 +469,16 @@ def open_seq2seq_recognizer(
         limit_threads(1)
     packed = None if options.mode == "transformers" else pack_whisper(model)
     generator = packed or model.loaded()
-    generation_config, prompting = settle_options(options, generator)
+    vad = open_detector(options.vad, by_default=isinstance(generator.frontend, LogMel))
+    generation_config, prompting = settle_options(options, generator, vad)
     return Seq2SeqRecognizer(
         generator,
         generation_config,
         plan_batching(generator, choose_batch_size(generator, options)),
         options.long,
         prompting=prompting,
-        vad=open_detector(options.vad, by_default=isinstance(generator.frontend, LogMel)),
+        vad=vad,
+        word_times=options.timestamps == "word",
     )
 
 

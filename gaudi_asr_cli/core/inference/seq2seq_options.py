@@ -13,6 +13,7 @@ from gaudi_asr_cli.core.errors import UsageError
 from gaudi_asr_cli.core.inference.chunks import LONGEST_S
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.prompting import NO_PROMPT, Prompting
+from gaudi_asr_cli.core.inference.vad import SpeechDetector
 from gaudi_asr_cli.core.models.cpu.whisper_generation import CpuWhisper
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
@@ -72,9 +73,11 @@ class Seq2SeqGenerator(Protocol):
 
 
 def settle_options(
-    options: InferenceOptions, model: Seq2SeqGenerator
+    options: InferenceOptions, model: Seq2SeqGenerator, vad: SpeechDetector | None
 ) -> tuple[Generation, Prompting]:
     """Return how a model generates text, with its default temperatures, and its prompts.
+
+    Where speech is detected, timestamps tell whether a text ends before the speech does.
 
     Raises:
         UsageError: The model takes no earlier text.
@@ -83,6 +86,8 @@ def settle_options(
     if options.temperatures is None and isinstance(model.frontend, LogMel):
         fallback = replace(generation_config.fallback, temperatures=DEFAULT_TEMPERATURES)
         generation_config = replace(generation_config, fallback=fallback)
+    if vad is not None and predicts_timestamps(model.settings):
+        generation_config = replace(generation_config, timestamps=True)
     texts = (options.initial_prompt, ", ".join(options.hotwords))
     if not any(texts) and not options.condition_on_previous_text:
         return generation_config, NO_PROMPT

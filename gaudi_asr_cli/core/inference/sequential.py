@@ -370,12 +370,10 @@ class _LongText:
 
         Not after a text that is that of the window before: without speech a model repeats itself.
         """
-        if not tokens or not self._reader.is_time(tokens[-1]):
-            return frames
         from_s = part.seek * MEL_FRAME_S
-        end_s = from_s + max(self._reader.seconds(tokens[-1]), LOST_S)
-        lost = self._speech.between(end_s, from_s + frames * MEL_FRAME_S)
-        if lost.seconds < LOST_S:
+        to_s = from_s + frames * MEL_FRAME_S
+        lost = find_lost_speech(tokens, self._reader, self._speech.between(from_s, to_s), from_s)
+        if not lost.spans:
             return frames
         text, before = (
             [token for token in said if not self._reader.is_time(token)]
@@ -383,6 +381,7 @@ class _LongText:
         )
         if not text or before[-len(text) :] == text:
             return frames
+        end_s = from_s + self._reader.seconds(tokens[-1])
         next_s = max(end_s, lost.spans[0][0] - SPEECH_MARGIN_S)
         return round((next_s - from_s) / MEL_FRAME_S)
 
@@ -435,6 +434,24 @@ def cut_window(
     step = round(reader.seconds(tokens[last - 1]) / MEL_FRAME_S)
     # A pair at the very beginning would be transcribed again for ever.
     return (tokens[: last + 1], step) if step > 0 else (tokens, frames)
+
+
+def find_lost_speech(
+    tokens: Sequence[int], reader: SequenceReader, speech: Speech, from_s: float = 0.0
+) -> Speech:
+    """Return the speech after the end of a text: `LOST_S` or more, or none.
+
+    Args:
+        tokens: Tokens of a window.
+        reader: Distinguishes timestamps from text.
+        speech: The speech in the window.
+        from_s: Start of the window in seconds.
+    """
+    if not tokens or not reader.is_time(tokens[-1]):
+        return NO_SPEECH
+    end_s = from_s + max(reader.seconds(tokens[-1]), LOST_S)
+    lost = speech.between(end_s, inf)
+    return lost if lost.seconds >= LOST_S else NO_SPEECH
 
 
 def _place(segments: Iterable[Segment], from_s: float, window_s: float) -> Iterator[Segment]:

@@ -1,6 +1,7 @@
 """Inference with seq2seq models: batches, long-form audio, failures."""
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from gaudi_asr_cli.core.inference import long_form
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import batch_one, open_recognizer
 from gaudi_asr_cli.core.inference.transcribe import transcribe
+from gaudi_asr_cli.core.inference.vad import SpeechDetector
 from gaudi_asr_cli.core.models.cpu.whisper_generation import CpuWhisper
+from gaudi_asr_cli.core.models.silero import VAD_FRAME_S
 from gaudi_asr_cli.core.models.threads import threads
-from gaudi_asr_cli.core.records import AudioSpan, Utterance
+from gaudi_asr_cli.core.records import AudioSpan, Generated, Hypothesis, Utterance
 
 CPU = CpuDevice(frozenset(), "a test's CPU")
 HINDI = InferenceOptions(dtype="fp32", language="hi", max_tokens=20, timestamps="none")
@@ -279,3 +282,48 @@ def test_sequential_windows_of_whole_audio_follow_each_other_over_pauses(
         folder, recognizer, path, language="hi", max_new_tokens=30, return_timestamps=True
     )
     assert results[0].transcript.text == expected
+
+
+class EndingEarly:
+    """A Whisper that writes one word per window, in order, which ends after half a second."""
+
+    def __init__(self, model):
+        self.model = model
+        self.words = iter(("one", "two", "three", "four"))
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def generate_from(self, inputs, generation_config, frames=None):
+        assert generation_config.timestamps
+        first_time = self.settings.no_timestamps_token_id + 1
+        rows = []
+        for _ in inputs["input_features"]:
+            tokens = (first_time, *self.encode_text(next(self.words)), first_time + 25)
+            text, segments = self.reader.decode_text(tokens), self.reader.segments(tokens)
+            rows.append(Hypothesis(tokens, text, segments=segments))
+        return Generated(tuple(rows))
+
+
+@pytest.mark.parametrize("timestamps", ["word", "none"])
+@pytest.mark.parametrize(("speech_s", "text"), [(2.0, "two three"), (1.5, "one")])
+def test_a_clip_with_speech_after_its_text_is_transcribed_as_long_audio(
+    folder, timestamps, speech_s, text
+):
+    def open_stream():
+        frames = count()
+        return lambda samples: np.array(
+            [next(frames) * VAD_FRAME_S < speech_s for _ in range(len(samples) // 512)], np.float32
+        )
+
+    opened = open_recognizer(str(folder), CPU, replace(HINDI, vad="auto", timestamps=timestamps))
+    detector = SpeechDetector(open_stream)
+    recognizer = replace(opened, model=EndingEarly(opened.model), vad=detector)
+    samples = np.zeros(WINDOW_S * 16_000, np.float32)
+
+    row = recognizer.infer(samples, Utterance("u", AudioSpan(Path()))).rows[0]
+
+    assert row.text == text
+    assert [one.start_s for one in row.segments] == (
+        [] if timestamps == "none" else [0.0, 0.6][: len(text.split())]
+    )
