@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from gaudi_asr_cli.core.data.buckets import Batching
     from gaudi_asr_cli.core.devices.base import Device
+    from gaudi_asr_cli.core.inference.seq2seq_options import Seq2SeqGenerator
     from gaudi_asr_cli.core.models.features import Frontend
     from gaudi_asr_cli.core.models.geometry import FrameGeometry
     from gaudi_asr_cli.core.models.log_mel import LogMel
@@ -136,36 +137,11 @@ class QueuedEmissions:
         return output
 
 
-class _Seq2SeqNetwork(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def dtype(self) -> str: ...
-
-    @property
-    def device(self) -> Device: ...
-
-    @property
-    def frontend(self) -> Frontend | LogMel: ...
-
-    @property
-    def settings(self) -> Any: ...
-
-    @property
-    def reader(self) -> SequenceReader: ...
-
-    @property
-    def padding_invariant(self) -> bool: ...
-
-    def encode_text(self, text: str, /) -> tuple[int, ...]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class QueuedGenerator:
     """The network of a seq2seq model behind a queue; see `Seq2SeqGenerator`."""
 
-    model: _Seq2SeqNetwork
+    model: Seq2SeqGenerator
     queue: NetworkQueue
     window_s: float
 
