@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from gaudi_asr_cli.core.data.audio import LoadedAudio
 from gaudi_asr_cli.core.decoding.greedy import GreedyDecoder
 from gaudi_asr_cli.core.devices.cpu import open_cpu
+from gaudi_asr_cli.core.devices.int16 import can_multiply_int16
 from gaudi_asr_cli.core.inference.ctc import CtcRecognizer
 from gaudi_asr_cli.core.inference.recognizer import batch_one
 from gaudi_asr_cli.core.inference.transcribe import transcribe_timed
 from gaudi_asr_cli.core.models.cpu.ctc import pack
-from gaudi_asr_cli.core.models.cpu.int8 import can_quantise
 from gaudi_asr_cli.core.models.ctc.model import CtcModel, open_ctc_model
 from gaudi_asr_cli.core.models.features import default_settings, standardize
 from gaudi_asr_cli.core.models.quiet import quiet_transformers
@@ -126,9 +126,9 @@ def open_eager(folder: Path, dtype: str) -> Engine:
     return _peer(open_ctc_model(str(folder), device=open_cpu(), dtype=dtype))
 
 
-def open_ours(folder: Path, dtype: str, *, int8: bool = False) -> Engine:
+def open_ours(folder: Path, precision: str) -> Engine:
     model = open_ctc_model(str(folder), device=open_cpu(), dtype="fp32")
-    packed = pack(replace(model, dtype=dtype), int8=int8)
+    packed = pack(model, precision)
     if packed is None:
         raise ImportError("the CPU engine does not support this checkpoint")
     return _peer(packed)
@@ -350,15 +350,16 @@ def list_openers(shape: str, threads: int) -> dict[tuple[str, str], Callable[[Pa
     openers: dict[tuple[str, str], Callable[[Path], Engine]] = {
         (BASELINE, "fp32"): open_pipeline,
         (REFERENCE, "fp32"): partial(open_eager, dtype="fp32"),
-        ("ours fp32", "fp32"): partial(open_ours, dtype="fp32"),
+        ("ours fp32", "fp32"): partial(open_ours, precision="fp32"),
         ("ONNX Runtime fp32", "fp32"): partial(open_onnx, int8=False, threads=threads),
         ("ONNX Runtime int8", "int8"): partial(open_onnx, int8=True, threads=threads),
     }
     if native:
         openers["transformers eager bf16", "bf16"] = partial(open_eager, dtype="bf16")
-        openers["ours bf16", "bf16"] = partial(open_ours, dtype="bf16")
-    if can_quantise():
-        openers["ours int8", "int8"] = partial(open_ours, dtype="fp32", int8=True)
+        openers["ours bf16", "bf16"] = partial(open_ours, precision="bf16")
+    if can_multiply_int16():
+        for precision in ("int16", "int8"):
+            openers[f"ours {precision}", precision] = partial(open_ours, precision=precision)
     for precision in ("fp32", "bf16", *QUANTISERS) if native else ("fp32", *QUANTISERS):
         openers[f"OpenVINO {precision}", precision.partition(" ")[0]] = partial(
             open_openvino, precision=precision, threads=threads

@@ -53,6 +53,7 @@ class DtypeName(str, Enum):
     FP32 = "fp32"
     BF16 = "bf16"
     FP16 = "fp16"
+    INT16 = "int16"
 
 
 class CaseName(str, Enum):
@@ -486,7 +487,11 @@ HpuMode = Annotated[
 ]
 DtypeOption = Annotated[
     DtypeName,
-    typer.Option("--dtype", rich_help_panel=MACHINE, help="auto is bf16 where it is native."),
+    typer.Option(
+        "--dtype",
+        rich_help_panel=MACHINE,
+        help="auto is bf16 where it is native, else int16 on x86-64.",
+    ),
 ]
 Int8 = Annotated[
     bool,
@@ -494,7 +499,7 @@ Int8 = Annotated[
         "--int8",
         rich_help_panel=MACHINE,
         metavar=NO_VALUE,
-        help="Multiply in 8 bits on a CPU: less exact; faster than fp32, slower than native bf16.",
+        help="Multiply in 8 bits on a CPU, where faster than int16: less exact.",
     ),
 ]
 Seed = Annotated[

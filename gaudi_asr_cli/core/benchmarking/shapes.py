@@ -45,7 +45,7 @@ def open_random_model(
         options: Options of inference.
         seed: Random seed of the weights.
     """
-    dtype = device.choose_dtype(options.dtype)
+    dtype = device.choose_dtype(options.network_dtype)
     model = build_from_scratch(architecture, random_vocabulary(), seed, device=device, dtype=dtype)
     # Built for training, it would apply layer drop.
     model.network.eval().requires_grad_(False)

@@ -21,6 +21,9 @@ MODES = ("auto", "lazy", "eager", "compile")
 """Execution modes of a Gaudi."""
 
 DTYPES = ("fp32", "bf16", "fp16")
+INT16 = "int16"
+"""Weights in fp32, multiplied as 16-bit integers on a CPU: for inference only."""
+INFERENCE_DTYPES = (*DTYPES, INT16)
 
 
 class Device(Protocol):

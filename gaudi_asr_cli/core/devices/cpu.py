@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gaudi_asr_cli.core.devices.base import DeviceSpec, check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.convolutions import use_fast_convolutions
 from gaudi_asr_cli.core.devices.copies import HostCopier
+from gaudi_asr_cli.core.devices.int16 import can_multiply_int16
 from gaudi_asr_cli.core.devices.kits import NativeKit
 from gaudi_asr_cli.core.distributed.ranks import SINGLE_PROCESS, Ranks
 from gaudi_asr_cli.core.errors import MachineError
@@ -164,13 +165,16 @@ def describe_cpu() -> str:
 def explain_auto_dtype() -> str:
     """Return what `--dtype auto` is on this CPU, and why."""
     native = ", ".join(sorted(read_cpu_flags() & BF16_FLAGS))
-    if not native:
-        known = ", ".join(sorted(BF16_FLAGS))
-        return f"fp32, because this processor does not multiply bf16 natively (none of {known})"
-    if _emulates_bf16():
+    if native and not _emulates_bf16():
+        return f"bf16, because this processor multiplies bf16 natively ({native})"
+    if native:
         limit = os.environ["ONEDNN_MAX_CPU_ISA"]
-        return f"fp32, because ONEDNN_MAX_CPU_ISA={limit} excludes this processor's {native}"
-    return f"bf16, because this processor multiplies bf16 natively ({native})"
+        reason = f"ONEDNN_MAX_CPU_ISA={limit} excludes this processor's {native}"
+    else:
+        known = ", ".join(sorted(BF16_FLAGS))
+        reason = f"this processor does not multiply bf16 natively (none of {known})"
+    integers = "; int16 for inference of wav2vec 2.0 and Whisper" if can_multiply_int16() else ""
+    return f"fp32, because {reason}{integers}"
 
 
 def _emulates_bf16() -> bool:

@@ -49,6 +49,7 @@ from gaudi_asr_cli.core.inference.results import NOT_FINITE
 from gaudi_asr_cli.core.inference.timing import PhaseClock
 from gaudi_asr_cli.core.inference.vad import SpeechDecoder, SpeechDetector, open_detector
 from gaudi_asr_cli.core.models.cpu.ctc import PackedCtcModel, pack
+from gaudi_asr_cli.core.models.cpu.precision import INT8, choose_precision
 from gaudi_asr_cli.core.models.ctc.masked_norm import make_padding_invariant
 from gaudi_asr_cli.core.models.ctc.model import CtcModel, open_ctc_model
 from gaudi_asr_cli.core.models.geometry import FrameGeometry
@@ -131,7 +132,7 @@ class CtcRecognizer:
     @property
     def backend(self) -> str:
         if isinstance(self.model, PackedCtcModel):
-            return "packed int8" if self.model.int8 else "packed"
+            return "packed int8" if self.model.dtype == INT8 else "packed"
         return "transformers"
 
     @property
@@ -383,7 +384,9 @@ def open_ctc_recognizer(
 ) -> CtcRecognizer:
     """Open a CTC model for inference only; see `open_recognizer`."""
     reject_generation(name, options)
-    model = open_full_precision(name, device=device, dtype=options.dtype, language=options.language)
+    model = open_full_precision(
+        name, device=device, dtype=options.network_dtype, language=options.language
+    )
     return prepare_inference(model, options)
 
 
@@ -459,9 +462,11 @@ def accelerate(model: CtcModel, options: InferenceOptions = DEFAULT_OPTIONS) -> 
     """
     decoder = choose_decoder(model, options)
     if not model.device.prefers_batching:
-        packed = pack(model, int8=options.int8)
+        precision = INT8 if options.int8 else choose_precision(options.dtype, model.dtype)
+        packed = pack(model, precision)
         if packed is not None:
             return CtcRecognizer(packed, decoder)
+    options.reject_integers(model.name)
     cast_weights(model)
     return _make_batched(model, decoder, options) or CtcRecognizer(model, decoder)
 

@@ -106,7 +106,7 @@ class LoadedModel:
 
     @property
     def dtype(self) -> str:
-        """The dtype that it computes in: `fp32`, `bf16` or `fp16`."""
+        """The dtype that it computes in: `fp32`, `bf16`, `fp16`, `int16` or `int8`."""
         return self._recognizer.dtype
 
     def __repr__(self) -> str:
@@ -335,7 +335,7 @@ def load_model(
     Args:
         name: A model folder, a run folder, `demo`, or a hub id.
         device: `auto`, `cpu`, `cuda` or `hpu`.
-        dtype: `auto`, `fp32`, `bf16` or `fp16`.
+        dtype: `auto`, `fp32`, `bf16`, `fp16` or `int16` (docs/devices.md).
         **options: Options of inference, as those of `gaudi-asr infer`.
 
     Raises:

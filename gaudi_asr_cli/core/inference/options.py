@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gaudi_asr_cli.core.decoding import BEAM_DECODER, DECODERS, DEFAULT_DECODER
-from gaudi_asr_cli.core.errors import UsageError
+from gaudi_asr_cli.core.devices.base import INFERENCE_DTYPES, INT16
+from gaudi_asr_cli.core.errors import MachineError, UsageError
 from gaudi_asr_cli.core.models.seq2seq.fallback import Fallback
 from gaudi_asr_cli.core.models.seq2seq.generation import Generation
 
@@ -22,10 +23,10 @@ class InferenceOptions:
         mode: `usual` is the fastest exact inference; `unbatched` is what batching is checked
             against: one utterance at a time, a CTC model with transformers' own code;
             `transformers` is transformers' own code for every model.
-        dtype: `auto`, `fp32`, `bf16` or `fp16`.
+        dtype: `auto` or one of `INFERENCE_DTYPES`.
         language: Language adapter of a CTC model, or spoken language of an encoder-decoder.
         timestamps: One of `TIMESTAMPS`.
-        int8: CTC: linears in int8 and the rest in fp32 on a CPU, at a small cost in accuracy.
+        int8: CTC: integer products on a CPU, linears in 8 bits where these are faster than 16.
         decoder: CTC: a key of `DECODERS`; a beam size, a language model or hotwords choose `beam`.
         lm: CTC: language model, an ARPA file or a folder that holds one.
         lm_weight: CTC: weight of the language model; None is the default.
@@ -90,6 +91,11 @@ class InferenceOptions:
     vad: str = "off"
 
     @property
+    def network_dtype(self) -> str:
+        """Return the dtype to open a model in, `auto` or one of `DTYPES`."""
+        return "fp32" if self.dtype == INT16 else self.dtype
+
+    @property
     def generation(self) -> Generation:
         """Return the part of the options that says how text is generated; temperature 0 of None."""
         return Generation(
@@ -132,7 +138,25 @@ class InferenceOptions:
                 remedy=f"Choose one of {', '.join(VAD_MODES)}.",
             )
         DECODERS.find(self.decoder)
+        if self.dtype not in ("auto", *INFERENCE_DTYPES):
+            raise UsageError(
+                f"There is no dtype '{self.dtype}'.",
+                remedy=f"Choose one of auto, {', '.join(INFERENCE_DTYPES)}.",
+            )
         self._check_weights()
+
+    def reject_integers(self, name: str) -> None:
+        """Reject products of integers, for a model that is not computed by the CPU engine.
+
+        Raises:
+            MachineError: They are requested.
+        """
+        if self.int8 or self.dtype == INT16:
+            raise MachineError(
+                f"{name} cannot be computed with integers here.",
+                remedy="Leave --int8 and --dtype int16 out: on a CPU, models of the wav2vec 2.0 "
+                "family have both, and Whisper has int16.",
+            )
 
     def _check_weights(self) -> None:
         for option, weight, needed, given in (

@@ -78,6 +78,7 @@ from gaudi_asr_cli.core.inference.vad import (
     open_detector,
     pack_spans,
 )
+from gaudi_asr_cli.core.models.cpu.precision import choose_precision
 from gaudi_asr_cli.core.models.cpu.whisper_generation import CpuWhisper, pack_whisper
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.log_mel import LogMel
@@ -462,12 +463,15 @@ def open_seq2seq_recognizer(
 ) -> Seq2SeqRecognizer:
     """Open a seq2seq model for inference only; see `open_recognizer`."""
     reject_ctc_options(name, options)
-    model = open_seq2seq_model(name, device=device, dtype=options.dtype)
+    model = open_seq2seq_model(name, device=device, dtype=options.network_dtype)
     resolve_generation(options.generation, model.settings, model.name)
     check_long(options.long, model.settings, model.name)
     if is_small(model):
         limit_threads(1)
-    packed = None if options.mode == "transformers" else pack_whisper(model)
+    precision = choose_precision(options.dtype, model.dtype)
+    packed = None if options.mode == "transformers" else pack_whisper(model, precision)
+    if packed is None:
+        options.reject_integers(name)
     generator = packed or model.loaded()
     vad = open_detector(options.vad, by_default=isinstance(generator.frontend, LogMel))
     generation_config, prompting = settle_options(options, generator, vad)

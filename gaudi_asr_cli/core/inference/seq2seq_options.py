@@ -112,7 +112,7 @@ def reject_ctc_options(name: str, options: InferenceOptions) -> None:
     if options.int8:
         raise UsageError(
             f"{name} is an encoder-decoder; int8 is for CTC models only.",
-            remedy="Leave --int8 out; --dtype bf16 is the fastest.",
+            remedy="Leave --int8 out; --dtype auto is the fastest here.",
         )
     if options.decoder != DEFAULT_DECODER:
         raise UsageError(

@@ -84,7 +84,8 @@ def test_a_machine_without_a_gpu_is_an_error(monkeypatch):
 
 
 @pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16", "bf16"])
-def test_auto_is_bf16_on_a_cpu_with_bf16_instructions(flag):
+def test_auto_is_bf16_on_a_cpu_with_bf16_instructions(monkeypatch, flag):
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     assert CpuDevice(frozenset({flag}), "a new CPU").choose_dtype() == "bf16"
 
 
@@ -104,17 +105,22 @@ def test_bf16_is_not_chosen_where_onednn_is_told_to_emulate_it(monkeypatch):
         ({"avx2", "avx512_bf16"}, None, "bf16, because .* natively .avx512_bf16.$"),
         ({"amx_bf16", "avx512_bf16"}, None, "bf16, because .* .amx_bf16, avx512_bf16.$"),
         ({"avx2"}, None, "fp32, because this processor does not multiply bf16 natively"),
-        ({"avx512_bf16"}, "avx2", "fp32, because ONEDNN_MAX_CPU_ISA=avx2 excludes .* avx512_bf16$"),
+        ({"avx512_bf16"}, "avx2", "fp32, because ONEDNN_MAX_CPU_ISA=avx2 excludes .* avx512_bf16"),
         ({"avx2"}, "AVX2", "fp32, because this processor does not"),
     ],
 )
-def test_the_dtype_of_auto_is_explained_as_it_is_chosen(monkeypatch, flags, limit, explained):
+@pytest.mark.parametrize("integers", [True, False])
+def test_the_dtype_of_auto_is_explained_as_it_is_chosen(
+    monkeypatch, flags, limit, explained, integers
+):
     monkeypatch.setattr(cpu_module, "read_cpu_flags", lambda: frozenset(flags))
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     if limit is not None:
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    monkeypatch.setattr(cpu_module, "can_multiply_int16", lambda: integers)
     explanation = cpu_module.explain_auto_dtype()
 
+    assert ("int16 for inference" in explanation) == (integers and explanation.startswith("fp32"))
     assert re.match(explained, explanation)
     assert explanation.startswith(cpu_module.open_cpu().choose_dtype("auto"))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from gaudi_asr_cli.core.devices.cpu import open_cpu
-from gaudi_asr_cli.core.models.cpu import convolution, int8
+from gaudi_asr_cli.core.models.cpu import convolution
 from gaudi_asr_cli.core.models.cpu.attention import Attention, plan_tiles
 from gaudi_asr_cli.core.models.cpu.convolution import (
     GroupNormed,
@@ -23,7 +23,6 @@ from gaudi_asr_cli.core.models.cpu.convolution import (
 from gaudi_asr_cli.core.models.cpu.fused_attention import attend_fused, can_fuse_attention
 from gaudi_asr_cli.core.models.cpu.int8 import (
     INT8_ZERO,
-    SATURATING,
     ZERO_AFTER_GELU,
     can_quantise,
     int8_linear_maker,
@@ -59,8 +58,8 @@ def test_a_linear_multiplies_and_applies_the_operation(monkeypatch, bias, packed
 @pytest.mark.parametrize("after_gelu", [False, True])
 @pytest.mark.parametrize("bias", [draw(64), None])
 def test_the_error_of_an_int8_linear_is_about_a_percent(bias, after_gelu):
-    if not can_quantise():
-        pytest.skip("this build of torch lacks int8 on this processor")
+    if not can_quantise() or saturates():
+        pytest.skip("no int8 here, or none whose sums are exact")
     rows, weight, residual = draw(40, 256), draw(64, 256, seed=1), draw(40, 64, seed=2)
     if after_gelu:
         rows = functional.gelu(rows)
@@ -77,8 +76,8 @@ def test_the_error_of_an_int8_linear_is_about_a_percent(bias, after_gelu):
 
 
 def test_what_the_mean_row_loses_by_the_rounding_of_the_weight_is_added():
-    if not can_quantise():
-        pytest.skip("this build of torch lacks int8 on this processor")
+    if not can_quantise() or saturates():
+        pytest.skip("no int8 here, or none whose sums are exact")
     # Rows that hardly differ: without the correction all of them have the same error.
     rows = draw(1, 256) + 0.01 * draw(40, 256, seed=1)
     linear = int8_linear_maker()(draw(64, 256, seed=2), None)
@@ -89,19 +88,6 @@ def test_what_the_mean_row_loses_by_the_rounding_of_the_weight_is_added():
         (one(rows) - exact).mean(0).norm() / exact.mean(0).norm() for one in (linear, bare)
     )
     assert corrected < 0.6 * uncorrected
-
-
-@pytest.mark.parametrize("saturating", [False, True])
-def test_a_product_of_bytes_uses_all_steps_unless_sums_saturate(monkeypatch, saturating):
-    if not can_quantise():
-        pytest.skip("this build of torch lacks int8 on this processor")
-    monkeypatch.setattr(int8, "saturates", lambda: saturating)
-    before, after = (int8_linear_maker(after_gelu=gelu)(draw(64, 256), None) for gelu in (0, 1))
-
-    assert before.zero == (SATURATING if saturating else INT8_ZERO)
-    assert after.zero == ZERO_AFTER_GELU
-    largest = SATURATING if saturating else 127
-    assert torch.allclose(before.weight.scales, draw(64, 256).abs().amax(1) / largest)
 
 
 @pytest.mark.slow
@@ -124,7 +110,7 @@ def test_products_of_bytes_saturate_on_avx2_alone():
 @given(
     st.floats(1e-3, 1e4),
     st.sampled_from([torch.float32, torch.bfloat16]),
-    st.sampled_from([INT8_ZERO, SATURATING]),
+    st.sampled_from([INT8_ZERO, 112]),
 )
 def test_quantised_rows_never_overflow(largest, dtype, zero):
     rows = torch.tensor([[largest, -largest, 0.0, largest / 2], [0.0] * 4], dtype=dtype)

@@ -7,9 +7,8 @@ from gaudi_asr_cli.core.models.cpu.cross_attention import (
     MANY_TOKENS,
     EncodedWindow,
     pack_cross_attention,
-    pack_window,
 )
-from gaudi_asr_cli.core.models.cpu.linear import linear_maker
+from gaudi_asr_cli.core.models.cpu.linear import linear_maker, pack_frames
 from gaudi_asr_cli.core.models.weights import NetworkWeights
 
 HEADS, WIDTH, FRAMES = 3, 24, 50
@@ -42,6 +41,10 @@ def frames_of(seed):
     return torch.randn(FRAMES, WIDTH, generator=torch.Generator().manual_seed(seed))
 
 
+def pack(frames):
+    return EncodedWindow(frames, *pack_frames(frames, MAKE))
+
+
 def attend(weights, hidden, frames):
     """Return hidden (L, D) plus attention to frames (F, D), and scores (H, L, F)."""
 
@@ -63,7 +66,7 @@ def attend(weights, hidden, frames):
 @pytest.mark.parametrize("tokens", [1, 5, MANY_TOKENS - 1, MANY_TOKENS, MANY_TOKENS + 9])
 @pytest.mark.parametrize("utterances", [[0], [0, 1, 2], [0, 0, 1, 1, 1], [0, 1, 0]])
 def test_each_row_attends_to_its_own_frames(weights, attention, tokens, utterances):
-    windows = {seed: pack_window(frames_of(seed), MAKE) for seed in set(utterances)}
+    windows = {seed: pack(frames_of(seed)) for seed in set(utterances)}
     chance = torch.Generator().manual_seed(7)
     hidden = torch.randn(len(utterances), tokens, WIDTH, generator=chance)
     seen = []
@@ -94,7 +97,7 @@ def test_samples_of_an_utterance_read_its_frames_once(attention):
             counts.append(len(rows))
             return self.linear(rows)
 
-    window = pack_window(frames_of(3), MAKE)
+    window = pack(frames_of(3))
     window = EncodedWindow(window.frames, Counted(window.scores), window.context)
 
     attention(torch.randn(4, WIDTH), [window] * 4, None)
@@ -104,7 +107,7 @@ def test_samples_of_an_utterance_read_its_frames_once(attention):
 
 def test_a_window_is_finite_if_all_its_frames_are():
     frames = frames_of(1)
-    assert pack_window(frames, MAKE).is_finite()
+    assert pack(frames).is_finite()
 
     frames[7, 3] = torch.inf
-    assert not pack_window(frames, MAKE).is_finite()
+    assert not pack(frames).is_finite()

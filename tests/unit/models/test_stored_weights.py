@@ -17,10 +17,10 @@ from helpers.tiny_seq2seq import save_tiny_whisper
 from safetensors.torch import load_file, save_file
 
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
+from gaudi_asr_cli.core.devices.int16 import can_multiply_int16
 from gaudi_asr_cli.core.errors import DataError
 from gaudi_asr_cli.core.models.cpu.ctc import pack
 from gaudi_asr_cli.core.models.cpu.ctc_layout import has_known_ctc_fields
-from gaudi_asr_cli.core.models.cpu.int8 import can_quantise
 from gaudi_asr_cli.core.models.cpu.linear import can_fuse
 from gaudi_asr_cli.core.models.cpu.whisper_generation import pack_whisper
 from gaudi_asr_cli.core.models.cpu.whisper_layout import has_known_whisper_fields
@@ -58,13 +58,13 @@ def emit(packed) -> np.ndarray:
     return packed.emissions(make_batch([16_000, 3_000])).log_probs
 
 
-def pack_both(folder, dtype="fp32", **options):
+def pack_both(folder, precision="fp32"):
     """Return emissions packed from the files, and from transformers' network."""
     model = open_tiny(folder)
-    stored = emit(pack(dataclasses.replace(model, dtype=dtype), **options))
+    stored = emit(pack(model, precision))
     assert not model.source.is_loaded
     assert model.network is not None
-    return stored, emit(pack(dataclasses.replace(model, dtype=dtype), **options))
+    return stored, emit(pack(model, precision))
 
 
 def edit_config(folder, **fields) -> None:
@@ -110,11 +110,12 @@ def test_stored_weights_give_the_emissions_of_the_network(tmp_path, family, dtyp
     assert np.array_equal(stored, loaded)
 
 
-def test_stored_weights_give_the_int8_emissions_of_the_network(tmp_path):
-    if not can_quantise():
-        pytest.skip("this build of torch lacks int8 on this processor")
+@pytest.mark.parametrize("precision", ["int16", "int8"])
+def test_stored_weights_give_the_emissions_of_the_network_in_integers(tmp_path, precision):
+    if not can_multiply_int16():
+        pytest.skip("this processor has no AVX2")
 
-    stored, loaded = pack_both(save_tiny_model(tmp_path, "wav2vec2"), int8=True)
+    stored, loaded = pack_both(save_tiny_model(tmp_path, "wav2vec2"), precision)
 
     assert np.array_equal(stored, loaded)
 

@@ -13,7 +13,9 @@ from torch.nn import functional
 
 from gaudi_asr_cli.core.devices.amx import has_amx
 from gaudi_asr_cli.core.models.cpu.fused_attention import attend_fused, can_fuse_attention
-from gaudi_asr_cli.core.models.cpu.linear import Linear, LinearMaker
+from gaudi_asr_cli.core.models.cpu.int16 import Int16Attention
+from gaudi_asr_cli.core.models.cpu.linear import Linear
+from gaudi_asr_cli.core.models.cpu.precision import PackedPrecision
 from gaudi_asr_cli.core.models.weights import NetworkWeights
 
 if TYPE_CHECKING:
@@ -77,7 +79,8 @@ class Attention:
     """Multi-head self-attention: one fused QKV projection, its query already scaled.
 
     With `fuses_exponential`, that of bf16 scores is computed in their product where it can be. Its
-    rounding is another: the texts of CTC models stay what they were without it.
+    rounding is another: the texts of CTC models stay what they were without it. `integer` computes
+    attention without a relative bias in integers.
     """
 
     qkv: Linear
@@ -86,6 +89,7 @@ class Attention:
     relative: RelativeBias | None
     fused_from_frames: int = field(default_factory=choose_fused_from)
     fuses_exponential: bool = False
+    integer: Int16Attention | None = None
 
     def __call__(self, frames: Tensor, lengths: Sequence[int]) -> Tensor:
         """Return the context (F, D) of frames (F, D), before the output projection.
@@ -108,6 +112,8 @@ class Attention:
         query, key, value = qkv.view(count, 3, self.heads, -1).permute(1, 2, 0, 3).unbind(0)
         if self.relative is not None:
             self._attend_gated(self.relative, frames, (query, key, value), out)
+        elif self.integer is not None:
+            self.integer(qkv.view(count, 3, self.heads, -1), out)
         elif qkv.dtype == torch.float32 or count > self.fused_from_frames:
             context = functional.scaled_dot_product_attention(
                 query[None], key[None], value[None], scale=1.0
@@ -156,14 +162,21 @@ def plan_tiles(heads: int, frames: int) -> Iterator[tuple[slice, slice]]:
 
 
 def pack_attention(
-    weights: NetworkWeights, heads: int, make: LinearMaker, relative: RelativeBias | None
+    weights: NetworkWeights,
+    heads: int,
+    precision: PackedPrecision,
+    relative: RelativeBias | None = None,
 ) -> Attention:
     """Pack an attention from its weights; a projection without bias gets zeros."""
     # The scale is folded into the query's weight: one pass less over the scores.
+    make, size = precision.linear, weights.shape("q_proj.weight")[0] // heads
     scales = (("q_proj", scale_of(weights, heads)), ("k_proj", 1.0), ("v_proj", 1.0))
     qkv = make(*concatenate(weights, dict(scales)))
     out = make(weights["out_proj.weight"].detach(), weights["out_proj.bias"].detach())
-    return Attention(qkv, out, heads, relative)
+    integer = precision.attention if relative is None else None
+    if integer is not None and not integer.fits(size):
+        integer = None
+    return Attention(qkv, out, heads, relative, integer=integer)
 
 
 def scale_of(weights: NetworkWeights, heads: int) -> float:

@@ -36,8 +36,8 @@ keys and values cost 4 D D F operations and each token (4 H D - 4 D) F more with
 class EncodedWindow:
     """Frames (F, D) of an utterance, also packed as two linears.
 
-    `scores` multiplies queries (R, D) by all frames to (R, F), `context` sums the frames by
-    probabilities (R, F) to (R, D).
+    `scores` multiplies queries (R, D) by all frames to (R, F'), `context` sums the frames by
+    probabilities (R, F') to (R, D). Columns from F on have no probability.
     """
 
     frames: Tensor
@@ -48,11 +48,6 @@ class EncodedWindow:
         """Return whether all frames are finite; half precision may overflow."""
         # A sum is not finite if a value is not, and fifty times as fast as a test of each.
         return bool(torch.isfinite(self.frames.sum()))
-
-
-def pack_window(frames: Tensor, make: LinearMaker) -> EncodedWindow:
-    """Pack frames (F, D) for the cross-attention of all layers."""
-    return EncodedWindow(frames, make(frames, None), make(frames.T, None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +98,8 @@ class CrossAttention:
         for group, window in group_windows(windows):
             scores = window.scores(rows[size * group.start : size * group.stop])  # (b L H, F)
             if seen is not None:
-                by_head = scores.view(len(group), -1, heads, scores.shape[1]).transpose(1, 2)
+                by_row = scores.view(len(group), -1, heads, scores.shape[1])
+                by_head = by_row[..., : len(window.frames)].transpose(1, 2)
                 seen.append(by_head.flatten(0, 1))
             sums.append(window.context(torch.softmax(scores, -1)))
         return (torch.cat(sums) if len(sums) > 1 else sums[0]).view(queries.shape)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gaudi_asr_cli.core.devices.base import Device, torch_dtype
-from gaudi_asr_cli.core.errors import MachineError
-from gaudi_asr_cli.core.models.cpu.convolution import FeatureEncoder, pack_features, window_maker
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.models.cpu.convolution import FeatureEncoder, pack_features
 from gaudi_asr_cli.core.models.cpu.ctc_layout import has_weights, read_ctc_layout
 from gaudi_asr_cli.core.models.cpu.encoder import Encoder, pack_encoder
-from gaudi_asr_cli.core.models.cpu.int8 import can_quantise
+from gaudi_asr_cli.core.models.cpu.precision import INT8, open_precision
 from gaudi_asr_cli.core.models.ctc.model import CtcModel, join_emissions, split_batch
 from gaudi_asr_cli.core.models.features import Frontend
 from gaudi_asr_cli.core.models.geometry import FrameGeometry
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
 class PackedCtcModel:
     """A CTC network rewritten for the CPU, with the metadata of the `CtcModel` it came from.
 
-    It holds no reference to the transformers network, whose memory can be freed.
+    It holds no reference to the transformers network, whose memory can be freed. `dtype` is the
+    name of its precision: see `PackedPrecision`.
     """
 
     name: str
@@ -41,7 +41,6 @@ class PackedCtcModel:
     device: Device
     dtype: str
     config: Mapping[str, Any]
-    int8: bool = False
     language: str | None = None
     new_tokens: tuple[str, ...] = ()
 
@@ -75,7 +74,7 @@ class PackedCtcModel:
         """
         with torch.inference_mode():
             features = [self.features(waveform) for waveform in waveforms]
-            if self.int8:
+            if self.dtype == INT8:
                 # An int8 linear corrects its rounding for the rows of one utterance.
                 return tuple(self.encoder(frames, [len(frames)]).float() for frames in features)
             lengths = [frames.shape[0] for frames in features]
@@ -88,21 +87,19 @@ def frames_of(log_probs: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.full(log_probs.shape[0], log_probs.shape[1], dtype=np.int64)
 
 
-def pack(model: CtcModel, *, int8: bool = False) -> PackedCtcModel | None:
+def pack(model: CtcModel, precision: str | None = None) -> PackedCtcModel | None:
     """Build the optimised CPU version of a model, or return None if it is not supported.
 
-    It computes in `model.dtype`, from the stored weights or from a network that is loaded already.
-    Weights that were never rounded give the most exact result: the first convolution then stays
-    exact in bf16 as well.
+    It computes from the stored weights or from a network that is loaded already. Weights that were
+    never rounded give the most exact result: the first convolution then stays exact in bf16 as
+    well.
 
     Args:
         model: A model on a CPU; not modified.
-        int8: Quantise the linears of the layers to int8 and compute the rest in fp32, whatever
-            `model.dtype` is: in bf16, convolutions alone change the best token of two frames in a
-            hundred of a random model. Nearly twice as fast as fp32, slower than native bf16.
+        precision: See `open_precision`; None is `model.dtype`.
 
     Raises:
-        MachineError: `int8` is not supported by this build of torch.
+        MachineError: The precision is not supported here.
     """
     layout = read_ctc_layout(model.config)
     if layout is None or model.device.torch_device.type != "cpu":
@@ -110,28 +107,21 @@ def pack(model: CtcModel, *, int8: bool = False) -> PackedCtcModel | None:
     weights = model.weights
     if not has_weights(weights, layout):
         return None
-    name = "fp32" if int8 else model.dtype
-    dtype = torch_dtype(name)
-    if int8 and not can_quantise():
-        raise MachineError(
-            "This build of torch cannot multiply 8-bit integers on this processor.",
-            remedy="Omit int8, or install torch 2.6 or newer for x86-64.",
-        )
+    chosen = open_precision(precision or model.dtype)
     body, head = weights.below(layout.body), weights.below("lm_head")
     with torch.inference_mode():
         return PackedCtcModel(
             name=model.name,
             features=pack_features(
-                body.below("feature_extractor"), layout, window_maker(dtype), dtype
+                body.below("feature_extractor"), layout, chosen.window, chosen.dtype
             ),
-            encoder=pack_encoder(body, head, layout, dtype, int8=int8),
+            encoder=pack_encoder(body, head, layout, chosen),
             vocabulary=model.vocabulary,
             frontend=model.frontend,
             geometry=model.geometry,
             device=model.device,
-            dtype=name,
+            dtype=chosen.name,
             config=model.config,
-            int8=int8,
             language=model.language,
             new_tokens=model.new_tokens,
         )

@@ -12,9 +12,9 @@ from torch.nn import functional
 from gaudi_asr_cli.core.models.cpu.attention import Attention, pack_attention, pack_relative
 from gaudi_asr_cli.core.models.cpu.convolution import Norm, pack_norm
 from gaudi_asr_cli.core.models.cpu.ctc_layout import CtcLayout
-from gaudi_asr_cli.core.models.cpu.int8 import int8_linear_maker
 from gaudi_asr_cli.core.models.cpu.linear import Linear, linear_maker, pack_linear
 from gaudi_asr_cli.core.models.cpu.positions import PositionalConvolution, pack_positions
+from gaudi_asr_cli.core.models.cpu.precision import PackedPrecision
 from gaudi_asr_cli.core.models.weights import NetworkWeights
 
 if TYPE_CHECKING:
@@ -102,15 +102,11 @@ def pack_encoder(
     body: NetworkWeights,
     head: NetworkWeights,
     layout: CtcLayout,
-    dtype: torch.dtype,
-    *,
-    int8: bool = False,
+    precision: PackedPrecision,
 ) -> Encoder:
-    """Pack the encoder and the head from their weights.
-
-    With `int8` the linears of the layers are quantised; the projection and the head never are.
-    """
+    """Pack the encoder and the head from their weights; projection and head are never quantised."""
     inner, projection = body.below("encoder"), body.below("feature_projection")
+    dtype = precision.dtype
     make_exact = linear_maker(dtype)
     return Encoder(
         projection_norm=pack_norm(projection.below("layer_norm"), dtype, layout.eps)
@@ -119,17 +115,16 @@ def pack_encoder(
         projection=pack_linear(projection.below("projection"), make_exact),
         positions=pack_positions(inner.below("pos_conv_embed"), layout.positions, dtype),
         norm=pack_norm(inner.below("layer_norm"), dtype, layout.eps),
-        layers=tuple(_pack_layers(inner, layout, dtype, int8=int8)),
+        layers=tuple(_pack_layers(inner, layout, precision)),
         head=pack_linear(head, make_exact),
         pre_norm=layout.pre_norm,
     )
 
 
 def _pack_layers(
-    encoder: NetworkWeights, layout: CtcLayout, dtype: torch.dtype, *, int8: bool
+    encoder: NetworkWeights, layout: CtcLayout, precision: PackedPrecision
 ) -> Iterator[Layer]:
-    make = int8_linear_maker() if int8 else linear_maker(dtype)
-    make_fc2 = int8_linear_maker(after_gelu=True) if int8 else make
+    dtype, make = precision.dtype, precision.linear
     table = encoder.get("layers.0.attention.rel_attn_embed.weight")
     for index in range(layout.layers):
         layer = encoder.below(f"layers.{index}")
@@ -138,10 +133,10 @@ def _pack_layers(
         if table is not None:
             relative = pack_relative(attention, table, layout.longest, dtype)
         yield Layer(
-            attention=pack_attention(attention, layout.heads, make, relative),
+            attention=pack_attention(attention, layout.heads, precision, relative),
             attention_norm=pack_norm(layer.below("layer_norm"), dtype, layout.eps),
             fc1=pack_linear(feed_forward.below("intermediate_dense"), make),
-            fc2=pack_linear(feed_forward.below("output_dense"), make_fc2),
+            fc2=pack_linear(feed_forward.below("output_dense"), precision.after_gelu),
             final_norm=pack_norm(layer.below("final_layer_norm"), dtype, layout.eps),
             adapter=None
             if layout.adapter is None

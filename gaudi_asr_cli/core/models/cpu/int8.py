@@ -24,9 +24,6 @@ ZERO_AFTER_GELU = 32
 instead of 126."""
 INT8_LARGEST = 127
 """Largest step of a weight."""
-SATURATING = 112
-"""Both without VNNI, where the products of two neighbours are added in 16 bits: with 128 and 127 so
-many sums saturate that the error of a product doubles; smaller ones round more coarsely."""
 MEAN_STEP = 8
 """The mean row is that of every eighth row: the mean of all of them is no better."""
 SMALLEST_SCALE = 1e-6
@@ -130,13 +127,16 @@ def _unsigned(steps: Tensor) -> Tensor:
 
 
 def can_quantise() -> bool:
-    """Return whether this build of torch has oneDNN's int8 matrix product."""
+    """Return whether this build of torch has oneDNN's int8 matrix product; it may saturate."""
     return can_fuse(torch.float32) and hasattr(torch.ops.onednn, "qlinear_pointwise")
 
 
 @cache
 def saturates() -> bool:
-    """Return whether oneDNN adds products of bytes in 16 bits here, as without VNNI."""
+    """Return whether oneDNN adds the products of two neighbours in 16 bits here: without VNNI.
+
+    Many sums then exceed 16 bits, and the error of a product doubles.
+    """
     weight = pack_int8(torch.ones(1, 64))
     product = weight.multiply(
         torch.full((1, 64), 255, dtype=torch.uint8), 1.0, 0, None, torch.float32
@@ -150,13 +150,10 @@ def int8_linear_maker(*, after_gelu: bool = False) -> LinearMaker:
     Args:
         after_gelu: Whether the rows are those of a GELU.
     """
-    largest, zero = (SATURATING, SATURATING) if saturates() else (INT8_LARGEST, INT8_ZERO)
-    if after_gelu:
-        # Most of these steps are small: hardly a sum saturates.
-        largest, zero = INT8_LARGEST, ZERO_AFTER_GELU
+    zero = ZERO_AFTER_GELU if after_gelu else INT8_ZERO
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
-        steps, scales = round_weight(weight, largest)
+        steps, scales = round_weight(weight)
         return Int8Linear(
             weight=_pack_steps(steps, scales),
             residue=pack_int8(weight.float() - steps.float() * scales[:, None]),
@@ -169,13 +166,13 @@ def int8_linear_maker(*, after_gelu: bool = False) -> LinearMaker:
 
 def pack_int8(weight: Tensor) -> Int8Weight:
     """Quantise a weight (O, I) to 255 steps per output, and pack it."""
-    return _pack_steps(*round_weight(weight, INT8_LARGEST))
+    return _pack_steps(*round_weight(weight))
 
 
-def round_weight(weight: Tensor, largest: int) -> tuple[Tensor, Tensor]:
-    """Return a weight (O, I) in steps from -largest to largest, int8, and scales float32 (O,)."""
-    scales = weight.float().abs().amax(1).clamp(min=1e-8) / largest
-    steps = (weight.float() / scales[:, None]).round().clamp(-largest, largest)
+def round_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a weight (O, I) in steps from -127 to 127, int8, and scales float32 (O,)."""
+    scales = weight.float().abs().amax(1).clamp(min=1e-8) / INT8_LARGEST
+    steps = (weight.float() / scales[:, None]).round().clamp(-INT8_LARGEST, INT8_LARGEST)
     return steps.to(torch.int8), scales
 
 

@@ -157,3 +157,13 @@ def pack_linear(weights: NetworkWeights, make: LinearMaker) -> Linear:
     """Pack the weights of a linear with `make`."""
     bias = weights.get("bias")
     return make(weights["weight"].detach(), None if bias is None else bias.detach())
+
+
+FramesPacker = Callable[["Tensor"], tuple[Linear, Linear]]
+"""Packs frames (F, D) that several layers attend to, as two linears without bias: from rows (R, D)
+to their products with the frames, and from rows (R, F) to their sums of frames."""
+
+
+def pack_frames(frames: Tensor, make: LinearMaker) -> tuple[Linear, Linear]:
+    """Pack frames with `make`: see `FramesPacker`."""
+    return make(frames, None), make(frames.T, None)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from gaudi_asr_cli.core.devices.base import INT16
 from gaudi_asr_cli.core.models.cpu.attention import Attention, pack_attention
-from gaudi_asr_cli.core.models.cpu.convolution import Norm, pack_norm
+from gaudi_asr_cli.core.models.cpu.convolution import Norm, WindowProduct, pack_norm
 from gaudi_asr_cli.core.models.cpu.cross_attention import (
     CrossAttention,
     EncodedWindow,
@@ -23,8 +24,10 @@ from gaudi_asr_cli.core.models.cpu.cross_attention import (
 )
 from gaudi_asr_cli.core.models.cpu.encoder import Layer
 from gaudi_asr_cli.core.models.cpu.greedy_head import GreedyHead, pack_greedy_head
-from gaudi_asr_cli.core.models.cpu.linear import Linear, LinearMaker, linear_maker, pack_linear
+from gaudi_asr_cli.core.models.cpu.linear import Linear, pack_linear
+from gaudi_asr_cli.core.models.cpu.precision import PackedPrecision
 from gaudi_asr_cli.core.models.cpu.whisper_layout import WhisperLayout
+from gaudi_asr_cli.core.models.geometry import Convolution
 from gaudi_asr_cli.core.models.seq2seq.token_times import HeadIndex
 from gaudi_asr_cli.core.models.weights import NetworkWeights
 
@@ -32,22 +35,50 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+CONVOLUTIONS = (Convolution(kernel=3, stride=1), Convolution(kernel=3, stride=2))
+"""Both are padded by a frame at either end."""
+
+
 @dataclass(frozen=True, slots=True)
-class WhisperEncoder:
-    """Log-mel windows to frames. `conv1` and `conv2` are weight and bias."""
+class PlainConvolutions:
+    """The convolutions of the encoder by torch; each is weight and bias."""
 
     conv1: tuple[Tensor, Tensor]
     conv2: tuple[Tensor, Tensor]
+
+    def __call__(self, window: Tensor) -> Tensor:
+        """Return frames (F, D) for a log-mel window (M, 2 F), both float."""
+        hidden = functional.conv1d(window[None], *self.conv1, padding=1)  # (1, D, 2 F)
+        hidden = functional.conv1d(functional.gelu(hidden), *self.conv2, stride=2, padding=1)
+        return functional.gelu(hidden)[0].T  # (1, D, F) to (F, D)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowedConvolutions:
+    """The convolutions of the encoder as products over windows of frames."""
+
+    conv1: WindowProduct
+    conv2: WindowProduct
+
+    def __call__(self, window: Tensor) -> Tensor:
+        """Return frames (F, D) for a log-mel window (M, 2 F), both float."""
+        hidden = self.conv1.gelu(functional.pad(window.T, (0, 0, 1, 1)))  # (2 F, D)
+        return self.conv2.gelu(functional.pad(hidden, (0, 0, 1, 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class WhisperEncoder:
+    """Log-mel windows to frames."""
+
+    convolutions: PlainConvolutions | WindowedConvolutions
     positions: Tensor
     layers: tuple[Layer, ...]
     norm: Norm
 
     def __call__(self, window: Tensor) -> Tensor:
         """Return frames (F, D) for a log-mel window (M, 2 F)."""
-        hidden = window[None].to(self.positions.dtype)  # (1, M, 2 F)
-        hidden = functional.gelu(functional.conv1d(hidden, *self.conv1, padding=1))  # (1, D, 2 F)
-        hidden = functional.gelu(functional.conv1d(hidden, *self.conv2, stride=2, padding=1))
-        frames = (hidden[0].T + self.positions).contiguous()  # (1, D, F) to (F, D)
+        frames = self.convolutions(window.to(self.positions.dtype))
+        frames = (frames + self.positions).contiguous()
         for layer in self.layers:
             frames = layer.run_pre_norm(frames, [len(frames)])
         return self.norm(frames)
@@ -206,14 +237,14 @@ def _feed_forward(layer: WhisperDecoderLayer, hidden: Tensor) -> Tensor:
 
 
 def pack_network(
-    weights: NetworkWeights, layout: WhisperLayout, dtype: torch.dtype, text_end: int
+    weights: NetworkWeights, layout: WhisperLayout, precision: PackedPrecision, text_end: int
 ) -> tuple[WhisperEncoder, WhisperDecoder]:
-    """Pack encoder and decoder of a Whisper in `dtype` from its weights.
+    """Pack encoder and decoder of a Whisper from its weights.
 
     `text_end` is the first token id that is not text.
     """
-    make = linear_maker(dtype)
-    encoder = _pack_encoder(weights.below("model.encoder"), layout, make, dtype)
+    make, dtype = precision.linear, precision.dtype
+    encoder = _pack_encoder(weights.below("model.encoder"), layout, precision)
     decoder = weights.below("model.decoder")
     embed_tokens = decoder["embed_tokens.weight"].detach().to(dtype)
     # A file stores the head only if it is not that of the embeddings.
@@ -225,7 +256,7 @@ def pack_network(
         embed_tokens=embed_tokens,
         embed_positions=decoder["embed_positions.weight"].detach().to(dtype),
         layers=tuple(
-            _pack_decoder_layer(layer, layout.decoder_heads, make, dtype) for layer in layers
+            _pack_decoder_layer(layer, layout.decoder_heads, precision) for layer in layers
         ),
         norm=pack_norm(decoder.below("layer_norm"), dtype),
         head=head,
@@ -234,28 +265,44 @@ def pack_network(
 
 
 def _pack_encoder(
-    encoder: NetworkWeights, layout: WhisperLayout, make: LinearMaker, dtype: torch.dtype
+    encoder: NetworkWeights, layout: WhisperLayout, precision: PackedPrecision
 ) -> WhisperEncoder:
-    def convolution(name: str) -> tuple[Tensor, Tensor]:
-        weight, bias = encoder[f"{name}.weight"].detach(), encoder[f"{name}.bias"].detach()
-        return weight.to(dtype), bias.to(dtype)
-
+    dtype = precision.dtype
     layers = (encoder.below(f"layers.{index}") for index in range(layout.encoder_layers))
     return WhisperEncoder(
-        conv1=convolution("conv1"),
-        conv2=convolution("conv2"),
+        convolutions=_pack_convolutions(encoder, precision),
         positions=encoder["embed_positions.weight"].detach().to(dtype),
         layers=tuple(
-            _pack_encoder_layer(layer, layout.encoder_heads, make, dtype) for layer in layers
+            _pack_encoder_layer(layer, layout.encoder_heads, precision) for layer in layers
         ),
         norm=pack_norm(encoder.below("layer_norm"), dtype),
     )
 
 
-def _pack_encoder_layer(
-    layer: NetworkWeights, heads: int, make: LinearMaker, dtype: torch.dtype
-) -> Layer:
-    attention = pack_attention(layer.below("self_attn"), heads, make, None)
+def _pack_convolutions(
+    encoder: NetworkWeights, precision: PackedPrecision
+) -> PlainConvolutions | WindowedConvolutions:
+    parameters = [
+        (encoder[f"{name}.weight"].detach(), encoder[f"{name}.bias"].detach())
+        for name in ("conv1", "conv2")
+    ]
+    if precision.name != INT16:
+        # In floating point, windows give other texts of long audio, no better ones.
+        return PlainConvolutions(
+            *((weight.to(precision.dtype), bias.to(precision.dtype)) for weight, bias in parameters)
+        )
+    return WindowedConvolutions(
+        *(
+            # (out, in, kernel) to (out, kernel x in): the memory order of frames.
+            precision.window(weight.permute(0, 2, 1).flatten(1), bias, shape)
+            for (weight, bias), shape in zip(parameters, CONVOLUTIONS, strict=True)
+        )
+    )
+
+
+def _pack_encoder_layer(layer: NetworkWeights, heads: int, precision: PackedPrecision) -> Layer:
+    attention = pack_attention(layer.below("self_attn"), heads, precision)
+    dtype, make = precision.dtype, precision.linear
     return Layer(
         attention=replace(attention, fuses_exponential=True),
         attention_norm=pack_norm(layer.below("self_attn_layer_norm"), dtype),
@@ -267,11 +314,12 @@ def _pack_encoder_layer(
 
 
 def _pack_decoder_layer(
-    layer: NetworkWeights, heads: int, make: LinearMaker, dtype: torch.dtype
+    layer: NetworkWeights, heads: int, precision: PackedPrecision
 ) -> WhisperDecoderLayer:
+    dtype, make = precision.dtype, precision.linear
     cross, cross_norm = layer.below("encoder_attn"), layer.below("encoder_attn_layer_norm")
     return WhisperDecoderLayer(
-        self_attn=pack_attention(layer.below("self_attn"), heads, make, None),
+        self_attn=pack_attention(layer.below("self_attn"), heads, precision),
         self_attn_norm=pack_norm(layer.below("self_attn_layer_norm"), dtype),
         cross_attn=pack_cross_attention(cross, cross_norm, heads, make, dtype),
         fc1=pack_linear(layer.below("fc1"), make),

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from gaudi_asr_cli.core.devices.base import Device, torch_dtype
-from gaudi_asr_cli.core.models.cpu.cross_attention import EncodedWindow, pack_window
-from gaudi_asr_cli.core.models.cpu.linear import LinearMaker, linear_maker
+from gaudi_asr_cli.core.devices.base import Device
+from gaudi_asr_cli.core.models.cpu.cross_attention import EncodedWindow
+from gaudi_asr_cli.core.models.cpu.linear import FramesPacker
+from gaudi_asr_cli.core.models.cpu.precision import open_precision
 from gaudi_asr_cli.core.models.cpu.whisper import (
     KVCache,
     WhisperDecoder,
@@ -91,20 +92,17 @@ BEAM_ROWS = 128
 
 @dataclass(frozen=True, slots=True)
 class CpuWhisper:
-    """A Whisper optimised for the CPU; `model` is its source."""
+    """A Whisper optimised for the CPU; `model` is its source, `dtype` names its precision."""
 
     model: Seq2SeqModel
+    dtype: str
     encoder: WhisperEncoder
     decoder: WhisperDecoder
-    make_linear: LinearMaker
+    pack_frames: FramesPacker
 
     @property
     def name(self) -> str:
         return self.model.name
-
-    @property
-    def dtype(self) -> str:
-        return self.model.dtype
 
     @property
     def device(self) -> Device:
@@ -194,7 +192,8 @@ class CpuWhisper:
             return [*encoded, *(self._encode_one(window) for window in windows[whole:])]
 
     def _encode_one(self, window: Tensor) -> EncodedWindow:
-        return pack_window(self.encoder(window), self.make_linear)
+        frames = self.encoder(window)
+        return EncodedWindow(frames, *self.pack_frames(frames))
 
     def _time_words(
         self,
@@ -378,11 +377,15 @@ def map_on_threads(compute: Callable[[_Item], _Result], items: Iterable[_Item]) 
         return list(pool.map(compute_one, listed))
 
 
-def pack_whisper(model: Seq2SeqModel) -> CpuWhisper | None:
+def pack_whisper(model: Seq2SeqModel, precision: str | None = None) -> CpuWhisper | None:
     """Build the optimised CPU version of a Whisper, or return None if it is not supported.
 
     Args:
         model: A model on a CPU; not modified.
+        precision: See `open_precision`; None is `model.dtype`.
+
+    Raises:
+        MachineError: The precision is not supported here.
     """
     layout = read_whisper_layout(model.config)
     if layout is None or model.device.torch_device.type != "cpu":
@@ -391,9 +394,9 @@ def pack_whisper(model: Seq2SeqModel) -> CpuWhisper | None:
         return None
     with torch.inference_mode():
         text_end = min(model.reader.end_ids)
-        dtype = torch_dtype(model.dtype)
-        encoder, decoder = pack_network(model.weights, layout, dtype, text_end)
-    return CpuWhisper(model, encoder, decoder, linear_maker(dtype))
+        chosen = open_precision(precision or model.dtype)
+        encoder, decoder = pack_network(model.weights, layout, chosen, text_end)
+    return CpuWhisper(model, chosen.name, encoder, decoder, chosen.pack_frames)
 
 
 def _is_plain(settings: Any) -> bool:

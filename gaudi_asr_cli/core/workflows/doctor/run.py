@@ -36,10 +36,11 @@ _PACKAGES = (
     "av",
     "soxr",
     "jiwer",
+    "llvmlite",
     "safetensors",
     "typer",
 )
-_OPTIONAL_PACKAGES = {"optimum-habana"}
+_OPTIONAL_PACKAGES = {"optimum-habana", "llvmlite"}
 _AUDIO_SUFFIXES = ("wav", "flac", "mp3")
 _IMPORT_ERRORS = (ImportError, OSError, RuntimeError, AttributeError, ValueError)
 """Raised by the import of a package that is missing or broken, or whose dependency is."""
