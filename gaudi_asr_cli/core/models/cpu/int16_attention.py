@@ -8,6 +8,7 @@ largest of its group of keys, so that many small ones far from a large one are n
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -39,6 +40,8 @@ LARGEST_QUERY = 8191
 LARGEST_PROBABILITY = 32_767
 """Largest steps."""
 LEAST_EXPONENT = -126.0
+UNROLLED = 2
+"""Vectors of a pass of a loop over keys, whose groups are a multiple of as many."""
 FILLING_SCORE = -1e30
 """The score of the keys that fill the last group."""
 LOG2_E = 1.0 / math.log(2.0)
@@ -224,28 +227,32 @@ def _build_softmax(code: Code) -> ir.Function:
         "softmax", [FLOATS, LONG, LONG, LONG, LONG, SHORTS, FLOATS, FLOATS]
     )
     scores, count, groups, group, padded, steps, scales, sums = arguments
-    floats, none, zeros = build.vector(FLOAT), build.floats(FILLING_SCORE), build.floats(0.0)
+    none = build.floats(FILLING_SCORE)
     with build.loop(count, build.mul(groups, group), 1) as (key, _, _):
         build.store_to(ir.Constant(FLOAT, FILLING_SCORE), build.at(scores, key))
-    # `invalid` is NaN if a score is, else zero.
-    with build.loop(long(0), groups, 1, [none, zeros]) as (index, (most, invalid), following):
+    with build.loop(long(0), groups, 1, [none]) as (index, (most,), following):
         source = build.at(scores, (index, group))
-        with build.loop(long(0), group, build.lanes, [none, invalid]) as (key, found, inner):
-            score = build.load_from(build.at(source, key), floats)
-            inner += [
-                build.larger(score, found[0]),
-                build.operate("fma", score, zeros, found[1]),
-            ]
-        largest = build.reduce(found[0], build.larger)
+        largest = _find_largest(build, source, group)
         build.store_to(largest, build.at(scales, index))
-        following += [build.larger(build.spread(largest), most), found[1]]
+        following.append(build.larger(build.spread(largest), most))
     with build.loop(long(0), groups, 1) as (index, _, _):
         source, target = build.at(scores, (index, group)), build.at(steps, (index, group))
         largest = build.spread(build.load_from(build.at(scales, index)))
         _exponentiate(build, (source, group, largest), target, build.at(sums, index))
-    _scale_groups(build, (scales, sums, padded), most, invalid)
+    _scale_groups(build, (scales, sums, padded), most)
     build.ret_void()
     return build.function
+
+
+def _find_largest(build: CodeBuilder, scores: ir.Value, count: ir.Value) -> ir.Value:
+    """Return the largest score of a group."""
+    none, step = build.floats(FILLING_SCORE), UNROLLED * build.lanes
+    with build.loop(long(0), count, step, [none] * UNROLLED) as (key, found, following):
+        for i, above in enumerate(found):
+            place = build.at(scores, key, long(i * build.lanes))
+            score = build.load_from(place, build.vector(FLOAT))
+            following.append(build.larger(score, above))
+    return build.reduce(reduce(build.larger, found), build.larger)
 
 
 def _exponentiate(
@@ -261,23 +268,25 @@ def _exponentiate(
     source, count, largest = scores
     ints, rounds, log2_e = build.vector(INT), build.floats(ROUNDS), build.floats(LOG2_E)
     shift = build.floats(math.log2(LARGEST_PROBABILITY))
-    with build.loop(long(0), count, build.lanes, [build.floats(0.0)]) as (key, (total,), following):
-        score = build.load_from(build.at(source, key), build.vector(FLOAT))
-        # Their difference is at most zero, and so the power at most the largest step.
-        below = build.fsub(score, largest)
-        power = _power_of_two(build, build.operate("fma", below, log2_e, shift))
-        rounded = build.fadd(power, rounds)
-        step = build.trunc(build.bitcast(rounded, ints), build.vector(SHORT))
-        build.store_to(step, build.at(steps, key))
-        following.append(build.fadd(total, build.fsub(rounded, rounds)))
-    build.store_to(build.reduce(total, build.fadd), sum_place)
+    carried = [build.floats(0.0)] * UNROLLED
+    with build.loop(long(0), count, UNROLLED * build.lanes, carried) as (key, totals, following):
+        for i, total in enumerate(totals):
+            index = build.add(key, long(i * build.lanes))
+            score = build.load_from(build.at(source, index), build.vector(FLOAT))
+            # Their difference is at most zero, and so the power at most the largest step.
+            below = build.fsub(score, largest)
+            power = _power_of_two(build, build.operate("fma", below, log2_e, shift))
+            rounded = build.fadd(power, rounds)
+            step = build.trunc(build.bitcast(rounded, ints), build.vector(SHORT))
+            build.store_to(step, build.at(steps, index))
+            following.append(build.fadd(total, build.fsub(rounded, rounds)))
+    build.store_to(build.reduce(reduce(build.fadd, totals), build.fadd), sum_place)
 
 
 def _scale_groups(
     build: CodeBuilder,
     groups: tuple[ir.Value, ir.Value, ir.Value],
     most: ir.Value,
-    invalid: ir.Value,
 ) -> None:
     """Replace the largest score of each group by the scale of its probabilities.
 
@@ -286,7 +295,7 @@ def _scale_groups(
     """
     scales, sums, padded = groups
     floats, zeros, log2_e = build.vector(FLOAT), build.floats(0.0), build.floats(LOG2_E)
-    with build.loop(long(0), padded, build.lanes, [invalid]) as (index, (total,), following):
+    with build.loop(long(0), padded, build.lanes, [zeros]) as (index, (total,), following):
         place = build.at(scales, index)
         exponent = build.fmul(build.fsub(build.load_from(place, floats), most), log2_e)
         exponent = build.select(build.fcmp_ordered("<", exponent, zeros), exponent, zeros)
@@ -301,9 +310,9 @@ def _scale_groups(
 
 
 def _power_of_two(build: CodeBuilder, exponent: ir.Value) -> ir.Value:
-    """Return 2^x of a vector; zero, or about that, below `LEAST_EXPONENT`."""
+    """Return 2^x of a vector: NaN of NaN, and zero, or about that, below `LEAST_EXPONENT`."""
     ints, rounds = build.vector(INT), build.floats(ROUNDS)
-    exponent = build.larger(exponent, build.floats(LEAST_EXPONENT))
+    exponent = build.larger(build.floats(LEAST_EXPONENT), exponent)
     rounded = build.fadd(exponent, rounds)
     fraction = build.fsub(exponent, build.fsub(rounded, rounds))
     power = build.floats(POWERS[-1])
