@@ -175,7 +175,7 @@ def describe_run(arguments: argparse.Namespace, audio_s: float) -> Iterator[str]
         f"{describe_machine(threads=arguments.threads)}. "
         f"{'CPU' if arguments.cpu_seconds else 'Wall'} seconds; {arguments.clips} clips, "
         f"{audio_s:.0f} s, random weights; {arguments.repeats} repeats. Around int8: {around} "
-        "(OpenVINO), fp32 (ours, ONNX Runtime, CTranslate2)."
+        "(OpenVINO), int16 (ours), fp32 (ONNX Runtime, CTranslate2)."
     )
 
 

@@ -309,7 +309,8 @@ QUANTISERS: Mapping[str, Callable[[Any], Any]] = {
     "int8 linears": _quantise_linears,
     "int8 weights": _quantise_weights,
 }
-"""What NNCF quantises for OpenVINO; ours and ONNX Runtime's int8 are the linears."""
+"""What NNCF quantises for OpenVINO; ONNX Runtime's int8 is the linears, ours too with VNNI, around
+16-bit integers: see `precision.open_precision`."""
 
 
 def open_ctranslate2(folder: Path, *, int8: bool, threads: int) -> Engine:

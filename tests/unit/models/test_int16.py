@@ -90,6 +90,11 @@ def test_rows_that_are_not_contiguous_are_multiplied():
     assert torch.equal(linear(wide[:, 16:48]), linear(wide[:, 16:48].contiguous()))
 
 
+def test_rows_of_another_width_are_an_error():
+    with pytest.raises(ValueError, match="48 inputs"):
+        pack_int16(draw(32, 64), None)(draw(3, 48))
+
+
 def test_the_largest_sums_do_not_overflow():
     # All products of a group have the same sign and the largest size that a step can have.
     weight, frames = torch.ones(32, 512), torch.full((3, 512), -7.0)

@@ -37,6 +37,9 @@ class Int16Product:
     `steps` int16 (groups, tiles, group / 2, columns, 2) is the weight in the order in which the
     kernel reads it, filled up to whole tiles of columns with zeros, as are `scales` and `bias`,
     float32 (tiles x columns,).
+
+    Raises:
+        ValueError: The rows are not as wide as the weight.
     """
 
     kernel: Kernel
@@ -60,9 +63,11 @@ class Int16Product:
 
     def _multiply(self, rows: Tensor, base: Tensor, base_distance: int) -> Tensor:
         """Return the product (n, O) plus `base`, whose rows are so many values apart."""
-        rows = rows.contiguous()
+        rows = rows.float().contiguous()
         count, inputs = rows.shape
         groups, tiles, pairs, columns, _ = self.steps.shape
+        if self.windows.kernel * inputs != groups * 2 * pairs:
+            raise ValueError(f"rows of {inputs} inputs, where the weight has others")
         groups_of_row = inputs // (2 * pairs)
         steps = torch.empty(count, inputs, dtype=torch.int16)
         scales = torch.empty(count, groups_of_row)
@@ -102,7 +107,10 @@ class Int16Attention:
         """
         from gaudi_asr_cli.core.models.cpu.int16_attention import attend_int16
 
-        attend_int16(self.kernel.attend, self.kernel.columns, qkv, out.transpose(0, 1))
+        context = out.transpose(0, 1)
+        if not context.is_contiguous() or not qkv.is_contiguous():
+            raise ValueError("queries, keys and values, and context are contiguous")
+        attend_int16(self.kernel.attend, self.kernel.columns, qkv, context)
 
 
 def open_int16_attention() -> Int16Attention:

@@ -64,7 +64,7 @@ class Kernel:
 
 @cache
 def compile_kernel(instructions: InstructionSet) -> Kernel:
-    """Compile the kernel for an instruction set of this processor, in 50 ms."""
+    """Compile the kernel for an instruction set of this processor, in 0.2 s."""
     code = Code(ir.Module(), instructions)
     functions = Int16Functions(
         build_quantise_group(code),
