@@ -1,11 +1,13 @@
 """Tokens of Whisper against transformers' `generate`, clip by clip, without fallback and VAD.
 
-    python benchmarks/whisper_parity.py MODEL MANIFEST [BEAMS ...]
+    python benchmarks/whisper_parity.py MODEL MANIFEST [BEAMS ...] [--dtype int16]
 
 MODEL is a Whisper in transformers' format, MANIFEST a data set of short clips. BEAMS are beam
-sizes, 1 (greedy) without any. The exit code is 1 if a clip differs.
+sizes, 1 (greedy) without any. transformers computes in fp32, ours too unless another dtype is
+given. The exit code is 1 if a clip differs.
 """
 
+import argparse
 import sys
 
 import torch
@@ -21,9 +23,9 @@ from gaudi_asr_cli.core.models.seq2seq.generation import is_multilingual
 from gaudi_asr_cli.core.records import SAMPLE_RATE_HZ
 
 
-def compare(model_name: str, manifest: str, beams: int) -> int:
+def compare(model_name: str, manifest: str, beams: int, dtype: str) -> int:
     """Print the clips that differ, and return how many."""
-    options = InferenceOptions(dtype="fp32", beams=beams, timestamps="none")
+    options = InferenceOptions(dtype=dtype, beams=beams, timestamps="none")
     recognizer = open_recognizer(model_name, open_device("cpu"), options)
     processor = AutoProcessor.from_pretrained(model_name)
     network = AutoModelForSpeechSeq2Seq.from_pretrained(model_name, dtype=torch.float32).eval()
@@ -46,11 +48,17 @@ def compare(model_name: str, manifest: str, beams: int) -> int:
         if found != expected:
             different += 1
             print(f"{utterance.id}: {found} instead of {expected}")
-    print(f"{model_name}, beam size {beams}: {count - different} of {count} clips equal")
+    print(f"{model_name}, {dtype}, beam size {beams}: {count - different} of {count} clips equal")
     return different
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model")
+    parser.add_argument("manifest")
+    parser.add_argument("beams", nargs="*", type=int, default=[1])
+    parser.add_argument("--dtype", default="fp32", help="of ours")
+    asked = parser.parse_args()
     print(describe_machine() + "\n")
-    sizes = [int(one) for one in sys.argv[3:]] or [1]
-    sys.exit(1 if sum(compare(sys.argv[1], sys.argv[2], size) for size in sizes) else 0)
+    differing = [compare(asked.model, asked.manifest, one, asked.dtype) for one in asked.beams]
+    sys.exit(1 if any(differing) else 0)
