@@ -83,6 +83,16 @@ def test_a_row_depends_neither_on_others_nor_on_the_number_of_threads(rows):
     assert torch.equal(shared, together)
 
 
+@pytest.mark.parametrize("outputs", [96, 100])
+def test_gelu_does_not_depend_on_the_number_of_threads(outputs):
+    linear, frames = pack_int16(draw(outputs, 64), None), draw(1_001, 64, seed=1)
+    with threads(1):
+        expected = linear.gelu(frames)
+    for count in (2, 3, 8):
+        with threads(count):
+            assert torch.equal(linear.gelu(frames), expected)
+
+
 def test_rows_that_are_not_contiguous_are_multiplied():
     wide, weight = draw(9, 64), draw(32, 32, seed=1)
     linear = pack_int16(weight, None)

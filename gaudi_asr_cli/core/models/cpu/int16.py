@@ -50,21 +50,22 @@ class Int16Product:
     windows: Convolution
 
     def __call__(self, rows: Tensor) -> Tensor:
-        return self._multiply(rows, self.bias, 0)
+        return self._multiply(rows, self.bias, 0)[:, : self.outputs]
 
     def gelu(self, rows: Tensor) -> Tensor:
-        product: Tensor = torch.ops.aten.gelu_(self(rows))
-        return product
+        # Of whole tiles: in parts of a tile its last bits would depend on the number of threads.
+        product: Tensor = torch.ops.aten.gelu_(self._multiply(rows, self.bias, 0))
+        return product[:, : self.outputs]
 
     def add(self, rows: Tensor, residual: Tensor) -> Tensor:
         missing = len(self.bias) - self.outputs
         base = functional.pad(residual, (0, missing)) if missing else residual
         # A row for each row of the product, as the kernel reads them.
         base = (base.float() + self.bias).expand(self.windows.count_outputs(len(rows)), -1)
-        return self._multiply(rows, base.contiguous(), len(self.bias))
+        return self._multiply(rows, base.contiguous(), len(self.bias))[:, : self.outputs]
 
     def _multiply(self, rows: Tensor, base: Tensor, base_distance: int) -> Tensor:
-        """Return the product (n, O) plus `base`, whose rows are so many values apart."""
+        """Return the product of whole tiles plus `base`, whose rows are so many values apart."""
         rows = rows.float().contiguous()
         count, inputs = rows.shape
         groups, tiles, pairs, columns, _ = self.steps.shape
@@ -89,7 +90,7 @@ class Int16Product:
                 base.data_ptr(), base_distance, out.data_ptr(), tiles * columns,
             )
         )  # fmt: skip
-        return out[:, : self.outputs]
+        return out
 
 
 @dataclass(frozen=True, slots=True)
