@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gaudi_asr_cli.core.devices.base import DeviceSpec, check_dtype, torch_dtype
 from gaudi_asr_cli.core.devices.convolutions import use_fast_convolutions
 from gaudi_asr_cli.core.devices.copies import HostCopier
-from gaudi_asr_cli.core.devices.int16 import can_multiply_int16
+from gaudi_asr_cli.core.devices.int16 import find_int16_obstacle
 from gaudi_asr_cli.core.devices.kits import NativeKit
 from gaudi_asr_cli.core.distributed.ranks import SINGLE_PROCESS, Ranks
 from gaudi_asr_cli.core.errors import MachineError
@@ -173,8 +173,10 @@ def explain_auto_dtype() -> str:
     else:
         known = ", ".join(sorted(BF16_FLAGS))
         reason = f"this processor does not multiply bf16 natively (none of {known})"
-    integers = "; int16 for inference of wav2vec 2.0 and Whisper" if can_multiply_int16() else ""
-    return f"fp32, because {reason}{integers}"
+    obstacle = find_int16_obstacle()
+    if obstacle is None:
+        return f"fp32, because {reason}; int16 for inference of wav2vec 2.0 and Whisper"
+    return f"fp32, because {reason}; not int16 for inference, because {obstacle}"
 
 
 def _emulates_bf16() -> bool:

@@ -117,10 +117,11 @@ def test_the_dtype_of_auto_is_explained_as_it_is_chosen(
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     if limit is not None:
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-    monkeypatch.setattr(cpu_module, "can_multiply_int16", lambda: integers)
+    obstacle = None if integers else "the package llvmlite is not installed"
+    monkeypatch.setattr(cpu_module, "find_int16_obstacle", lambda: obstacle)
     explanation = cpu_module.explain_auto_dtype()
 
-    assert ("int16 for inference" in explanation) == (integers and explanation.startswith("fp32"))
+    assert ("; int16 for inference" in explanation) == (integers and explanation.startswith("fp32"))
     assert re.match(explained, explanation)
     assert explanation.startswith(cpu_module.open_cpu().choose_dtype("auto"))
 

@@ -1,12 +1,16 @@
 """Which precision a recogniser has for the options of a user."""
 
+import platform
+import sys
+
 import numpy as np
 import pytest
+import torch
 from helpers.tiny_models import make_batch, save_tiny_model
 from helpers.tiny_seq2seq import save_tiny_whisper
 
 from gaudi_asr_cli.core.devices.cpu import CpuDevice
-from gaudi_asr_cli.core.devices.int16 import can_multiply_int16
+from gaudi_asr_cli.core.devices.int16 import can_multiply_int16, find_int16_obstacle
 from gaudi_asr_cli.core.errors import MachineError, UsageError
 from gaudi_asr_cli.core.inference.options import InferenceOptions
 from gaudi_asr_cli.core.inference.recognizer import open_recognizer
@@ -39,6 +43,44 @@ def test_auto_is_int16_where_the_model_would_be_in_fp32(monkeypatch, integers):
     assert precision.choose_precision("auto", "bf16") == "bf16"
     assert precision.choose_precision("fp32", "fp32") == "fp32"
     assert precision.choose_precision("int16", "fp32") == "int16"
+
+
+@pytest.fixture
+def without_int16(request, monkeypatch):
+    """Make products of int16 impossible in a way, and return what is said of it."""
+    find_int16_obstacle.cache_clear()
+    match request.param:
+        case "llvmlite cannot be imported":
+            monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
+        case "llvmlite is not installed":
+            monkeypatch.setattr("gaudi_asr_cli.core.devices.int16.find_spec", lambda _: None)
+        case "torch does not use AVX2":
+            monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+        case "not x86-64":
+            monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+        case "no OpenMP":
+            monkeypatch.setattr(platform, "system", lambda: "Windows")
+    yield request.param
+    find_int16_obstacle.cache_clear()
+
+
+@needs_int16
+@pytest.mark.parametrize(
+    "without_int16",
+    [
+        "llvmlite cannot be imported",
+        "llvmlite is not installed",
+        "torch does not use AVX2",
+        "not x86-64",
+        "no OpenMP",
+    ],
+    indirect=True,
+)
+def test_without_int16_auto_is_fp32_and_int16_an_error_that_says_why(ctc, without_int16):
+    assert open_recognizer(ctc, PLAIN, InferenceOptions()).dtype == "fp32"
+    with pytest.raises(MachineError, match=without_int16) as caught:
+        open_recognizer(ctc, PLAIN, InferenceOptions(dtype="int16"))
+    assert "--dtype auto or fp32" in caught.value.remedy
 
 
 @needs_int16

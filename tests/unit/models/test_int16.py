@@ -83,6 +83,16 @@ def test_a_row_depends_neither_on_others_nor_on_the_number_of_threads(rows):
     assert torch.equal(shared, together)
 
 
+@pytest.mark.parametrize("outputs", [96, 100])
+def test_gelu_does_not_depend_on_the_number_of_threads(outputs):
+    linear, frames = pack_int16(draw(outputs, 64), None), draw(1_001, 64, seed=1)
+    with threads(1):
+        expected = linear.gelu(frames)
+    for count in (2, 3, 8):
+        with threads(count):
+            assert torch.equal(linear.gelu(frames), expected)
+
+
 def test_rows_that_are_not_contiguous_are_multiplied():
     wide, weight = draw(9, 64), draw(32, 32, seed=1)
     linear = pack_int16(weight, None)
@@ -93,6 +103,42 @@ def test_rows_that_are_not_contiguous_are_multiplied():
 def test_rows_of_another_width_are_an_error():
     with pytest.raises(ValueError, match="48 inputs"):
         pack_int16(draw(32, 64), None)(draw(3, 48))
+
+
+@pytest.mark.parametrize("outputs", [32, 40])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda residual: residual.T.contiguous().T,
+        lambda residual: residual[:1],
+        lambda residual: residual[0],
+        lambda residual: residual.double(),
+        lambda residual: residual.bfloat16(),
+        lambda residual: residual[::2].repeat_interleave(2, 0)[: len(residual)],
+    ],
+    ids=["transposed", "one row", "a vector", "float64", "bf16", "repeated"],
+)
+def test_residuals_of_any_layout_are_added(change, outputs):
+    frames, weight = draw(9, 64), draw(outputs, 64, seed=1)
+    residual = change(draw(9, outputs, seed=2))
+
+    found = pack_int16(weight, None).add(frames, residual)
+    assert found.dtype == torch.float32
+    assert error(found, frames.double() @ weight.double().T + residual) < 1e-3
+
+
+def test_a_residual_of_other_rows_is_an_error():
+    linear = pack_int16(draw(32, 64), None)
+
+    with pytest.raises(RuntimeError, match="must match"):
+        linear.add(draw(9, 64), draw(4, 32))
+
+
+def test_no_rows_have_no_product():
+    linear = pack_int16(draw(32, 64), None)
+
+    assert linear(torch.empty(0, 64)).shape == (0, 32)
+    assert linear.add(torch.empty(0, 64), torch.empty(0, 32)).shape == (0, 32)
 
 
 def test_the_largest_sums_do_not_overflow():
@@ -162,6 +208,33 @@ def test_attention_is_that_of_float64(frames, heads, size, sharpness):
     qkv[:, 0] *= sharpness
 
     assert error(attend(qkv), attend_exactly(qkv)) < 5e-3
+
+
+def test_an_utterance_without_frames_has_no_context():
+    assert attend(torch.empty(0, 3, 2, 32)).shape == (0, 2, 32)
+
+
+def test_the_widest_heads_are_multiplied_and_wider_ones_do_not_fit():
+    qkv = draw(30, 3, 1, 512)
+    qkv[:, 0] /= 512**0.5
+
+    assert error(attend(qkv), attend_exactly(qkv)) < 5e-3
+    assert not Int16Attention(int16.open_kernel()).fits(544)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        ((9, 3, 1, 544), torch.float32, "heads of 544"),
+        ((8, 3, 1, 32), torch.float32, "heads of 32"),
+        ((9, 3, 1, 32), torch.float64, "float32"),
+    ],
+)
+def test_queries_that_the_kernel_cannot_read_are_an_error(shape, dtype, message):
+    qkv = torch.zeros(shape, dtype=dtype)
+
+    with pytest.raises(ValueError, match=message):
+        Int16Attention(int16.open_kernel())(qkv, torch.empty(1, 9, shape[3]))
 
 
 def test_attention_does_not_depend_on_the_number_of_threads():

@@ -50,19 +50,22 @@ class Int16Product:
     windows: Convolution
 
     def __call__(self, rows: Tensor) -> Tensor:
-        return self._multiply(rows, self.bias, 0)
+        return self._multiply(rows, self.bias, 0)[:, : self.outputs]
 
     def gelu(self, rows: Tensor) -> Tensor:
-        product: Tensor = torch.ops.aten.gelu_(self(rows))
-        return product
+        # Of whole tiles: in parts of a tile its last bits would depend on the number of threads.
+        product: Tensor = torch.ops.aten.gelu_(self._multiply(rows, self.bias, 0))
+        return product[:, : self.outputs]
 
     def add(self, rows: Tensor, residual: Tensor) -> Tensor:
         missing = len(self.bias) - self.outputs
         base = functional.pad(residual, (0, missing)) if missing else residual
-        return self._multiply(rows, base + self.bias, len(self.bias))
+        # A row for each row of the product, as the kernel reads them.
+        base = (base.float() + self.bias).expand(self.windows.count_outputs(len(rows)), -1)
+        return self._multiply(rows, base.contiguous(), len(self.bias))[:, : self.outputs]
 
     def _multiply(self, rows: Tensor, base: Tensor, base_distance: int) -> Tensor:
-        """Return the product (n, O) plus `base`, whose rows are so many values apart."""
+        """Return the product of whole tiles plus `base`, whose rows are so many values apart."""
         rows = rows.float().contiguous()
         count, inputs = rows.shape
         groups, tiles, pairs, columns, _ = self.steps.shape
@@ -87,7 +90,7 @@ class Int16Product:
                 base.data_ptr(), base_distance, out.data_ptr(), tiles * columns,
             )
         )  # fmt: skip
-        return out[:, : self.outputs]
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +101,28 @@ class Int16Attention:
 
     def fits(self, size: int) -> bool:
         """Return whether the kernel has heads of this width."""
-        return size % self.kernel.columns == 0
+        from gaudi_asr_cli.core.models.cpu.int16_packing import LARGEST_GROUP
+
+        return size % self.kernel.columns == 0 and size <= LARGEST_GROUP
 
     def __call__(self, qkv: Tensor, out: Tensor) -> None:
         """Write the context to `out` (H, F, S), which is (F, H, S) in memory.
 
         `qkv` float32 (F, 3, H, S), contiguous, has queries that are already scaled.
+
+        Raises:
+            ValueError: A tensor has another dtype, shape or layout, or heads do not fit.
         """
         from gaudi_asr_cli.core.models.cpu.int16_attention import attend_int16
 
         context = out.transpose(0, 1)
         if not context.is_contiguous() or not qkv.is_contiguous():
             raise ValueError("queries, keys and values, and context are contiguous")
+        if qkv.dtype != torch.float32 or out.dtype != torch.float32:
+            raise ValueError("queries, keys and values, and context are float32")
+        count, heads, size = context.shape
+        if qkv.shape != (count, 3, heads, size) or not self.fits(size):
+            raise ValueError(f"{heads} heads of {size} values, where the kernel has others")
         attend_int16(self.kernel.attend, self.kernel.columns, qkv, context)
 
 
@@ -146,7 +159,7 @@ def pack_int16(
     group = _group_of(inputs // windows.kernel)
     if not group:
         return None
-    weight = weight.detach().float()
+    weight = weight.detach()
     size = (inputs // group, group, -(-outputs // kernel.columns))
     steps, scales = _pack(kernel, weight, size)
     filled = torch.zeros(len(scales))
@@ -185,7 +198,7 @@ def _pack(
     `size` is the number of groups, inputs of a group, and tiles; what they hold beyond the weight
     is zero.
     """
-    weight, (groups, group, tiles) = weight.contiguous(), size
+    weight, (groups, group, tiles) = weight.float().contiguous(), size
     steps = torch.empty(groups, tiles, group // 2, kernel.columns, 2, dtype=torch.int16)
     scales = torch.empty(tiles * kernel.columns)
     pack = kernel.pack_transposed if transposed else kernel.pack

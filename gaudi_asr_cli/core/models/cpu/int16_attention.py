@@ -59,6 +59,8 @@ def attend_int16(run: RunWorker, columns: int, qkv: Tensor, out: Tensor) -> None
         out: The context, float32.
     """
     count, heads, size = out.shape
+    if count == 0:
+        return
     groups = -(-count // KEYS_PER_GROUP)
     group = -(-count // (groups * columns)) * columns
     keys = groups * group

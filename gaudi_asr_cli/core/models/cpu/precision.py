@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from gaudi_asr_cli.core.devices.base import INT16, torch_dtype
-from gaudi_asr_cli.core.devices.int16 import can_multiply_int16
+from gaudi_asr_cli.core.devices.int16 import can_multiply_int16, find_int16_obstacle
 from gaudi_asr_cli.core.errors import MachineError
 from gaudi_asr_cli.core.models.cpu.convolution import WindowMaker, WindowProduct, window_maker
 from gaudi_asr_cli.core.models.cpu.int8 import can_quantise, int8_linear_maker, saturates
@@ -85,8 +85,9 @@ def _floating(name: str) -> PackedPrecision:
 def _open_int16() -> PackedPrecision:
     if not can_multiply_int16():
         raise MachineError(
-            "Products in int16 need an x86-64 processor with AVX2 and the package llvmlite.",
-            remedy="Pass --dtype auto or fp32, or: pip install llvmlite",
+            f"There are no products in int16 here: {find_int16_obstacle()}.",
+            remedy="Pass --dtype auto or fp32, or, on x86-64 with AVX2: pip install llvmlite (with "
+            "--force-reinstall if it is broken)",
         )
     return _with_integers(INT16, int16_linear_maker(), int16_linear_maker())
 
@@ -101,8 +102,10 @@ def _open_int8() -> PackedPrecision:
     if can_multiply_int16():
         return _with_integers(INT8, int16_linear_maker(), int16_linear_maker())
     raise MachineError(
-        "Nothing here multiplies 8-bit integers on this processor.",
-        remedy="Leave int8 out, or: pip install llvmlite (x86-64 with AVX2)",
+        f"Nothing here multiplies 8-bit integers on this processor, nor 16-bit ones: "
+        f"{find_int16_obstacle()}.",
+        remedy="Leave int8 out, or, on x86-64 with AVX2: pip install llvmlite (with "
+        "--force-reinstall if it is broken)",
     )
 
 
