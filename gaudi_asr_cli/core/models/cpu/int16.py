@@ -64,7 +64,7 @@ class Int16Product:
         base = (base.float() + self.bias).expand(self.windows.count_outputs(len(rows)), -1)
         return self._multiply(rows, base.contiguous(), len(self.bias))[:, : self.outputs]
 
-    def _multiply(self, rows: Tensor, base: Tensor, base_distance: int) -> Tensor:
+    def _multiply(self, rows: Tensor, base: Tensor, base_stride: int) -> Tensor:
         """Return the product of whole tiles plus `base`, whose rows are so many values apart."""
         rows = rows.float().contiguous()
         count, inputs = rows.shape
@@ -87,7 +87,7 @@ class Int16Product:
                 steps.data_ptr(), self.windows.stride * inputs, windows,
                 self.steps.data_ptr(), groups, pairs, tiles,
                 scales.data_ptr(), self.windows.stride * groups_of_row, self.scales.data_ptr(),
-                base.data_ptr(), base_distance, out.data_ptr(), tiles * columns,
+                base.data_ptr(), base_stride, out.data_ptr(), tiles * columns,
             )
         )  # fmt: skip
         return out

@@ -149,7 +149,7 @@ def build_attend(code: Code, functions: Int16Functions) -> None:
     build, arguments, thread, threads = code.begin_worker("attend", kinds)
     qkv, count, heads, size, groups, group, padded, out, *memory = arguments
     keys, width, none, one = build.mul(groups, group), build.mul(heads, size), long(0), long(1)
-    distance, half = build.mul(width, long(3)), build.sdiv(size, long(2))
+    stride, half = build.mul(width, long(3)), build.sdiv(size, long(2))
     key_tiles, value_tiles = (build.sdiv(all_of, long(code.columns)) for all_of in (keys, size))
     places = (build.at(memory[0], (thread, memory[1])), build.at(memory[2], (thread, memory[3])))
     scratch = _divide_scratch(build, places, (keys, size, padded))
@@ -160,15 +160,15 @@ def build_attend(code: Code, functions: Int16Functions) -> None:
         build.call(
             pack_rows,
             [
-                key, distance, count, one, size, _room(build, LARGEST_QUERY, size),
+                key, stride, count, one, size, _bound(build, LARGEST_QUERY, size),
                 none, key_tiles, key_tiles, scratch.key_steps, scratch.key_scales,
             ],
         )  # fmt: skip
         build.call(
             pack_columns,
             [
-                value, distance, count, size, groups, group,
-                _room(build, LARGEST_PROBABILITY, group),
+                value, stride, count, size, groups, group,
+                _bound(build, LARGEST_PROBABILITY, group),
                 none, value_tiles, scratch.value_steps, scratch.value_scales,
             ],
         )  # fmt: skip
@@ -178,7 +178,7 @@ def build_attend(code: Code, functions: Int16Functions) -> None:
                 build.call(
                     quantise_group,
                     [
-                        build.at(query, (build.add(start, row), distance)), size,
+                        build.at(query, (build.add(start, row), stride)), size,
                         ir.Constant(FLOAT, float(LARGEST_QUERY)),
                         build.at(scratch.query_steps, (row, size)),
                         build.at(scratch.query_scales, row),
@@ -214,7 +214,7 @@ def build_attend(code: Code, functions: Int16Functions) -> None:
     build.ret_void()
 
 
-def _room(build: CodeBuilder, most: int, group: ir.Value) -> ir.Value:
+def _bound(build: CodeBuilder, most: int, group: ir.Value) -> ir.Value:
     """Return the sum of the steps of a column that fits; each may be rounded up by a half."""
     return build.sub(long(LARGEST_SUM // most), group)
 

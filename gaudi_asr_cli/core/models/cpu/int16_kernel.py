@@ -110,24 +110,24 @@ def build_quantise_group(code: Code) -> ir.Function:
 
 
 class _TileCall(NamedTuple):
-    """Arguments of a tile: those of the weight, and the places of row 0 with their distances."""
+    """Arguments of a tile: those of the weight, and the places of row 0 with their strides."""
 
     weight: tuple[ir.Value, ...]
     rows: tuple[tuple[ir.Value, ir.Value], ...]
 
     def build(self, build: CodeBuilder, function: ir.Function, row: ir.Value) -> None:
         """Call the function for the rows that begin at `row`."""
-        moved = [(build.at(place, (row, distance)), distance) for place, distance in self.rows]
+        moved = [(build.at(place, (row, stride)), stride) for place, stride in self.rows]
         build.call(function, [*self.weight, *(value for pair in moved for value in pair)])
 
 
 def build_product(code: Code) -> ir.Function:
     """Build the product of rows with the tiles of columns `first_tile` to `last_tile`.
 
-    Its arguments: steps of the rows, their distance, the first row and the last; steps of the
+    Its arguments: steps of the rows, their stride, the first row and the last; steps of the
     weight (groups, tiles, inputs of a group / 2, columns of a tile, 2), groups, half the inputs of
-    a group, tiles, the first and the last; scales of the rows (groups of each), their distance;
-    scales of the columns; what to add to, its distance; the result, its distance. Distances are
+    a group, tiles, the first and the last; scales of the rows (groups of each), their stride;
+    scales of the columns; what to add to, its stride; the result, its stride. Strides are
     those of rows, in elements.
     """
     tiles = [_build_tile(code, rows) for rows in range(1, TILE_ROWS + 1)]
@@ -136,9 +136,9 @@ def build_product(code: Code) -> ir.Function:
         FLOATS, LONG, FLOATS, LONG,
     ]  # fmt: skip
     build, arguments = code.begin("product", kinds)
-    steps, distance, first, last, weight, groups, pairs, column_tiles, *others = arguments
-    first_tile, last_tile, scales, scale_distance, weight_scales, *others = others
-    base, base_distance, out, out_distance = others
+    steps, stride, first, last, weight, groups, pairs, column_tiles, *others = arguments
+    first_tile, last_tile, scales, scale_stride, weight_scales, *others = others
+    base, base_stride, out, out_stride = others
     columns = code.columns
     inputs = build.mul(pairs, long(2))
     block = TILE_ROWS * BLOCK_TILES
@@ -154,7 +154,7 @@ def build_product(code: Code) -> ir.Function:
         is_first = build.icmp_signed("==", group, long(0))
         tile_out = build.at(out, column)
         tile_base = build.select(is_first, build.at(base, column), tile_out)
-        tile_base_distance = build.select(is_first, base_distance, out_distance)
+        tile_base_stride = build.select(is_first, base_stride, out_stride)
         call = _TileCall(
             weight=(
                 build.at(weight, (panel, build.mul(inputs, long(columns)))),
@@ -162,10 +162,10 @@ def build_product(code: Code) -> ir.Function:
                 build.at(weight_scales, column),
             ),
             rows=(
-                (build.at(steps, (group, inputs)), distance),
-                (build.at(scales, group), scale_distance),
-                (tile_base, tile_base_distance),
-                (tile_out, out_distance),
+                (build.at(steps, (group, inputs)), stride),
+                (build.at(scales, group), scale_stride),
+                (tile_base, tile_base_stride),
+                (tile_out, out_stride),
             ),
         )
         whole = build.mul(build.sdiv(build.sub(end, start), long(TILE_ROWS)), long(TILE_ROWS))
@@ -184,20 +184,20 @@ def _build_tile(code: Code, rows: int) -> ir.Function:
     """Build the product of `rows` rows with the columns of one tile, over one group of inputs.
 
     Its arguments: steps of the weight (inputs / 2, columns, 2), half the inputs, scales of the
-    weight; steps of the first row, their distance; scales of the rows, their distance; what to add
-    to, its distance; the result, its distance.
+    weight; steps of the first row, their stride; scales of the rows, their stride; what to add
+    to, its stride; the result, its stride.
     """
     kinds = [SHORTS, LONG, FLOATS, SHORTS, LONG, FLOATS, LONG, FLOATS, LONG, FLOATS, LONG]
     build, arguments = code.begin(f"tile{rows}", kinds)
-    (weight, pairs, weight_scales, steps, distance, scales, scale_distance, base, base_distance,
-     out, out_distance) = arguments  # fmt: skip
+    (weight, pairs, weight_scales, steps, stride, scales, scale_stride, base, base_stride,
+     out, out_stride) = arguments  # fmt: skip
     lanes, floats, ints = build.lanes, build.vector(FLOAT), build.vector(INT)
     shorts = ir.VectorType(SHORT, 2 * lanes)
     multiply_add = build.declare(
         code.instructions.multiply_add, ir.FunctionType(ints, [shorts, shorts])
     )
     zeros = [ir.Constant(ints, [0] * lanes)] * (rows * TILE_REGISTERS)
-    sources = [build.at(steps, (distance, long(row))) for row in range(rows)]
+    sources = [build.at(steps, (stride, long(row))) for row in range(rows)]
     with build.loop(long(0), pairs, 1, zeros) as (pair, sums, following):
         place = build.at(weight, (pair, long(TILE_REGISTERS * 2 * lanes)))
         registers = [
@@ -211,13 +211,13 @@ def _build_tile(code: Code, rows: int) -> ir.Function:
                 product = build.call(multiply_add, [both, register])
                 following.append(build.add(sums[row * TILE_REGISTERS + i], product))
     for row in range(rows):
-        scale = build.spread(build.load_from(build.at(scales, (scale_distance, long(row)))))
+        scale = build.spread(build.load_from(build.at(scales, (scale_stride, long(row)))))
         for i in range(TILE_REGISTERS):
             column = long(i * lanes)
             factor = build.fmul(scale, build.load_from(build.at(weight_scales, column), floats))
-            before = build.load_from(build.at(base, (base_distance, long(row)), column), floats)
+            before = build.load_from(build.at(base, (base_stride, long(row)), column), floats)
             product = build.sitofp(sums[row * TILE_REGISTERS + i], floats)
-            place = build.at(out, (out_distance, long(row)), column)
+            place = build.at(out, (out_stride, long(row)), column)
             build.store_to(build.operate("fma", product, factor, before), place)
     build.ret_void()
     return build.function
@@ -255,7 +255,7 @@ def _build_multiply(code: Code, product: ir.Function) -> None:
         LONG,
     ]  # fmt: skip
     build, arguments, thread, threads = code.begin_worker("multiply", kinds)
-    steps, distance, count, weight, groups, pairs, tiles, *rest = arguments
+    steps, stride, count, weight, groups, pairs, tiles, *rest = arguments
     few = build.icmp_signed("<", count, build.mul(threads, long(FEW_TILES * TILE_ROWS)))
     rows = build.share(count, TILE_ROWS, thread, threads)
     columns = build.share(tiles, 1, thread, threads)
@@ -263,7 +263,7 @@ def _build_multiply(code: Code, product: ir.Function) -> None:
         product,
         [
             steps,
-            distance,
+            stride,
             build.select(few, long(0), rows[0]),
             build.select(few, count, rows[1]),
             weight,
@@ -281,17 +281,17 @@ def _build_multiply(code: Code, product: ir.Function) -> None:
 def _build_packing(code: Code, name: str, pack: ir.Function) -> None:
     """Build the packing of a weight (O, I), stored by rows or transposed, by columns.
 
-    Its arguments: weight, distance of its rows, rows, columns; groups of inputs, inputs of a group,
+    Its arguments: weight, stride of its rows, rows, columns; groups of inputs, inputs of a group,
     tiles of outputs, steps, scales.
     """
     kinds = [FLOATS, LONG, LONG, LONG, LONG, LONG, LONG, SHORTS, FLOATS]
     build, arguments, thread, threads = code.begin_worker(name, kinds)
-    values, distance, rows, columns, groups, group, tiles, steps, scales = arguments
-    room = build.sub(long(LARGEST_SUM // LARGEST_STEP), group)
+    values, stride, rows, columns, groups, group, tiles, steps, scales = arguments
+    bound = build.sub(long(LARGEST_SUM // LARGEST_STEP), group)
     first, last = build.share(tiles, 1, thread, threads)
     if name == "pack":
-        shape = [rows, groups, group, room, first, last, tiles]
+        shape = [rows, groups, group, bound, first, last, tiles]
     else:
-        shape = [rows, columns, groups, group, room, first, last]
-    build.call(pack, [values, distance, *shape, steps, scales])
+        shape = [rows, columns, groups, group, bound, first, last]
+    build.call(pack, [values, stride, *shape, steps, scales])
     build.ret_void()

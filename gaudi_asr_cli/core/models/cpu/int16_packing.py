@@ -34,13 +34,13 @@ SMALLEST_MAXIMUM = 1e-30
 def build_pack_rows(code: Code) -> ir.Function:
     """Build the packing of tiles whose columns are rows of an array.
 
-    Its arguments: values, their distance, number of rows, groups, inputs of a group, the sum of the
+    Its arguments: values, their stride, number of rows, groups, inputs of a group, the sum of the
     steps of a group that fits, the first tile, the last, tiles, steps, scales. Columns of a tile
     beyond the rows become zeros.
     """
     kinds = [FLOATS, LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, SHORTS, FLOATS]
     build, arguments = code.begin("pack_rows", kinds)
-    values, distance, count, groups, group, room, first, last, tiles, steps, scales = arguments
+    values, stride, count, groups, group, bound, first, last, tiles, steps, scales = arguments
     columns, pairs = code.columns, build.sdiv(group, long(2))
     tile_steps = build.alloca(SHORT, columns * LARGEST_GROUP)
     inverses = build.alloca(FLOAT, columns)
@@ -51,8 +51,8 @@ def build_pack_rows(code: Code) -> ir.Function:
             index = build.add(start, column)
             # Absent rows are zero times the last one.
             row = build.smaller(index, build.sub(count, long(1)))
-            measured = _measure_row(build, build.at(values, (row, distance)), groups, group)
-            scale, inverse = _choose_scale(build, measured, room)
+            measured = _measure_row(build, build.at(values, (row, stride)), groups, group)
+            scale, inverse = _choose_scale(build, measured, bound)
             present = build.icmp_signed("<", index, count)
             zero = ir.Constant(FLOAT, 0.0)
             build.store_to(build.select(present, scale, zero), build.at(scales, index))
@@ -60,7 +60,7 @@ def build_pack_rows(code: Code) -> ir.Function:
         with build.loop(long(0), groups, 1) as (index, _, _):
             with build.loop(long(0), long(columns), 1) as (column, _, _):
                 row = build.smaller(build.add(start, column), build.sub(count, long(1)))
-                source = build.at(values, (row, distance), (index, group))
+                source = build.at(values, (row, stride), (index, group))
                 inverse = build.spread(build.load_from(build.at(inverses, column)))
                 with build.loop(long(0), group, build.lanes) as (i, _, _):
                     value = build.load_from(build.at(source, i), build.vector(FLOAT))
@@ -80,13 +80,13 @@ def build_pack_rows(code: Code) -> ir.Function:
 def build_pack_columns(code: Code) -> ir.Function:
     """Build the packing of an array whose columns are those of the weight.
 
-    Its arguments: values, their distance, number of rows, number of columns, a multiple of those of
+    Its arguments: values, their stride, number of rows, number of columns, a multiple of those of
     a tile; groups, rows of a group, the sum of the steps of a group that fits, the first tile, the
     last, steps, scales. Rows beyond theirs become zeros.
     """
     kinds = [FLOATS, LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, SHORTS, FLOATS]
     build, arguments = code.begin("pack_columns", kinds)
-    values, distance, count, size, groups, group, room, first_tile, last_tile, *places = arguments
+    values, stride, count, size, groups, group, bound, first_tile, last_tile, *places = arguments
     steps, scales = places
     columns, floats, ints = code.columns, build.vector(FLOAT), build.vector(INT)
     pairs, tiles = build.sdiv(group, long(2)), build.sdiv(size, long(columns))
@@ -99,17 +99,17 @@ def build_pack_columns(code: Code) -> ir.Function:
             end = build.smaller(build.mul(build.add(index, long(1)), group), count)
             carried = [measured[0], zeros, measured[2]]
             with build.loop(build.mul(index, group), end, 1, carried) as (row, sums, inner):
-                value = build.load_from(build.at(source, (row, distance)), floats)
+                value = build.load_from(build.at(source, (row, stride)), floats)
                 inner += _measure(build, value, sums)
             following += [sums[0], build.larger(sums[1], measured[1]), sums[2]]
-        scale, inverse = _choose_scale(build, measured, room)
+        scale, inverse = _choose_scale(build, measured, bound)
         build.store_to(scale, build.at(scales, start))
 
         def round_row(
             row: ir.Value, source: ir.Value = source, inverse: ir.Value = inverse
         ) -> ir.Value:
             present = build.smaller(row, last_row)
-            value = build.load_from(build.at(source, (present, distance)), floats)
+            value = build.load_from(build.at(source, (present, stride)), floats)
             is_present = build.icmp_signed("<=", row, last_row)
             return _round(build, build.select(is_present, value, zeros), inverse)
 
@@ -164,7 +164,7 @@ def _measure_row(
 
 
 def _choose_scale(
-    build: CodeBuilder, measured: list[ir.Value], room: ir.Value
+    build: CodeBuilder, measured: list[ir.Value], bound: ir.Value
 ) -> tuple[ir.Value, ir.Value]:
     """Return the scale of a column and its inverse: a value, or a vector of them.
 
@@ -177,7 +177,7 @@ def _choose_scale(
         return build.floats(value) if is_vector else ir.Constant(FLOAT, value)
 
     largest = build.larger(largest, constant(SMALLEST_MAXIMUM))
-    fitting = build.sitofp(room, FLOAT)
+    fitting = build.sitofp(bound, FLOAT)
     fitting = build.spread(fitting) if is_vector else fitting
     # A sum is as large as the largest value at least.
     most = build.fdiv(fitting, build.larger(build.fdiv(largest_sum, largest), constant(1.0)))
