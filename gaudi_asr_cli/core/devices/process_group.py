@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -11,6 +12,9 @@ from typing import Any
 from gaudi_asr_cli.core.devices.base import Device
 from gaudi_asr_cli.core.distributed.ranks import TIMEOUT, DistributedProcess
 from gaudi_asr_cli.core.distributed.world import World, expand_environment, read_world
+
+FREEING_S = 0.3
+"""Seconds in which threads of a process group may free what they hold before it is destroyed."""
 
 
 @contextmanager
@@ -43,6 +47,10 @@ def join_ranks(device: Device, world: World | None = None) -> Iterator[Device]:
     try:
         yield device.with_ranks(DistributedProcess(world, store))
     finally:
+        # A thread of gloo frees the tensors of the last collective: it holds the lock of the group
+        # and needs Python's. Destroying the group holds Python's and needs that of the group: the
+        # process would never end.
+        time.sleep(FREEING_S)
         collectives.destroy_process_group()
         # A trainer is a cycle of references, and its model holds the group.
         gc.collect()

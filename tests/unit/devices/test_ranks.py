@@ -1,10 +1,12 @@
 """Communication between ranks, with threads as ranks and a dictionary as torch's store."""
 
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
-from gaudi_asr_cli.core.devices import open_device
+from gaudi_asr_cli.core.devices import open_device, process_group
 from gaudi_asr_cli.core.devices.process_group import join_ranks
 from gaudi_asr_cli.core.distributed.ranks import (
     SINGLE_PROCESS,
@@ -97,3 +99,33 @@ def test_without_a_launcher_the_device_is_unchanged():
 
     with join_ranks(device, World()) as same:
         assert same is device
+
+
+def test_threads_that_wait_for_pythons_lock_run_before_the_group_is_destroyed(monkeypatch):
+    # As a thread of gloo that frees a tensor: it needs the lock that the main thread has.
+    ended, freed, seen = threading.Semaphore(0), threading.Event(), []
+
+    def free():
+        ended.acquire()
+        freed.set()
+
+    collectives = SimpleNamespace(
+        rendezvous=lambda *_, **__: iter([(None, 0, 2)]),
+        PrefixStore=lambda *_: None,
+        init_process_group=lambda *_, **__: None,
+        destroy_process_group=lambda: seen.append(freed.is_set()),
+    )
+    monkeypatch.setattr(process_group, "import_module", lambda _: collectives)
+    monkeypatch.setattr(process_group, "expand_environment", lambda _: None)
+    thread, interval = threading.Thread(target=free), sys.getswitchinterval()
+    thread.start()
+    # No thread takes the lock from another that does not give it up.
+    sys.setswitchinterval(60.0)
+    try:
+        with join_ranks(open_device("cpu"), World(size=2)):
+            ended.release()
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
+
+    assert seen == [True]
